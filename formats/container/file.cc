@@ -1,0 +1,259 @@
+#include "formats/container/file.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <system_error>
+
+#include "formats/encoding/byte_reader.h"
+
+namespace ckpt::formats {
+namespace {
+
+Error SystemError(const std::string& path, std::string_view what, int number) {
+  const ErrorCode code =
+      number == ENOENT || number == ENOTDIR ? ErrorCode::kNotFound : ErrorCode::kIo;
+  return Error{
+      code, std::string(what) + ": " + std::generic_category().message(number), path, {}, {}};
+}
+
+class SystemFile : public RandomAccessFile {
+ public:
+  SystemFile(std::string path, int descriptor, std::uint64_t size)
+      : path_(std::move(path)), descriptor_(descriptor), size_(size) {}
+  ~SystemFile() override { ::close(descriptor_); }
+  SystemFile(const SystemFile&) = delete;
+  SystemFile& operator=(const SystemFile&) = delete;
+
+  const std::string& path() const noexcept override { return path_; }
+  std::uint64_t size() const noexcept override { return size_; }
+
+  Status ReadAt(std::uint64_t offset, std::span<std::byte> out) const override {
+    while (!out.empty()) {
+      const ssize_t got = ::pread(descriptor_, out.data(), out.size(), static_cast<off_t>(offset));
+      if (got < 0 && errno == EINTR) continue;
+      if (got < 0) return Fail(SystemError(path_, "cannot read", errno));
+      if (got == 0) {
+        return Fail(Error{ErrorCode::kCorrupt,
+                          "the file ends here, " + std::to_string(out.size()) +
+                              " bytes before what was to be read",
+                          path_,
+                          offset,
+                          {}});
+      }
+      out = out.subspan(static_cast<std::size_t>(got));
+      offset += static_cast<std::uint64_t>(got);
+    }
+    return {};
+  }
+
+ private:
+  std::string path_;
+  int descriptor_;
+  std::uint64_t size_;
+};
+
+// Takes ownership of `descriptor`.
+Result<std::unique_ptr<RandomAccessFile>> Wrap(const std::string& path, int descriptor) {
+  struct stat status {};
+  if (::fstat(descriptor, &status) != 0) {
+    const int number = errno;
+    ::close(descriptor);
+    return Fail(SystemError(path, "cannot inspect", number));
+  }
+  if (!S_ISREG(status.st_mode)) {
+    ::close(descriptor);
+    return Fail(Error{ErrorCode::kUnsupported,
+                      S_ISDIR(status.st_mode) ? "is a folder, not a file" : "is not a regular file",
+                      path,
+                      {},
+                      {}});
+  }
+  return std::unique_ptr<RandomAccessFile>(
+      std::make_unique<SystemFile>(path, descriptor, static_cast<std::uint64_t>(status.st_size)));
+}
+
+// A plain relative name: no empty, "." or ".." component, not absolute, no backslash or NUL.
+Status CheckPlainRelative(const std::filesystem::path& folder, const std::string& name) {
+  bool plain =
+      !name.empty() && name.find('\\') == std::string::npos && name.find('\0') == std::string::npos;
+  for (const auto& part : std::filesystem::path(name)) {
+    if (part.empty() || part == "." || part == ".." || part == "/") plain = false;
+  }
+  if (plain) return {};
+  return Fail(
+      Error{ErrorCode::kUnsafe,
+            "names the file \"" + name + "\", which is not a plain relative name below its folder",
+            folder.string(),
+            {},
+            {}});
+}
+
+// A hub cache keeps .../snapshots/<revision>/<name> as links to .../blobs/<hash> of the same
+// repository.
+bool IsHubCacheLink(const std::filesystem::path& link) {
+  std::error_code failed;
+  const auto target = std::filesystem::weakly_canonical(link, failed);
+  if (failed) return false;
+  for (auto folder = std::filesystem::absolute(link).lexically_normal().parent_path();
+       folder.has_relative_path(); folder = folder.parent_path()) {
+    if (folder.filename() != "snapshots") continue;
+    const auto blobs = std::filesystem::weakly_canonical(folder.parent_path() / "blobs", failed);
+    return !failed && target.parent_path() == blobs;
+  }
+  return false;
+}
+
+class RealFiles : public Files {
+ public:
+  Result<std::unique_ptr<RandomAccessFile>> Open(const std::filesystem::path& path) const override {
+    // O_NONBLOCK: opening a FIFO must not wait for a writer.
+    const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (descriptor < 0) return Fail(SystemError(path.string(), "cannot open", errno));
+    return Wrap(path.string(), descriptor);
+  }
+
+  bool Exists(const std::filesystem::path& path) const override {
+    std::error_code failed;
+    return std::filesystem::exists(path, failed);
+  }
+
+  bool IsDirectory(const std::filesystem::path& path) const override {
+    std::error_code failed;
+    return std::filesystem::is_directory(path, failed);
+  }
+
+  Result<std::vector<std::string>> List(const std::filesystem::path& folder) const override {
+    std::error_code failed;
+    std::vector<std::string> names;
+    for (std::filesystem::directory_iterator it(folder.empty() ? "." : folder, failed), end;
+         !failed && it != end; it.increment(failed)) {
+      names.push_back(it->path().filename().string());
+    }
+    if (failed) return Fail(SystemError(folder.string(), "cannot list", failed.value()));
+    std::sort(names.begin(), names.end());
+    return names;
+  }
+
+  Result<std::unique_ptr<RandomAccessFile>> OpenBeneath(const std::filesystem::path& folder,
+                                                        const std::string& name) const override {
+    CKPT_RETURN_IF_ERROR(CheckPlainRelative(folder, name));
+    std::filesystem::path so_far = folder;
+    const std::filesystem::path relative(name);
+    for (auto part = relative.begin(); part != relative.end(); ++part) {
+      so_far /= *part;
+      std::error_code failed;
+      if (!std::filesystem::is_symlink(std::filesystem::symlink_status(so_far, failed))) continue;
+      if (std::next(part) == relative.end() && IsHubCacheLink(so_far)) continue;
+      return Fail(Error{ErrorCode::kUnsafe,
+                        "is a link, and it is named inside another file; only links of a hub cache "
+                        "are followed there",
+                        so_far.string(),
+                        {},
+                        {}});
+    }
+    return Open(so_far);
+  }
+};
+
+class MemoryFile : public RandomAccessFile {
+ public:
+  MemoryFile(std::string path, std::shared_ptr<const std::vector<std::byte>> bytes)
+      : path_(std::move(path)), bytes_(std::move(bytes)) {}
+  const std::string& path() const noexcept override { return path_; }
+  std::uint64_t size() const noexcept override { return bytes_->size(); }
+  Status ReadAt(std::uint64_t offset, std::span<std::byte> out) const override {
+    if (!RangeFits(offset, out.size(), bytes_->size())) {
+      return Fail(Error{
+          ErrorCode::kCorrupt, "the file ends before what was to be read", path_, offset, {}});
+    }
+    if (!out.empty()) std::memcpy(out.data(), bytes_->data() + offset, out.size());
+    return {};
+  }
+
+ private:
+  std::string path_;
+  std::shared_ptr<const std::vector<std::byte>> bytes_;
+};
+
+}  // namespace
+
+const Files& SystemFiles() noexcept {
+  static const RealFiles files;
+  return files;
+}
+
+void MemoryFiles::Add(std::string path, std::vector<std::byte> bytes) {
+  files_.emplace_back(std::move(path),
+                      std::make_shared<const std::vector<std::byte>>(std::move(bytes)));
+}
+
+void MemoryFiles::Add(std::string path, std::string_view bytes) {
+  const auto view = std::as_bytes(std::span(bytes));
+  Add(std::move(path), std::vector<std::byte>(view.begin(), view.end()));
+}
+
+Result<std::unique_ptr<RandomAccessFile>> MemoryFiles::Open(
+    const std::filesystem::path& path) const {
+  const std::string key = path.lexically_normal().string();
+  for (const auto& [name, bytes] : files_) {
+    if (name == key)
+      return std::unique_ptr<RandomAccessFile>(std::make_unique<MemoryFile>(name, bytes));
+  }
+  return Fail(SystemError(key, "cannot open", ENOENT));
+}
+
+bool MemoryFiles::Exists(const std::filesystem::path& path) const {
+  const std::string key = path.lexically_normal().string();
+  return IsDirectory(path) || std::any_of(files_.begin(), files_.end(),
+                                          [&](const auto& file) { return file.first == key; });
+}
+
+bool MemoryFiles::IsDirectory(const std::filesystem::path& path) const {
+  std::string prefix = path.lexically_normal().string();
+  if (prefix.empty() || prefix == ".") return true;
+  if (prefix.back() != '/') prefix += '/';
+  return std::any_of(files_.begin(), files_.end(),
+                     [&](const auto& file) { return file.first.starts_with(prefix); });
+}
+
+Result<std::vector<std::string>> MemoryFiles::List(const std::filesystem::path& folder) const {
+  std::string prefix = folder.lexically_normal().string();
+  if (prefix == ".") prefix.clear();
+  if (!prefix.empty() && prefix.back() != '/') prefix += '/';
+  std::vector<std::string> names;
+  for (const auto& [name, bytes] : files_) {
+    if (!name.starts_with(prefix)) continue;
+    names.push_back(name.substr(prefix.size(), name.find('/', prefix.size()) - prefix.size()));
+  }
+  std::sort(names.begin(), names.end());
+  names.erase(std::unique(names.begin(), names.end()), names.end());
+  return names;
+}
+
+Result<std::unique_ptr<RandomAccessFile>> MemoryFiles::OpenBeneath(
+    const std::filesystem::path& folder, const std::string& name) const {
+  CKPT_RETURN_IF_ERROR(CheckPlainRelative(folder, name));
+  return Open(folder / name);
+}
+
+Result<std::string> ReadWhole(const RandomAccessFile& file, std::uint64_t max_bytes) {
+  if (file.size() > max_bytes) {
+    return Fail(Error{ErrorCode::kLimitExceeded,
+                      "has " + std::to_string(file.size()) + " bytes where at most " +
+                          std::to_string(max_bytes) + " are expected",
+                      file.path(),
+                      {},
+                      {}});
+  }
+  std::string text(static_cast<std::size_t>(file.size()), '\0');
+  CKPT_RETURN_IF_ERROR(file.ReadAt(0, std::as_writable_bytes(std::span(text))));
+  return text;
+}
+
+}  // namespace ckpt::formats

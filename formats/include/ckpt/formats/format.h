@@ -1,0 +1,90 @@
+// The table of file formats: one row each; the table is the documentation of what works.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "ckpt/checkpoint.h"
+
+namespace ckpt::formats {
+
+class Files;
+
+// Bounds on what is held in memory for hostile input; hitting one is kLimitExceeded.
+struct Limits {
+  std::uint64_t index_bytes = std::uint64_t{1} << 31;       // header, index or directory
+  std::uint64_t metadata_bytes = std::uint64_t{256} << 20;  // one text record, inflated
+  std::uint64_t tensors = 10'000'000;
+  std::uint64_t name_bytes = 65536;
+  std::uint64_t hdf5_memory_bytes = std::uint64_t{1}
+                                    << 30;  // of the child that runs the HDF5 library
+  unsigned hdf5_seconds = 30;               // for one answer of that child
+};
+
+// What a writer is given. Tensor bytes are pulled, one tensor at a time, front to back.
+struct OutputModel {
+  std::vector<TensorInfo> tensors;  // sorted by name; name, dtype, shape, byte_size matter
+  std::function<Result<std::unique_ptr<TensorStream>>(std::size_t)> open;
+  std::map<std::string, std::string> metadata = {};
+  std::vector<Document> documents = {};  // same format only: already rewritten by `rewrite`
+  std::optional<Framework> framework = {};
+  std::optional<ModelGraph> graph = {};  // of the source, after edits: owners, layer order
+};
+struct WriteOptions {
+  bool replace = false;
+};
+struct WriteSummary {
+  std::vector<std::string> files;
+  std::uint64_t bytes = 0;
+};
+
+enum class Match : std::uint8_t { kNo, kLikely, kCertain };
+
+struct ProbeInput {
+  std::string_view file_name;
+  std::span<const std::byte> head, tail;  // up to 512 bytes, up to 64 KiB
+  std::uint64_t file_size;
+};
+
+struct Format {
+  std::string_view name;  // "safetensors": as in the CLI contract
+  std::string_view summary;
+  std::span<const std::string_view> suffixes;  // of OUTPUT: ".safetensors"
+  Match (*probe)(const ProbeInput& input);
+  // `path` was resolved by ResolveInput.
+  Result<std::unique_ptr<Checkpoint>> (*open)(const Files& files, const std::filesystem::path& path,
+                                              const Limits& limits);
+  // Null for formats that are read only.
+  Result<WriteSummary> (*write)(const std::filesystem::path& path, const OutputModel& model,
+                                const WriteOptions& options);
+  // kUnsupported, naming the tensor, where the format cannot hold it. Null where write is.
+  Status (*can_hold)(const TensorInfo& tensor);
+  // Applies a fold's graph edits to the documents of this format; null where it keeps no graph.
+  Result<std::vector<Document>> (*rewrite)(const Manifest& manifest, const GraphEdits& edits);
+};
+
+std::span<const Format> BuiltinFormats() noexcept;
+const Format* FindFormat(std::string_view name) noexcept;  // null if there is none
+// By the longest known suffix of `path`; null if it has none.
+const Format* FormatForOutput(const std::filesystem::path& path) noexcept;
+
+struct OpenOptions {
+  std::optional<std::string> format = {};  // --from
+  Limits limits = {};
+};
+// Resolves what `path` names (prefix, shard, folder, state file...), detects the format by content
+// and opens it.
+Result<std::unique_ptr<Checkpoint>> OpenCheckpoint(const Files& files, const std::string& path,
+                                                   const OpenOptions& options = {});
+Result<std::unique_ptr<Checkpoint>> OpenCheckpoint(const std::string& path,
+                                                   const OpenOptions& options = {});
+
+}  // namespace ckpt::formats

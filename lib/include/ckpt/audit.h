@@ -1,0 +1,59 @@
+// Judges whether a checkpoint is ready for serving. Returns findings, prints nothing.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "ckpt/batch_norm.h"
+
+namespace ckpt {
+
+enum class Severity : std::uint8_t { kInfo, kWarning, kError };  // ordered
+std::string_view Name(Severity severity) noexcept;
+
+// One row of the rule table; ids are stable once released.
+struct Rule {
+  std::string_view id;       // "BN001"
+  std::string_view name;     // "statistics-missing"
+  Severity severity;         // the usual one; a finding may be milder by its evidence
+  std::string_view summary;  // one line
+  std::string_view
+      text;  // what `ckpt explain` prints: what it means, why it matters, how to fix it
+  bool stops_conversion;  // see "Convert and findings" in the CLI contract
+};
+std::span<const Rule> Rules() noexcept;
+const Rule* FindRule(std::string_view id_or_name) noexcept;  // null if there is none
+
+struct Finding {
+  const Rule* rule;
+  Severity severity;
+  std::string subject;               // scope of the layer, or the tensor, or the file
+  std::vector<std::string> tensors;  // names
+  std::string message;               // what was found and what it does to serving
+  std::string fix;                   // what to do
+};
+
+struct AuditOptions {
+  bool all_data = false;                        // --checksums: read every tensor
+  std::vector<std::string> only_rules = {};     // --rule
+  std::vector<std::string> without_rules = {};  // --no-rule
+  // A checkpoint of the same run saved earlier (--since, or the older ones that a state file
+  // names).
+  const Checkpoint* older = nullptr;
+};
+
+struct AuditResult {
+  std::vector<Finding> findings;  // errors first, then in model order
+  // Damage met while reading (checksum, truncation, I/O): the input's status becomes "error".
+  std::optional<Error> error = {};
+  bool read_all = false;  // every tensor was read and every checksum checked
+};
+
+AuditResult Audit(const Checkpoint& checkpoint, const Analysis& analysis,
+                  const AuditOptions& options = {});
+
+}  // namespace ckpt

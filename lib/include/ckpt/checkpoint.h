@@ -1,0 +1,68 @@
+// An opened checkpoint: the manifest now, tensor bytes on demand.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "ckpt/model_graph.h"
+#include "ckpt/tensor.h"
+
+namespace ckpt {
+
+// The framework whose names and layouts a file follows. Keyed by framework, never by file format.
+enum class Framework : std::uint8_t { kTensorFlow, kKeras, kPyTorch };
+std::string_view Name(Framework framework) noexcept;  // "TensorFlow", "Keras", "PyTorch"
+
+// A text record of the framework inside the file, kept as data: {"model_config", "{...}"}.
+struct Document {
+  std::string name;
+  std::string text;
+};
+
+// A fault that leaves the rest of the file readable.
+struct Problem {
+  Error error;                    // kNotFound for an absent shard, kCorrupt for a short one
+  std::vector<TensorId> tensors;  // whose bytes cannot be had
+};
+
+struct Manifest {
+  std::string path;      // as the user gave it
+  std::string resolved;  // what that names: "dir/model.ckpt-500" (see the CLI contract)
+  std::string resolution_note =
+      {};                           // "dir/checkpoint names model.ckpt-500 as the latest"; or empty
+  std::vector<TensorInfo> tensors;  // sorted by name
+  std::vector<Document> documents = {};
+  std::map<std::string, std::string> metadata = {};  // "keras_version", safetensors __metadata__...
+  std::optional<Framework> framework = {};           // only if the file records it
+  std::string framework_version = {};
+  std::optional<ModelGraph> graph = {};  // only if the file has one
+  std::vector<Problem> problems = {};
+  // Checkpoints of the same run, oldest first, without this one: only where the user named a folder
+  // or a state file.
+  std::vector<std::string> older = {};
+};
+
+// Open() may be called from several threads at once.
+class Checkpoint {
+ public:
+  virtual ~Checkpoint() = default;
+  virtual std::string_view format() const noexcept = 0;  // "tf-bundle": a name of the contract
+  virtual const Manifest& manifest() const noexcept = 0;
+  virtual Result<std::unique_ptr<TensorStream>> Open(TensorId id) const = 0;
+};
+
+// The id of the tensor called `name`, by its name or by its key in the file.
+std::optional<TensorId> FindTensor(const Manifest& manifest, std::string_view name);
+
+// All bytes of one tensor. Fails with kLimitExceeded above `max_bytes` before anything is read.
+Result<std::vector<std::byte>> ReadBytes(const Checkpoint& checkpoint, TensorId id,
+                                         std::uint64_t max_bytes);
+// All elements as double; kUnsupported unless IsReal(dtype).
+Result<std::vector<double>> ReadDoubles(const Checkpoint& checkpoint, TensorId id,
+                                        std::uint64_t max_elements);
+
+}  // namespace ckpt

@@ -1,0 +1,123 @@
+// The part of a model's graph that folding and auditing need: which layer feeds which.
+//
+// A Layer owns tensors and attributes; a Node is one call of a layer; a Value is what a node
+// yields. A shared layer has several nodes. Nested models are flattened, their layers named
+// "outer/inner". Built by a format from what the file records (a Keras config; later a GraphDef or
+// an ONNX graph).
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "ckpt/tensor.h"
+
+namespace ckpt {
+
+enum class OpKind : std::uint8_t {
+  kInput,
+  kConv,  // any rank, grouped too
+  kConvTranspose,
+  kDepthwiseConv,  // kernel [spatial..., in, multiplier]
+  kSeparableConv,  // kernel = pointwise kernel [1..., in * multiplier, out]
+  kDense,          // acts on the last axis
+  kBatchNorm,
+  kIdentity,    // dropout, identity, linear activation, activity regularisation: y = x at serving
+  kActivation,  // see Layer::activation
+  kAdd,
+  kConcat,  // along Layer::axis
+  kMaxPool,
+  kAveragePool,
+  kGlobalMaxPool,
+  kGlobalAveragePool,
+  kZeroPad,
+  kUpsample,  // nearest or bilinear: weights sum to one
+  kFlatten,
+  kReshape,
+  kOther,  // anything else, Lambda and custom layers included: never folded through
+};
+
+// Order of the axes of a kernel. K = spatial axes, I = in, O = out channels, G = groups, M =
+// multiplier.
+enum class KernelLayout : std::uint8_t {
+  kSpatialInOut,         // [K..., I/G, O]   Keras and TensorFlow convolutions, dense [I, O]
+  kSpatialOutIn,         // [K..., O, I]     Keras and TensorFlow transposed convolutions
+  kSpatialInMultiplier,  // [K..., I, M]     depthwise; out channel = i * M + m
+  kOutInSpatial,         // [O, I/G, K...]   PyTorch and ONNX convolutions, linear [O, I]
+  kInOutSpatial,         // [I, O/G, K...]   PyTorch and ONNX transposed convolutions
+};
+std::string_view Name(KernelLayout layout) noexcept;  // "HWIO", "HWOI", "HWIM", "OIHW", "IOHW"
+
+enum class Padding : std::uint8_t {
+  kUnknown,
+  kNone /* valid */,
+  kZeros /* same, causal, explicit */
+};
+
+using LayerId = std::uint32_t;
+using NodeId = std::uint32_t;
+using ValueId = std::uint32_t;
+
+struct Layer {
+  std::string name;     // path: "bn_a", "inner/ic"
+  std::string op_type;  // the framework's word: "Conv2D"
+  OpKind kind = OpKind::kOther;
+
+  // Tensors by their name in the layer: "kernel", "bias", "gamma", "beta", "moving_mean",
+  // "moving_variance". A separable convolution's "kernel" is the pointwise one.
+  std::map<std::string, TensorId> tensors = {};
+  // Names of tensors that the config calls for and the file lacks (a bias with use_bias, gamma with
+  // scale, the statistics).
+  std::vector<std::string> missing_tensors = {};
+
+  KernelLayout layout = KernelLayout::kSpatialInOut;
+  std::int64_t groups = 1;
+  Padding padding = Padding::kUnknown;
+  bool unit_stride = true;
+  std::string activation = "linear";  // applied to the layer's own output
+  // The channel axis of the layer's output (convolutions, pooling, padding, dense) or the axis it
+  // acts on (batch norm, concat), as recorded: 1 or -1, ...; absent where the layer has none.
+  std::optional<std::int64_t> axis = {};
+  std::optional<double> epsilon = {}, momentum = {};  // batch norm, as recorded
+  bool has_scale = true, has_center = true;           // batch norm: gamma, beta exist by config
+  bool can_gain_bias = false;  // the layer could be given a bias by editing the config
+  bool trainable = true;       // the config's flag (false: frozen)
+  // Why a batch norm must not be treated as an affine map per channel at serving, if it must not
+  // (Keras 1 mode 1 or 2, several axes); empty otherwise.
+  std::string not_affine = {};
+};
+
+struct Node {
+  LayerId layer;
+  std::vector<ValueId> inputs;
+  ValueId output;
+};
+
+struct Value {
+  std::optional<NodeId> producer;  // absent: not of this graph
+  std::vector<NodeId> consumers;   // a node that reads it twice is listed twice
+  bool is_model_output = false;  // of the whole model, or read by something that is not understood
+  std::optional<std::int64_t> rank = {};  // batch axis included, where known
+};
+
+struct ModelGraph {
+  std::string source;  // evidence text: "Keras config", "GraphDef"
+  std::vector<Layer> layers;
+  std::vector<Node> nodes;  // topologically sorted
+  std::vector<Value> values;
+
+  std::vector<NodeId> CallsOf(LayerId layer) const;
+  std::optional<LayerId> FindLayer(std::string_view name) const;
+};
+
+// What a fold changes in the graph; a format applies it to its own record of the model.
+struct GraphEdits {
+  std::vector<LayerId> removed;      // batch norms whose consumers now read their input
+  std::vector<LayerId> gained_bias;  // use_bias becomes true
+  std::vector<LayerId> to_affine;    // batch norms that became one scale and one offset per channel
+};
+
+}  // namespace ckpt
