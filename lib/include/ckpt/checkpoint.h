@@ -33,7 +33,9 @@ struct Manifest {
   std::string path;      // as the user gave it
   std::string resolved;  // what that names: "dir/model.ckpt-500" (see the CLI contract)
   std::string resolution_note =
-      {};                           // "dir/checkpoint names model.ckpt-500 as the latest"; or empty
+      {};  // "dir/checkpoint names model.ckpt-500 as the latest"; or empty
+  std::vector<std::string> files =
+      {};                           // all files of the checkpoint that are there, the index first
   std::vector<TensorInfo> tensors;  // sorted by name
   std::vector<Document> documents = {};
   std::map<std::string, std::string> metadata = {};  // "keras_version", safetensors __metadata__...

@@ -1,0 +1,83 @@
+#include <CLI/CLI.hpp>
+#include <array>
+#include <cstdio>
+#include <iostream>
+#include <new>
+
+#include "cli/command.h"
+
+namespace ckpt::cli {
+namespace {
+
+struct Row {
+  const char* name;
+  const char* summary;
+  const char* footer;
+  std::unique_ptr<Command> (*make)();
+};
+
+// The commands, in the order of --help.
+constexpr std::array<Row, 5> kCommands = {{
+    {"inspect", "List tensors, roles, batch-norm layers and metadata",
+     "Example:\n  ckpt inspect model.h5\n  ckpt inspect --format json logs/model.ckpt-1000",
+     MakeInspect},
+    {"audit", "Judge readiness for serving; exit 1 on findings",
+     "Example:\n  ckpt audit logs/                      # the latest checkpoint of a training run\n"
+     "  ckpt audit --fail-on error *.safetensors\n  ckpt audit --since model.ckpt-900 "
+     "model.ckpt-1000",
+     MakeAudit},
+    {"convert", "Write a serving-ready file",
+     "Example:\n  ckpt convert --bn fold model.h5 serving.h5\n"
+     "  ckpt convert logs/model.ckpt-1000 serving.safetensors\n"
+     "  ckpt convert --bn fold --pair-by-order --dry-run model.ckpt-1000 serving.npz",
+     MakeConvert},
+    {"diff", "Compare two checkpoints; exit 1 when they differ",
+     "Example:\n  ckpt diff model.h5 serving.h5\n  ckpt diff --rtol 1e-5 model.ckpt-900 "
+     "model.safetensors",
+     MakeDiff},
+    {"explain", "What a rule means, why it matters, how to fix it",
+     "Example:\n  ckpt explain          # the list of rules\n  ckpt explain BN001", MakeExplain},
+}};
+
+constexpr const char* kFooter =
+    "Exit codes: 0 done and clean, 1 findings or differences, 2 usage, 3 input malformed, "
+    "unsupported or unfit,\n"
+    "4 I/O or a limit, 5 internal error.\n\nExample:\n  ckpt audit model.ckpt-1000\n"
+    "  ckpt convert --bn fold model.h5 serving.h5";
+
+}  // namespace
+
+ExitCode Complain(const Error& error) {
+  std::cerr << "ckpt: " << ToString(error) << '\n';
+  return ExitCodeFor(error.code);
+}
+
+int RunCommandLine(int argc, const char* const* argv) {
+  CLI::App app("ckpt: audits, converts and compares trained checkpoints.", "ckpt");
+  app.set_version_flag("--version", "ckpt " CKPT_VERSION);
+  app.require_subcommand(1);
+  app.footer(kFooter);
+  std::array<std::unique_ptr<Command>, kCommands.size()> commands;
+  for (std::size_t i = 0; i < kCommands.size(); ++i) {
+    commands[i] = kCommands[i].make();
+    CLI::App* sub = app.add_subcommand(kCommands[i].name, kCommands[i].summary);
+    sub->footer(kCommands[i].footer);
+    commands[i]->Setup(*sub);
+  }
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    const bool asked = error.get_exit_code() == static_cast<int>(CLI::ExitCodes::Success);
+    app.exit(error, std::cout, std::cerr);
+    std::cout.flush();
+    return static_cast<int>(!asked      ? ExitCode::kUsage
+                            : std::cout ? ExitCode::kClean
+                                        : ExitCode::kIo);
+  }
+  for (std::size_t i = 0; i < kCommands.size(); ++i) {
+    if (app.got_subcommand(kCommands[i].name)) return static_cast<int>(commands[i]->Run());
+  }
+  return static_cast<int>(ExitCode::kUsage);
+}
+
+}  // namespace ckpt::cli

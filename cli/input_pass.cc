@@ -1,0 +1,59 @@
+#include "cli/input_pass.h"
+
+#include <algorithm>
+#include <condition_variable>
+#include <mutex>
+#include <thread>
+
+namespace ckpt::cli {
+
+Result<OpenedInput> OpenInput(const std::string& path, const CommonOptions& options,
+                              const AnalysisOptions& analysis) {
+  OpenedInput opened;
+  CKPT_ASSIGN_OR_RETURN(opened.checkpoint, formats::OpenCheckpoint(path, OpenOptionsOf(options)));
+  opened.analysis = Analyse(opened.checkpoint->manifest(), analysis);
+  return opened;
+}
+
+Status ForEachInput(std::size_t count, unsigned jobs, const std::function<void(std::size_t)>& work,
+                    const std::function<Status(std::size_t)>& emit) {
+  if (jobs <= 1 || count <= 1) {
+    for (std::size_t i = 0; i < count; ++i) {
+      work(i);
+      CKPT_RETURN_IF_ERROR(emit(i));
+    }
+    return {};
+  }
+  std::mutex mutex;
+  std::condition_variable changed;
+  std::vector<bool> done(count);
+  std::size_t next = 0;
+  bool stop = false;
+  const auto run = [&] {
+    while (true) {
+      std::unique_lock lock(mutex);
+      if (stop || next == count) return;
+      const std::size_t mine = next++;
+      lock.unlock();
+      work(mine);
+      lock.lock();
+      done[mine] = true;
+      changed.notify_all();
+    }
+  };
+  std::vector<std::jthread> threads;
+  for (std::size_t i = 0; i < std::min<std::size_t>(jobs, count); ++i) threads.emplace_back(run);
+  for (std::size_t i = 0; i < count; ++i) {
+    std::unique_lock lock(mutex);
+    changed.wait(lock, [&] { return done[i]; });
+    lock.unlock();
+    if (Status status = emit(i); !status) {
+      lock.lock();
+      stop = true;
+      return status;
+    }
+  }
+  return {};
+}
+
+}  // namespace ckpt::cli

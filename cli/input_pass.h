@@ -1,0 +1,28 @@
+// Opens each input of a command that takes many, several at a time, and hands the results on in
+// order.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "ckpt/batch_norm.h"
+#include "cli/options.h"
+
+namespace ckpt::cli {
+
+// An opened input with its analysis.
+struct OpenedInput {
+  std::unique_ptr<Checkpoint> checkpoint;
+  Analysis analysis;
+};
+Result<OpenedInput> OpenInput(const std::string& path, const CommonOptions& options,
+                              const AnalysisOptions& analysis = {});
+
+// Runs work(i) for every input, on up to `jobs` threads, and then emit(i) in order of i, each as
+// soon as its turn has come. Stops early when emit fails, and returns its error.
+Status ForEachInput(std::size_t count, unsigned jobs, const std::function<void(std::size_t)>& work,
+                    const std::function<Status(std::size_t)>& emit);
+
+}  // namespace ckpt::cli

@@ -1,0 +1,87 @@
+#include "cli/name_map.h"
+
+#include <array>
+#include <nlohmann/json.hpp>
+
+#include "formats/container/file.h"
+
+namespace ckpt::cli {
+namespace {
+
+constexpr std::uint64_t kMaxFileBytes = std::uint64_t{64} << 20;
+
+Error Bad(const std::string& path, std::string message) {
+  return Error{ErrorCode::kInvalidArgument, std::move(message), path, {}, {}};
+}
+
+Result<nlohmann::json> ReadJson(const std::string& path) {
+  CKPT_ASSIGN_OR_RETURN(const auto file, formats::SystemFiles().Open(path));
+  CKPT_ASSIGN_OR_RETURN(const std::string text, formats::ReadWhole(*file, kMaxFileBytes));
+  nlohmann::json json = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
+  if (json.is_discarded()) return Fail(Bad(path, "is not JSON"));
+  return json;
+}
+
+Result<UserPair> ParsePair(const std::string& path, const nlohmann::json& json) {
+  const auto text = [&](const char* key) -> std::optional<std::string> {
+    const auto found = json.find(key);
+    if (found == json.end() || !found->is_string()) return std::nullopt;
+    return found->get<std::string>();
+  };
+  if (!json.is_object()) return Fail(Bad(path, "an entry of \"pairs\" is not an object"));
+  const auto batch_norm = text("batch_norm"), into = text("into");
+  if (!batch_norm || !into)
+    return Fail(Bad(path, "a pair needs the strings \"batch_norm\" and \"into\""));
+  UserPair pair{*batch_norm, *into};
+  pair.bias = text("bias");
+  const std::string direction = text("direction").value_or("backward");
+  if (direction != "backward" && direction != "forward") {
+    return Fail(Bad(path, "\"direction\" is \"" + direction + "\" instead of backward or forward"));
+  }
+  pair.forward = direction == "forward";
+  if (const auto epsilon = json.find("epsilon"); epsilon != json.end() && !epsilon->is_null()) {
+    if (!epsilon->is_number() || epsilon->get<double>() < 0)
+      return Fail(Bad(path, "\"epsilon\" is not a number >= 0"));
+    pair.epsilon = epsilon->get<double>();
+  }
+  if (const auto layout = text("layout")) {
+    for (const auto known : {KernelLayout::kSpatialInOut, KernelLayout::kSpatialOutIn,
+                             KernelLayout::kSpatialInMultiplier, KernelLayout::kOutInSpatial,
+                             KernelLayout::kInOutSpatial}) {
+      if (Name(known) == *layout) pair.layout = known;
+    }
+    if (!pair.layout)
+      return Fail(
+          Bad(path, "unknown \"layout\" \"" + *layout + "\": HWIO, HWOI, HWIM, OIHW or IOHW"));
+  }
+  return pair;
+}
+
+}  // namespace
+
+Result<std::map<std::string, std::string>> ReadNameMap(const std::string& path) {
+  CKPT_ASSIGN_OR_RETURN(const nlohmann::json json, ReadJson(path));
+  if (!json.is_object()) return Fail(Bad(path, "is not an object {\"old name\": \"new name\"}"));
+  std::map<std::string, std::string> names;
+  for (const auto& [from, to] : json.items()) {
+    if (!to.is_string()) return Fail(Bad(path, "the new name of \"" + from + "\" is not a string"));
+    names.emplace(from, to.get<std::string>());
+  }
+  return names;
+}
+
+Result<std::vector<UserPair>> ReadPairs(const std::string& path) {
+  CKPT_ASSIGN_OR_RETURN(const nlohmann::json json, ReadJson(path));
+  const auto list = json.is_object() ? json.find("pairs") : json.end();
+  if (!json.is_object() || list == json.end() || !list->is_array()) {
+    return Fail(Bad(path, "is not an object with a list \"pairs\""));
+  }
+  std::vector<UserPair> pairs;
+  for (const nlohmann::json& entry : *list) {
+    CKPT_ASSIGN_OR_RETURN(UserPair pair, ParsePair(path, entry));
+    pairs.push_back(std::move(pair));
+  }
+  return pairs;
+}
+
+}  // namespace ckpt::cli

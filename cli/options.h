@@ -1,0 +1,41 @@
+// Options that every command shares.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "ckpt/formats/format.h"
+
+namespace CLI {
+class App;
+}
+
+namespace ckpt::cli {
+
+enum class ReportFormat : std::uint8_t { kText, kJson, kJsonLines };
+enum class ColorMode : std::uint8_t { kAuto, kAlways, kNever };
+
+struct CommonOptions {
+  ReportFormat format = ReportFormat::kText;
+  std::string report_file;  // --report; empty: stdout
+  ColorMode color = ColorMode::kAuto;
+  bool quiet = false;
+  std::string from;        // --from; empty: by content
+  std::string files_from;  // --files-from; "-" is stdin
+  unsigned jobs = 1;
+};
+
+void AddReportOptions(CLI::App& command, CommonOptions& options);
+// --from, and for commands that take many inputs --files-from and --jobs.
+void AddInputOptions(CLI::App& command, CommonOptions& options, std::vector<std::string>* inputs);
+
+// kInvalidArgument for a format that does not exist; nothing is opened.
+Status CheckCommonOptions(const CommonOptions& options);
+// The inputs of the command line and of --files-from, in that order.
+Result<std::vector<std::string>> CollectInputs(const CommonOptions& options,
+                                               std::vector<std::string> inputs);
+
+formats::OpenOptions OpenOptionsOf(const CommonOptions& options);
+
+}  // namespace ckpt::cli

@@ -1,0 +1,44 @@
+// A progress bar on stderr for long work, and only on a terminal.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "ckpt/checkpoint.h"
+
+namespace ckpt::cli {
+
+// Draws once the work has taken half a second; erased at the end. Add() may be called from any
+// thread.
+class ProgressBar {
+ public:
+  ProgressBar(std::string label, std::uint64_t total_bytes, bool silent);
+  ~ProgressBar();
+  ProgressBar(const ProgressBar&) = delete;
+  ProgressBar& operator=(const ProgressBar&) = delete;
+  void Add(std::uint64_t bytes);
+
+ private:
+  struct Clock;
+  std::unique_ptr<Clock> clock_;  // null: silent
+  std::string label_;
+  std::uint64_t total_;
+  std::atomic<std::uint64_t> done_{0};
+};
+
+// The same checkpoint, its reading shown as progress. `checkpoint` must outlive it.
+class ProgressCheckpoint : public Checkpoint {
+ public:
+  ProgressCheckpoint(const Checkpoint& checkpoint, std::string label, bool silent);
+  std::string_view format() const noexcept override { return checkpoint_.format(); }
+  const Manifest& manifest() const noexcept override { return checkpoint_.manifest(); }
+  Result<std::unique_ptr<TensorStream>> Open(TensorId id) const override;
+
+ private:
+  const Checkpoint& checkpoint_;
+  mutable ProgressBar bar_;
+};
+
+}  // namespace ckpt::cli

@@ -1,0 +1,36 @@
+#include "formats/container/file_digest.h"
+
+#include <openssl/evp.h>
+
+#include <algorithm>
+#include <array>
+#include <memory>
+
+namespace ckpt::formats {
+
+Result<FileDigest> DigestFile(const RandomAccessFile& file) {
+  constexpr std::uint64_t kChunkBytes = std::uint64_t{1} << 20;
+  const std::unique_ptr<EVP_MD_CTX, void (*)(EVP_MD_CTX*)> context(EVP_MD_CTX_new(),
+                                                                   EVP_MD_CTX_free);
+  bool ok = context != nullptr && EVP_DigestInit_ex(context.get(), EVP_sha256(), nullptr) == 1;
+  std::vector<std::byte> chunk(static_cast<std::size_t>(std::min(kChunkBytes, file.size())));
+  for (std::uint64_t offset = 0; ok && offset < file.size(); offset += chunk.size()) {
+    chunk.resize(static_cast<std::size_t>(std::min(kChunkBytes, file.size() - offset)));
+    CKPT_RETURN_IF_ERROR(file.ReadAt(offset, chunk));
+    ok = EVP_DigestUpdate(context.get(), chunk.data(), chunk.size()) == 1;
+  }
+  std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
+  unsigned size = 0;
+  if (!ok || EVP_DigestFinal_ex(context.get(), digest.data(), &size) != 1) {
+    return Fail(Error{ErrorCode::kInternal, "cannot compute SHA-256", file.path(), {}, {}});
+  }
+  FileDigest result{file.size(), {}};
+  constexpr std::string_view kDigits = "0123456789abcdef";
+  for (unsigned i = 0; i < size; ++i) {
+    result.sha256 += kDigits[digest[i] >> 4];
+    result.sha256 += kDigits[digest[i] & 15];
+  }
+  return result;
+}
+
+}  // namespace ckpt::formats
