@@ -8,7 +8,9 @@
 // Everything is computed in double and rounded once.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -20,15 +22,22 @@
 namespace ckpt {
 
 // Which channel a kernel element belongs to. For the flat index e of a C-order kernel:
-//   row = e / (inner * channels_per_group),  group = rows_per_group ? row / rows_per_group : 0,
+//   row = e / (inner * channels_per_group),
+//   group = rows_per_group ? row / rows_per_group : inner_per_group ? (e % inner) / inner_per_group
+//                                                                   : 0,
 //   channel = group * channels_per_group + (e / inner) % channels_per_group.
-// Only grouped transposed convolutions (out channel) and grouped convolutions (in channel) have
-// rows_per_group != 0.
+// Only grouped kernels need a group: rows_per_group where the other channel axis lies outside (out
+// channels of [I, O/G, K...], in channels of [O, I/G, K...]), inner_per_group where it lies inside
+// (in channels of [K..., I/G, O]).
 struct ChannelView {
-  std::uint64_t channels_per_group = 1, inner = 1, rows_per_group = 0;
+  std::uint64_t channels_per_group = 1, inner = 1, rows_per_group = 0, inner_per_group = 0;
   std::uint64_t ChannelOf(std::uint64_t e) const noexcept {
-    const std::uint64_t row = e / (inner * channels_per_group);
-    const std::uint64_t group = rows_per_group ? row / rows_per_group : 0;
+    std::uint64_t group = 0;
+    if (rows_per_group != 0) {
+      group = e / (inner * channels_per_group) / rows_per_group;
+    } else if (inner_per_group != 0) {
+      group = (e % inner) / inner_per_group;
+    }
     return group * channels_per_group + (e / inner) % channels_per_group;
   }
   bool operator==(const ChannelView&) const = default;
@@ -57,6 +66,11 @@ struct FoldOptions {
   std::vector<UserPair> pairs = {};
   bool pair_by_order = false, pair_by_name = false;
   bool strict = false;  // refuse assumed epsilons (the caller refuses kept layers)
+  // Floating type that the output is written in, where it is not each tensor's own (--cast): the
+  // range of folded values is checked against it.
+  std::optional<Dtype> cast = {};
+  // Batch norms (indices into Analysis::batch_norms) that must stay as they are, with the reason.
+  std::map<std::size_t, std::string> keep = {};
 };
 
 struct Folded {
@@ -65,9 +79,10 @@ struct Folded {
   FoldDirection direction = FoldDirection::kBackward;
   SourcedNumber epsilon;
   std::vector<Evidence> evidence = {};  // of the pairing
-  // Bound on |computed - exact| of one output of the folded layer for inputs with |x| <= 1,
-  // to first order: (n + 2) * u * max over channels of (sum |w'| + |b'|), n the taps, u the unit
-  // roundoff of the stored type. 0 until the tensors are computed.
+  // Bound on |computed - exact| of one output of a layer folded into, for inputs with |x| <= 1 and
+  // to first order: the largest over channels of (n + 2) * u * (sum |w'| + |b'|), n the terms of
+  // the sum, u the unit roundoff of the stored type, and what computing w' and b' in double adds
+  // (docs/folding.md). The largest of the layers where there are several.
   double error_bound = 0;
 };
 struct Kept {
@@ -87,9 +102,9 @@ struct ScaledKernel {  // each element times factors, rounded once
   ChannelView in_view;
   std::vector<double> in_factors;  // empty: none
 };
-struct Constant {
-  std::vector<std::byte> bytes;
-};  // little-endian, C order
+struct Constant {  // C order, rounded once to TensorInfo::dtype when it is written
+  std::vector<double> values;
+};
 using Content = std::variant<CopyOf, ScaledKernel, Constant>;
 
 struct FoldedTensor {

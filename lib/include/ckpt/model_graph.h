@@ -28,9 +28,9 @@ enum class OpKind : std::uint8_t {
   kIdentity,    // dropout, identity, linear activation, activity regularisation: y = x at serving
   kActivation,  // see Layer::activation
   kAdd,
-  kConcat,  // along Layer::axis
-  kMaxPool,
-  kAveragePool,
+  kConcat,       // along Layer::axis
+  kMaxPool,      // padded elements never win
+  kAveragePool,  // padded elements are not counted; where they are: kOther
   kGlobalMaxPool,
   kGlobalAveragePool,
   kZeroPad,
@@ -53,8 +53,9 @@ std::string_view Name(KernelLayout layout) noexcept;  // "HWIO", "HWOI", "HWIM",
 
 enum class Padding : std::uint8_t {
   kUnknown,
-  kNone /* valid */,
-  kZeros /* same, causal, explicit */
+  kNone,   // valid
+  kSame,   // same, causal: zeros as the kernel's size asks for, so none for a kernel of one element
+  kZeros,  // explicit
 };
 
 using LayerId = std::uint32_t;
@@ -79,7 +80,8 @@ struct Layer {
   bool unit_stride = true;
   std::string activation = "linear";  // applied to the layer's own output
   // The channel axis of the layer's output (convolutions, pooling, padding, dense) or the axis it
-  // acts on (batch norm, concat), as recorded: 1 or -1, ...; absent where the layer has none.
+  // acts on (batch norm, concat), as recorded: 1 or -1, ...; absent where the layer has none. A
+  // flatten has 1 if it moves axis 1 to the end first (Keras' channels_first), else none.
   std::optional<std::int64_t> axis = {};
   std::optional<double> epsilon = {}, momentum = {};  // batch norm, as recorded
   bool has_scale = true, has_center = true;           // batch norm: gamma, beta exist by config
@@ -117,7 +119,9 @@ struct ModelGraph {
 struct GraphEdits {
   std::vector<LayerId> removed;      // batch norms whose consumers now read their input
   std::vector<LayerId> gained_bias;  // use_bias becomes true
-  std::vector<LayerId> to_affine;    // batch norms that became one scale and one offset per channel
+  // Batch norms that became one scale and one offset per channel: their gamma and beta exist and
+  // hold these, mean is 0, variance 1 and epsilon has to become 0.
+  std::vector<LayerId> to_affine;
 };
 
 }  // namespace ckpt
