@@ -77,9 +77,9 @@ def warm_start(folder):
     base = train_base(base_folder)
     with tf.Graph().as_default() as graph:
         Training()
-        tf1.train.warm_start(str(base), vars_to_warm_start=".*")
         saver = tf1.train.Saver()
-        with common.session(graph) as sess:
+        with common.working_in(base_folder), common.session(graph) as sess:
+            tf1.train.warm_start(base.name, vars_to_warm_start=".*")
             sess.run(tf1.global_variables_initializer())
             tuned = common.save(saver, sess, tuned_folder, 0)
     old, new = reference(base_folder, base), reference(tuned_folder, tuned)
@@ -119,7 +119,7 @@ def two_towers(folder):
             gradients.append(tf1.gradients(loss, towers[-1]))
             feeds.append((images, labels))
         mean = [(a + b) / 2 for a, b in zip(*gradients)]
-        with tf.control_dependencies(tf1.get_collection(tf1.GraphKeys.UPDATE_OPS)):
+        with tf.control_dependencies(mean + tf1.get_collection(tf1.GraphKeys.UPDATE_OPS)):
             train_op = optimizer.apply_gradients([(g, v) for tower in towers for g, v in zip(mean, tower)],
                                                  global_step=tf1.train.get_or_create_global_step())
         saver = tf1.train.Saver()
