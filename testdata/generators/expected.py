@@ -8,7 +8,7 @@ A tensor entry is
 `crc32` is zlib's CRC-32, eight hex digits, of the values as little-endian bytes in C order.
 `first` holds up to four leading values; NaN and infinities are the strings "nan", "inf", "-inf",
 a complex value is a pair.  A string tensor has `lengths` in place of `first`, and its `crc32` is of the
-concatenated bytes.
+concatenated bytes.  Bytes that the reader cannot interpret are "opaque" and a size, without `first`.
 """
 
 import json
@@ -60,6 +60,9 @@ def describe(name, array, dtype=None):
                 "lengths": [len(e) for e in elements], "crc32": _crc(b"".join(elements))}
     plain = _plain(array)
     data = plain.tobytes()
+    if plain.dtype == np.dtype(f"V{plain.dtype.itemsize}"):
+        return {"name": name, "dtype": f"opaque{plain.dtype.itemsize}", "shape": list(plain.shape),
+                "bytes": len(data), "crc32": _crc(data)}
     leading = plain.ravel()[:FIRST_VALUES]
     if "int" in plain.dtype.name:
         leading = leading.astype(object if plain.dtype.kind in "iu" else np.int64)

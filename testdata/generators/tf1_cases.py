@@ -4,12 +4,12 @@ Makes testdata/tf/cases/<name>/: a warm start that lost its statistics, a frozen
 two towers with statistics of their own, batch renormalization, virtual batches, zero-debiased averages.
 """
 
+import tf1_common as common  # first: it sets what TensorFlow reads at its import
+from tf1_common import tf1
+
 import numpy as np
 import tensorflow as tf
 from tensorflow.python.training import moving_averages
-
-import tf1_common as common
-from tf1_common import tf1
 
 CLASSES = 4
 SHAPE = (8, 8, 3)
@@ -60,7 +60,7 @@ def reference(folder, prefix):
     return values
 
 
-def train_base(folder, **batch_norm):
+def train_base(folder, write_meta_graph=True, **batch_norm):
     """An ordinary, sound checkpoint after 150 steps."""
     with tf.Graph().as_default() as graph:
         training = Training(**batch_norm)
@@ -68,7 +68,7 @@ def train_base(folder, **batch_norm):
         with common.session(graph) as sess:
             sess.run(tf1.global_variables_initializer())
             training.run(sess, common.Images(seed=4, height=8, width=8, channels=3, classes=CLASSES), 150)
-            return common.save(saver, sess, folder, 150)
+            return common.save(saver, sess, folder, 150, write_meta_graph)
 
 
 def warm_start(folder):
@@ -90,7 +90,7 @@ def warm_start(folder):
 def frozen_drift(folder):
     """Only the head is fine-tuned, on shifted images, but the updates of the frozen layers still run."""
     before_folder, after_folder = common.subfolder(folder, "before"), common.subfolder(folder, "after")
-    before = train_base(before_folder)
+    before = train_base(before_folder, write_meta_graph=False)
     with tf.Graph().as_default() as graph:
         training = Training(only="head/")
         saver = tf1.train.Saver()
@@ -142,7 +142,7 @@ def renorm(folder):
 
 def virtual_batch(folder):
     """virtual_batch_size gives the batch-norm vectors a shape of rank 5, [1, 1, 1, 1, C]."""
-    values = common.read_values(train_base(folder, virtual_batch_size=8))
+    values = common.read_values(train_base(folder, write_meta_graph=False, virtual_batch_size=8))
     assert values["block1/bn/moving_mean"].shape == (1, 1, 1, 1, 4)
 
 

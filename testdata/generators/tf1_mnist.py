@@ -4,11 +4,11 @@ Makes testdata/tf1/mnist/<variant>/.  `correct` and `updates_not_run` keep the l
 (max_to_keep=5), so that the `checkpoint` state file lists five; only the newest has its .meta, to stay small.
 """
 
+import tf1_common as common  # first: it sets what TensorFlow reads at its import
+from tf1_common import tf1
+
 import numpy as np
 import tensorflow as tf
-
-import tf1_common as common
-from tf1_common import tf1
 
 STEPS = 700
 SAVE_EVERY = 100

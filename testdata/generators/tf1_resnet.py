@@ -5,12 +5,12 @@ Makes testdata/tf1/resnet/<variant>/, one trained checkpoint each; VARIANTS says
 
 import dataclasses
 
+import tf1_common as common  # first: it sets what TensorFlow reads at its import
+from tf1_common import tf1
+
 import numpy as np
 import tensorflow as tf
 from tensorflow.python.training import moving_averages
-
-import tf1_common as common
-from tf1_common import tf1
 
 STEPS = 200
 DECAY = 0.9
@@ -25,6 +25,7 @@ class Variant:
     fetch_updates_beside: bool = False  # sess.run([train_op, *updates]): runs them, leaves no trace in the graph
     trainable_only: bool = False       # Saver(tf.trainable_variables())
     zero_debias: bool = False          # assign_moving_average's default: adds `biased` and `local_step`
+    write_meta_graph: bool = True      # without it, only the values can tell
 
     @property
     def sound(self):
@@ -39,7 +40,7 @@ VARIANTS = {
     "updates_partly_run": Variant(tied_updates="some"),
     "updates_fetched_beside": Variant(tied_updates="none", fetch_updates_beside=True),
     "zero_debias_correct": Variant(zero_debias=True),
-    "zero_debias_updates_not_run": Variant(tied_updates="none", zero_debias=True),
+    "zero_debias_updates_not_run": Variant(tied_updates="none", zero_debias=True, write_meta_graph=False),
 }
 
 
@@ -114,9 +115,11 @@ def build_train_op(network, labels, variant):
     """The founding program's train op: the optimizer's apply op grouped with the tied updates."""
     cost = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(logits=network.logits, labels=labels))
     variables = tf1.trainable_variables()
+    gradients = tf1.gradients(cost, variables)
     optimizer = tf1.train.MomentumOptimizer(0.05, 0.9)
-    apply_op = optimizer.apply_gradients(zip(tf1.gradients(cost, variables), variables),
-                                         global_step=tf1.train.get_or_create_global_step(), name="train_step")
+    with tf.control_dependencies(gradients):  # or a weight may change while another's gradient still reads it
+        apply_op = optimizer.apply_gradients(zip(gradients, variables), name="train_step",
+                                             global_step=tf1.train.get_or_create_global_step())
     return tf.group(apply_op, *tied_updates(network, variant.tied_updates)), cost
 
 
@@ -152,7 +155,7 @@ def train_variant(folder, variant):
             for _ in range(STEPS):
                 sess.run(fetches, feed_next())
             assert sess.run(cost, feed_next()) < first_cost, "the network learned nothing"
-            prefix = common.save(saver, sess, folder, STEPS)
+            prefix = common.save(saver, sess, folder, STEPS, variant.write_meta_graph)
             statistics = None if variant.sound else true_statistics(sess, network, feed_next)
     values = common.read_values(prefix)
     check(values, variant)

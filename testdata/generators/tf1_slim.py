@@ -5,6 +5,9 @@ Makes testdata/tf/slim/<variant>/.
 
 import sys
 
+import tf1_common as common  # first: it sets what TensorFlow reads at its import
+from tf1_common import tf1
+
 import keras.src.legacy_tf_layers.normalization
 import numpy as np
 import tensorflow as tf
@@ -15,9 +18,6 @@ from tensorflow.python.framework import ops
 sys.modules["tf_keras.legacy_tf_layers.normalization"] = keras.src.legacy_tf_layers.normalization
 ops.Tensor = tf.Tensor
 import tf_slim as slim
-
-import tf1_common as common
-from tf1_common import tf1
 
 STEPS = 300
 CLASSES = 4

@@ -5,14 +5,12 @@ Makes testdata/tf2/<name>/.  CheckpointManager writes the time of saving into it
 
 import os
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+import tf1_common as common  # first: it sets what TensorFlow reads at its import
 
 import numpy as np
 import tensorflow as tf
 
 import expected
-import tf1_common as common
 
 keras = tf.keras
 STEPS = 120

@@ -3,12 +3,13 @@
 Makes testdata/tf/<name>/.  Nothing is trained here except by initial values; what counts is the encoding.
 """
 
+import tf1_common as common  # first: it sets what TensorFlow reads at its import
+from tf1_common import tf1
+
 import numpy as np
 import tensorflow as tf
 
 import expected
-import tf1_common as common
-from tf1_common import tf1
 
 NUMERIC_DTYPES = (tf.bool, tf.int8, tf.uint8, tf.int16, tf.uint16, tf.int32, tf.uint32, tf.int64, tf.uint64,
                   tf.half, tf.bfloat16, tf.float32, tf.float64, tf.complex64, tf.complex128,
