@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "ckpt/model_graph.h"
@@ -48,6 +49,15 @@ struct Manifest {
   std::vector<std::string> older = {};
 };
 
+// What the user named, and how that led to this checkpoint; set by the code that resolved it.
+struct InputName {
+  std::string path;                     // as the user gave it
+  std::string note = {};                // "logs/checkpoint names model.ckpt-500 as the latest"; or empty
+  // Checkpoints of the same run, oldest first, without this one: only where the user named a folder
+  // or a state file.
+  std::vector<std::string> older = {};
+};
+
 // Open() may be called from several threads at once.
 class Checkpoint {
  public:
@@ -55,6 +65,12 @@ class Checkpoint {
   virtual std::string_view format() const noexcept = 0;  // "tf-bundle": a name of the contract
   virtual const Manifest& manifest() const noexcept = 0;
   virtual Result<std::unique_ptr<TensorStream>> Open(TensorId id) const = 0;
+
+  const InputName& input_name() const noexcept { return input_name_; }
+  void set_input_name(InputName name) { input_name_ = std::move(name); }
+
+ private:
+  InputName input_name_;
 };
 
 // The id of the tensor called `name`, by its name or by its key in the file.
