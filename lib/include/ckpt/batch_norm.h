@@ -58,10 +58,10 @@ struct BatchNorm {
   // 1 - PyTorch's). Absent: nothing says.
   std::optional<SourcedNumber> momentum = {};
   // Batch norm for sure, by the rule of the CLI contract (graph or config, a token of the scope,
-  // sibling layers that have statistics). Otherwise gamma and beta may belong to a layer or group
-  // norm, which has no statistics to lose.
+  // sibling layers that have statistics, statistics of its own). Otherwise gamma and beta may
+  // belong to another norm, which has no statistics to lose. What a name or config calls a layer,
+  // group or instance norm is not listed at all.
   bool certain = false;
-  // Layer, group or instance norm by its name or config: never judged as a batch norm.
   std::optional<LayerId> layer = {};  // in Manifest::graph
   bool frozen = false;                // the config says trainable = false
   std::vector<Evidence> evidence = {};

@@ -1,0 +1,244 @@
+#include <algorithm>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "ckpt/batch_norm.h"
+#include "roles/batch_norm_layers.h"
+#include "roles/framework_defaults.h"
+#include "roles/scope_words.h"
+#include "roles/tensor_name.h"
+#include "roles/training_state.h"
+
+namespace ckpt {
+namespace {
+
+// Builds an Analysis step by step; a role that was settled by stronger evidence stays.
+class Analyser {
+ public:
+  Analyser(const Manifest& manifest, const AnalysisOptions& options)
+      : manifest_(manifest),
+        options_(options),
+        names_(manifest),
+        settled_(manifest.tensors.size(), false) {
+    analysis_.roles.resize(manifest.tensors.size());
+  }
+
+  Analysis Run() {
+    ReadTrainingState();
+    ReadGraphLayers();
+    std::vector<FoundLayer> layers = LayersOfGraph(manifest_);
+    for (const FoundLayer& layer : layers) SettleLayer(layer.batch_norm);
+    std::vector<bool> usable(settled_);
+    usable.flip();
+    for (FoundLayer& layer : LayersByName(manifest_, names_, usable)) {
+      SettleLayer(layer.batch_norm);
+      layers.push_back(std::move(layer));
+    }
+    SettleByName();
+    ReadTrainable();
+    for (FoundLayer& layer : layers) Complete(layer);
+    analysis_.framework = manifest_.framework;
+    if (!analysis_.framework) analysis_.framework = FrameworkByNames(layers);
+    for (FoundLayer& layer : layers) {
+      analysis_.batch_norms.push_back(std::move(layer.batch_norm));
+    }
+    analysis_.step = ChooseStep(manifest_, analysis_.roles);
+    return std::move(analysis_);
+  }
+
+ private:
+  const TensorInfo& Info(TensorId id) const { return manifest_.tensors[id.index]; }
+
+  void Settle(TensorId id, TensorRole role) {
+    if (settled_[id.index]) return;
+    settled_[id.index] = true;
+    analysis_.roles[id.index] = std::move(role);
+  }
+
+  void ReadTrainingState() {
+    for (std::uint32_t i = 0; i < manifest_.tensors.size(); ++i) {
+      if (manifest_.tensors[i].section == Section::kBookkeeping) {
+        Settle({i}, {Role::kOther,
+                     false,
+                     {{EvidenceSource::kFrameworkRecord, "bookkeeping of the file"}},
+                     {}});
+      } else if (auto role = TrainingRole(manifest_, names_, {i})) {
+        Settle({i}, std::move(*role));
+      }
+    }
+    if (const auto step = FindUnnamedStep(manifest_, analysis_.roles)) {
+      Settle(*step,
+             {Role::kStep,
+              false,
+              {{EvidenceSource::kNaming,
+                "the only integer scalar beside optimizer slots, without a name of its own"}},
+              {}});
+    }
+  }
+
+  // Tensors that a graph binds to layers other than batch norms.
+  void ReadGraphLayers() {
+    if (!manifest_.graph) return;
+    for (const Layer& layer : manifest_.graph->layers) {
+      if (layer.kind == OpKind::kBatchNorm) continue;
+      const bool other_norm = layer.op_type == "Normalization" || SaysOtherNorm(layer.op_type);
+      if (layer.kind == OpKind::kOther && !other_norm) continue;  // may hold layers of its own
+      for (const auto& [name, id] : layer.tensors) {
+        Settle(id, {RoleOfLeaf(name, Info(id)),
+                    true,
+                    {{EvidenceSource::kFrameworkRecord, manifest_.graph->source + ": " + name +
+                                                            " of the " + layer.op_type + " \"" +
+                                                            layer.name + '"'}},
+                    {}});
+      }
+    }
+  }
+
+  void SettleLayer(const BatchNorm& norm) {
+    const auto settle = [&](const std::optional<TensorId>& id, Role role) {
+      if (!id) return;
+      TensorRole result{role, {}, norm.evidence, {}};
+      if (role != Role::kGamma && role != Role::kBeta) {
+        result.trainable = false;
+      } else if (norm.layer) {
+        result.trainable = true;
+      }
+      Settle(*id, std::move(result));
+    };
+    settle(norm.gamma, Role::kGamma);
+    settle(norm.beta, Role::kBeta);
+    settle(norm.moving_mean, Role::kMovingMean);
+    settle(norm.moving_variance, Role::kMovingVariance);
+    settle(norm.batch_counter, Role::kBatchCounter);
+    for (const TensorId extra : norm.extras) settle(extra, Role::kBnExtra);
+  }
+
+  void SettleByName() {
+    for (std::uint32_t i = 0; i < manifest_.tensors.size(); ++i) {
+      if (settled_[i]) continue;
+      const TensorInfo& info = manifest_.tensors[i];
+      const ParsedName parsed = ParseName(info.name);
+      const std::string_view last = Components(info.name).back();
+      const Role role = parsed.leaf == nullptr ? RoleOfLeaf(last, info) : RoleOfPart(parsed, info);
+      if (role == Role::kOther) continue;
+      Settle({i}, {role, {}, {{EvidenceSource::kNaming, "name ends in " + std::string(last)}}, {}});
+      if (role == Role::kMovingMean || role == Role::kMovingVariance) {
+        analysis_.roles[i].trainable = false;
+      }
+    }
+  }
+
+  static Role RoleOfPart(const ParsedName& parsed, const TensorInfo& info) {
+    if (parsed.of_statistic) return Role::kBnExtra;
+    switch (parsed.leaf->part) {
+      case Part::kGamma:
+        return parsed.leaf->leaf == "gamma" ? Role::kGamma : Role::kOther;
+      case Part::kBeta:
+        return parsed.leaf->leaf == "beta" ? Role::kBeta : Role::kOther;
+      // Distinctive names only: "mean" and "sigma" are many things outside a batch norm.
+      case Part::kMean:
+        return parsed.leaf->joinable ? Role::kMovingMean : Role::kOther;
+      case Part::kVariance:
+        return parsed.leaf->joinable ? Role::kMovingVariance : Role::kOther;
+      case Part::kExtra:
+        return Role::kBnExtra;
+      case Part::kCounter:
+        return Role::kBatchCounter;
+      case Part::kKernel:
+        if (info.shape.rank() >= 2) return Role::kKernel;
+        return SaysNorm(parsed.scope) ? Role::kGamma : Role::kOther;
+      case Part::kBias:
+        return SaysNorm(parsed.scope) ? Role::kBeta : Role::kBias;
+    }
+    return Role::kOther;
+  }
+
+  static bool SaysNorm(std::string_view scope) {
+    const std::string_view last = Components(scope).back();
+    return SaysOtherNorm(last) || last.find("norm") != std::string_view::npos;
+  }
+
+  // By the words in a name that no table knows: "kernelExtra0", "shortcutWeights", "fc_bias".
+  static Role RoleOfLeaf(std::string_view name, const TensorInfo& info) {
+    if (const Leaf* leaf = FindLeaf(name)) return RoleOfPart({{}, leaf}, info);
+    const auto contains = [&](std::string_view word) {
+      return name.find(word) != std::string_view::npos;
+    };
+    const bool weights = contains("kernel") || contains("weight") || contains("Weight");
+    if (weights && info.shape.rank() >= 2) return Role::kKernel;
+    if (contains("bias") && info.shape.rank() >= 1) return Role::kBias;
+    return Role::kOther;
+  }
+
+  // Recorded flags first, then slots: a variable that has them was trained.
+  void ReadTrainable() {
+    for (std::uint32_t i = 0; i < manifest_.tensors.size(); ++i) {
+      const TensorRole& slot = analysis_.roles[i];
+      if (slot.role != Role::kOptimizerSlot || !slot.of) continue;
+      TensorRole& owner = analysis_.roles[slot.of->index];
+      if (owner.trainable == true && owner.evidence.size() > 1) continue;
+      if (owner.role == Role::kOptimizerSlot || owner.role == Role::kEmaShadow) continue;
+      const bool known = std::any_of(owner.evidence.begin(), owner.evidence.end(), [](auto& item) {
+        return item.source == EvidenceSource::kSlots;
+      });
+      if (known) continue;
+      owner.trainable = true;
+      owner.evidence.push_back(
+          {EvidenceSource::kSlots, "has the optimizer slot \"" + manifest_.tensors[i].name + '"'});
+    }
+    for (std::uint32_t i = 0; i < manifest_.tensors.size(); ++i) {
+      if (!manifest_.tensors[i].trainable) continue;
+      analysis_.roles[i].trainable = manifest_.tensors[i].trainable;
+      analysis_.roles[i].evidence.insert(
+          analysis_.roles[i].evidence.begin(),
+          {EvidenceSource::kFrameworkRecord, "the file records the trainable flag"});
+    }
+  }
+
+  void Complete(FoundLayer& found) {
+    BatchNorm& norm = found.batch_norm;
+    SetChannels(manifest_, norm);
+    if (norm.moving_variance && found.convention != nullptr &&
+        found.convention->variance == "running_std") {
+      norm.spread = KerasOneSpread(manifest_);
+    }
+    if (!norm.epsilon && options_.epsilon) {
+      norm.epsilon = {*options_.epsilon, {EvidenceSource::kUser, "--epsilon"}};
+    }
+    if (!norm.momentum && options_.momentum) {
+      norm.momentum = {*options_.momentum, {EvidenceSource::kUser, "--momentum"}};
+    }
+    if (found.convention == nullptr) return;
+    const auto defaults = FrameworkDefaults(manifest_, *found.convention, norm);
+    if (!defaults) return;
+    const Evidence evidence{EvidenceSource::kDefault, defaults->detail};
+    if (!norm.epsilon) norm.epsilon = {defaults->epsilon, evidence};
+    if (!norm.momentum && defaults->decay) norm.momentum = {*defaults->decay, evidence};
+  }
+
+  static std::optional<Framework> FrameworkByNames(const std::vector<FoundLayer>& layers) {
+    std::optional<Framework> framework;
+    for (const FoundLayer& layer : layers) {
+      if (layer.convention == nullptr) continue;
+      if (!layer.convention->framework) return std::nullopt;
+      if (framework && framework != layer.convention->framework) return std::nullopt;
+      framework = layer.convention->framework;
+    }
+    return framework;
+  }
+
+  const Manifest& manifest_;
+  const AnalysisOptions& options_;
+  const NameIndex names_;
+  std::vector<bool> settled_;
+  Analysis analysis_;
+};
+
+}  // namespace
+
+Analysis Analyse(const Manifest& manifest, const AnalysisOptions& options) {
+  return Analyser(manifest, options).Run();
+}
+
+}  // namespace ckpt

@@ -1,0 +1,275 @@
+#include "roles/batch_norm_layers.h"
+
+#include <algorithm>
+#include <optional>
+#include <string>
+#include <unordered_set>
+#include <utility>
+
+#include "roles/framework_defaults.h"
+#include "roles/named_scopes.h"
+#include "roles/scope_words.h"
+#include "roles/tensor_name.h"
+
+namespace ckpt {
+namespace {
+
+using Member = NamedScope::Member;
+
+std::string Quoted(std::string_view text) { return '"' + std::string(text) + '"'; }
+
+// The dimensions that are not 1.
+std::vector<std::int64_t> Squeezed(const Shape& shape) {
+  std::vector<std::int64_t> dims;
+  std::copy_if(shape.dims().begin(), shape.dims().end(), std::back_inserter(dims),
+               [](std::int64_t dim) { return dim != 1; });
+  return dims;
+}
+
+// One value per channel: [C], or [1, 1, 1, C] and the like.
+bool IsVector(const Manifest& manifest, TensorId id) {
+  const Shape& shape = manifest.tensors[id.index].shape;
+  return shape.rank() > 0 && Squeezed(shape).size() <= 1;
+}
+
+std::vector<TensorId> Vectors(const BatchNorm& layer) {
+  std::vector<TensorId> ids;
+  for (const auto& id : {layer.gamma, layer.beta, layer.moving_mean, layer.moving_variance}) {
+    if (id) ids.push_back(*id);
+  }
+  return ids;
+}
+
+// The scope that all the names share: that of their leaves, else their common prefix up to a
+// separator. Empty where they share none.
+std::string CommonScope(const Manifest& manifest, const std::vector<TensorId>& ids) {
+  if (ids.empty()) return {};
+  std::string_view common = manifest.tensors[ids.front().index].name;
+  const ParsedName first = ParseName(common);
+  bool same_scope = first.leaf != nullptr;
+  for (const TensorId id : ids) {
+    const std::string_view name = manifest.tensors[id.index].name;
+    const auto [end, other] = std::mismatch(common.begin(), common.end(), name.begin(), name.end());
+    common = common.substr(0, static_cast<std::size_t>(end - common.begin()));
+    const ParsedName parsed = ParseName(name);
+    same_scope = same_scope && parsed.leaf != nullptr && parsed.scope == first.scope;
+  }
+  if (same_scope) return first.scope;
+  const std::size_t separator = common.find_last_of("/.");
+  return separator == std::string_view::npos ? std::string()
+                                             : std::string(common.substr(0, separator));
+}
+
+// The row whose statistics these are, by name; null if there is none.
+const BatchNormConvention* ConventionOf(const Manifest& manifest, const BatchNorm& layer) {
+  const auto leaf_of = [&](const std::optional<TensorId>& id) -> std::string_view {
+    if (!id) return {};
+    const ParsedName parsed = ParseName(manifest.tensors[id->index].name);
+    return parsed.leaf == nullptr ? std::string_view() : parsed.leaf->leaf;
+  };
+  const std::string_view mean = leaf_of(layer.moving_mean), spread = leaf_of(layer.moving_variance);
+  for (const BatchNormConvention& row : BatchNormConventions()) {
+    if (row.mean == mean && row.variance == spread) return &row;
+  }
+  return nullptr;
+}
+
+std::optional<TensorId> Bound(const Layer& layer, const char* name) {
+  const auto found = layer.tensors.find(name);
+  return found == layer.tensors.end() ? std::nullopt : std::optional(found->second);
+}
+
+bool IsExtraName(const std::string& local_name) {
+  const Leaf* leaf = FindLeaf(local_name);
+  return leaf != nullptr && leaf->part == Part::kExtra;
+}
+
+EvidenceSource SourceOf(const ModelGraph& graph) noexcept {
+  const bool config = graph.source.find("config") != std::string::npos;
+  return config ? EvidenceSource::kFrameworkRecord : EvidenceSource::kGraph;
+}
+
+FoundLayer FromGraph(const Manifest& manifest, LayerId id) {
+  const ModelGraph& graph = *manifest.graph;
+  const Layer& layer = graph.layers[id];
+  const EvidenceSource source = SourceOf(graph);
+  FoundLayer found;
+  BatchNorm& norm = found.batch_norm;
+  norm.gamma = Bound(layer, "gamma");
+  norm.beta = Bound(layer, "beta");
+  norm.moving_mean = Bound(layer, "moving_mean");
+  norm.moving_variance = Bound(layer, "moving_variance");
+  norm.batch_counter = Bound(layer, "num_batches_tracked");
+  for (const auto& [name, tensor] : layer.tensors) {
+    if (IsExtraName(name)) norm.extras.push_back(tensor);
+  }
+  norm.scope = CommonScope(manifest, Vectors(norm));
+  if (norm.scope.empty()) norm.scope = layer.name;
+  if (layer.epsilon) norm.epsilon = {*layer.epsilon, {source, graph.source}};
+  if (layer.momentum) norm.momentum = {*layer.momentum, {source, graph.source}};
+  norm.certain = true;
+  norm.layer = id;
+  norm.frozen = !layer.trainable;
+  norm.evidence.push_back(
+      {source, graph.source + ": layer " + Quoted(layer.name) + " is a " + layer.op_type});
+  found.convention = ConventionOf(manifest, norm);
+  return found;
+}
+
+// Finds and assembles the batch norm of one scope.
+class ScopeReader {
+ public:
+  ScopeReader(const Manifest& manifest, const NameIndex& names, const NamedScope& scope)
+      : manifest_(manifest),
+        names_(names),
+        scope_(scope),
+        says_batch_norm_(SaysBatchNorm(scope.scope)) {}
+
+  std::optional<FoundLayer> WithStatistics() const {
+    if (SaysOtherNorm(scope_.scope) || HasCount()) return std::nullopt;
+    for (const bool both : {true, false}) {
+      for (const BatchNormConvention& row : BatchNormConventions()) {
+        const Member* mean = scope_.Find(row.mean);
+        const Member* variance = scope_.Find(row.variance);
+        const bool present = both ? mean && variance : mean || variance;
+        if (!present) continue;
+        FoundLayer found = Assemble(row, mean, variance);
+        const bool affine = found.batch_norm.gamma || found.batch_norm.beta;
+        if (row.statistics_suffice || affine || says_batch_norm_) return found;
+      }
+    }
+    return std::nullopt;
+  }
+
+  // Gamma and beta alone. `sibling`: layers of the same naming have statistics.
+  std::optional<FoundLayer> WithoutStatistics(bool sibling) const {
+    if (SaysOtherNorm(scope_.scope)) return std::nullopt;
+    FoundLayer found;
+    BatchNorm& norm = found.batch_norm;
+    static constexpr std::string_view kGammas[] = {"gamma", "scale", "weight"};
+    static constexpr std::string_view kBetas[] = {"beta", "offset", "shift", "bias"};
+    norm.gamma = FirstVector(kGammas);
+    norm.beta = FirstVector(kBetas);
+    norm.certain = says_batch_norm_ || sibling;
+    const bool named_beta = scope_.Find("beta") != nullptr && norm.beta;
+    const bool named_gamma = scope_.Find("gamma") != nullptr && norm.gamma;
+    // A lone "bias" is any layer's; "weight" and "bias" are batch norm's only where more says so.
+    if (norm.certain ? !(norm.gamma || named_beta) : !(named_gamma && named_beta)) {
+      return std::nullopt;
+    }
+    Describe(norm, "no statistics");
+    if (sibling && !says_batch_norm_) {
+      norm.evidence.push_back(
+          {EvidenceSource::kNaming, "layers of the same naming have statistics"});
+    }
+    return found;
+  }
+
+ private:
+  FoundLayer Assemble(const BatchNormConvention& row, const Member* mean,
+                      const Member* variance) const {
+    FoundLayer found;
+    found.convention = &row;
+    BatchNorm& norm = found.batch_norm;
+    if (mean != nullptr) norm.moving_mean = mean->id;
+    if (variance != nullptr) norm.moving_variance = variance->id;
+    norm.gamma = FirstNamed(row.gammas);
+    norm.beta = FirstNamed(row.betas);
+    norm.certain = true;
+    Describe(norm, "statistics named as by " + std::string(row.name));
+    return found;
+  }
+
+  void Describe(BatchNorm& norm, std::string how) const {
+    norm.scope = CommonScope(manifest_, Vectors(norm));
+    if (norm.scope.empty()) norm.scope = scope_.scope;
+    norm.evidence.push_back({EvidenceSource::kNaming, std::move(how)});
+    if (says_batch_norm_) {
+      norm.evidence.push_back({EvidenceSource::kNaming, "the scope says batch norm"});
+    }
+    for (const Member& member : scope_.members) {
+      if (member.leaf->part == Part::kExtra || member.helper) norm.extras.push_back(member.id);
+      if (member.leaf->part == Part::kCounter) norm.batch_counter = member.id;
+    }
+  }
+
+  // "gamma" and "beta" whatever their shape; weaker names only where they hold a vector.
+  std::optional<TensorId> FirstNamed(std::span<const std::string_view> names) const {
+    for (const std::string_view name : names) {
+      const Member* member = scope_.Find(name);
+      if (member == nullptr) continue;
+      if (name == "gamma" || name == "beta" || IsVector(manifest_, member->id)) return member->id;
+    }
+    return std::nullopt;
+  }
+
+  std::optional<TensorId> FirstVector(std::span<const std::string_view> names) const {
+    for (const std::string_view name : names) {
+      const Member* member = scope_.Find(name);
+      if (member != nullptr && IsVector(manifest_, member->id)) return member->id;
+    }
+    return std::nullopt;
+  }
+
+  // A count beside mean and variance: a Normalization layer, or a running normaliser of inputs.
+  bool HasCount() const {
+    return names_.Find(scope_.scope + "/count") || names_.Find(scope_.scope + ".count");
+  }
+
+  const Manifest& manifest_;
+  const NameIndex& names_;
+  const NamedScope& scope_;
+  const bool says_batch_norm_;
+};
+
+}  // namespace
+
+void SetChannels(const Manifest& manifest, BatchNorm& batch_norm) {
+  batch_norm.channels.reset();
+  const std::vector<TensorId> ids = Vectors(batch_norm);
+  if (ids.empty()) return;
+  const Shape& first = manifest.tensors[ids.front().index].shape;
+  for (const TensorId id : ids) {
+    if (Squeezed(manifest.tensors[id.index].shape) != Squeezed(first)) return;
+  }
+  batch_norm.channels = first.element_count();
+}
+
+std::vector<FoundLayer> LayersOfGraph(const Manifest& manifest) {
+  std::vector<FoundLayer> layers;
+  if (!manifest.graph) return layers;
+  const ModelGraph& graph = *manifest.graph;
+  std::vector<LayerId> order;
+  std::vector<bool> seen(graph.layers.size(), false);
+  const auto take = [&](LayerId id) {
+    if (seen[id]) return;
+    seen[id] = true;
+    order.push_back(id);
+  };
+  for (const Node& node : graph.nodes) take(node.layer);
+  for (LayerId id = 0; id < graph.layers.size(); ++id) take(id);  // never called
+  for (const LayerId id : order) {
+    if (graph.layers[id].kind == OpKind::kBatchNorm) layers.push_back(FromGraph(manifest, id));
+  }
+  return layers;
+}
+
+std::vector<FoundLayer> LayersByName(const Manifest& manifest, const NameIndex& names,
+                                     const std::vector<bool>& usable) {
+  const std::vector<NamedScope> scopes = GroupByScope(manifest, usable);
+  std::vector<std::optional<FoundLayer>> found(scopes.size());
+  std::unordered_set<std::string> patterns;
+  for (std::size_t i = 0; i < scopes.size(); ++i) {
+    found[i] = ScopeReader(manifest, names, scopes[i]).WithStatistics();
+    if (found[i]) patterns.insert(NamingPattern(scopes[i].scope));
+  }
+  std::vector<FoundLayer> layers;
+  for (std::size_t i = 0; i < scopes.size(); ++i) {
+    const bool sibling = patterns.count(NamingPattern(scopes[i].scope)) != 0;
+    if (!found[i]) found[i] = ScopeReader(manifest, names, scopes[i]).WithoutStatistics(sibling);
+    if (found[i]) layers.push_back(std::move(*found[i]));
+  }
+  return layers;
+}
+
+}  // namespace ckpt

@@ -1,0 +1,30 @@
+// What the words of a name say, apart from any table of variables.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace ckpt {
+
+// The components of a name, which '/' or '.' separate.
+std::vector<std::string_view> Components(std::string_view name);
+
+// A component without the number that makes it unique: "Adam_1" -> "Adam".
+std::string_view WithoutNumber(std::string_view component) noexcept;
+
+// The rule of the CLI contract: a token of the scope is "bn", "batch_norm", "batchnorm",
+// "BatchNorm" or "batch_normalization", with or without a number or another word beside it
+// ("conv1_bn", "bn2a_branch1", "stemBN").
+bool SaysBatchNorm(std::string_view scope);
+
+// The last component of the scope names another normalisation: layer, group, instance, RMS...
+bool SaysOtherNorm(std::string_view scope);
+
+// The scope with each run of digits replaced by '#': layers of one naming share it.
+std::string NamingPattern(std::string_view scope);
+
+// Orders numbers inside names by value: "bn2" before "bn10".
+bool NaturalLess(std::string_view a, std::string_view b) noexcept;
+
+}  // namespace ckpt

@@ -1,0 +1,21 @@
+// Splits the name of a tensor into the scope of its layer and what it is there.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "roles/naming_conventions.h"
+
+namespace ckpt {
+
+struct ParsedName {
+  std::string scope;           // "stem/bn"; empty where the name is the leaf alone
+  const Leaf* leaf = nullptr;  // null: no table knows the leaf
+  bool of_statistic = false;   // a helper of a statistic: "moving_mean/biased"; leaf is that of it
+};
+
+// `name` as the file has it. The trees of Flax ("params/…", "batch_stats/…") yield the same scope,
+// "part_0" and ":0" at the end are ignored.
+ParsedName ParseName(std::string_view name);
+
+}  // namespace ckpt
