@@ -2,6 +2,7 @@
 
 Makes testdata/tf/cases/<name>/: a warm start that lost its statistics, a frozen layer whose statistics drifted,
 two towers with statistics of their own, batch renormalization, virtual batches, zero-debiased averages.
+Where only the values count there is no .meta, to stay small.
 """
 
 import tf1_common as common  # first: it sets what TensorFlow reads at its import
@@ -74,7 +75,7 @@ def train_base(folder, write_meta_graph=True, **batch_norm):
 def warm_start(folder):
     """tf.train.warm_start takes trainable variables only: step 0 has the base's weights, statistics 0 and 1."""
     base_folder, tuned_folder = common.subfolder(folder, "base"), common.subfolder(folder, "fine_tuned")
-    base = train_base(base_folder)
+    base = train_base(base_folder, write_meta_graph=False)
     with tf.Graph().as_default() as graph:
         Training()
         saver = tf1.train.Saver()
@@ -129,14 +130,14 @@ def two_towers(folder):
             for _ in range(150):
                 sess.run(train_op, {k: v for feed, source in zip(feeds, sources)
                                     for k, v in zip(feed, source.batch(16))})
-            values = common.read_values(common.save(saver, sess, folder, 150))
+            values = common.read_values(common.save(saver, sess, folder, 150, write_meta_graph=False))
     assert np.allclose(values["tower_0/block2/bn/gamma"], values["tower_1/block2/bn/gamma"], atol=1e-6)
     assert not np.allclose(values["tower_0/block1/bn/moving_mean"], values["tower_1/block1/bn/moving_mean"], rtol=0.05)
 
 
 def renorm(folder):
     """Batch renormalization adds renorm_mean, renorm_stddev and moving_stddev; inference does not use them."""
-    values = reference(folder, train_base(folder, renorm=True, renorm_momentum=0.9))
+    values = reference(folder, train_base(folder, write_meta_graph=False, renorm=True, renorm_momentum=0.9))
     assert {"block1/bn/renorm_mean", "block1/bn/renorm_stddev"} <= values.keys()
 
 

@@ -41,7 +41,7 @@ def infer_graph(images, dtype):
     return network(images, is_training=False)
 
 
-def train(folder, averaged=False, tie_updates=True, **batch_norm):
+def train(folder, averaged=False, tie_updates=True, write_meta_graph=True, **batch_norm):
     """Trains and saves one variant; `averaged` adds shadows of all model variables, statistics included."""
     source = common.Images(seed=3, height=8, width=8, channels=3, classes=CLASSES)
     with tf.Graph().as_default() as graph:
@@ -51,8 +51,9 @@ def train(folder, averaged=False, tie_updates=True, **batch_norm):
         loss = tf1.losses.sparse_softmax_cross_entropy(labels, logits)
         step = tf1.train.get_or_create_global_step()
         updates = tf1.get_collection(tf1.GraphKeys.UPDATE_OPS)
+        optimizer = tf1.train.MomentumOptimizer(0.05, 0.9) if averaged else tf1.train.RMSPropOptimizer(0.005)
         with tf.control_dependencies(updates if tie_updates else []):
-            train_op = tf1.train.RMSPropOptimizer(0.005).minimize(loss, global_step=step)
+            train_op = optimizer.minimize(loss, global_step=step)
         if averaged:
             averages = tf1.train.ExponentialMovingAverage(0.9)
             with tf.control_dependencies([train_op]):
@@ -62,7 +63,7 @@ def train(folder, averaged=False, tie_updates=True, **batch_norm):
             sess.run(tf1.global_variables_initializer())
             for _ in range(STEPS):
                 sess.run(train_op, dict(zip((images, labels), source.batch(32))))
-            prefix = common.save(saver, sess, folder, STEPS)
+            prefix = common.save(saver, sess, folder, STEPS, write_meta_graph)
     values = common.read_values(prefix)
     assert "Conv/BatchNorm/gamma" not in values and "Conv_1/BatchNorm/gamma" in values
     assert np.any(values["Conv/BatchNorm/moving_mean"])
@@ -81,7 +82,7 @@ def main():
     folder = common.output_folder("tf", "slim")
     train(common.subfolder(folder, "ema"), averaged=True)
     train(common.subfolder(folder, "in_place_updates"), tie_updates=False, updates_collections=None)
-    values = train(common.subfolder(folder, "zero_debias"), zero_debias_moving_mean=True)
+    values = train(common.subfolder(folder, "zero_debias"), write_meta_graph=False, zero_debias_moving_mean=True)
     assert values["Conv/BatchNorm/Conv/BatchNorm/moving_mean/local_step"] == STEPS
     print("tf/slim")
 
