@@ -25,10 +25,10 @@ class Analyser {
   }
 
   Analysis Run() {
-    ReadTrainingState();
-    ReadGraphLayers();
     std::vector<FoundLayer> layers = LayersOfGraph(manifest_);
     for (const FoundLayer& layer : layers) SettleLayer(layer.batch_norm);
+    ReadGraphLayers();
+    ReadTrainingState();
     std::vector<bool> usable(settled_);
     usable.flip();
     for (FoundLayer& layer : LayersByName(manifest_, names_, usable)) {
@@ -38,6 +38,7 @@ class Analyser {
     SettleByName();
     ReadTrainable();
     for (FoundLayer& layer : layers) Complete(layer);
+    for (TensorRole& role : analysis_.roles) SortByStrength(role.evidence);
     analysis_.framework = manifest_.framework;
     if (!analysis_.framework) analysis_.framework = FrameworkByNames(layers);
     for (FoundLayer& layer : layers) {
@@ -177,12 +178,8 @@ class Analyser {
       const TensorRole& slot = analysis_.roles[i];
       if (slot.role != Role::kOptimizerSlot || !slot.of) continue;
       TensorRole& owner = analysis_.roles[slot.of->index];
-      if (owner.trainable == true && owner.evidence.size() > 1) continue;
       if (owner.role == Role::kOptimizerSlot || owner.role == Role::kEmaShadow) continue;
-      const bool known = std::any_of(owner.evidence.begin(), owner.evidence.end(), [](auto& item) {
-        return item.source == EvidenceSource::kSlots;
-      });
-      if (known) continue;
+      if (HasSlots(owner)) continue;
       owner.trainable = true;
       owner.evidence.push_back(
           {EvidenceSource::kSlots, "has the optimizer slot \"" + manifest_.tensors[i].name + '"'});
@@ -196,9 +193,27 @@ class Analyser {
     }
   }
 
+  static bool HasSlots(const TensorRole& role) {
+    return std::any_of(role.evidence.begin(), role.evidence.end(), [](const Evidence& evidence) {
+      return evidence.source == EvidenceSource::kSlots;
+    });
+  }
+
+  static void SortByStrength(std::vector<Evidence>& evidence) {
+    std::stable_sort(evidence.begin(), evidence.end(),
+                     [](const Evidence& a, const Evidence& b) { return a.source < b.source; });
+  }
+
   void Complete(FoundLayer& found) {
     BatchNorm& norm = found.batch_norm;
     SetChannels(manifest_, norm);
+    for (const auto& id : {norm.gamma, norm.beta}) {
+      if (id && HasSlots(analysis_.roles[id->index])) {
+        norm.evidence.push_back(
+            {EvidenceSource::kSlots, '"' + Info(*id).name + "\" has optimizer slots"});
+      }
+    }
+    SortByStrength(norm.evidence);
     if (norm.moving_variance && found.convention != nullptr &&
         found.convention->variance == "running_std") {
       norm.spread = KerasOneSpread(manifest_);

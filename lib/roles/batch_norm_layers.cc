@@ -126,7 +126,7 @@ class ScopeReader {
         says_batch_norm_(SaysBatchNorm(scope.scope)) {}
 
   std::optional<FoundLayer> WithStatistics() const {
-    if (SaysOtherNorm(scope_.scope) || HasCount()) return std::nullopt;
+    if (SaysOtherNorm(scope_.scope)) return std::nullopt;
     for (const bool both : {true, false}) {
       for (const BatchNormConvention& row : BatchNormConventions()) {
         const Member* mean = scope_.Find(row.mean);
@@ -135,6 +135,7 @@ class ScopeReader {
         if (!present) continue;
         FoundLayer found = Assemble(row, mean, variance);
         const bool affine = found.batch_norm.gamma || found.batch_norm.beta;
+        if (!affine && HasCount()) continue;
         if (row.statistics_suffice || affine || says_batch_norm_) return found;
       }
     }
@@ -146,17 +147,18 @@ class ScopeReader {
     if (SaysOtherNorm(scope_.scope)) return std::nullopt;
     FoundLayer found;
     BatchNorm& norm = found.batch_norm;
-    static constexpr std::string_view kGammas[] = {"gamma", "scale", "weight"};
-    static constexpr std::string_view kBetas[] = {"beta", "offset", "shift", "bias"};
-    norm.gamma = FirstVector(kGammas);
-    norm.beta = FirstVector(kBetas);
+    norm.gamma = VectorNamed("gamma");
+    norm.beta = VectorNamed("beta");
     norm.certain = says_batch_norm_ || sibling;
-    const bool named_beta = scope_.Find("beta") != nullptr && norm.beta;
-    const bool named_gamma = scope_.Find("gamma") != nullptr && norm.gamma;
-    // A lone "bias" is any layer's; "weight" and "bias" are batch norm's only where more says so.
-    if (norm.certain ? !(norm.gamma || named_beta) : !(named_gamma && named_beta)) {
-      return std::nullopt;
+    if (!norm.gamma && !norm.beta) {
+      // Names that any layer may use: both, where the layer's own name says what it is.
+      norm.gamma = VectorNamed("weight") ? VectorNamed("weight") : VectorNamed("scale");
+      norm.beta = VectorNamed("bias") ? VectorNamed("bias") : VectorNamed("offset");
+      const bool said = sibling || SaysBatchNorm(Components(scope_.scope).back());
+      if (!said || !norm.gamma || !norm.beta) return std::nullopt;
     }
+    // One of the two alone is many things.
+    if (!norm.certain && !(norm.gamma && norm.beta)) return std::nullopt;
     Describe(norm, "no statistics");
     if (sibling && !says_batch_norm_) {
       norm.evidence.push_back(
@@ -203,12 +205,10 @@ class ScopeReader {
     return std::nullopt;
   }
 
-  std::optional<TensorId> FirstVector(std::span<const std::string_view> names) const {
-    for (const std::string_view name : names) {
-      const Member* member = scope_.Find(name);
-      if (member != nullptr && IsVector(manifest_, member->id)) return member->id;
-    }
-    return std::nullopt;
+  std::optional<TensorId> VectorNamed(std::string_view name) const {
+    const Member* member = scope_.Find(name);
+    const bool vector = member != nullptr && IsVector(manifest_, member->id);
+    return vector ? std::optional(member->id) : std::nullopt;
   }
 
   // A count beside mean and variance: a Normalization layer, or a running normaliser of inputs.

@@ -72,6 +72,12 @@ std::optional<Hyperparameters> FrameworkDefaults(const Manifest& manifest,
   if (convention.name == "tensorpack") return Hyperparameters{1e-5, 0.9, "default of tensorpack"};
   if (convention.name == "Chainer") return Hyperparameters{2e-5, 0.9, "default of Chainer"};
   if (convention.name == "Paddle") return Hyperparameters{1e-5, 0.9, "default of Paddle"};
+  if (convention.name == "Flax" && batch_norm.moving_variance) {
+    const std::string& name = manifest.tensors[batch_norm.moving_variance->index].name;
+    if (Components(name).front() == "batch_stats") {
+      return Hyperparameters{1e-5, 0.99, "default of Flax"};
+    }
+  }
   if (convention.name == "Haiku") return Hyperparameters{1e-5, std::nullopt, "default of Haiku"};
   return std::nullopt;
 }

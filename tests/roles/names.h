@@ -33,10 +33,14 @@ inline Manifest ManifestOf(const std::vector<NamedTensor>& tensors) {
 
 // Roles by name, and layers in words that a failure message shows.
 struct Named {
-  explicit Named(Manifest of, const AnalysisOptions& options = {})
-      : manifest(std::move(of)), analysis(Analyse(manifest, options)) {}
   explicit Named(const std::vector<NamedTensor>& tensors, const AnalysisOptions& options = {})
-      : Named(ManifestOf(tensors), options) {}
+      : manifest(ManifestOf(tensors)), analysis(Analyse(manifest, options)) {}
+  static Named OfManifest(Manifest manifest, const AnalysisOptions& options = {}) {
+    Named named(std::vector<NamedTensor>{});
+    named.manifest = std::move(manifest);
+    named.analysis = Analyse(named.manifest, options);
+    return named;
+  }
 
   const TensorRole& Of(const std::string& name) const {
     return analysis.roles[FindTensor(manifest, name)->index];
