@@ -1,0 +1,22 @@
+// Pulls the tensors that a writer is given, and checks that each has the size it was announced
+// with.
+#pragma once
+
+#include <functional>
+#include <span>
+
+#include "ckpt/formats/format.h"
+#include "formats/container/atomic_output.h"
+
+namespace ckpt::formats {
+
+// Hands the bytes of model.tensors[index] to `sink`, front to back. kInternal where the stream
+// yields more or fewer bytes than byte_size.
+Status PullTensor(const OutputModel& model, std::size_t index,
+                  const std::function<Status(std::span<const std::byte>)>& sink);
+
+inline AtomicOutput::Overwrite OverwriteOf(const WriteOptions& options) {
+  return options.replace ? AtomicOutput::Overwrite::kReplace : AtomicOutput::Overwrite::kRefuse;
+}
+
+}  // namespace ckpt::formats
