@@ -4,14 +4,12 @@ keras2_bad_values.py runs first.  The whole net in float16 is made here too: `fl
 146335 became infinite.
 """
 
-import argparse
-import pathlib
-
 import h5py
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
 import expected
+import paths
 
 LISTED = ("good", "nan_variance", "inf_mean", "float16_overflow")  # the others differ in one value, and in the h5 list
 
@@ -39,9 +37,7 @@ def write(folder, case, weights):
 
 
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path(__file__).resolve().parent.parent)
-    folder = parser.parse_args().out / "bad_values"
+    folder = paths.folder("bad_values")
     for path in sorted(folder.glob("*.h5")):
         write(folder, path.stem, read_weights(path))
     with np.errstate(over="ignore"):

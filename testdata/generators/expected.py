@@ -144,7 +144,7 @@ def from_safetensors(path):
         values = np.frombuffer(entry["data"], _safetensors_dtype(entry["dtype"]))
         tensors.append(describe(name, values.reshape(entry["shape"])))
     with safetensors.safe_open(str(path), framework="numpy") as file:
-        metadata = file.metadata()
+        metadata = file.metadata() and dict(sorted(file.metadata().items()))
     write(f"{path}.expected.json", f"safetensors {safetensors.__version__}", tensors, metadata=metadata)
 
 

@@ -5,13 +5,11 @@ Makes testdata/keras_h5_variants/ (all must read like keras_h5/conv2d_bn.h5) and
 wrote; keras2_models.py runs first.
 """
 
-import argparse
-import pathlib
-
 import h5py
 import numpy as np
 
 import expected
+import paths
 
 KERNEL = "model_weights/conv/conv/kernel:0"
 
@@ -136,14 +134,10 @@ def check_malformed(folder, kernel):
 
 
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path(__file__).resolve().parent.parent)
-    out = parser.parse_args().out
-    source = out / "keras_h5" / "conv2d_bn.h5"
-    for make, folder in ((write_variants, out / "keras_h5_variants"), (write_malformed, out / "malformed/keras_h5")):
-        folder.mkdir(parents=True, exist_ok=True)
-        make(source, folder)
-        print(folder.relative_to(out))
+    source = paths.testdata() / "keras_h5" / "conv2d_bn.h5"
+    write_variants(source, paths.folder("keras_h5_variants"))
+    write_malformed(source, paths.folder("malformed", "keras_h5"))
+    print("keras_h5_variants, malformed/keras_h5")
 
 
 if __name__ == "__main__":

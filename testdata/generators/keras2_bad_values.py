@@ -6,9 +6,6 @@ else about the net changes.
 bad_values_flat.py makes npz and safetensors files of the same weights.
 """
 
-import argparse
-import pathlib
-
 import keras2_common as common  # first: it sets what TensorFlow reads at its import
 from keras2_common import keras
 
@@ -16,6 +13,7 @@ import h5py
 import numpy as np
 
 import expected
+import paths
 
 L = keras.layers
 LAYERS = ("bn1", "bn2")
@@ -23,7 +21,7 @@ MEAN, VARIANCE = "moving_mean", "moving_variance"
 
 
 def network():
-    """Two dense-BN-ReLU blocks and a head; epsilon 1e-5, as in the report of a negative variance."""
+    """Two dense-BN-ReLU blocks and a head; epsilon 1e-5."""
     x = features = keras.Input((4,), name="features")
     for index, units in enumerate((5, 7), start=1):
         x = L.Dense(units, use_bias=False, name=f"dense{index}")(x)
@@ -36,7 +34,8 @@ def train():
     """The net after 160 steps of SGD with momentum, its statistics collected by training."""
     random = common.fresh(20)
     model = network()
-    model.compile(keras.optimizers.SGD(0.05, momentum=0.9), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.SGD(0.05, momentum=0.9), loss)
     labels = random.randint(3, size=128)
     features = (random.randn(128, 4) * [1, 2, 0.5, 3] + labels[:, None] + [2, -1, 4, 0]).astype(np.float32)
     model.fit(features, labels, batch_size=32, epochs=40, verbose=0)
@@ -131,10 +130,7 @@ def write_case(folder, case, model, good):
 
 
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path(__file__).resolve().parent.parent)
-    folder = parser.parse_args().out / "bad_values"
-    folder.mkdir(exist_ok=True)
+    folder = paths.folder("bad_values")
     model = train()
     good = read_arrays(model)
     assert all(np.any(good[layer, MEAN]) for layer in LAYERS)

@@ -4,11 +4,9 @@ Makes testdata/keras_h5/<name>.h5 and <name>.npz.  Every model is built in sizes
 axis changes a shape; those of SQUARE are built once more with sizes that all agree, so that it would pass unseen.
 """
 
-import argparse
 import dataclasses
 import functools
 import json
-import pathlib
 
 import keras2_common as common  # first: it sets what TensorFlow reads at its import
 from keras2_common import keras
@@ -18,6 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 import expected
+import paths
 
 L = keras.layers
 
@@ -513,10 +512,7 @@ def save_chunked_names(folder):
 
 
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path(__file__).resolve().parent.parent)
-    folder = parser.parse_args().out / "keras_h5"
-    folder.mkdir(exist_ok=True)
+    folder = paths.folder("keras_h5")
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
     for make in (save_random_models, save_trained, save_channels_first, save_list_config, save_chunked_names,

@@ -3,9 +3,7 @@
 Makes testdata/keras_h5/keras3_<name>.h5 and .npz, functional, sequential and nested, and one trained.
 """
 
-import argparse
 import os
-import pathlib
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
@@ -14,6 +12,7 @@ import keras
 import numpy as np
 
 import expected
+import paths
 
 L = keras.layers
 SHAPE = (7, 9, 4)
@@ -26,12 +25,13 @@ def conv_bn(prefix=""):
 
 
 def functional():
-    """A convolution with batch norm on one branch, pooled and added to a strided one."""
+    """Two branches of convolution and batch norm, one without gamma, added and pooled."""
     x = keras.Input(SHAPE, name="image")
     y = x
     for layer in conv_bn():
         y = layer(y)
-    z = L.BatchNormalization(epsilon=0.02, scale=False, name="bn_b")(L.Conv2D(6, (3, 5), use_bias=False, name="conv_b")(x))
+    z = L.Conv2D(6, (3, 5), use_bias=False, name="conv_b")(x)
+    z = L.BatchNormalization(epsilon=0.02, scale=False, name="bn_b")(z)
     return keras.Model(x, L.Dense(5, name="head")(L.GlobalAveragePooling2D(name="pool")(L.Add(name="add")([y, z]))))
 
 
@@ -97,9 +97,7 @@ def save(folder, name, build, prepare, seed):
 
 
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path(__file__).resolve().parent.parent)
-    folder = parser.parse_args().out / "keras_h5"
+    folder = paths.folder("keras_h5")
     for seed, build in enumerate((functional, sequential, nested), start=700):
         save(folder, build.__name__, build, randomize, seed)
     save(folder, "trained_sequential", sequential, train, 710)

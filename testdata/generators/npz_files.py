@@ -3,13 +3,11 @@
 Makes testdata/npz/ and, for arrays that need pickle, testdata/malformed/npz/.
 """
 
-import argparse
-import pathlib
-
 import ml_dtypes
 import numpy as np
 
 import expected
+import paths
 
 DTYPES = ("bool", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64",
           "float16", "float32", "float64", "complex64", "complex128")
@@ -93,12 +91,7 @@ def pickled(folder):
 
 
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path(__file__).resolve().parent.parent)
-    out = parser.parse_args().out
-    good, bad = out / "npz", out / "malformed" / "npz"
-    for folder in (good, bad):
-        folder.mkdir(parents=True, exist_ok=True)
+    good, bad = paths.folder("npz"), paths.folder("malformed", "npz")
     archives(good)
     bfloat16(good)
     header_versions(good)

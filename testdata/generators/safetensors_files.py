@@ -3,9 +3,7 @@
 Makes testdata/safetensors/.  The nets bear PyTorch's names and layouts; their values come from NumPy, no PyTorch ran.
 """
 
-import argparse
 import json
-import pathlib
 
 import ml_dtypes
 import numpy as np
@@ -13,6 +11,7 @@ import safetensors
 from safetensors.numpy import save_file
 
 import expected
+import paths
 from npz_files import six_values
 
 DTYPES = ("bool", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64",
@@ -39,7 +38,8 @@ def shapes(folder):
     """Scalars and empty tensors, metadata, names that need escapes in JSON."""
     save(folder / "shapes.safetensors",
          {"scalar": np.array(2.5, np.float32), "zero": np.zeros(0, np.float32), "zero_2d": np.zeros((3, 0, 2)),
-          'quote"backslash\\': np.arange(3.0), "ünïcode/é": np.arange(2, dtype=np.int8), "a.b/c:0": np.ones((1, 1, 1))},
+          'quote"backslash\\': np.arange(3.0), "ünïcode/é": np.arange(2, dtype=np.int8),
+          "a.b/c:0": np.ones((1, 1, 1))},
          {"format": "np", "note": 'line\nbreak and "quotes"'})
     save(folder / "empty.safetensors", {}, {"format": "np"})
 
@@ -129,10 +129,7 @@ def sharded(folder):
 
 
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path(__file__).resolve().parent.parent)
-    folder = parser.parse_args().out / "safetensors"
-    folder.mkdir(exist_ok=True)
+    folder = paths.folder("safetensors")
     dtypes(folder)
     shapes(folder)
     nets(folder)

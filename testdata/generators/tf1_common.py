@@ -1,6 +1,5 @@
 """What the TF1-style generators share: determinism, made-up data, saving and reference outputs."""
 
-import argparse
 import contextlib
 import os
 import pathlib
@@ -13,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 import expected
+import paths
 
 tf1 = tf.compat.v1
 
@@ -24,13 +24,9 @@ def graph_mode():
 
 
 def output_folder(*parts):
-    """The fixture folder `<testdata>/<parts>`, emptied, with <testdata> from --out (default: beside us)."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path(__file__).resolve().parent.parent)
-    folder = parser.parse_args().out.joinpath(*parts)
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    return folder
+    """The fixture folder `<testdata>/<parts>`, emptied: an old `checkpoint` file would be read and continued."""
+    shutil.rmtree(paths.folder(*parts))
+    return paths.folder(*parts)
 
 
 def subfolder(folder, *parts):
