@@ -32,6 +32,7 @@ class SystemFile : public RandomAccessFile {
 
   const std::string& path() const noexcept override { return path_; }
   std::uint64_t size() const noexcept override { return size_; }
+  int descriptor() const noexcept override { return descriptor_; }
 
   Status ReadAt(std::uint64_t offset, std::span<std::byte> out) const override {
     while (!out.empty()) {

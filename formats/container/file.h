@@ -19,6 +19,9 @@ class RandomAccessFile {
   virtual ~RandomAccessFile() = default;
   virtual const std::string& path() const noexcept = 0;  // for messages
   virtual std::uint64_t size() const noexcept = 0;
+  // The descriptor that ReadAt reads from, which a child process has to keep; negative where there
+  // is none.
+  virtual int descriptor() const noexcept { return -1; }
   // Fills all of `out`; kCorrupt (with the offset) where the file ends before, kIo where the system
   // fails.
   virtual Status ReadAt(std::uint64_t offset, std::span<std::byte> out) const = 0;

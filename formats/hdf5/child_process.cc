@@ -1,0 +1,266 @@
+#include "formats/hdf5/child_process.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <new>
+#include <system_error>
+#include <thread>
+
+#include "formats/hdf5/child_sandbox.h"
+
+namespace ckpt::formats {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+// Before each message: what follows and how many bytes of it. Both ends are one program.
+enum class MessageKind : std::uint32_t { kBody = 0x6b636b01, kNoMemory = 0x6b636b02 };
+struct MessageHeader {
+  MessageKind kind;
+  std::uint32_t reserved;
+  std::uint64_t size;
+};
+
+// The room for an answer grows as it arrives, whatever length was announced.
+constexpr std::size_t kGrowth = std::size_t{1} << 20;
+
+Error SystemError(std::string_view what) {
+  return Error{ErrorCode::kIo, std::string(what) + ": " + std::generic_category().message(errno)};
+}
+
+// ---- In the child ----
+
+bool SendAll(int socket, const void* data, std::size_t size) {
+  const char* at = static_cast<const char*>(data);
+  while (size > 0) {
+    const ssize_t put = ::send(socket, at, size, MSG_NOSIGNAL);
+    if (put < 0 && errno == EINTR) continue;
+    if (put <= 0) return false;
+    at += put;
+    size -= static_cast<std::size_t>(put);
+  }
+  return true;
+}
+
+bool ReceiveAll(int socket, void* data, std::size_t size) {
+  char* at = static_cast<char*>(data);
+  while (size > 0) {
+    const ssize_t got = ::recv(socket, at, size, 0);
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) return false;
+    at += got;
+    size -= static_cast<std::size_t>(got);
+  }
+  return true;
+}
+
+// Answers until the parent hangs up.
+void Serve(int socket, std::span<std::byte> shared, unsigned seconds, const ChildHandler& handler) {
+  for (;;) {
+    MessageHeader header{};
+    if (!ReceiveAll(socket, &header, sizeof header)) return;
+    std::vector<std::byte> request(header.size);
+    if (!ReceiveAll(socket, request.data(), request.size())) return;
+    // The parent stops waiting first; this is for a parent that is gone.
+    EndThisProcessAfter(seconds + 2);
+    std::vector<std::byte> answer;
+    MessageKind kind = MessageKind::kBody;
+    try {
+      answer = handler(request, shared);
+    } catch (const std::bad_alloc&) {
+      answer = {};
+      kind = MessageKind::kNoMemory;
+    }
+    header = {kind, 0, answer.size()};
+    if (!SendAll(socket, &header, sizeof header)) return;
+    if (!SendAll(socket, answer.data(), answer.size())) return;
+    EndThisProcessAfter(0);
+  }
+}
+
+[[noreturn]] void RunChild(int socket, int descriptor, std::span<std::byte> shared,
+                           const ChildLimits& limits, const ChildHandler& handler) noexcept {
+  EnterSandbox(socket, descriptor, limits.memory_bytes);
+  try {
+    Serve(socket, shared, limits.seconds, handler);
+  } catch (...) {
+    ::_exit(2);
+  }
+  ::_exit(0);  // no destructors, no handlers: they belong to the parent
+}
+
+}  // namespace
+
+// ---- In the parent ----
+
+ChildProcess::ChildProcess(std::string name, ChildLimits limits, std::span<std::byte> shared)
+    : name_(std::move(name)), limits_(limits), shared_(shared) {}
+
+ChildProcess::~ChildProcess() {
+  End(false);
+  ::munmap(shared_.data(), shared_.size());
+}
+
+Result<std::unique_ptr<ChildProcess>> ChildProcess::Start(std::string name, int descriptor,
+                                                          const ChildLimits& limits,
+                                                          const ChildHandler& handler) {
+  void* memory =
+      ::mmap(nullptr, kSharedBytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED) return Fail(SystemError("cannot map shared memory"));
+  const std::span shared(static_cast<std::byte*>(memory), kSharedBytes);
+  std::unique_ptr<ChildProcess> child(new ChildProcess(std::move(name), limits, shared));
+
+  std::array<int, 2> ends{};
+  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) != 0) {
+    return Fail(SystemError("cannot create a socket pair"));
+  }
+  child->socket_ = ends[0];
+  // A handler of the parent's must not run in the child; EnterSandbox unblocks.
+  sigset_t all{}, before{};
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  const pid_t pid = ::fork();
+  if (pid == 0) RunChild(ends[1], descriptor, shared, limits, handler);
+  const int fork_error = errno;
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  ::close(ends[1]);
+  errno = fork_error;
+  if (pid < 0) return Fail(SystemError("cannot start a child process for " + child->name_));
+  child->pid_ = pid;
+  return child;
+}
+
+std::optional<int> ChildProcess::End(bool let_it_finish) noexcept {
+  if (socket_ >= 0) ::close(socket_);
+  socket_ = -1;
+  if (pid_ <= 0) return std::nullopt;
+  const pid_t pid = pid_;
+  pid_ = -1;
+  int status = 0;
+  // A dying process closes its socket some time before it can be waited for.
+  for (int i = 0; let_it_finish && i < 1000; ++i) {
+    const pid_t ended = ::waitpid(pid, &status, WNOHANG);
+    if (ended == pid) return status;
+    if (ended < 0 && errno != EINTR) return std::nullopt;  // reaped by somebody else
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  ::kill(pid, SIGKILL);
+  while (::waitpid(pid, &status, 0) < 0) {
+    if (errno != EINTR) return std::nullopt;
+  }
+  return status;
+}
+
+Error ChildProcess::TooSlow(std::string_view doing) const {
+  return Error{ErrorCode::kLimitExceeded,
+               name_ + " gave no answer within " + std::to_string(limits_.seconds) +
+                   " s (the limit hdf5_seconds) while " + std::string(doing)};
+}
+
+Error ChildProcess::TooLarge(std::string_view doing) const {
+  return Error{ErrorCode::kLimitExceeded,
+               name_ + " wanted more than " + std::to_string(limits_.memory_bytes) +
+                   " bytes of memory (the limit hdf5_memory_bytes) while " + std::string(doing)};
+}
+
+Error ChildProcess::Died(std::string_view doing) {
+  const std::optional<int> status = End(true);
+  std::string how = "hung up";
+  ErrorCode code = ErrorCode::kCorrupt;
+  if (status && WIFSIGNALED(*status)) {
+    const int number = WTERMSIG(*status);
+    if (number == SIGALRM) return TooSlow(doing);
+    how = "died (signal " + std::to_string(number) + ")";
+    // Nobody sends this one but the kernel when the machine has no memory left, or an operator.
+    if (number == SIGKILL) code = ErrorCode::kLimitExceeded;
+  } else if (status && WIFEXITED(*status)) {
+    how = "died (exit status " + std::to_string(WEXITSTATUS(*status)) + ")";
+  }
+  return Error{code, name_ + " " + how + " while " + std::string(doing)};
+}
+
+Status ChildProcess::Send(std::span<const std::byte> bytes, std::string_view doing) {
+  // Requests are far smaller than a socket's buffer, and the child is waiting for one.
+  if (!SendAll(socket_, bytes.data(), bytes.size())) return Fail(Died(doing));
+  return {};
+}
+
+Status ChildProcess::Receive(std::span<std::byte> out, Deadline deadline, std::string_view doing) {
+  while (!out.empty()) {
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now()).count();
+    pollfd waiting{socket_, POLLIN, 0};
+    const int ready = left <= 0 ? 0 : ::poll(&waiting, 1, static_cast<int>(left));
+    if (ready < 0 && errno == EINTR) continue;
+    if (ready == 0) {
+      End(false);
+      return Fail(TooSlow(doing));
+    }
+    const ssize_t got = ready < 0 ? -1 : ::recv(socket_, out.data(), out.size(), MSG_DONTWAIT);
+    if (got < 0 && (errno == EINTR || errno == EAGAIN)) continue;
+    if (got <= 0) return Fail(Died(doing));
+    out = out.subspan(static_cast<std::size_t>(got));
+  }
+  return {};
+}
+
+Result<std::vector<std::byte>> ChildProcess::ReceiveBody(std::uint64_t size, Deadline deadline,
+                                                         std::string_view doing) {
+  std::vector<std::byte> body;
+  while (body.size() < size) {
+    const std::size_t have = body.size();
+    body.resize(have + static_cast<std::size_t>(std::min<std::uint64_t>(size - have, kGrowth)));
+    CKPT_RETURN_IF_ERROR(Receive(std::span(body).subspan(have), deadline, doing));
+  }
+  return body;
+}
+
+Result<std::vector<std::byte>> ChildProcess::AskAlive(std::span<const std::byte> request,
+                                                      std::uint64_t max_bytes,
+                                                      std::string_view doing) {
+  const Deadline deadline = Clock::now() + std::chrono::seconds(limits_.seconds);
+  MessageHeader header{MessageKind::kBody, 0, request.size()};
+  CKPT_RETURN_IF_ERROR(Send(std::as_bytes(std::span(&header, 1)), doing));
+  CKPT_RETURN_IF_ERROR(Send(request, doing));
+  CKPT_RETURN_IF_ERROR(Receive(std::as_writable_bytes(std::span(&header, 1)), deadline, doing));
+  if (header.kind == MessageKind::kNoMemory) return Fail(TooLarge(doing));
+  if (header.kind != MessageKind::kBody) {
+    return Fail(ErrorCode::kCorrupt,
+                name_ + " gave no sensible answer while " + std::string(doing));
+  }
+  if (header.size > max_bytes) {
+    return Fail(ErrorCode::kLimitExceeded,
+                name_ + " gave an answer of " + std::to_string(header.size) + " bytes, where " +
+                    std::to_string(max_bytes) + " are the limit, while " + std::string(doing));
+  }
+  return ReceiveBody(header.size, deadline, doing);
+}
+
+Result<std::vector<std::byte>> ChildProcess::Ask(std::span<const std::byte> request,
+                                                 std::uint64_t max_bytes,
+                                                 std::span<std::byte> shared_out,
+                                                 std::string_view doing) {
+  const std::lock_guard lock(mutex_);
+  if (broken_) return Fail(*broken_);
+  auto answer = AskAlive(request, max_bytes, doing);
+  if (!answer) {
+    End(false);
+    broken_ = answer.error();
+    return answer;
+  }
+  // Copied, so that what is checked here cannot change there.
+  const std::size_t shared_bytes = std::min(shared_out.size(), shared_.size());
+  if (shared_bytes > 0) std::memcpy(shared_out.data(), shared_.data(), shared_bytes);
+  return answer;
+}
+
+}  // namespace ckpt::formats

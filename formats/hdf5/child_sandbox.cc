@@ -1,0 +1,121 @@
+#include "formats/hdf5/child_sandbox.h"
+
+#include <fcntl.h>
+#include <seccomp.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <initializer_list>
+
+namespace ckpt::formats {
+namespace {
+
+constexpr int kStandardDescriptors = 3;
+
+void DefaultSignals() noexcept {
+  for (int number = 1; number < NSIG; ++number) ::signal(number, SIG_DFL);
+  // What a terminal or a supervisor sends to the whole group is the parent's to answer.
+  for (const int number : {SIGINT, SIGQUIT, SIGTERM, SIGHUP}) ::signal(number, SIG_IGN);
+  sigset_t none{};
+  sigemptyset(&none);
+  ::sigprocmask(SIG_SETMASK, &none, nullptr);
+}
+
+void CloseRange(unsigned first, unsigned last) noexcept {
+  if (first > last || ::close_range(first, last, 0) == 0) return;
+  // Kernels before 5.9.
+  const long open_max = ::sysconf(_SC_OPEN_MAX);
+  const unsigned end = open_max > 0 ? static_cast<unsigned>(std::min(open_max, 65536L)) : 65536U;
+  for (unsigned i = first; i < end && i <= last; ++i) ::close(static_cast<int>(i));
+}
+
+void KeepOnly(int socket, int descriptor) noexcept {
+  const int null = ::open("/dev/null", O_RDWR);
+  for (int i = 0; i < kStandardDescriptors; ++i) {
+    if (i == socket || i == descriptor || i == null) continue;
+    if (null >= 0) {
+      ::dup2(null, i);
+    } else {
+      ::close(i);
+    }
+  }
+  unsigned next = kStandardDescriptors;
+  for (const int kept : {std::min(socket, descriptor), std::max(socket, descriptor)}) {
+    if (kept < kStandardDescriptors) continue;
+    CloseRange(next, static_cast<unsigned>(kept) - 1);
+    next = static_cast<unsigned>(kept) + 1;
+  }
+  CloseRange(next, ~0U);
+}
+
+// Bytes of address space in use; 0 where that cannot be known.
+std::uint64_t AddressSpace() noexcept {
+  std::FILE* statm = std::fopen("/proc/self/statm", "re");
+  if (statm == nullptr) return 0;
+  unsigned long long pages = 0;
+  if (std::fscanf(statm, "%llu", &pages) != 1) pages = 0;
+  std::fclose(statm);
+  return pages * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+}
+
+void Limit(__rlimit_resource resource, std::uint64_t value) noexcept {
+  rlimit limit{};
+  if (::getrlimit(resource, &limit) != 0) return;
+  limit.rlim_cur = std::min<rlim_t>(value, limit.rlim_max);
+  limit.rlim_max = limit.rlim_cur;
+  ::setrlimit(resource, &limit);
+}
+
+void LimitResources(std::uint64_t memory_bytes) noexcept {
+  Limit(RLIMIT_AS, AddressSpace() + memory_bytes);
+  Limit(RLIMIT_CORE, 0);
+  Limit(RLIMIT_FSIZE, 0);
+  Limit(RLIMIT_NPROC, 0);
+  Limit(RLIMIT_NOFILE, 0);
+}
+
+// An allow-list: everything else fails with EPERM, so that a C library that asks for something new
+// goes on without it.
+void FilterSystemCalls() noexcept {
+  scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ERRNO(EPERM));
+  if (filter == nullptr) return;
+  for (const int call : {SCMP_SYS(read),           SCMP_SYS(pread64),       SCMP_SYS(recvfrom),
+                         SCMP_SYS(sendto),         SCMP_SYS(close),         SCMP_SYS(brk),
+                         SCMP_SYS(mmap),           SCMP_SYS(munmap),        SCMP_SYS(mremap),
+                         SCMP_SYS(mprotect),       SCMP_SYS(madvise),       SCMP_SYS(futex),
+                         SCMP_SYS(setitimer),      SCMP_SYS(clock_gettime), SCMP_SYS(gettimeofday),
+                         SCMP_SYS(getpid),         SCMP_SYS(gettid),        SCMP_SYS(rt_sigaction),
+                         SCMP_SYS(rt_sigprocmask), SCMP_SYS(rt_sigreturn),  SCMP_SYS(exit),
+                         SCMP_SYS(exit_group)}) {
+    seccomp_rule_add(filter, SCMP_ACT_ALLOW, call, 0);
+  }
+  // abort() signals its own thread; nobody else may be signalled.
+  seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1,
+                   SCMP_A0(SCMP_CMP_EQ, static_cast<scmp_datum_t>(::getpid())));
+  seccomp_load(filter);
+  seccomp_release(filter);
+}
+
+}  // namespace
+
+void EnterSandbox(int socket, int descriptor, std::uint64_t memory_bytes) noexcept {
+  DefaultSignals();
+  KeepOnly(socket, descriptor);
+  LimitResources(memory_bytes);
+  ::prctl(PR_SET_DUMPABLE, 0);
+  FilterSystemCalls();
+}
+
+void EndThisProcessAfter(unsigned seconds) noexcept {
+  itimerval timer{};
+  timer.it_value.tv_sec = static_cast<time_t>(seconds);
+  ::setitimer(ITIMER_REAL, &timer, nullptr);
+}
+
+}  // namespace ckpt::formats
