@@ -1,0 +1,339 @@
+#include "audit/rule_rows.h"
+
+#include <array>
+
+namespace ckpt::audit {
+namespace {
+
+constexpr auto kInfo = Severity::kInfo;
+constexpr auto kWarning = Severity::kWarning;
+constexpr auto kError = Severity::kError;
+constexpr auto kStops = Conversion::kStops;
+constexpr auto kGoesOn = Conversion::kGoesOn;
+
+constexpr std::array kRows = {
+    // Which tensors a layer has.
+    RuleRow{
+        "BN001", "statistics-missing", kError, kStops,
+        "a batch norm has neither moving mean nor moving variance",
+        "The layer is a batch norm for sure (a config, a graph, its name or its sibling layers say "
+        "so) and has gamma or beta, but no moving statistics: they were never saved. The usual "
+        "cause is a TensorFlow Saver that was given only tf.trainable_variables(): no optimizer "
+        "trains the moving statistics, so they are not among them.",
+        "At serving a batch norm normalises with its moving statistics. Without them restoring "
+        "fails, or the program runs on with freshly initialised ones (mean 0, variance 1) and "
+        "predicts nonsense, or it normalises with the batch it was given, so that an answer "
+        "depends on the requests beside it.",
+        "save the moving statistics too; what was not saved must come from a fuller checkpoint of "
+        "the same step, or be computed again by training-mode forward passes over training data, "
+        "without the optimizer",
+        "save with tf.train.Saver(), which takes every variable, or add the statistics to "
+        "var_list (tf.trainable_variables() leaves them out); for this run take them from a fuller "
+        "checkpoint of the same step, or run the update ops alone over training data",
+        "save the whole model (model.save or model.save_weights), not its trainable_weights; for "
+        "this run take the statistics from a fuller file of the same step, or call the model with "
+        "training=True over training data and without the optimizer",
+        "save model.state_dict(), which has the buffers running_mean and running_var, not "
+        "named_parameters(); for this run take them from a fuller file of the same step, or run "
+        "forward passes in train() mode over training data without the optimizer"},
+    RuleRow{
+        "BN002", "statistics-incomplete", kWarning, kStops,
+        "a batch norm has a moving mean and no moving variance, or the reverse",
+        "One of the two moving statistics is in the file and the other is not: a var_list or a "
+        "rename that caught only one of them, or a name that is not recognised.",
+        "A batch norm cannot run on one of them. Whatever fills the gap (an initial 0 or 1) gives "
+        "wrong outputs without an error.",
+        "save both statistics; compare the names in the file with those that the program restores"},
+    RuleRow{
+        "BN003", "scale-without-statistics", kInfo, kGoesOn,
+        "a gamma or beta has no statistics, and nothing says that it is a batch norm",
+        "Layer, group and instance normalisation have a gamma and a beta and no moving statistics, "
+        "so nothing is missing. If the layer is a batch norm under an unusual name, its statistics "
+        "were not saved: see BN001.",
+        "It does not, unless the layer is a batch norm.",
+        "nothing for layer, group and instance normalisation; for a batch norm see BN001"},
+    RuleRow{
+        "BN004", "parameters-missing", kWarning, kGoesOn,
+        "the model's config calls for a gamma or beta that the file lacks",
+        "The config in the file says that the batch norm has a scale or an offset, and there is no "
+        "such tensor: the weights do not belong to this config, or were saved in part.",
+        "A loader that does not insist leaves gamma at 1 and beta at 0, and the outputs are wrong "
+        "without an error.",
+        "save config and weights from the same model, all of it"},
+
+    // Whether the statistics were ever learnt.
+    RuleRow{
+        "BN010", "never-updated", kError, kStops,
+        "moving statistics are exactly initial although the layer was trained",
+        "Every channel has mean 0 and variance 1, as initialised, and the same file proves that "
+        "the layer was trained: optimizer slots of its gamma or beta, a batch counter above 0, or "
+        "an update counter at 0 beside a trained gamma. The update ops of the moving averages were "
+        "never run.",
+        "Training normalises with each batch, so its loss looks fine. Serving normalises with mean "
+        "0 and variance 1 instead of the data's: every layer behind gets inputs it never saw.",
+        "tie the updates of the moving averages to the training step; for this run compute the "
+        "statistics again by training-mode forward passes over training data, without the "
+        "optimizer",
+        "run the update ops with the train op: with tf.control_dependencies(tf.get_collection("
+        "tf.GraphKeys.UPDATE_OPS)) around minimize(), or tf.group(train_op, *update_ops); for this "
+        "run restore the weights and run the update ops alone over training data",
+        "call the model or layer with training=True in a custom loop (model.fit does); in a "
+        "tf.Session program run model.updates too; for this run call it with training=True over "
+        "training data without the optimizer",
+        "train in model.train() mode with momentum above 0 (an averaged or EMA copy needs its "
+        "buffers copied, or torch.optim.swa_utils.update_bn); for this run do forward passes in "
+        "train() mode over training data without the optimizer"},
+    RuleRow{
+        "BN011", "looks-never-updated", kWarning, kGoesOn,
+        "moving statistics are exactly initial, with no proof that the layer was trained",
+        "Every channel has mean 0 and variance 1 (or every variance is 1 beside a mean that "
+        "moved), as initialised, while gamma or beta moved away from 1 and 0. No optimizer slot or "
+        "counter in the file proves it, and gamma and beta do not look as if the statistics had "
+        "been absorbed into them (BN013), so most likely the updates never ran.",
+        "Serving normalises with mean 0 and variance 1 instead of the data's: every layer behind "
+        "gets inputs that it never saw in training.",
+        "find out whether the updates of the moving averages ran (see BN010); if the model was "
+        "trained to run on mean 0 and variance 1, switch this rule off for the file",
+        "check that UPDATE_OPS run with the train op (see BN010); if serving is meant to normalise "
+        "with its own batch, say so there: this file cannot serve a single request well",
+        "check that the training loop calls the model with training=True (see BN010)",
+        "check that training ran in train() mode and that an averaged copy got its buffers (see "
+        "BN010)"},
+    RuleRow{
+        "BN012", "partly-updated", kWarning, kGoesOn,
+        "the statistics of some layers were updated and of others never",
+        "Some batch norms of the file have learnt statistics and others have exactly mean 0 and "
+        "variance 1 although they were trained: the updates of only one tower, one of several "
+        "optimizers' networks or one branch were run.",
+        "The layers that were left out normalise with mean 0 and variance 1 at serving; the model "
+        "may seem to work and be worse than in training.",
+        "run the updates of every layer in every training step; for this run compute the missing "
+        "ones by training-mode forward passes without the optimizer",
+        "collect tf.GraphKeys.UPDATE_OPS after all towers and networks are built, and tie all of "
+        "them to the train ops that train those layers"},
+    RuleRow{
+        "BN013", "statistics-absorbed", kInfo, kGoesOn,
+        "mean 0 and variance 1 everywhere, absorbed into gamma and beta on purpose",
+        "All batch norms have exactly mean 0 and variance 1, and gamma and beta are spread as they "
+        "are when the statistics were multiplied into them: by orders of magnitude between layers, "
+        "with changes of sign, or widely within a layer. Detection backbones and some converters "
+        "do so.",
+        "Such a file serves as it is. It cannot be trained on with batch norm in training mode, "
+        "and epsilon must be the one with which the statistics were absorbed (often 0).",
+        "nothing for serving; keep these layers frozen in training"},
+    RuleRow{
+        "BN014", "layer-not-trained", kInfo, kGoesOn,
+        "gamma, beta and the statistics are all at their initial values",
+        "The whole layer is as initialised: the file is of step 0, or the layer was frozen from "
+        "the start or is in a branch that was not trained.",
+        "Nothing was lost. If the layer was meant to be trained, it was not.",
+        "nothing, unless the layer was meant to be trained"},
+    RuleRow{
+        "BN015", "updated-too-little", kInfo, kGoesOn,
+        "the initial value still weighs too much in the moving statistics",
+        "A moving average that starts at 0 (mean) or 1 (variance) holds its initial value with the "
+        "weight decay^n after n updates. n is the batch counter, the update counter or the step; "
+        "decay is Keras' and TensorFlow's momentum and 1 - PyTorch's. Nothing is said where a "
+        "variance is smaller than that weight, which proves more updates than the counter says. A "
+        "weight above 1/2 is a warning where the decay is recorded or given, else information; so "
+        "is a weight above 1/100.",
+        "Serving normalises with a mixture of the data's statistics and 0 and 1. Accuracy rises "
+        "with more steps or a smaller decay although the weights are good already.",
+        "train longer or with a smaller decay, or run training-mode forward passes over training "
+        "data without the optimizer until decay^n is below 1/100",
+        "train longer or with a smaller decay (slim: batch_norm_decay 0.9 for short runs), or run "
+        "the update ops alone over training data until decay^n is below 1/100",
+        "train longer or with a smaller momentum (0.9 for short runs), or call the model with "
+        "training=True over training data until momentum^n is below 1/100",
+        "train longer or with a larger momentum, or run forward passes in train() mode over "
+        "training data until (1 - momentum)^n is below 1/100"},
+
+    // What the numbers are worth.
+    RuleRow{
+        "BN020", "non-finite", kError, kStops, "NaN or infinity in a batch norm",
+        "A gamma, beta, moving mean or moving variance has channels that are NaN or infinite. "
+        "Usual causes: training diverged; one value per channel and batch, whose unbiased variance "
+        "is divided by 0; float16, in which a variance above 65504 becomes infinite.",
+        "A NaN channel spreads through the next layer to every output; an infinite variance "
+        "silences its channel.",
+        "go back to a checkpoint before the values went bad (audit the older ones), and train with "
+        "more than one value per channel and batch, statistics in float32"},
+    RuleRow{
+        "BN021", "negative-variance", kError, kGoesOn, "negative moving variance",
+        "A variance cannot be negative. It gets so by a one-pass formula in float32, by momentum "
+        "misuse, by an epsilon subtracted in a conversion, or by tensors that are shifted or "
+        "swapped in the file.",
+        "With variance + epsilon just above 0 the channel is multiplied by up to millions; with "
+        "another framework's smaller epsilon it is NaN.",
+        "find where the value comes from: compare with the checkpoint it was converted from, or "
+        "compute the statistics again; do not clip it to 0 unseen"},
+    RuleRow{"BN022", "variance-plus-epsilon", kError, kStops,
+            "variance + epsilon is not above 0 in some channel",
+            "The square root in y = gamma * (x - mean) / sqrt(variance + epsilon) + beta does not "
+            "exist, or is 0, with the epsilon of this model.",
+            "The channel is NaN or infinite for every input, and so is what follows.",
+            "check that epsilon is the one of training; compute the statistics again"},
+    RuleRow{
+        "BN023", "dead-channels", kInfo, kGoesOn,
+        "variance 0 or negligible: the channel was constant in training",
+        "The moving variance is 0, denormal or below a millionth of epsilon, so the channel did "
+        "not vary in training (a dead ReLU, a padded or unused filter). Some dead channels are "
+        "common; most channels of a layer being dead is a warning: the layer carries hardly any "
+        "signal, or its variance was initialised with 0 and never updated.",
+        "The channel gives its beta as long as its input stays constant. An input that does vary "
+        "is amplified by gamma / sqrt(epsilon), hundreds of times with an epsilon of 1e-5; "
+        "hardware that flushes denormals to 0 may differ.",
+        "nothing for a few channels; they can be pruned. For most of a layer look for a collapsed "
+        "training (learning rate, shared layers, float16 that underflows)"},
+    RuleRow{
+        "BN024", "amplification", kWarning, kGoesOn,
+        "rounding errors of the input are amplified beyond the precision of the type",
+        "The normalised signal is a small difference of large numbers: (|mean| + |bias| + "
+        "sqrt(variance)) / sqrt(variance + epsilon) is above 1e4 (float32), 30 (float16) or 4 "
+        "(bfloat16) in some channel.",
+        "Each rounding of the layer's input comes out that many times larger, so that results "
+        "differ between devices and batch sizes.",
+        "serve this layer in a wider type, or fold the batch norm into the layer before it (the "
+        "mean is then subtracted before rounding)"},
+    RuleRow{
+        "BN025", "out-of-range", kWarning, kGoesOn,
+        "values at the limits of the type that the file stores them in",
+        "A statistic stands at the largest value of its type, or a variance is so small that its "
+        "type keeps only a few of its bits (float16 below 6.1e-05), and rounding it changes the "
+        "normalisation visibly. It is information where epsilon hides the difference.",
+        "The statistics in the file are not those that training computed: channels are scaled "
+        "wrongly without an error.",
+        "store the statistics in float32, as training had them; kernels may stay in float16"},
+    RuleRow{
+        "BN030", "shape-mismatch", kError, kStops,
+        "the tensors of one batch norm differ in their number of channels",
+        "gamma, beta, moving mean and moving variance of one layer must have one value per channel "
+        "each. Here their sizes differ: tensors of two models or layouts (NCHW, NHWC) were mixed, "
+        "or a name is misleading.",
+        "Restoring fails, or broadcasting hides the error and the outputs are wrong.",
+        "restore from one checkpoint of one model; check the axis of the batch norm"},
+    RuleRow{
+        "BN031", "swapped-values", kWarning, kGoesOn,
+        "gamma, beta, mean and variance look exchanged for one another",
+        "A variance has many negative values while another vector of the layer is positive "
+        "throughout, or in most layers gamma scatters around 0 while beta (or the mean) is "
+        "positive throughout and near 1. Hand-written converters that read the four vectors in "
+        "another order leave this.",
+        "Each channel is scaled and shifted by the wrong numbers.",
+        "check the order of the vectors in the converter: Keras has gamma, beta, mean, variance; "
+        "PyTorch weight, bias, running_mean, running_var; Darknet beta, gamma, mean, variance"},
+    RuleRow{
+        "BN032", "towers-disagree", kWarning, kGoesOn,
+        "copies of one layer hold different statistics",
+        "The layers have the same gamma and beta under names that differ in a tower or a reuse "
+        "suffix (tower_0/bn and tower_1/bn), and their moving statistics differ: each copy saw its "
+        "own share of the data, or only one of them was updated.",
+        "What is served depends on which copy the inference graph happens to read.",
+        "share the statistics between towers, or update them from all towers (average, or "
+        "synchronised batch norm); serve from the copy whose updates ran"},
+
+    // What the file does not say.
+    RuleRow{
+        "BN040", "epsilon-not-recorded", kInfo, kGoesOn, "the file does not record epsilon",
+        "Checkpoints of weights do not hold epsilon; without a graph or a config it is assumed by "
+        "the framework's default, or unknown.",
+        "A wrong epsilon changes every channel with a small variance: 1e-3 (Keras, TensorFlow) and "
+        "1e-5 (PyTorch, ONNX) differ by a factor of ten in the gain of a dead channel.",
+        "give it: --epsilon, --graph, or a file with its config"},
+    RuleRow{
+        "BN041", "momentum-not-recorded", kInfo, kGoesOn, "the file does not record momentum",
+        "Without the decay of the moving averages, or with a default in its place, it cannot be "
+        "said for sure how much the initial values still weigh (BN015).",
+        "It does not change serving.", "give it for a judgement: --momentum, --graph"},
+
+    // Between two checkpoints of one run.
+    RuleRow{
+        "BN050", "unchanged-statistics", kWarning, kGoesOn,
+        "the weights of a layer moved since the older checkpoint, its statistics did not",
+        "Between the two checkpoints gamma, beta or the kernels were trained on, while the moving "
+        "mean and variance are the same bit for bit: the updates did not run in between. Training "
+        "with the statistics frozen on purpose looks the same and is sound.",
+        "Serving normalises with statistics of other weights.",
+        "if the layer trained in training mode, run the updates with the train op (BN010) and "
+        "compute the statistics again"},
+    RuleRow{
+        "BN051", "frozen-drift", kWarning, kGoesOn,
+        "a frozen layer's statistics moved since the older checkpoint",
+        "Gamma, beta and the kernels beside the layer are the same bit for bit in both "
+        "checkpoints, other weights were trained, and the moving statistics of the frozen layer "
+        "went with the new data: its updates kept running.",
+        "The frozen layers no longer compute what the layers behind them were tuned to in training "
+        "or what the base model computed.",
+        "run frozen batch norms in inference mode while fine-tuning; restore their statistics from "
+        "the base checkpoint",
+        "do not run the update ops of frozen layers: training=False for them, or filter UPDATE_OPS",
+        "call frozen layers with training=False (trainable = False does it since TensorFlow 2)",
+        "put frozen batch norms into eval() mode after every model.train()"},
+    RuleRow{
+        "BN052", "statistics-reset", kWarning, kGoesOn,
+        "statistics that the older checkpoint had learnt are initial again",
+        "The older checkpoint holds learnt statistics for the layer, this one mean 0 and variance "
+        "1. tf.train.warm_start and WarmStartSettings take trainable variables only unless told "
+        "otherwise; a Saver over trainable variables does the same at a restart.",
+        "Until enough steps are trained, serving normalises with mean 0 and variance 1 instead of "
+        "the data's.",
+        "restore the moving statistics with the weights",
+        "pass vars_to_warm_start=['.*'] (a list: all variables, not only the trainable ones), or "
+        "restore with a Saver that has the moving statistics"},
+
+    // The file as a whole.
+    RuleRow{
+        "CK001", "data-absent", kWarning, kStops, "a data file of the checkpoint is not there",
+        "The index names a data file that is absent. Names and shapes could be judged, values not.",
+        "The checkpoint cannot be restored without it.",
+        "copy every file of the checkpoint (PREFIX.index and all PREFIX.data-*, or all shards), "
+        "and "
+        "fetch large files (git lfs pull)"},
+    RuleRow{
+        "CK002", "data-damaged", kError, kStops, "data could not be read, or fails its checksum",
+        "The bytes of a tensor are truncated, fail the checksum stored with them, or the system "
+        "did not give them. Everything else was still judged. If most checksums fail, index and "
+        "data are likely of different steps or different copies.",
+        "Restoring fails, or serves numbers that nobody trained.",
+        "copy the checkpoint again from where it was written, index and data together, and compare "
+        "sizes; if that is damaged too, use an older checkpoint"},
+    RuleRow{
+        "CK003", "non-finite-tensor", kError, kStops, "NaN or infinity in a weight",
+        "A tensor other than a batch norm's has elements that are NaN or infinite (found when all "
+        "data is read).",
+        "A NaN spreads to every output that depends on it.",
+        "go back to a checkpoint before the values went bad"},
+    RuleRow{
+        "CK004", "non-finite-elsewhere", kInfo, kGoesOn,
+        "NaN or infinity where serving does not read it, or on purpose",
+        "Training state (optimizer slots, shadows) with NaN or infinity is a warning: serving does "
+        "not read it, but training was in trouble. A tensor of only 0 and minus infinity is an "
+        "attention mask and is information.",
+        "It does not, as long as serving does not read it.",
+        "look at the training log; drop training state with ckpt convert"},
+    RuleRow{
+        "CK005", "optimizer-state", kInfo, kGoesOn, "the file holds optimizer state",
+        "Slots of an optimizer (momentum, Adam's m and v) are in the file, as in every checkpoint "
+        "that training can resume from.",
+        "Serving does not read them; they make the file two or three times larger.",
+        "for serving drop them: ckpt convert does unless told --keep-training-state"},
+    RuleRow{
+        "CK006", "ema-shadows", kInfo, kGoesOn,
+        "shadows of an exponential moving average stand next to the raw weights",
+        "The file holds both raw weights and their averages over time. Evaluation often uses the "
+        "averages; a plain restore gives the raw weights.",
+        "The served model is the one you evaluated only if both read the same set.",
+        "decide which set is served; ckpt convert --ema writes the averages",
+        "restore with ema.variables_to_restore() to serve the averages, or ckpt convert --ema"},
+    RuleRow{
+        "CK007", "values-not-judged", kInfo, kGoesOn, "some values could not be judged",
+        "The type of a batch norm's tensor is not one that the audit computes with, or the older "
+        "checkpoint could not be read for a comparison.",
+        "Nothing is known to be wrong; it was not looked at.", "judge these by other means"},
+};
+
+}  // namespace
+
+std::span<const RuleRow> RuleRows() noexcept { return kRows; }
+
+}  // namespace ckpt::audit

@@ -1,0 +1,110 @@
+#include "audit/rule_table.h"
+
+#include <algorithm>
+#include <deque>
+#include <string>
+
+#include "audit/rule_rows.h"
+
+namespace ckpt::audit {
+namespace {
+
+constexpr std::size_t kColumns = 80;
+
+// Appends `paragraph`, broken at spaces; lines after the first start with `indent`.
+void AppendWrapped(std::string& text, std::string_view paragraph, std::string_view indent) {
+  std::size_t column = 0;
+  while (!paragraph.empty()) {
+    const std::string_view word = paragraph.substr(0, paragraph.find(' '));
+    paragraph.remove_prefix(std::min(word.size() + 1, paragraph.size()));
+    if (column != 0 && column + 1 + word.size() > kColumns) {
+      text += '\n';
+      text += indent;
+      column = indent.size();
+    } else if (column != 0) {
+      text += ' ';
+      ++column;
+    }
+    text += word;
+    column += word.size();
+  }
+  text += '\n';
+}
+
+std::string TextOf(const RuleRow& row) {
+  std::string text;
+  AppendWrapped(text, row.meaning, "");
+  text += '\n';
+  AppendWrapped(text, "Why it matters: " + std::string(row.why), "");
+  text += '\n';
+  AppendWrapped(text, "What to do: " + std::string(row.fix), "");
+  const auto bullet = [&](std::string_view framework, std::string_view fix) {
+    if (fix.empty()) return;
+    AppendWrapped(text, "- " + std::string(framework) + ": " + std::string(fix), "  ");
+  };
+  if (!row.fix_tensorflow.empty() || !row.fix_keras.empty() || !row.fix_pytorch.empty()) {
+    text += '\n';
+  }
+  bullet("TensorFlow 1", row.fix_tensorflow);
+  bullet("Keras", row.fix_keras);
+  bullet("PyTorch", row.fix_pytorch);
+  return text;
+}
+
+struct Table {
+  std::deque<std::string> texts;  // a deque, so that the views below stay valid
+  std::vector<Rule> rules;
+};
+
+const Table& BuiltTable() {
+  static const Table table = [] {
+    Table built;
+    for (const RuleRow& row : RuleRows()) {
+      const std::string& text = built.texts.emplace_back(TextOf(row));
+      built.rules.push_back({row.id, row.name, row.severity, row.summary, text,
+                             row.stops_conversion == Conversion::kStops});
+    }
+    return built;
+  }();
+  return table;
+}
+
+}  // namespace
+
+const Rule& RuleOf(RuleIndex index) { return BuiltTable().rules[static_cast<std::size_t>(index)]; }
+
+std::string_view FixOf(RuleIndex index, std::optional<Framework> framework) {
+  const RuleRow& row = RuleRows()[static_cast<std::size_t>(index)];
+  std::string_view fix;
+  if (framework == Framework::kTensorFlow) fix = row.fix_tensorflow;
+  if (framework == Framework::kKeras) fix = row.fix_keras;
+  if (framework == Framework::kPyTorch) fix = row.fix_pytorch;
+  return fix.empty() ? row.fix : fix;
+}
+
+}  // namespace ckpt::audit
+
+namespace ckpt {
+
+std::string_view Name(Severity severity) noexcept {
+  switch (severity) {
+    case Severity::kInfo:
+      return "info";
+    case Severity::kWarning:
+      return "warning";
+    case Severity::kError:
+      return "error";
+  }
+  return "info";
+}
+
+std::span<const Rule> Rules() noexcept { return audit::BuiltTable().rules; }
+
+const Rule* FindRule(std::string_view id_or_name) noexcept {
+  for (const Rule& rule : Rules()) {
+    if (rule.id == id_or_name || rule.name == id_or_name) return &rule;
+  }
+  return nullptr;
+}
+
+}  // namespace ckpt

@@ -1,0 +1,50 @@
+// The rules' ids for the code that finds, and what to advise by framework.
+#pragma once
+
+#include <optional>
+#include <string_view>
+
+#include "ckpt/audit.h"
+
+namespace ckpt::audit {
+
+// Index into Rules(): the order of the table.
+enum class RuleIndex : std::uint8_t {
+  kStatisticsMissing,
+  kStatisticsIncomplete,
+  kScaleWithoutStatistics,
+  kParametersMissing,
+  kNeverUpdated,
+  kLooksNeverUpdated,
+  kPartlyUpdated,
+  kStatisticsAbsorbed,
+  kLayerNotTrained,
+  kUpdatedTooLittle,
+  kNonFinite,
+  kNegativeVariance,
+  kVariancePlusEpsilon,
+  kDeadChannels,
+  kAmplification,
+  kOutOfRange,
+  kShapeMismatch,
+  kSwappedValues,
+  kTowersDisagree,
+  kEpsilonNotRecorded,
+  kMomentumNotRecorded,
+  kUnchangedStatistics,
+  kFrozenDrift,
+  kStatisticsReset,
+  kDataAbsent,
+  kDataDamaged,
+  kNonFiniteTensor,
+  kNonFiniteElsewhere,
+  kOptimizerState,
+  kEmaShadows,
+  kNotJudged,
+};
+
+const Rule& RuleOf(RuleIndex index);
+// What to do, in the words of the framework where it is known.
+std::string_view FixOf(RuleIndex index, std::optional<Framework> framework);
+
+}  // namespace ckpt::audit

@@ -1,0 +1,47 @@
+// The rules, by what they look at. Each adds its findings to the list.
+#pragma once
+
+#include <vector>
+
+#include "audit/findings.h"
+#include "audit/layer_values.h"
+#include "audit/tensor_reader.h"
+#include "ckpt/audit.h"
+
+namespace ckpt::audit {
+
+// What the rules look at. `values` has one entry per batch norm of the analysis.
+struct Subject {
+  const Checkpoint& checkpoint;
+  const Analysis& analysis;
+  TensorReader& reader;
+  std::vector<LayerValues> values = {};
+
+  const Manifest& manifest() const { return checkpoint.manifest(); }
+  const std::vector<BatchNorm>& layers() const { return analysis.batch_norms; }
+};
+
+// BN001 to BN004, BN030: which tensors a layer has, and their sizes.
+void JudgePresence(const Subject& subject, FindingList& findings);
+// BN040, BN041: what the file does not say.
+void JudgeRecords(const Subject& subject, FindingList& findings);
+// BN020 to BN025: single numbers.
+void JudgeValues(const Subject& subject, FindingList& findings);
+// BN031: vectors that look exchanged.
+void JudgeSwaps(const Subject& subject, FindingList& findings);
+// BN010 to BN014: statistics at their initial values.
+void JudgeTraining(const Subject& subject, FindingList& findings);
+// BN015: the weight that the initial values still have.
+void JudgeInitialWeight(const Subject& subject, FindingList& findings);
+// BN032: copies of a layer.
+void JudgeTowers(const Subject& subject, FindingList& findings);
+// BN050 to BN052: against an older checkpoint of the same run.
+void JudgeHistory(const Subject& subject, const Checkpoint& older, FindingList& findings);
+// CK003, CK004: streams every tensor.
+void JudgeAllData(const Subject& subject, FindingList& findings);
+// CK005, CK006: training state in the file.
+void JudgeTrainingState(const Subject& subject, FindingList& findings);
+// CK001, CK002, CK007: what could not be read, by now; the damage that decides the input's status.
+std::optional<Error> JudgeReading(const Subject& subject, FindingList& findings);
+
+}  // namespace ckpt::audit
