@@ -28,10 +28,13 @@ struct Rule {
 std::span<const Rule> Rules() noexcept;
 const Rule* FindRule(std::string_view id_or_name) noexcept;  // null if there is none
 
+// Names in it are as in the file: escape them for display.
 struct Finding {
   const Rule* rule;
   Severity severity;
-  std::string subject;               // scope of the layer, or the tensor, or the file
+  // Scope of the layer, or the tensor, or the file; "7 of 84 batch norms" where many layers share a
+  // finding, which then has the tensors of all.
+  std::string subject;
   std::vector<std::string> tensors;  // names
   std::string message;               // what was found and what it does to serving
   std::string fix;                   // what to do
@@ -50,7 +53,7 @@ struct AuditResult {
   std::vector<Finding> findings;  // errors first, then in model order
   // Damage met while reading (checksum, truncation, I/O): the input's status becomes "error".
   std::optional<Error> error = {};
-  bool read_all = false;  // every tensor was read and every checksum checked
+  bool read_all = false;  // every tensor that is there was read, and its checksum checked
 };
 
 AuditResult Audit(const Checkpoint& checkpoint, const Analysis& analysis,

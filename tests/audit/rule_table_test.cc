@@ -1,0 +1,92 @@
+// The table of rules and the page that documents it.
+#include "audit/rule_table.h"
+
+#include <fstream>
+#include <iterator>
+#include <set>
+#include <sstream>
+
+#include "tests/audit/audited.h"
+
+namespace ckpt::testing {
+namespace {
+
+using ::testing::HasSubstr;
+
+TEST(RuleTable, IdsAndNamesAreUniqueAndWellFormed) {
+  std::set<std::string_view> ids, names;
+  for (const Rule& rule : Rules()) {
+    EXPECT_TRUE(ids.insert(rule.id).second) << rule.id;
+    EXPECT_TRUE(names.insert(rule.name).second) << rule.name;
+    EXPECT_EQ(rule.id.size(), 5U) << rule.id;
+    EXPECT_EQ(rule.name.find_first_not_of("abcdefghijklmnopqrstuvwxyz-"), std::string_view::npos);
+  }
+}
+
+TEST(RuleTable, IsFoundByIdAndByName) {
+  ASSERT_NE(FindRule("BN001"), nullptr);
+  EXPECT_EQ(FindRule("BN001"), FindRule("statistics-missing"));
+  EXPECT_EQ(FindRule("BN999"), nullptr);
+}
+
+TEST(RuleTable, IndicesMeetTheirRows) {
+  using audit::RuleIndex;
+  EXPECT_EQ(audit::RuleOf(RuleIndex::kStatisticsMissing).id, "BN001");
+  EXPECT_EQ(audit::RuleOf(RuleIndex::kNeverUpdated).id, "BN010");
+  EXPECT_EQ(audit::RuleOf(RuleIndex::kNonFinite).id, "BN020");
+  EXPECT_EQ(audit::RuleOf(RuleIndex::kShapeMismatch).id, "BN030");
+  EXPECT_EQ(audit::RuleOf(RuleIndex::kEpsilonNotRecorded).id, "BN040");
+  EXPECT_EQ(audit::RuleOf(RuleIndex::kUnchangedStatistics).id, "BN050");
+  EXPECT_EQ(audit::RuleOf(RuleIndex::kDataAbsent).id, "CK001");
+  EXPECT_EQ(static_cast<std::size_t>(RuleIndex::kNotJudged) + 1, Rules().size());
+}
+
+TEST(RuleTable, TextsSayWhyAndWhatToDo) {
+  for (const Rule& rule : Rules()) {
+    EXPECT_THAT(rule.text, HasSubstr("Why it matters: ")) << rule.id;
+    EXPECT_THAT(rule.text, HasSubstr("What to do: ")) << rule.id;
+    EXPECT_LT(rule.summary.size(), 100U) << rule.id;
+    std::istringstream lines{std::string(rule.text)};
+    for (std::string line; std::getline(lines, line);) EXPECT_LE(line.size(), 80U) << line;
+  }
+}
+
+TEST(RuleTable, WhatStopsAConversionIsWhatTheContractLists) {
+  std::set<std::string_view> stopping;
+  for (const Rule& rule : Rules()) {
+    if (rule.stops_conversion) stopping.insert(rule.id);
+  }
+  EXPECT_EQ(stopping, (std::set<std::string_view>{"BN001", "BN002", "BN010", "BN020", "BN022",
+                                                  "BN030", "CK001", "CK002", "CK003"}));
+}
+
+std::string Page() {
+  std::string page =
+      "# Audit rules\n\n"
+      "What `ckpt audit` looks for. `ckpt explain RULE` prints the same text. Ids do not change\n"
+      "meaning once released. The severity is the usual one; a finding may be milder by its\n"
+      "evidence. Findings of the rules marked in the fourth column stop a conversion.\n\n"
+      "| id | name | severity | stops | what |\n|---|---|---|---|---|\n";
+  for (const Rule& rule : Rules()) {
+    page += "| " + std::string(rule.id) + " | " + std::string(rule.name) + " | " +
+            std::string(Name(rule.severity)) + " | " + (rule.stops_conversion ? "yes" : "") +
+            " | " + std::string(rule.summary) + " |\n";
+  }
+  for (const Rule& rule : Rules()) {
+    page += "\n## " + std::string(rule.id) + " " + std::string(rule.name) + "\n\n" +
+            std::string(rule.text);
+  }
+  return page;
+}
+
+// CKPT_UPDATE_DOCS=1 in the environment writes the page from the table.
+TEST(RuleTable, ThePageIsWrittenFromTheTable) {
+  const std::string path = CKPT_TESTDATA "/../docs/rules.md";
+  if (std::getenv("CKPT_UPDATE_DOCS") != nullptr) std::ofstream(path) << Page();
+  std::ifstream file(path);
+  const std::string stored{std::istreambuf_iterator<char>(file), {}};
+  EXPECT_EQ(stored, Page()) << "run this test with CKPT_UPDATE_DOCS=1 to write " << path;
+}
+
+}  // namespace
+}  // namespace ckpt::testing
