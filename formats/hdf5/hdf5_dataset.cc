@@ -1,5 +1,6 @@
 #include "formats/hdf5/hdf5_dataset.h"
 
+#include "formats/container/range_stream.h"
 #include "formats/encoding/byte_reader.h"
 #include "formats/hdf5/hdf5_bounds.h"
 
@@ -97,7 +98,7 @@ std::optional<std::uint64_t> DataOffset(hid_t dataset, hid_t creation,
                                         const Hdf5ElementType& element, const Hdf5Object& object) {
   if (!element.stored_as_read || H5Pget_layout(creation) != H5D_CONTIGUOUS ||
       H5Pget_nfilters(creation) != 0 || object.stored_bytes < object.byte_size ||
-      object.byte_size == 0) {
+      object.byte_size == 0 || kStreamChunkBytes % element.stored_size != 0) {
     return std::nullopt;
   }
   const haddr_t offset = H5Dget_offset(dataset);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "formats/container/range_stream.h"
 #include "formats/encoding/byte_reader.h"
 #include "formats/hdf5/child_process.h"
 #include "formats/hdf5/hdf5_library.h"
@@ -140,8 +141,10 @@ Result<std::unique_ptr<TensorStream>> Hdf5File::OpenDataset(const Hdf5Object& da
     return fail(ErrorCode::kInvalidArgument, "is a group, not a dataset");
   }
   if (!dataset.unsupported.empty()) return fail(ErrorCode::kUnsupported, dataset.unsupported);
-  if (dataset.byte_size == 0) return EmptyStream();
-  if (dataset.data_offset) return StoredStream(state_->file, dataset);
+  if (dataset.data_offset || dataset.byte_size == 0) {
+    return StreamRange(state_->file, dataset.data_offset.value_or(0), dataset.byte_size,
+                       dataset.path);
+  }
   const auto index = static_cast<std::size_t>(&dataset - state_->objects.data());
   return DecodedStream(state_->file, state_->child, state_->child_index[index], dataset,
                        state_->limits.metadata_bytes);

@@ -15,37 +15,6 @@ std::size_t ElementSize(const Hdf5Object& dataset) {
   return static_cast<std::size_t>(dataset.byte_size / dataset.shape.element_count());
 }
 
-class Stored : public TensorStream {
- public:
-  Stored(std::shared_ptr<const RandomAccessFile> file, const Hdf5Object& dataset)
-      : file_(std::move(file)),
-        path_(dataset.path),
-        offset_(*dataset.data_offset),
-        left_(dataset.byte_size) {
-    const std::size_t whole_elements = kPieceBytes - kPieceBytes % ElementSize(dataset);
-    buffer_.resize(static_cast<std::size_t>(std::min<std::uint64_t>(left_, whole_elements)));
-  }
-
-  Result<std::span<const std::byte>> Next() override {
-    const auto size = static_cast<std::size_t>(std::min<std::uint64_t>(left_, buffer_.size()));
-    const auto piece = std::span(buffer_).first(size);
-    if (const Status read = file_->ReadAt(offset_, piece); !read) {
-      Error error = read.error();
-      error.tensor = path_;
-      return Fail(std::move(error));
-    }
-    offset_ += size;
-    left_ -= size;
-    return std::span<const std::byte>(piece);
-  }
-
- private:
-  std::shared_ptr<const RandomAccessFile> file_;
-  std::string path_;
-  std::uint64_t offset_, left_;
-  std::vector<std::byte> buffer_;
-};
-
 class Decoded : public TensorStream {
  public:
   Decoded(std::shared_ptr<const RandomAccessFile> file, std::shared_ptr<ChildProcess> child,
@@ -126,17 +95,7 @@ class Decoded : public TensorStream {
   std::vector<std::byte> buffer_;
 };
 
-class Empty : public TensorStream {
- public:
-  Result<std::span<const std::byte>> Next() override { return std::span<const std::byte>(); }
-};
-
 }  // namespace
-
-std::unique_ptr<TensorStream> StoredStream(std::shared_ptr<const RandomAccessFile> file,
-                                           const Hdf5Object& dataset) {
-  return std::make_unique<Stored>(std::move(file), dataset);
-}
 
 std::unique_ptr<TensorStream> DecodedStream(std::shared_ptr<const RandomAccessFile> file,
                                             std::shared_ptr<ChildProcess> child,
@@ -145,7 +104,5 @@ std::unique_ptr<TensorStream> DecodedStream(std::shared_ptr<const RandomAccessFi
   return std::make_unique<Decoded>(std::move(file), std::move(child), index, dataset,
                                    max_text_bytes);
 }
-
-std::unique_ptr<TensorStream> EmptyStream() { return std::make_unique<Empty>(); }
 
 }  // namespace ckpt::formats

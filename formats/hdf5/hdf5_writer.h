@@ -26,7 +26,8 @@ inline constexpr std::size_t kHdf5AttributeBytes = 64512;
 // Can CreateDataset hold it? kUnsupported, in words, if not.
 Status Hdf5CanHold(Dtype dtype, const Shape& shape);
 
-// Not thread-safe; several writers may work in different threads.
+// Not thread-safe; several writers may work in different threads. Errors do not name the file: the
+// caller knows what a temporary path stands for.
 class Hdf5Writer {
  public:
   enum class StringKind : std::uint8_t { kFixed, kVariable };
@@ -38,10 +39,12 @@ class Hdf5Writer {
   Hdf5Writer(const Hdf5Writer&) = delete;
   Hdf5Writer& operator=(const Hdf5Writer&) = delete;
 
-  // Paths are absolute: "/model_weights/conv1". Groups on the way are created.
+  // Paths are absolute: "/model_weights/conv1". Groups on the way are created; a group that exists
+  // is left alone. kUnsupported for paths that HDF5 cannot hold ("/a//b", "/a/./b").
   Status CreateGroup(const std::string& path);
 
-  // A scalar string of variable length, of any size. `object` is a group or dataset that exists.
+  // A scalar string of variable length, of any size, without NUL (kUnsupported). `object` is a
+  // group or dataset that exists.
   Status SetText(const std::string& object, const std::string& name, std::string_view text,
                  Charset charset = Charset::kAscii);
   // A one-dimensional array of strings; kFixed pads with NUL to the longest, as NumPy does. An
