@@ -89,15 +89,19 @@ const H5FD_class_t* DriverClass() {
 
 }  // namespace
 
-Hdf5Id OpenWithDriver(const RandomAccessFile& file, std::uint64_t chunk_cache_bytes) {
+Result<Hdf5Id> OpenWithDriver(const RandomAccessFile& file, std::uint64_t chunk_cache_bytes) {
   g_only_file = &file;
   const hid_t driver = H5FDregister(DriverClass());
   const Hdf5Id access(H5Pcreate(H5P_FILE_ACCESS), H5Pclose);
-  if (driver < 0 || H5Pset_driver(access.get(), driver, nullptr) < 0) return {};
+  if (driver < 0 || H5Pset_driver(access.get(), driver, nullptr) < 0) {
+    return Fail(Hdf5Error(ErrorCode::kInternal, "setting up the HDF5 library"));
+  }
   // Datasets are read once from front to back: a chunk that was read whole goes first (1.0). The
   // number of slots is a prime well above the number of chunks in use at once.
   H5Pset_cache(access.get(), 0, 12421, static_cast<std::size_t>(chunk_cache_bytes), 1.0);
-  return {H5Fopen(kOnlyName, H5F_ACC_RDONLY, access.get()), H5Fclose};
+  Hdf5Id opened(H5Fopen(kOnlyName, H5F_ACC_RDONLY, access.get()), H5Fclose);
+  if (!opened.ok()) return Fail(Hdf5Error(ErrorCode::kCorrupt, "opening the HDF5 file"));
+  return opened;
 }
 
 }  // namespace ckpt::formats

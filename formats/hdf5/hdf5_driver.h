@@ -10,6 +10,6 @@ namespace ckpt::formats {
 // Opens `file` for reading, once per process: `file` must live until the process ends. Another file
 // that the library wants to open (the source of a virtual dataset) is refused. `chunk_cache_bytes`
 // may be held of decoded chunks for each open dataset.
-Hdf5Id OpenWithDriver(const RandomAccessFile& file, std::uint64_t chunk_cache_bytes);
+Result<Hdf5Id> OpenWithDriver(const RandomAccessFile& file, std::uint64_t chunk_cache_bytes);
 
 }  // namespace ckpt::formats

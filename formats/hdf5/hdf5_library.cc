@@ -22,6 +22,12 @@ herr_t Collect(unsigned depth, const H5E_error2_t* failure, void* out) {
   return 0;
 }
 
+std::string LibraryVersion() {
+  unsigned major = 0, minor = 0, release = 0;
+  H5get_libversion(&major, &minor, &release);
+  return std::to_string(major) + "." + std::to_string(minor) + "." + std::to_string(release);
+}
+
 }  // namespace
 
 Hdf5Lock::Hdf5Lock() : lock_(LibraryMutex()) {
@@ -40,6 +46,9 @@ Error Hdf5Error(ErrorCode code, std::string_view doing) {
   if (failure.no_memory) {
     error.code = ErrorCode::kLimitExceeded;
     error.message += " (the limit hdf5_memory_bytes)";
+  } else if (failure.text.find("bad version number") != std::string::npos) {
+    error.code = ErrorCode::kUnsupported;
+    error.message += " (this is version " + LibraryVersion() + "; a newer one may have written the file)";
   }
   return error;
 }

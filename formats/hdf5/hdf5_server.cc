@@ -70,8 +70,7 @@ Status Hdf5Server::State::Open() {
   H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
   H5PLset_loading_state(0);          // a filter that a file names must not load code
   H5Lunregister(H5L_TYPE_EXTERNAL);  // links are never followed; the library could not either
-  file = OpenWithDriver(source, MaxChunkBytes());
-  if (!file.ok()) return Fail(Hdf5Error(ErrorCode::kCorrupt, "opening the HDF5 file"));
+  CKPT_ASSIGN_OR_RETURN(file, OpenWithDriver(source, MaxChunkBytes()));
   return {};
 }
 
