@@ -1,4 +1,3 @@
-#include <cmath>
 #include <string>
 #include <string_view>
 
@@ -22,8 +21,8 @@ void AddPresent(const Subject& subject, RuleIndex rule, Role role, std::string_v
   if (issue.tensors.empty()) return;
   const double percent =
       all_bytes == 0 ? 0 : 100 * static_cast<double>(bytes) / static_cast<double>(all_bytes);
-  issue.message = "the file holds " + Plural(issue.tensors.size(), what) + ", " +
-                  Number(std::round(percent)) + " % of its bytes. " + std::string(consequence);
+  issue.message = "the file holds " + Plural(issue.tensors.size(), what) + ", " + Number(percent) +
+                  " % of its bytes. " + std::string(consequence);
   findings.Add(std::move(issue));
 }
 

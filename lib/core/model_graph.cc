@@ -18,6 +18,23 @@ std::string_view Name(KernelLayout layout) noexcept {
   return "HWIO";
 }
 
+std::optional<KernelLayout> KernelLayoutFromName(std::string_view name) {
+  // Any number of spatial axes, by the letters that are used for them: D, H, W.
+  std::string channels;
+  for (const char c : name) {
+    if (c == 'I' || c == 'O' || c == 'M') channels += c;
+    if (std::string_view("IOMDHW").find(c) == std::string_view::npos) return std::nullopt;
+  }
+  const bool spatial_last = channels.size() == 2 && name.starts_with(channels);
+  const bool spatial_first = channels.size() == 2 && name.ends_with(channels);
+  if (spatial_first && channels == "IO") return KernelLayout::kSpatialInOut;
+  if (spatial_last && channels == "OI") return KernelLayout::kOutInSpatial;
+  if (spatial_first && channels == "OI") return KernelLayout::kSpatialOutIn;
+  if (spatial_last && channels == "IO") return KernelLayout::kInOutSpatial;
+  if (spatial_first && channels == "IM") return KernelLayout::kSpatialInMultiplier;
+  return std::nullopt;
+}
+
 std::vector<NodeId> ModelGraph::CallsOf(LayerId layer) const {
   std::vector<NodeId> calls;
   for (NodeId id = 0; id < nodes.size(); ++id) {

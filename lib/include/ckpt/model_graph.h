@@ -50,6 +50,8 @@ enum class KernelLayout : std::uint8_t {
   kInOutSpatial,         // [I, O/G, K...]   PyTorch and ONNX transposed convolutions
 };
 std::string_view Name(KernelLayout layout) noexcept;  // "HWIO", "HWOI", "HWIM", "OIHW", "IOHW"
+// The inverse, for any number of spatial axes: "DHWIO", "WIO", "IO", "OI"...
+std::optional<KernelLayout> KernelLayoutFromName(std::string_view name);
 
 enum class Padding : std::uint8_t {
   kUnknown,

@@ -1,0 +1,70 @@
+#include "convert/fitness.h"
+
+#include <algorithm>
+
+#include "convert/name_list.h"
+
+namespace ckpt {
+namespace {
+
+Status CheckData(const Manifest& manifest) {
+  NameList absent;
+  for (const TensorInfo& info : manifest.tensors) {
+    if (!info.data_present) absent.Add(info.name);
+  }
+  if (absent.count() == 0) return {};
+  Error error{ErrorCode::kUnfit, "the data of " + std::to_string(absent.count()) +
+                                     " tensors cannot be had: " + absent.text()};
+  for (const Problem& problem : manifest.problems) {
+    if (problem.tensors.empty()) continue;
+    error.file = problem.error.file;
+    error.message = problem.error.message + "; " + error.message;
+    // A shard that is absent makes the checkpoint unfit, a short one is damage.
+    if (problem.error.code != ErrorCode::kNotFound) error.code = problem.error.code;
+    break;
+  }
+  return Fail(std::move(error));
+}
+
+bool IsAbout(const Manifest& manifest, const Finding& finding, const BatchNorm& batch_norm) {
+  if (finding.subject == batch_norm.scope) return true;
+  for (const auto& id :
+       {batch_norm.gamma, batch_norm.beta, batch_norm.moving_mean, batch_norm.moving_variance}) {
+    if (id && std::find(finding.tensors.begin(), finding.tensors.end(),
+                        manifest.tensors[id->index].name) != finding.tensors.end()) {
+      return true;
+    }
+  }
+  return false;
+}
+
+}  // namespace
+
+Result<std::map<std::size_t, std::string>> CheckFitness(const Manifest& manifest,
+                                                        const Analysis& analysis,
+                                                        const AuditResult& audit,
+                                                        bool allow_findings) {
+  if (audit.error) return Fail(*audit.error);
+  CKPT_RETURN_IF_ERROR(CheckData(manifest));
+
+  std::map<std::size_t, std::string> keep;
+  std::map<std::string, NameList> stopping;  // subjects by rule
+  for (const Finding& finding : audit.findings) {
+    if (!finding.rule->stops_conversion || finding.severity != Severity::kError) continue;
+    const std::string rule = std::string(finding.rule->id) + " " + std::string(finding.rule->name);
+    stopping[rule].Add(finding.subject);
+    for (std::size_t i = 0; i < analysis.batch_norms.size(); ++i) {
+      if (IsAbout(manifest, finding, analysis.batch_norms[i])) keep.emplace(i, rule);
+    }
+  }
+  if (stopping.empty() || allow_findings) return keep;
+  std::string message = "not fit to be served: ";
+  const char* separator = "";
+  for (const auto& [rule, subjects] : stopping) {
+    message += separator + rule + ": " + subjects.text();
+    separator = "; ";
+  }
+  return Fail(ErrorCode::kUnfit, message + "; --allow-findings writes what is there");
+}
+
+}  // namespace ckpt

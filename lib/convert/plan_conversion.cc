@@ -1,0 +1,180 @@
+#include <algorithm>
+#include <set>
+
+#include "ckpt/convert.h"
+#include "convert/cast_range.h"
+#include "convert/ema_weights.h"
+#include "convert/fitness.h"
+#include "convert/name_list.h"
+#include "convert/output_names.h"
+#include "convert/training_state.h"
+
+namespace ckpt {
+namespace {
+
+class Planner {
+ public:
+  Planner(const Checkpoint& checkpoint, const Analysis& analysis, const AuditResult& audit,
+          const ConvertOptions& options)
+      : checkpoint_(checkpoint),
+        manifest_(checkpoint.manifest()),
+        analysis_(analysis),
+        audit_(audit),
+        options_(options) {}
+
+  Result<ConversionPlan> Plan();
+
+ private:
+  Result<FoldPlan> Fold(const Checkpoint& weights, std::map<std::size_t, std::string> keep) const;
+  Status CheckStrict() const;
+  // Why the tensor is not in the output; empty: it is.
+  std::string WhyDropped(TensorId id, const std::set<TensorId>& consumed,
+                         const std::map<TensorId, TensorId>& shadows) const;
+  Status AddTensors(const Checkpoint& weights, FoldPlan fold,
+                    const std::map<TensorId, TensorId>& shadows);
+  Status AddCopy(const Checkpoint& weights, TensorId id);
+  void RelateToOutput();
+
+  const Checkpoint& checkpoint_;
+  const Manifest& manifest_;
+  const Analysis& analysis_;
+  const AuditResult& audit_;
+  const ConvertOptions& options_;
+  ConversionPlan plan_;
+};
+
+Result<FoldPlan> Planner::Fold(const Checkpoint& weights,
+                               std::map<std::size_t, std::string> keep) const {
+  FoldOptions options = options_.fold;
+  options.cast = options_.cast;
+  options.keep.merge(keep);
+  return PlanFold(weights, analysis_, options);
+}
+
+Status Planner::CheckStrict() const {
+  if (!options_.fold.fold || !options_.fold.strict || plan_.kept.empty()) return {};
+  NameList kept;
+  for (const Kept& one : plan_.kept) kept.Add(one.batch_norm);
+  return Fail(ErrorCode::kUnfit, "--strict: " + std::to_string(kept.count()) +
+                                     " batch norms cannot be folded: " + kept.text() + " (" +
+                                     plan_.kept.front().batch_norm + ": " +
+                                     plan_.kept.front().reason + ")");
+}
+
+std::string Planner::WhyDropped(TensorId id, const std::set<TensorId>& consumed,
+                                const std::map<TensorId, TensorId>& shadows) const {
+  const TensorRole& role = analysis_.roles[id.index];
+  if (role.role == Role::kEmaShadow && role.of && shadows.contains(*role.of)) {
+    return "written as \"" + manifest_.tensors[role.of->index].name + '"';
+  }
+  const TensorInfo& info = manifest_.tensors[id.index];
+  if (DescribesItsFile(info)) return "bookkeeping of the checkpoint";
+  if (!options_.keep_training_state) return WhyNotServed(manifest_, analysis_, id);
+  if (role.of && consumed.contains(*role.of)) {
+    return WhyNotServed(manifest_, analysis_, id) + ", which was folded";
+  }
+  return {};
+}
+
+// As it is, or cast.
+Status Planner::AddCopy(const Checkpoint& weights, TensorId id) {
+  FoldedTensor tensor{.info = manifest_.tensors[id.index], .content = CopyOf{id}};
+  if (options_.cast && IsFloat(tensor.info.dtype) && tensor.info.dtype != *options_.cast) {
+    CKPT_RETURN_IF_ERROR(CheckCast(weights, id, *options_.cast, plan_.notes));
+    tensor.info.dtype = *options_.cast;
+    tensor.info.byte_size = tensor.info.shape.element_count() * BitSize(*options_.cast) / 8;
+    tensor.info.checksum.reset();
+  }
+  plan_.tensors.push_back(std::move(tensor));
+  return {};
+}
+
+Status Planner::AddTensors(const Checkpoint& weights, FoldPlan fold,
+                           const std::map<TensorId, TensorId>& shadows) {
+  const std::set<TensorId> consumed(fold.consumed.begin(), fold.consumed.end());
+  std::set<std::string> changed;
+  for (const FoldedTensor& tensor : fold.tensors) changed.insert(tensor.info.name);
+
+  for (std::uint32_t i = 0; i < manifest_.tensors.size(); ++i) {
+    const TensorId id{i};
+    const std::string& name = manifest_.tensors[i].name;
+    const Role role = analysis_.roles[i].role;
+    if (changed.contains(name)) continue;
+    if (consumed.contains(id)) {
+      if (role == Role::kBatchCounter || role == Role::kBnExtra) {
+        plan_.dropped.push_back({name, "its batch norm was folded"});
+      }
+      continue;
+    }
+    std::string why = WhyDropped(id, consumed, shadows);
+    if (!why.empty()) {
+      plan_.dropped.push_back({name, std::move(why)});
+      continue;
+    }
+    CKPT_RETURN_IF_ERROR(AddCopy(weights, id));
+  }
+  std::move(fold.tensors.begin(), fold.tensors.end(), std::back_inserter(plan_.tensors));
+  return {};
+}
+
+// Slots and aliases name tensors by their index, which is another one in the output.
+void Planner::RelateToOutput() {
+  std::map<TensorId, std::uint32_t> index_of;
+  for (std::uint32_t i = 0; i < plan_.tensors.size(); ++i) {
+    const Content& content = plan_.tensors[i].content;
+    if (const auto* copy = std::get_if<CopyOf>(&content)) index_of[copy->source] = i;
+    if (const auto* scaled = std::get_if<ScaledKernel>(&content)) index_of[scaled->source] = i;
+  }
+  for (FoldedTensor& tensor : plan_.tensors) {
+    for (auto* reference : {&tensor.info.slot_of, &tensor.info.alias_of}) {
+      if (!*reference) continue;
+      const auto found = index_of.find(**reference);
+      *reference = found == index_of.end() ? std::optional<TensorId>{}
+                                           : std::optional<TensorId>{TensorId{found->second}};
+    }
+  }
+}
+
+Result<ConversionPlan> Planner::Plan() {
+  if (options_.cast && (!IsFloat(*options_.cast) || BitSize(*options_.cast) % 8 != 0)) {
+    return Fail(ErrorCode::kInvalidArgument,
+                "--cast: " + std::string(Name(*options_.cast)) + " is not a type to cast to");
+  }
+  CKPT_ASSIGN_OR_RETURN(auto keep,
+                        CheckFitness(manifest_, analysis_, audit_, options_.allow_findings));
+  std::map<TensorId, TensorId> shadows;
+  if (options_.use_ema) {
+    CKPT_ASSIGN_OR_RETURN(shadows, FindShadows(manifest_, analysis_, plan_.notes));
+  }
+  const EmaWeights weights(checkpoint_, shadows);
+  CKPT_ASSIGN_OR_RETURN(FoldPlan fold, Fold(weights, std::move(keep)));
+  plan_.folded = std::move(fold.folded);
+  plan_.kept = std::move(fold.kept);
+  plan_.edits = std::move(fold.edits);
+  plan_.notes.insert(plan_.notes.end(), fold.notes.begin(), fold.notes.end());
+  CKPT_RETURN_IF_ERROR(CheckStrict());
+  CKPT_RETURN_IF_ERROR(AddTensors(weights, std::move(fold), shadows));
+  CKPT_RETURN_IF_ERROR(Rename(manifest_, options_.rename, plan_));
+  RelateToOutput();
+  for (FoldedTensor& tensor : plan_.tensors) {
+    if (auto* copy = std::get_if<CopyOf>(&tensor.content)) {
+      const TensorId source = weights.SourceOf(copy->source);
+      const TensorInfo& info = manifest_.tensors[source.index];
+      if (tensor.info.dtype == info.dtype) tensor.info.checksum = info.checksum;
+      copy->source = source;
+    }
+    if (auto* scaled = std::get_if<ScaledKernel>(&tensor.content)) {
+      scaled->source = weights.SourceOf(scaled->source);
+    }
+  }
+  return std::move(plan_);
+}
+
+}  // namespace
+
+Result<ConversionPlan> PlanConversion(const Checkpoint& checkpoint, const Analysis& analysis,
+                                      const AuditResult& audit, const ConvertOptions& options) {
+  return Planner(checkpoint, analysis, audit, options).Plan();
+}
+
+}  // namespace ckpt

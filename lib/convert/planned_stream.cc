@@ -1,0 +1,77 @@
+// The bytes of a planned tensor, computed in bounded pieces on the way from input to output.
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "ckpt/convert.h"
+#include "ckpt/elements.h"
+#include "fold/element_stream.h"
+
+namespace ckpt {
+namespace {
+
+class ComputedStream : public TensorStream {
+ public:
+  ComputedStream(ElementStream elements, Dtype dtype, ChannelScaler by_out, ChannelScaler by_in)
+      : elements_(std::move(elements)), dtype_(dtype), by_out_(by_out), by_in_(by_in) {}
+
+  Result<std::span<const std::byte>> Next() override {
+    CKPT_ASSIGN_OR_RETURN(const auto piece, elements_.Next());
+    by_out_.Scale(piece);
+    by_in_.Scale(piece);
+    bytes_.resize(piece.size() * BitSize(dtype_) / 8);
+    EncodeFromDouble(dtype_, piece, bytes_);
+    return std::span<const std::byte>(bytes_);
+  }
+
+ private:
+  ElementStream elements_;
+  Dtype dtype_;
+  ChannelScaler by_out_, by_in_;
+  std::vector<std::byte> bytes_;
+};
+
+class ConstantStream : public TensorStream {
+ public:
+  ConstantStream(const Constant& constant, Dtype dtype)
+      : bytes_(constant.values.size() * BitSize(dtype) / 8) {
+    EncodeFromDouble(dtype, constant.values, bytes_);
+  }
+
+  Result<std::span<const std::byte>> Next() override {
+    if (std::exchange(done_, true)) return std::span<const std::byte>();
+    return std::span<const std::byte>(bytes_);
+  }
+
+ private:
+  std::vector<std::byte> bytes_;
+  bool done_ = false;
+};
+
+using Opened = Result<std::unique_ptr<TensorStream>>;
+
+Opened OpenComputed(const Checkpoint& checkpoint, TensorId source, Dtype dtype,
+                    const ScaledKernel& scale) {
+  CKPT_ASSIGN_OR_RETURN(auto elements, ElementStream::Open(checkpoint, source));
+  return std::unique_ptr<TensorStream>(std::make_unique<ComputedStream>(
+      std::move(elements), dtype, ChannelScaler(scale.out_view, scale.out_factors),
+      ChannelScaler(scale.in_view, scale.in_factors)));
+}
+
+}  // namespace
+
+Opened OpenPlanned(const Checkpoint& checkpoint, const ConversionPlan& plan, std::size_t index) {
+  const FoldedTensor& tensor = plan.tensors[index];
+  const Dtype dtype = tensor.info.dtype;
+  if (const auto* constant = std::get_if<Constant>(&tensor.content)) {
+    return std::unique_ptr<TensorStream>(std::make_unique<ConstantStream>(*constant, dtype));
+  }
+  if (const auto* scaled = std::get_if<ScaledKernel>(&tensor.content)) {
+    return OpenComputed(checkpoint, scaled->source, dtype, *scaled);
+  }
+  const TensorId source = std::get<CopyOf>(tensor.content).source;
+  if (checkpoint.manifest().tensors[source.index].dtype == dtype) return checkpoint.Open(source);
+  return OpenComputed(checkpoint, source, dtype, {});
+}
+
+}  // namespace ckpt

@@ -1,0 +1,45 @@
+#include "convert/training_state.h"
+
+namespace ckpt {
+
+std::string WhyNotServed(const Manifest& manifest, const Analysis& analysis, TensorId id) {
+  const TensorInfo& info = manifest.tensors[id.index];
+  const TensorRole& role = analysis.roles[id.index];
+  const auto of = [&](const std::string& what) {
+    return role.of ? what + " of \"" + manifest.tensors[role.of->index].name + '"' : what;
+  };
+  switch (role.role) {
+    case Role::kOptimizerSlot:
+      return of("optimizer state");
+    case Role::kEmaShadow:
+      return of("moving average");
+    case Role::kStep:
+      return "training step";
+    case Role::kBnExtra:
+      return of("batch norm state of training");
+    case Role::kKernel:
+    case Role::kBias:
+    case Role::kGamma:
+    case Role::kBeta:
+    case Role::kMovingMean:
+    case Role::kMovingVariance:
+    case Role::kBatchCounter:  // PyTorch refuses a state dict without it
+    case Role::kOther:
+      break;
+  }
+  switch (info.section) {
+    case Section::kOptimizer:
+      return "optimizer state";
+    case Section::kBookkeeping:
+      return "bookkeeping of the checkpoint";
+    case Section::kModel:
+      break;
+  }
+  return {};
+}
+
+bool DescribesItsFile(const TensorInfo& info) noexcept {
+  return info.section == Section::kBookkeeping && info.dtype == Dtype::kString;
+}
+
+}  // namespace ckpt

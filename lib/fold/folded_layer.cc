@@ -1,0 +1,258 @@
+#include "fold/folded_layer.h"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "ckpt/elements.h"
+#include "fold/element_stream.h"
+#include "fold/reason.h"
+
+namespace ckpt {
+namespace {
+
+// Neumaier's compensated sum: the error does not grow with the number of terms.
+class CompensatedSum {
+ public:
+  void Add(double term) noexcept {
+    const double sum = sum_ + term;
+    rest_ += std::fabs(sum_) >= std::fabs(term) ? (sum_ - sum) + term : (term - sum) + sum_;
+    sum_ = sum;
+  }
+  double value() const noexcept { return sum_ + rest_; }
+
+ private:
+  double sum_ = 0, rest_ = 0;
+};
+
+void MultiplyInto(std::vector<double>& factors, std::size_t index, std::size_t count,
+                  double factor) {
+  if (factors.empty()) factors.assign(count, 1.0);
+  factors[index] *= factor;
+}
+
+std::size_t ChannelAt(std::size_t in_channel, std::size_t in_channels, std::size_t channels,
+                      ChannelOrder order) {
+  switch (order) {
+    case ChannelOrder::kSame:
+      return in_channel;
+    case ChannelOrder::kRepeatedInner:
+      return in_channel % channels;
+    case ChannelOrder::kRepeatedOuter:
+      return in_channel / (in_channels / channels);
+  }
+  return in_channel;
+}
+
+// Sums w * in * shift, and the magnitudes of the same terms, per out channel.
+struct ForwardSums {
+  std::vector<double> sum, magnitude;
+};
+Result<ForwardSums> SumForward(const Checkpoint& checkpoint, const LinearLayer& layer,
+                               const std::vector<double>& shifts) {
+  const std::size_t channels = layer.views.out_channels;
+  std::vector<CompensatedSum> sums(channels);
+  std::vector<double> magnitudes(channels, 0.0);
+  ChannelScaler shift(layer.views.in, shifts);
+  ChannelCursor out(layer.views.out);
+  CKPT_ASSIGN_OR_RETURN(auto elements, ElementStream::Open(checkpoint, layer.kernel));
+  while (true) {
+    CKPT_ASSIGN_OR_RETURN(const auto piece, elements.Next());
+    if (piece.empty()) break;
+    shift.Scale(piece);
+    for (const double term : piece) {
+      sums[out.channel()].Add(term);
+      magnitudes[out.channel()] += std::fabs(term);
+      out.Next();
+    }
+  }
+  ForwardSums result{.sum = std::vector<double>(channels), .magnitude = std::move(magnitudes)};
+  for (std::size_t o = 0; o < channels; ++o) result.sum[o] = sums[o].value();
+  return result;
+}
+
+std::string OutOfRange(const std::string& name, std::uint64_t count, std::uint64_t total,
+                       double largest, Dtype dtype) {
+  return std::to_string(count) + " of " + std::to_string(total) + " folded values of " +
+         Quoted(name) + " exceed " + std::string(Name(dtype)) + " (the largest is " +
+         FormatNumber(largest) + ", the type ends at " + FormatNumber(MaxFinite(dtype)) + ")";
+}
+
+std::uint64_t CountSubnormal(std::span<const double> values, Dtype dtype) {
+  const double normal = MinNormal(dtype);
+  return static_cast<std::uint64_t>(std::count_if(
+      values.begin(), values.end(), [&](double v) { return v != 0 && std::fabs(v) < normal; }));
+}
+
+}  // namespace
+
+Result<FoldedLayer> FoldedLayer::Read(const Checkpoint& checkpoint, LinearLayer layer,
+                                      std::optional<Dtype> cast) {
+  FoldedLayer folded(std::move(layer));
+  const auto& tensors = checkpoint.manifest().tensors;
+  const std::uint64_t channels = folded.layer_.views.out_channels;
+  folded.kernel_dtype_ = cast.value_or(tensors[folded.layer_.kernel.index].dtype);
+  folded.bias_dtype_ = folded.kernel_dtype_;
+  folded.bias_.assign(channels, 0.0);
+  if (folded.layer_.bias) {
+    folded.bias_dtype_ = cast.value_or(tensors[folded.layer_.bias->index].dtype);
+    CKPT_ASSIGN_OR_RETURN(folded.bias_, ReadDoubles(checkpoint, *folded.layer_.bias, channels));
+    if (!std::all_of(folded.bias_.begin(), folded.bias_.end(),
+                     [](double b) { return std::isfinite(b); })) {
+      return Refuse(Quoted(tensors[folded.layer_.bias->index].name) + " holds NaN or infinity");
+    }
+  }
+  folded.bias_terms_.resize(channels);
+  std::transform(folded.bias_.begin(), folded.bias_.end(), folded.bias_terms_.begin(),
+                 [](double b) { return std::fabs(b); });
+  return folded;
+}
+
+void FoldedLayer::FoldBackward(const BatchNormFunction& function, std::size_t first_channel,
+                               bool adds_shift) {
+  ++steps_;
+  for (std::size_t o = 0; o < bias_.size(); ++o) {
+    const std::size_t c = first_channel + o;
+    const double scale = function.scale[c];
+    const double mean = adds_shift ? function.mean[c] : 0;
+    const double beta = adds_shift ? function.beta[c] : 0;
+    MultiplyInto(out_factors_, o, bias_.size(), scale);
+    bias_[o] = (bias_[o] - mean) * scale + beta;
+    bias_terms_[o] = (bias_terms_[o] + std::fabs(mean)) * std::fabs(scale) + std::fabs(beta);
+  }
+}
+
+Status FoldedLayer::FoldForward(const Checkpoint& checkpoint, const BatchNormFunction& function,
+                                ChannelOrder order) {
+  ++steps_;
+  const std::size_t in_channels = layer_.views.in_channels;
+  std::vector<double> shifts(in_channels);
+  bool shifted = false;
+  for (std::size_t i = 0; i < in_channels; ++i) {
+    const std::size_t c = ChannelAt(i, in_channels, function.channels(), order);
+    shifts[i] = function.Shift(c) * (in_factors_.empty() ? 1.0 : in_factors_[i]);
+    shifted |= shifts[i] != 0;
+  }
+  if (shifted) {
+    CKPT_ASSIGN_OR_RETURN(const ForwardSums sums, SumForward(checkpoint, layer_, shifts));
+    for (std::size_t o = 0; o < bias_.size(); ++o) {
+      const double out = out_factors_.empty() ? 1.0 : out_factors_[o];
+      bias_[o] += out * sums.sum[o];
+      bias_terms_[o] += std::fabs(out) * sums.magnitude[o];
+    }
+  }
+  for (std::size_t i = 0; i < in_channels; ++i) {
+    const std::size_t c = ChannelAt(i, in_channels, function.channels(), order);
+    MultiplyInto(in_factors_, i, in_channels, function.scale[c]);
+  }
+  return {};
+}
+
+Status FoldedLayer::Check(const Checkpoint& checkpoint, std::vector<std::string>& notes) {
+  const TensorInfo& info = checkpoint.manifest().tensors[layer_.kernel.index];
+  kernel_sums_.assign(bias_.size(), 0.0);
+  std::uint64_t subnormal_before = 0, subnormal = 0, overflowed = 0;
+  double largest = 0;
+  ChannelScaler by_out(layer_.views.out, out_factors_), by_in(layer_.views.in, in_factors_);
+  ChannelCursor out(layer_.views.out);
+  std::vector<std::byte> encoded(ElementStream::kPiece * BitSize(kernel_dtype_) / 8);
+  CKPT_ASSIGN_OR_RETURN(auto elements, ElementStream::Open(checkpoint, layer_.kernel));
+  while (true) {
+    CKPT_ASSIGN_OR_RETURN(const auto piece, elements.Next());
+    if (piece.empty()) break;
+    if (!std::all_of(piece.begin(), piece.end(), [](double w) { return std::isfinite(w); })) {
+      return Refuse(Quoted(info.name) + " holds NaN or infinity");
+    }
+    subnormal_before += CountSubnormal(piece, kernel_dtype_);
+    by_out.Scale(piece);
+    by_in.Scale(piece);
+    subnormal += CountSubnormal(piece, kernel_dtype_);
+    overflowed +=
+        EncodeFromDouble(kernel_dtype_, piece,
+                         std::span(encoded).first(piece.size() * BitSize(kernel_dtype_) / 8))
+            .overflowed;
+    for (const double w : piece) {
+      largest = std::max(largest, std::fabs(w));
+      kernel_sums_[out.channel()] += std::fabs(w);
+      out.Next();
+    }
+  }
+  if (overflowed != 0) {
+    return Refuse(
+        OutOfRange(info.name, overflowed, info.shape.element_count(), largest, kernel_dtype_));
+  }
+  if (subnormal > subnormal_before) {
+    notes.push_back(std::to_string(subnormal - subnormal_before) + " values of " +
+                    Quoted(info.name) + " fall below the smallest normal " +
+                    std::string(Name(kernel_dtype_)) + ", " +
+                    FormatNumber(MinNormal(kernel_dtype_)) + ", when folded");
+  }
+  return CheckBias(checkpoint.manifest(), notes);
+}
+
+Status FoldedLayer::CheckBias(const Manifest& manifest, std::vector<std::string>& notes) const {
+  if (NeedsNewBias() && !layer_.new_bias) {
+    return Refuse("the layer of " + Quoted(manifest.tensors[layer_.kernel.index].name) +
+                  " has no bias and cannot be given one");
+  }
+  const std::string& name = layer_.bias       ? manifest.tensors[layer_.bias->index].name
+                            : layer_.new_bias ? layer_.new_bias->name
+                                              : manifest.tensors[layer_.kernel.index].name;
+  std::vector<std::byte> encoded(bias_.size() * BitSize(bias_dtype_) / 8);
+  const EncodeLoss loss = EncodeFromDouble(bias_dtype_, bias_, encoded);
+  double largest = 0;
+  for (const double b : bias_) largest = std::max(largest, std::fabs(b));
+  if (loss.overflowed != 0 || !std::isfinite(largest)) {
+    return Refuse(OutOfRange(name, std::max<std::uint64_t>(loss.overflowed, 1), bias_.size(),
+                             largest, bias_dtype_));
+  }
+  if (loss.underflowed != 0) {
+    notes.push_back(std::to_string(loss.underflowed) + " values of " + Quoted(name) +
+                    " fall below the smallest normal " + std::string(Name(bias_dtype_)) +
+                    " when folded");
+  }
+  return {};
+}
+
+double FoldedLayer::ErrorBound() const {
+  // A double operation errs by at most 2^-53 of its result; a fold makes fewer than eight of them
+  // on each value.
+  const double in_double = 0x1p-53 * 8 * steps_;
+  const double u = std::max(UnitRoundoff(kernel_dtype_), UnitRoundoff(bias_dtype_));
+  const double terms = static_cast<double>(layer_.views.terms) + 2;
+  double bound = 0;
+  for (std::size_t o = 0; o < bias_.size(); ++o) {
+    const double written = kernel_sums_[o] + std::fabs(bias_[o]);
+    const double computed = kernel_sums_[o] + bias_terms_[o];
+    bound = std::max(bound, terms * u * written + in_double * computed);
+  }
+  return bound;
+}
+
+bool FoldedLayer::NeedsNewBias() const {
+  return !layer_.bias && std::any_of(bias_.begin(), bias_.end(), [](double b) { return b != 0; });
+}
+
+std::vector<FoldedTensor> FoldedLayer::Tensors(const Manifest& manifest) const {
+  const auto written_as = [](TensorInfo info, Dtype dtype) {
+    info.dtype = dtype;
+    info.byte_size = info.shape.element_count() * BitSize(dtype) / 8;
+    info.checksum.reset();
+    info.data_file.clear();
+    return info;
+  };
+  std::vector<FoldedTensor> tensors;
+  tensors.push_back({written_as(manifest.tensors[layer_.kernel.index], kernel_dtype_),
+                     ScaledKernel{.source = layer_.kernel,
+                                  .out_view = layer_.views.out,
+                                  .out_factors = out_factors_,
+                                  .in_view = layer_.views.in,
+                                  .in_factors = in_factors_}});
+  if (layer_.bias || NeedsNewBias()) {
+    TensorInfo info = layer_.bias ? manifest.tensors[layer_.bias->index] : *layer_.new_bias;
+    tensors.push_back({written_as(std::move(info), bias_dtype_), Constant{bias_}});
+  }
+  return tensors;
+}
+
+}  // namespace ckpt

@@ -1,0 +1,388 @@
+#include "fold/graph_walk.h"
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "fold/channel_view.h"
+#include "fold/reason.h"
+#include "fold/value_ranks.h"
+
+namespace ckpt {
+namespace {
+
+// Bounds on one walk: graphs of hostile files may be long chains or deep trees of additions.
+constexpr int kMaxDepth = 64;
+constexpr std::size_t kMaxSteps = 100'000;
+
+std::string Described(const Layer& layer) {
+  if (layer.op_type.empty()) return Quoted(layer.name);
+  return Quoted(layer.name) + " (" + layer.op_type + ")";
+}
+
+bool IsLinearActivation(const Layer& layer) {
+  return layer.activation.empty() || layer.activation == "linear";
+}
+
+}  // namespace
+
+GraphWalk::GraphWalk(const Manifest& manifest)
+    : manifest_(manifest),
+      graph_(*manifest.graph),
+      folded_(graph_.layers.size(), false),
+      ranks_(ValueRanks(manifest)),
+      calls_(graph_.layers.size(), 0) {
+  for (const Node& node : graph_.nodes) ++calls_[node.layer];
+}
+
+bool GraphWalk::IsIdentity(NodeId node) const {
+  const Layer& layer = LayerOf(node);
+  if (layer.kind == OpKind::kBatchNorm) return folded_[graph_.nodes[node].layer];
+  return layer.kind == OpKind::kIdentity || layer.kind == OpKind::kActivation;
+}
+
+std::optional<std::size_t> GraphWalk::OutChannels(const Layer& layer) const {
+  const char* name = layer.kind == OpKind::kBatchNorm ? "moving_mean" : "kernel";
+  const auto tensor = layer.tensors.find(name);
+  if (tensor == layer.tensors.end()) return {};
+  const Shape& shape = manifest_.tensors[tensor->second.index].shape;
+  if (layer.kind == OpKind::kBatchNorm) return shape.element_count();
+  const auto views = ViewsOf(shape, layer.layout, layer.groups);
+  if (!views) return {};
+  return views->out_channels;
+}
+
+// One input, and nothing of its own done to the output but what its kind says.
+Status GraphWalk::CheckPassable(NodeId node) const {
+  const Layer& layer = LayerOf(node);
+  if (!IsLinearActivation(layer)) {
+    const std::string activation = "the activation " + Quoted(layer.activation);
+    return Refuse(activation + " of " + Quoted(layer.name) + " lies between");
+  }
+  if (graph_.nodes[node].inputs.size() != 1) {
+    return Refuse(Described(layer) + " has " + std::to_string(graph_.nodes[node].inputs.size()) +
+                  " inputs");
+  }
+  return {};
+}
+
+Status GraphWalk::CheckAxis(const Demand& demand, const Layer& layer,
+                            std::optional<std::int64_t> axis, ValueId value) const {
+  if (demand.any_axis) return {};
+  if (!axis) return Refuse("the channel axis of " + Described(layer) + " is not known");
+  const std::string pair = std::to_string(demand.axis) + " and the channel axis " +
+                           std::to_string(*axis) + " of " + Described(layer);
+  switch (CompareAxes(demand.axis, *axis, ranks_[value])) {
+    case AxisMatch::kSame:
+      return {};
+    case AxisMatch::kDifferent:
+      return Refuse("the axis " + pair + " are different ones");
+    case AxisMatch::kUnknown:
+      return Refuse("the axis " + pair + " cannot be compared: the rank is not known");
+  }
+  return {};
+}
+
+Status GraphWalk::CheckOnlyReader(ValueId id) const {
+  const Value& value = graph_.values[id];
+  if (!value.producer) return Refuse("its input comes from outside of the graph");
+  const std::string name = Quoted(LayerOf(*value.producer).name);
+  if (value.is_model_output) {
+    return Refuse("the output of " + name + " is an output of the model as well");
+  }
+  if (value.consumers.size() == 1) return {};
+  std::set<std::string> readers;
+  for (const NodeId reader : value.consumers) readers.insert(Quoted(LayerOf(reader).name));
+  std::string list;
+  for (const auto& reader : readers) list += (list.empty() ? "" : ", ") + reader;
+  return Refuse("the output of " + name + " has " + std::to_string(value.consumers.size()) +
+                " consumers: " + list);
+}
+
+Status GraphWalk::Pass(NodeId node, ValueId checked_at, Demand& demand) const {
+  CKPT_RETURN_IF_ERROR(CheckPassable(node));
+  if (IsIdentity(node)) return {};
+  const Layer& layer = LayerOf(node);
+  switch (layer.kind) {
+    case OpKind::kMaxPool:
+    case OpKind::kGlobalMaxPool:
+      demand.target.needs_scale_not_negative = Quoted(layer.name) + " takes maxima";
+      break;
+    case OpKind::kZeroPad:
+      demand.target.needs_zero_shift = Quoted(layer.name) + " pads with zeros";
+      break;
+    case OpKind::kAveragePool:
+    case OpKind::kGlobalAveragePool:
+    case OpKind::kUpsample:
+      break;
+    case OpKind::kBatchNorm:
+      return Refuse("the batch norm " + Quoted(layer.name) + ", which stays, lies between");
+    case OpKind::kInput:
+      return Refuse("its input is an input of the model");
+    case OpKind::kConv:
+    case OpKind::kConvTranspose:
+    case OpKind::kDepthwiseConv:
+    case OpKind::kSeparableConv:
+    case OpKind::kDense:
+    case OpKind::kIdentity:
+    case OpKind::kActivation:
+    case OpKind::kAdd:
+    case OpKind::kConcat:
+    case OpKind::kFlatten:
+    case OpKind::kReshape:
+    case OpKind::kOther:
+      return Refuse(Described(layer) + " lies between");
+  }
+  CKPT_RETURN_IF_ERROR(CheckAxis(demand, layer, layer.axis, checked_at));
+  // Global pooling may drop the axes that it pools; counted its own way, the axis stays right.
+  if (layer.axis) demand.axis = *layer.axis;
+  return {};
+}
+
+Result<std::vector<GraphTarget>> GraphWalk::Combine(std::vector<Reached> reached) const {
+  std::vector<GraphTarget> targets;
+  std::map<LayerId, std::set<NodeId>> calls;
+  for (const Reached& one : reached) {
+    const std::string name = Quoted(graph_.layers[one.target.layer].name);
+    const auto known = std::find_if(targets.begin(), targets.end(), [&](const GraphTarget& t) {
+      return t.layer == one.target.layer;
+    });
+    if (known == targets.end()) {
+      targets.push_back(one.target);
+    } else if (*known != one.target) {
+      return Refuse(name + " is called several times, and meets the batch norm in different ways");
+    }
+    calls[one.target.layer].insert(one.call);
+  }
+  for (const auto& [layer, nodes] : calls) {
+    if (nodes.size() != calls_[layer]) {
+      return Refuse(Quoted(graph_.layers[layer].name) + " is called " +
+                    std::to_string(calls_[layer]) + " times, and only " +
+                    std::to_string(nodes.size()) + " of the calls meet this batch norm");
+    }
+  }
+  return targets;
+}
+
+Result<std::vector<GraphTarget>> GraphWalk::Backward(LayerId id, bool into_batch_norms) const {
+  const Layer& layer = graph_.layers[id];
+  if (!layer.axis) return Refuse("its axis is not known");
+  const auto channels = OutChannels(layer);
+  std::vector<Reached> reached;
+  for (const NodeId call : graph_.CallsOf(id)) {
+    CKPT_RETURN_IF_ERROR(CheckPassable(call));
+    Demand demand;
+    demand.axis = *layer.axis;
+    CKPT_ASSIGN_OR_RETURN(const std::size_t width, WalkBack(graph_.nodes[call].inputs[0], demand,
+                                                            into_batch_norms, 0, reached));
+    if (width != channels) {
+      return Refuse("what feeds it has " + std::to_string(width) + " channels, and it has " +
+                    std::to_string(channels.value_or(0)));
+    }
+  }
+  if (reached.empty()) return Refuse("the graph never calls it");
+  return Combine(std::move(reached));
+}
+
+Result<std::size_t> GraphWalk::WalkBack(ValueId value, Demand demand, bool into_batch_norms,
+                                        int depth, std::vector<Reached>& reached) const {
+  if (depth > kMaxDepth) return Refuse("too many branches lie between");
+  for (std::size_t steps = 0; steps < kMaxSteps; ++steps) {
+    CKPT_RETURN_IF_ERROR(CheckOnlyReader(value));
+    const NodeId node = *graph_.values[value].producer;
+    const Layer& layer = LayerOf(node);
+    if (IsLinear(layer.kind) ||
+        (layer.kind == OpKind::kBatchNorm && into_batch_norms && !IsIdentity(node))) {
+      return ReachBack(node, std::move(demand), reached);
+    }
+    if (layer.kind == OpKind::kAdd) {
+      return WalkBackAdd(node, demand, into_batch_norms, depth, reached);
+    }
+    if (layer.kind == OpKind::kConcat) {
+      return WalkBackConcat(node, demand, into_batch_norms, depth, reached);
+    }
+    if (layer.kind == OpKind::kFlatten && IsLinearActivation(layer)) {
+      // The batch norm acts on every flattened element, a layer above it on channels. That the
+      // counts agree, which is checked at the end, leaves one element per channel.
+      CKPT_RETURN_IF_ERROR(CheckAxis(demand, layer, 1, value));
+      demand.any_axis = true;
+    } else {
+      CKPT_RETURN_IF_ERROR(Pass(node, value, demand));
+    }
+    if (graph_.nodes[node].inputs.size() != 1) return Refuse(Described(layer) + " lies between");
+    value = graph_.nodes[node].inputs[0];
+  }
+  return Refuse("too many layers lie between");
+}
+
+Result<std::size_t> GraphWalk::ReachBack(NodeId node, Demand demand,
+                                         std::vector<Reached>& reached) const {
+  const Layer& layer = LayerOf(node);
+  CKPT_RETURN_IF_ERROR(CheckPassable(node));
+  const auto axis = layer.kind == OpKind::kDense ? std::optional<std::int64_t>(-1) : layer.axis;
+  CKPT_RETURN_IF_ERROR(CheckAxis(demand, layer, axis, graph_.nodes[node].output));
+  const auto channels = OutChannels(layer);
+  if (!channels) return Refuse("the channels of " + Described(layer) + " are not known");
+  demand.target.layer = graph_.nodes[node].layer;
+  demand.target.channels = *channels;
+  reached.push_back({node, std::move(demand.target)});
+  return *channels;
+}
+
+Result<std::size_t> GraphWalk::WalkBackAdd(NodeId node, const Demand& demand, bool into_batch_norms,
+                                           int depth, std::vector<Reached>& reached) const {
+  const Layer& layer = LayerOf(node);
+  const std::vector<ValueId>& inputs = graph_.nodes[node].inputs;
+  if (!IsLinearActivation(layer) || inputs.empty())
+    return Refuse(Described(layer) + " lies between");
+  std::optional<std::size_t> width;
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    const auto rank = ranks_[inputs[i]];
+    if (!rank || rank != ranks_[graph_.nodes[node].output]) {
+      return Refuse("what " + Quoted(layer.name) + " adds is not known to have one rank");
+    }
+    Demand branch = demand;
+    branch.target.adds_shift = demand.target.adds_shift && i == 0;
+    CKPT_ASSIGN_OR_RETURN(const std::size_t channels,
+                          WalkBack(inputs[i], branch, into_batch_norms, depth + 1, reached));
+    if (width && *width != channels) {
+      return Refuse("the addends of " + Quoted(layer.name) + " differ in channels");
+    }
+    width = channels;
+  }
+  return *width;
+}
+
+Result<std::size_t> GraphWalk::WalkBackConcat(NodeId node, const Demand& demand,
+                                              bool into_batch_norms, int depth,
+                                              std::vector<Reached>& reached) const {
+  const Layer& layer = LayerOf(node);
+  const std::vector<ValueId>& inputs = graph_.nodes[node].inputs;
+  if (!IsLinearActivation(layer) || inputs.empty() || !layer.axis || demand.any_axis) {
+    return Refuse(Described(layer) + " lies between");
+  }
+  const AxisMatch match = CompareAxes(demand.axis, *layer.axis, ranks_[graph_.nodes[node].output]);
+  if (match == AxisMatch::kUnknown) {
+    return Refuse("the axis of " + Quoted(layer.name) +
+                  " cannot be compared: the rank is not known");
+  }
+  std::size_t width = 0;
+  for (const ValueId input : inputs) {
+    Demand branch = demand;
+    if (match == AxisMatch::kSame) branch.target.first_channel += width;
+    CKPT_ASSIGN_OR_RETURN(const std::size_t channels,
+                          WalkBack(input, branch, into_batch_norms, depth + 1, reached));
+    if (match == AxisMatch::kSame) {
+      width += channels;
+    } else if (width != 0 && width != channels) {
+      return Refuse("what " + Quoted(layer.name) + " joins differs in channels");
+    } else {
+      width = channels;
+    }
+  }
+  return width;
+}
+
+Result<std::vector<GraphTarget>> GraphWalk::Forward(LayerId id) const {
+  const Layer& layer = graph_.layers[id];
+  if (!layer.axis) return Refuse("its axis is not known");
+  std::vector<Pending> pending;
+  std::vector<Reached> reached;
+  for (const NodeId call : graph_.CallsOf(id)) {
+    CKPT_RETURN_IF_ERROR(CheckPassable(call));
+    Demand demand;
+    demand.axis = *layer.axis;
+    demand.target.channels = OutChannels(layer).value_or(0);
+    pending.push_back({graph_.nodes[call].output, std::move(demand)});
+  }
+  for (std::size_t next = 0; next < pending.size(); ++next) {
+    if (next > kMaxSteps) return Refuse("too many layers lie between");
+    const Pending from = pending[next];
+    const Value& value = graph_.values[from.value];
+    if (value.is_model_output) {
+      return Refuse("the output of " + Quoted(LayerOf(*value.producer).name) +
+                    " is an output of the model");
+    }
+    if (value.consumers.empty()) return Refuse("nothing reads its output");
+    for (const NodeId reader : value.consumers) {
+      CKPT_RETURN_IF_ERROR(WalkForward(reader, from, pending, reached));
+    }
+  }
+  if (reached.empty()) return Refuse("the graph never calls it");
+  return Combine(std::move(reached));
+}
+
+Status GraphWalk::WalkForward(NodeId reader, const Pending& from, std::vector<Pending>& pending,
+                              std::vector<Reached>& reached) const {
+  const Layer& layer = LayerOf(reader);
+  if (IsLinear(layer.kind)) return ReachForward(reader, from, reached);
+  Demand demand = from.demand;
+  if (layer.kind == OpKind::kFlatten) {
+    CKPT_RETURN_IF_ERROR(CheckPassable(reader));
+    CKPT_RETURN_IF_ERROR(PassFlatten(layer, from.value, demand));
+  } else {
+    CKPT_RETURN_IF_ERROR(Pass(reader, from.value, demand));
+  }
+  pending.push_back({graph_.nodes[reader].output, std::move(demand)});
+  return {};
+}
+
+Status GraphWalk::ReachForward(NodeId node, const Pending& from,
+                               std::vector<Reached>& reached) const {
+  const Layer& layer = LayerOf(node);
+  GraphTarget target = from.demand.target;
+  if (graph_.nodes[node].inputs.size() != 1)
+    return Refuse(Described(layer) + " has several inputs");
+  const bool dense = layer.kind == OpKind::kDense;
+  CKPT_RETURN_IF_ERROR(CheckAxis(from.demand, layer,
+                                 dense ? std::optional<std::int64_t>(-1) : layer.axis, from.value));
+  if (layer.kind == OpKind::kSeparableConv) {
+    return Refuse("a batch norm is not folded forward into the depthwise kernel of " +
+                  Described(layer));
+  }
+  const auto kernel = layer.tensors.find("kernel");
+  if (kernel == layer.tensors.end()) return Refuse(Quoted(layer.name) + " has no kernel here");
+  const Shape& shape = manifest_.tensors[kernel->second.index].shape;
+  CKPT_ASSIGN_OR_RETURN(const KernelViews views, ViewsOf(shape, layer.layout, layer.groups));
+
+  const bool unpadded =
+      layer.padding == Padding::kNone || (layer.padding == Padding::kSame && views.one_spatial_tap);
+  if (layer.kind == OpKind::kConvTranspose) {
+    target.needs_zero_shift =
+        "at the borders of " + Quoted(layer.name) + " fewer elements of the kernel take part";
+  } else if (!dense && layer.padding == Padding::kUnknown) {
+    target.needs_zero_shift = "the padding of " + Quoted(layer.name) + " is not known";
+  } else if (!dense && !unpadded) {
+    target.needs_zero_shift = Quoted(layer.name) + " pads with zeros";
+  }
+
+  const bool repeated = target.order != ChannelOrder::kSame;
+  if (repeated ? views.in_channels % std::max<std::size_t>(target.channels, 1) != 0
+               : views.in_channels != target.channels) {
+    return Refuse(Quoted(layer.name) + " takes " + std::to_string(views.in_channels) +
+                  " channels, and the batch norm has " + std::to_string(target.channels));
+  }
+  target.layer = graph_.nodes[node].layer;
+  reached.push_back({node, std::move(target)});
+  return {};
+}
+
+Status GraphWalk::PassFlatten(const Layer& layer, ValueId input, Demand& demand) const {
+  const auto rank = ranks_[input];
+  if (!rank) return Refuse("the rank of what " + Quoted(layer.name) + " flattens is not known");
+  std::int64_t axis = demand.axis < 0 ? demand.axis + *rank : demand.axis;
+  // Keras moves the channels last first where it is told that they come first.
+  if (layer.axis == 1 && axis >= 1) axis = axis == 1 ? *rank - 1 : axis - 1;
+  if (*rank > 2 && axis == *rank - 1) {
+    demand.target.order = ChannelOrder::kRepeatedInner;
+  } else if (*rank > 2 && axis == 1) {
+    demand.target.order = ChannelOrder::kRepeatedOuter;
+  } else if (*rank != 2 || axis != 1) {
+    return Refuse("its channels are neither the first nor the last axis that " +
+                  Quoted(layer.name) + " flattens");
+  }
+  demand.axis = -1;
+  return {};
+}
+
+}  // namespace ckpt

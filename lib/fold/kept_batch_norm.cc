@@ -1,0 +1,112 @@
+#include "fold/kept_batch_norm.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "ckpt/elements.h"
+#include "fold/reason.h"
+
+namespace ckpt {
+namespace {
+
+class Writer {
+ public:
+  Writer(const Manifest& manifest, const SharedTensors& shared, const BatchNorm& batch_norm,
+         std::optional<Dtype> cast)
+      : manifest_(manifest), shared_(shared), batch_norm_(batch_norm), cast_(cast) {}
+
+  // Under the name of `existing`, or as a new tensor called `leaf` beside the moving mean.
+  Status Put(std::optional<TensorId> existing, const std::string& leaf,
+             std::vector<double> values) {
+    if (existing && shared_.Contains(*existing)) {
+      return Refuse(Quoted(InfoOf(*existing).name) + " is shared with another layer");
+    }
+    TensorInfo info = existing ? InfoOf(*existing) : NewTensor(leaf);
+    if (const auto taken = FindTensor(manifest_, info.name); taken && !IsOwn(*taken)) {
+      return Refuse("another tensor is called " + Quoted(info.name));
+    }
+    info.dtype = cast_.value_or(info.dtype);
+    info.byte_size = info.shape.element_count() * BitSize(info.dtype) / 8;
+    info.checksum.reset();
+    info.data_file.clear();
+    std::vector<std::byte> encoded(info.byte_size);
+    if (EncodeFromDouble(info.dtype, values, encoded).overflowed != 0 ||
+        !std::all_of(values.begin(), values.end(), [](double v) { return std::isfinite(v); })) {
+      return Refuse("values of " + Quoted(info.name) + " exceed " + std::string(Name(info.dtype)));
+    }
+    changed_.tensors.push_back({std::move(info), Constant{std::move(values)}});
+    return {};
+  }
+
+  void Consume(std::optional<TensorId> id) {
+    if (id) changed_.consumed.push_back(*id);
+  }
+  ChangedBatchNorm& changed() { return changed_; }
+
+ private:
+  const TensorInfo& InfoOf(TensorId id) const { return manifest_.tensors[id.index]; }
+
+  bool IsOwn(TensorId id) const {
+    return batch_norm_.gamma == id || batch_norm_.beta == id || batch_norm_.moving_mean == id ||
+           batch_norm_.moving_variance == id;
+  }
+
+  TensorInfo NewTensor(const std::string& leaf) const {
+    TensorInfo info = InfoOf(*batch_norm_.moving_mean);
+    const NameParts parts = SplitName(info.name);
+    info.name = info.stored_as = parts.parent + parts.separator + leaf;
+    if (!info.local_name.empty()) info.local_name = leaf;
+    info.trainable.reset();
+    return info;
+  }
+
+  const Manifest& manifest_;
+  const SharedTensors& shared_;
+  const BatchNorm& batch_norm_;
+  std::optional<Dtype> cast_;
+  ChangedBatchNorm changed_;
+};
+
+}  // namespace
+
+Result<ChangedBatchNorm> WithMerged(const Manifest& manifest, const SharedTensors& shared,
+                                    const BatchNorm& batch_norm, const BatchNormFunction& function,
+                                    std::optional<Dtype> cast) {
+  if (!batch_norm.gamma || !batch_norm.beta) {
+    return AsAffine(manifest, shared, batch_norm, function, cast);
+  }
+  Writer writer(manifest, shared, batch_norm, cast);
+  CKPT_RETURN_IF_ERROR(writer.Put(batch_norm.gamma, "gamma", function.gamma));
+  CKPT_RETURN_IF_ERROR(writer.Put(batch_norm.beta, "beta", function.beta));
+  return std::move(writer.changed());
+}
+
+Result<ChangedBatchNorm> AsAffine(const Manifest& manifest, const SharedTensors& shared,
+                                  const BatchNorm& batch_norm, const BatchNormFunction& function,
+                                  std::optional<Dtype> cast) {
+  const std::size_t channels = function.channels();
+  std::vector<double> offset(channels);
+  for (std::size_t c = 0; c < channels; ++c) offset[c] = function.Shift(c);
+
+  Writer writer(manifest, shared, batch_norm, cast);
+  if (manifest.graph && batch_norm.layer) {
+    CKPT_RETURN_IF_ERROR(writer.Put(batch_norm.gamma, "gamma", function.scale));
+    CKPT_RETURN_IF_ERROR(writer.Put(batch_norm.beta, "beta", std::move(offset)));
+    CKPT_RETURN_IF_ERROR(
+        writer.Put(batch_norm.moving_mean, "moving_mean", std::vector<double>(channels, 0.0)));
+    CKPT_RETURN_IF_ERROR(writer.Put(batch_norm.moving_variance, "moving_variance",
+                                    std::vector<double>(channels, 1.0)));
+    writer.changed().to_affine = true;
+  } else {
+    CKPT_RETURN_IF_ERROR(writer.Put({}, "scale", function.scale));
+    CKPT_RETURN_IF_ERROR(writer.Put({}, "offset", std::move(offset)));
+    for (const auto& id : {batch_norm.gamma, batch_norm.beta, batch_norm.moving_mean,
+                           batch_norm.moving_variance, batch_norm.batch_counter}) {
+      writer.Consume(id);
+    }
+  }
+  for (const TensorId id : batch_norm.extras) writer.Consume(id);
+  return std::move(writer.changed());
+}
+
+}  // namespace ckpt

@@ -1,0 +1,123 @@
+#include "fold/linear_layer.h"
+
+#include <map>
+
+#include "fold/reason.h"
+
+namespace ckpt {
+namespace {
+
+// The tensor's info as a template for its bias: same type, same owner, no bytes of its own.
+TensorInfo NewBias(const Manifest& manifest, TensorId kernel, std::uint64_t channels) {
+  const TensorInfo& info = manifest.tensors[kernel.index];
+  TensorInfo bias;
+  bias.name = bias.stored_as = BiasNameFor(info.name);
+  bias.dtype = info.dtype;
+  bias.shape = *Shape::FromDims({static_cast<std::int64_t>(channels)});
+  bias.byte_size = channels * BitSize(info.dtype) / 8;
+  bias.owner = info.owner;
+  if (!info.local_name.empty()) bias.local_name = "bias";
+  bias.trainable = info.trainable;
+  return bias;
+}
+
+Status CheckTensor(const Manifest& manifest, const SharedTensors& shared, TensorId id) {
+  const TensorInfo& info = manifest.tensors[id.index];
+  if (!IsFloat(info.dtype)) {
+    return Refuse(Quoted(info.name) + " holds " + std::string(Name(info.dtype)));
+  }
+  if (!info.data_present) return Refuse("the data of " + Quoted(info.name) + " is absent");
+  if (shared.Contains(id)) return Refuse(Quoted(info.name) + " is shared with another layer");
+  return {};
+}
+
+// Checks the tensors of `layer` and fills in what follows from them.
+Result<LinearLayer> Complete(const Manifest& manifest, const SharedTensors& shared,
+                             LinearLayer layer, KernelLayout layout, std::int64_t groups,
+                             bool can_gain_bias) {
+  CKPT_RETURN_IF_ERROR(CheckTensor(manifest, shared, layer.kernel));
+  const TensorInfo& kernel = manifest.tensors[layer.kernel.index];
+  CKPT_ASSIGN_OR_RETURN(layer.views, ViewsOf(kernel.shape, layout, groups));
+  if (layer.bias) {
+    CKPT_RETURN_IF_ERROR(CheckTensor(manifest, shared, *layer.bias));
+    const TensorInfo& bias = manifest.tensors[layer.bias->index];
+    if (bias.shape.rank() != 1 || bias.shape.element_count() != layer.views.out_channels) {
+      return Refuse(Quoted(bias.name) + " has shape " + ToString(bias.shape) + " where " +
+                    Quoted(kernel.name) + " has " + std::to_string(layer.views.out_channels) +
+                    " out channels");
+    }
+  } else if (can_gain_bias) {
+    TensorInfo bias = NewBias(manifest, layer.kernel, layer.views.out_channels);
+    if (const auto taken = FindTensor(manifest, bias.name)) {
+      return Refuse("its bias would be called " + Quoted(bias.name) +
+                    ", and another tensor has that name");
+    }
+    layer.new_bias = std::move(bias);
+  }
+  return layer;
+}
+
+}  // namespace
+
+SharedTensors::SharedTensors(const Manifest& manifest) : shared_(manifest.tensors.size(), false) {
+  for (std::size_t i = 0; i < manifest.tensors.size(); ++i) {
+    if (const auto& alias_of = manifest.tensors[i].alias_of) {
+      shared_[i] = shared_[alias_of->index] = true;
+    }
+  }
+  if (!manifest.graph) return;
+  std::vector<bool> used(manifest.tensors.size(), false);
+  for (const Layer& layer : manifest.graph->layers) {
+    for (const auto& [name, id] : layer.tensors) {
+      if (used[id.index]) shared_[id.index] = true;
+      used[id.index] = true;
+    }
+  }
+}
+
+Result<LinearLayer> LinearLayerOfGraph(const Manifest& manifest, const SharedTensors& shared,
+                                       LayerId id) {
+  const Layer& layer = manifest.graph->layers[id];
+  if (!layer.missing_tensors.empty()) {
+    return Refuse("the file lacks the " + layer.missing_tensors.front() + " of " +
+                  Quoted(layer.name));
+  }
+  const auto kernel = layer.tensors.find("kernel");
+  if (kernel == layer.tensors.end()) return Refuse(Quoted(layer.name) + " has no kernel here");
+  LinearLayer linear;
+  linear.layer = id;
+  linear.kernel = kernel->second;
+  if (const auto bias = layer.tensors.find("bias"); bias != layer.tensors.end()) {
+    linear.bias = bias->second;
+  }
+  return Complete(manifest, shared, std::move(linear), layer.layout, layer.groups,
+                  layer.can_gain_bias);
+}
+
+Result<LinearLayer> LinearLayerOfNames(const Manifest& manifest, const SharedTensors& shared,
+                                       TensorId kernel, std::optional<TensorId> bias,
+                                       KernelLayout layout) {
+  LinearLayer linear;
+  linear.kernel = kernel;
+  linear.bias = bias;
+  return Complete(manifest, shared, std::move(linear), layout, 1, true);
+}
+
+NameParts SplitName(std::string_view name) {
+  const char separator = name.find('/') != std::string_view::npos ? '/' : '.';
+  const std::size_t at = name.rfind(separator);
+  if (at == std::string_view::npos)
+    return {.parent = {}, .separator = {}, .leaf = std::string(name)};
+  return {.parent = std::string(name.substr(0, at)),
+          .separator = std::string(1, separator),
+          .leaf = std::string(name.substr(at + 1))};
+}
+
+std::string BiasNameFor(std::string_view kernel_name) {
+  const NameParts parts = SplitName(kernel_name);
+  // tf_slim says weights and biases; Keras and PyTorch say bias.
+  const bool plural = parts.leaf.ends_with("weights");
+  return parts.parent + parts.separator + (plural ? "biases" : "bias");
+}
+
+}  // namespace ckpt

@@ -1,0 +1,50 @@
+// A convolution or dense layer that a batch norm may be folded into: its kernel, its bias or the
+// one it would get, and how channels lie in the kernel.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "ckpt/checkpoint.h"
+#include "fold/channel_view.h"
+
+namespace ckpt {
+
+struct LinearLayer {
+  TensorId kernel = {};
+  std::optional<TensorId> bias = {};
+  // The bias that a fold would create where there is none; absent where the layer cannot have one.
+  std::optional<TensorInfo> new_bias = {};
+  KernelViews views = {};
+  std::optional<LayerId> layer = {};  // in the graph
+};
+
+// Which tensors of a checkpoint stand under several names or in several layers, so that changing
+// one would change another.
+class SharedTensors {
+ public:
+  explicit SharedTensors(const Manifest& manifest);
+  bool Contains(TensorId id) const { return shared_[id.index]; }
+
+ private:
+  std::vector<bool> shared_;
+};
+
+// Each fails with kUnfit and the reason where the tensors do not form a layer that can be changed.
+Result<LinearLayer> LinearLayerOfGraph(const Manifest& manifest, const SharedTensors& shared,
+                                       LayerId layer);
+// A kernel known by its name alone. The new bias, if `bias` is absent, follows the convention of
+// the kernel's name.
+Result<LinearLayer> LinearLayerOfNames(const Manifest& manifest, const SharedTensors& shared,
+                                       TensorId kernel, std::optional<TensorId> bias,
+                                       KernelLayout layout);
+
+// "conv/weights" -> {"conv", "/", "weights"}; the parent and separator are empty for a plain name.
+struct NameParts {
+  std::string parent, separator, leaf;
+};
+NameParts SplitName(std::string_view name);
+// What the convention behind a kernel's name calls the bias: "biases" for "weights", ...
+std::string BiasNameFor(std::string_view kernel_name);
+
+}  // namespace ckpt

@@ -1,0 +1,165 @@
+#include <algorithm>
+#include <set>
+
+#include "fold/fold_by_names.h"
+#include "fold/fold_context.h"
+#include "fold/fold_over_graph.h"
+#include "fold/kept_batch_norm.h"
+#include "fold/user_pairs.h"
+
+namespace ckpt {
+namespace {
+
+double ErrorBoundOf(const FoldContext& context, const Candidate& candidate) {
+  double bound = 0;
+  for (const TensorId kernel : candidate.kernels) {
+    bound = std::max(bound, context.steps.layers().at(kernel).ErrorBound());
+  }
+  for (const std::size_t i : candidate.batch_norms) {
+    const Candidate& into = context.candidates[i];
+    const TensorInfo& statistic = context.manifest.tensors[into.batch_norm.moving_mean->index];
+    bound =
+        std::max(bound, into.function->ErrorBound(context.options.cast.value_or(statistic.dtype)));
+  }
+  return bound;
+}
+
+void EmitFolded(const FoldContext& context, const Candidate& candidate, FoldPlan& plan) {
+  const BatchNorm& batch_norm = candidate.batch_norm;
+  Folded folded{.batch_norm = batch_norm.scope,
+                .into = {},
+                .direction = candidate.direction,
+                .epsilon = *batch_norm.epsilon,
+                .evidence = candidate.evidence,
+                .error_bound = ErrorBoundOf(context, candidate)};
+  for (const TensorId kernel : candidate.kernels) {
+    folded.into.push_back(context.manifest.tensors[kernel.index].name);
+  }
+  for (const std::size_t other : candidate.batch_norms) {
+    folded.into.push_back(context.candidates[other].batch_norm.scope);
+  }
+  plan.folded.push_back(std::move(folded));
+  for (const auto& id : {batch_norm.gamma, batch_norm.beta, batch_norm.moving_mean,
+                         batch_norm.moving_variance, batch_norm.batch_counter}) {
+    if (id) plan.consumed.push_back(*id);
+  }
+  plan.consumed.insert(plan.consumed.end(), batch_norm.extras.begin(), batch_norm.extras.end());
+  if (context.manifest.graph && batch_norm.layer) plan.edits.removed.push_back(*batch_norm.layer);
+}
+
+Status EmitKept(FoldContext& context, std::size_t i, FoldPlan& plan) {
+  const Candidate& candidate = context.candidates[i];
+  std::optional<ChangedBatchNorm> changed;
+  bool affine = false;
+  if (context.options.leftover_affine && candidate.function) {
+    auto reduced = AsAffine(context.manifest, context.shared, candidate.batch_norm,
+                            *candidate.function, context.options.cast);
+    if (reduced) {
+      affine = true;
+      changed = *std::move(reduced);
+    } else {
+      CKPT_RETURN_IF_ERROR(context.Explain(i, "not reduced to scale and offset", reduced.error()));
+    }
+  }
+  if (!changed && candidate.merged_into) {
+    CKPT_ASSIGN_OR_RETURN(changed,
+                          WithMerged(context.manifest, context.shared, candidate.batch_norm,
+                                     *candidate.function, context.options.cast));
+    affine = changed->to_affine;
+  }
+  plan.kept.push_back(
+      {.batch_norm = candidate.batch_norm.scope, .reason = candidate.reason, .affine = affine});
+  if (!changed) return {};
+  if (changed->to_affine) plan.edits.to_affine.push_back(*candidate.batch_norm.layer);
+  plan.consumed.insert(plan.consumed.end(), changed->consumed.begin(), changed->consumed.end());
+  std::move(changed->tensors.begin(), changed->tensors.end(), std::back_inserter(plan.tensors));
+  return {};
+}
+
+// A tensor that several batch norms share is written as long as one of them needs it.
+void KeepWhatIsUsed(const FoldContext& context, FoldPlan& plan) {
+  std::set<TensorId> used;
+  for (std::size_t i = 0, kept = 0; i < context.candidates.size(); ++i) {
+    if (context.candidates[i].folded || plan.kept[kept++].affine) continue;
+    const BatchNorm& batch_norm = context.candidates[i].batch_norm;
+    for (const auto& id :
+         {batch_norm.gamma, batch_norm.beta, batch_norm.moving_mean, batch_norm.moving_variance}) {
+      if (id) used.insert(*id);
+    }
+  }
+  std::sort(plan.consumed.begin(), plan.consumed.end());
+  plan.consumed.erase(std::unique(plan.consumed.begin(), plan.consumed.end()), plan.consumed.end());
+  std::erase_if(plan.consumed, [&](TensorId id) { return used.contains(id); });
+}
+
+Status Emit(FoldContext& context, FoldPlan& plan) {
+  for (std::size_t i = 0; i < context.candidates.size(); ++i) {
+    if (context.candidates[i].folded) {
+      EmitFolded(context, context.candidates[i], plan);
+    } else {
+      CKPT_RETURN_IF_ERROR(EmitKept(context, i, plan));
+    }
+  }
+  KeepWhatIsUsed(context, plan);
+  for (const auto& [kernel, layer] : context.steps.layers()) {
+    for (FoldedTensor& tensor : layer.Tensors(context.manifest)) {
+      plan.tensors.push_back(std::move(tensor));
+    }
+    if (layer.NeedsNewBias() && layer.layer().layer) {
+      plan.edits.gained_bias.push_back(*layer.layer().layer);
+    }
+  }
+  std::sort(plan.tensors.begin(), plan.tensors.end(),
+            [](const auto& a, const auto& b) { return a.info.name < b.info.name; });
+  for (auto* layers : {&plan.edits.removed, &plan.edits.gained_bias, &plan.edits.to_affine}) {
+    std::sort(layers->begin(), layers->end());
+  }
+  plan.notes = context.notes;
+  plan.notes.insert(plan.notes.end(), context.steps.notes().begin(), context.steps.notes().end());
+  return {};
+}
+
+Status Fold(FoldContext& context) {
+  if (!context.manifest.graph) return FoldByNames(context);
+  // The graph leaves nothing for pairs to say; what they contradict is reported.
+  CKPT_RETURN_IF_ERROR(ResolveUserPairs(context.manifest, context.analysis, context.options.pairs));
+  for (std::size_t i = 0; i < context.candidates.size(); ++i) {
+    CKPT_RETURN_IF_ERROR(context.ReadFunction(i));
+  }
+  return FoldOverGraph(context);
+}
+
+}  // namespace
+
+std::string_view Name(FoldDirection direction) noexcept {
+  switch (direction) {
+    case FoldDirection::kBackward:
+      return "backward";
+    case FoldDirection::kForward:
+      return "forward";
+    case FoldDirection::kMerged:
+      return "merged";
+  }
+  return "backward";
+}
+
+Result<FoldPlan> PlanFold(const Checkpoint& checkpoint, const Analysis& analysis,
+                          const FoldOptions& options) {
+  FoldPlan plan;
+  if (!options.fold) {
+    for (const BatchNorm& batch_norm : analysis.batch_norms) {
+      plan.kept.push_back({batch_norm.scope, "folding was not asked for"});
+    }
+    return plan;
+  }
+  if (options.cast && (!IsFloat(*options.cast) || BitSize(*options.cast) % 8 != 0)) {
+    return Fail(ErrorCode::kInvalidArgument,
+                "folded values cannot be written as " + std::string(Name(*options.cast)));
+  }
+  FoldContext context(checkpoint, analysis, options);
+  CKPT_RETURN_IF_ERROR(Fold(context));
+  CKPT_RETURN_IF_ERROR(Emit(context, plan));
+  return plan;
+}
+
+}  // namespace ckpt

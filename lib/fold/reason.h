@@ -1,0 +1,23 @@
+// Why a fold is refused: an Error with code kUnfit, told apart from read errors by that code.
+#pragma once
+
+#include <cstdio>
+#include <string>
+#include <string_view>
+
+#include "ckpt/result.h"
+
+namespace ckpt {
+
+inline auto Refuse(std::string reason) { return Fail(ErrorCode::kUnfit, std::move(reason)); }
+inline bool IsRefusal(const Error& error) noexcept { return error.code == ErrorCode::kUnfit; }
+
+inline std::string Quoted(std::string_view name) { return '"' + std::string(name) + '"'; }
+
+inline std::string FormatNumber(double value) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.9g", value);
+  return text;
+}
+
+}  // namespace ckpt

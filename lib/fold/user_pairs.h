@@ -1,0 +1,19 @@
+// Pairs that the user gives (--pairs), tied to the tensors and batch norms of a file.
+#pragma once
+
+#include "fold/kernel_pair.h"
+
+namespace ckpt {
+
+// By index into the analysis: one pair per batch norm, or several where it is to be folded forward
+// into every layer that reads it. Fails with kInvalidArgument where a pair names what the file does
+// not have, contradicts another pair, the file's graph or a recorded epsilon. A pair whose layout
+// is unknown is in `refused`.
+struct UserPairs {
+  std::map<std::size_t, std::vector<KernelPair>> pairs = {};
+  std::map<std::size_t, std::string> refused = {};
+};
+Result<UserPairs> ResolveUserPairs(const Manifest& manifest, const Analysis& analysis,
+                                   const std::vector<UserPair>& pairs);
+
+}  // namespace ckpt
