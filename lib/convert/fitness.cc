@@ -48,14 +48,18 @@ Result<std::map<std::size_t, std::string>> CheckFitness(const Manifest& manifest
   CKPT_RETURN_IF_ERROR(CheckData(manifest));
 
   std::map<std::size_t, std::string> keep;
-  std::map<std::string, NameList> stopping;  // subjects by rule
+  std::map<std::string, NameList> stopping;  // layers by rule
   for (const Finding& finding : audit.findings) {
     if (!finding.rule->stops_conversion || finding.severity != Severity::kError) continue;
     const std::string rule = std::string(finding.rule->id) + " " + std::string(finding.rule->name);
-    stopping[rule].Add(finding.subject);
+    bool of_layer = false;
     for (std::size_t i = 0; i < analysis.batch_norms.size(); ++i) {
-      if (IsAbout(manifest, finding, analysis.batch_norms[i])) keep.emplace(i, rule);
+      if (!IsAbout(manifest, finding, analysis.batch_norms[i])) continue;
+      of_layer = true;
+      keep.emplace(i, rule);
+      stopping[rule].Add(analysis.batch_norms[i].scope);
     }
+    if (!of_layer) stopping[rule].Add(finding.subject);
   }
   if (stopping.empty() || allow_findings) return keep;
   std::string message = "not fit to be served: ";

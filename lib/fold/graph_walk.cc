@@ -5,8 +5,8 @@
 #include <set>
 
 #include "fold/channel_view.h"
+#include "fold/layer_kinds.h"
 #include "fold/reason.h"
-#include "fold/value_ranks.h"
 
 namespace ckpt {
 namespace {
@@ -30,7 +30,6 @@ GraphWalk::GraphWalk(const Manifest& manifest)
     : manifest_(manifest),
       graph_(*manifest.graph),
       folded_(graph_.layers.size(), false),
-      ranks_(ValueRanks(manifest)),
       calls_(graph_.layers.size(), 0) {
   for (const Node& node : graph_.nodes) ++calls_[node.layer];
 }
@@ -72,7 +71,7 @@ Status GraphWalk::CheckAxis(const Demand& demand, const Layer& layer,
   if (!axis) return Refuse("the channel axis of " + Described(layer) + " is not known");
   const std::string pair = std::to_string(demand.axis) + " and the channel axis " +
                            std::to_string(*axis) + " of " + Described(layer);
-  switch (CompareAxes(demand.axis, *axis, ranks_[value])) {
+  switch (CompareAxes(demand.axis, *axis, RankOf(value))) {
     case AxisMatch::kSame:
       return {};
     case AxisMatch::kDifferent:
@@ -100,9 +99,13 @@ Status GraphWalk::CheckOnlyReader(ValueId id) const {
 }
 
 Status GraphWalk::Pass(NodeId node, ValueId checked_at, Demand& demand) const {
+  const Layer& layer = LayerOf(node);
+  if (layer.kind == OpKind::kInput) return Refuse("its input is an input of the model");
   CKPT_RETURN_IF_ERROR(CheckPassable(node));
   if (IsIdentity(node)) return {};
-  const Layer& layer = LayerOf(node);
+  if (demand.target.order != ChannelOrder::kSame) {
+    return Refuse(Described(layer) + " lies between, after the channels were flattened");
+  }
   switch (layer.kind) {
     case OpKind::kMaxPool:
     case OpKind::kGlobalMaxPool:
@@ -118,7 +121,6 @@ Status GraphWalk::Pass(NodeId node, ValueId checked_at, Demand& demand) const {
     case OpKind::kBatchNorm:
       return Refuse("the batch norm " + Quoted(layer.name) + ", which stays, lies between");
     case OpKind::kInput:
-      return Refuse("its input is an input of the model");
     case OpKind::kConv:
     case OpKind::kConvTranspose:
     case OpKind::kDepthwiseConv:
@@ -237,8 +239,8 @@ Result<std::size_t> GraphWalk::WalkBackAdd(NodeId node, const Demand& demand, bo
     return Refuse(Described(layer) + " lies between");
   std::optional<std::size_t> width;
   for (std::size_t i = 0; i < inputs.size(); ++i) {
-    const auto rank = ranks_[inputs[i]];
-    if (!rank || rank != ranks_[graph_.nodes[node].output]) {
+    const auto rank = RankOf(inputs[i]);
+    if (!rank || rank != RankOf(graph_.nodes[node].output)) {
       return Refuse("what " + Quoted(layer.name) + " adds is not known to have one rank");
     }
     Demand branch = demand;
@@ -261,7 +263,7 @@ Result<std::size_t> GraphWalk::WalkBackConcat(NodeId node, const Demand& demand,
   if (!IsLinearActivation(layer) || inputs.empty() || !layer.axis || demand.any_axis) {
     return Refuse(Described(layer) + " lies between");
   }
-  const AxisMatch match = CompareAxes(demand.axis, *layer.axis, ranks_[graph_.nodes[node].output]);
+  const AxisMatch match = CompareAxes(demand.axis, *layer.axis, RankOf(graph_.nodes[node].output));
   if (match == AxisMatch::kUnknown) {
     return Refuse("the axis of " + Quoted(layer.name) +
                   " cannot be compared: the rank is not known");
@@ -299,10 +301,7 @@ Result<std::vector<GraphTarget>> GraphWalk::Forward(LayerId id) const {
     if (next > kMaxSteps) return Refuse("too many layers lie between");
     const Pending from = pending[next];
     const Value& value = graph_.values[from.value];
-    if (value.is_model_output) {
-      return Refuse("the output of " + Quoted(LayerOf(*value.producer).name) +
-                    " is an output of the model");
-    }
+    if (value.is_model_output) return Refuse("what it yields is an output of the model");
     if (value.consumers.empty()) return Refuse("nothing reads its output");
     for (const NodeId reader : value.consumers) {
       CKPT_RETURN_IF_ERROR(WalkForward(reader, from, pending, reached));
@@ -368,7 +367,7 @@ Status GraphWalk::ReachForward(NodeId node, const Pending& from,
 }
 
 Status GraphWalk::PassFlatten(const Layer& layer, ValueId input, Demand& demand) const {
-  const auto rank = ranks_[input];
+  const auto rank = RankOf(input);
   if (!rank) return Refuse("the rank of what " + Quoted(layer.name) + " flattens is not known");
   std::int64_t axis = demand.axis < 0 ? demand.axis + *rank : demand.axis;
   // Keras moves the channels last first where it is told that they come first.

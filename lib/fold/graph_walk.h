@@ -63,6 +63,7 @@ class GraphWalk {
   };
 
   const Layer& LayerOf(NodeId node) const { return graph_.layers[graph_.nodes[node].layer]; }
+  std::optional<std::int64_t> RankOf(ValueId value) const { return graph_.values[value].rank; }
   bool IsIdentity(NodeId node) const;
   std::optional<std::size_t> OutChannels(const Layer& layer) const;
 
@@ -90,9 +91,8 @@ class GraphWalk {
 
   const Manifest& manifest_;
   const ModelGraph& graph_;
-  std::vector<bool> folded_;                        // by layer
-  std::vector<std::optional<std::int64_t>> ranks_;  // by value
-  std::vector<std::size_t> calls_;                  // number of nodes by layer
+  std::vector<bool> folded_;        // by layer
+  std::vector<std::size_t> calls_;  // number of nodes by layer
 };
 
 }  // namespace ckpt

@@ -90,12 +90,15 @@ Result<ChangedBatchNorm> AsAffine(const Manifest& manifest, const SharedTensors&
 
   Writer writer(manifest, shared, batch_norm, cast);
   if (manifest.graph && batch_norm.layer) {
+    if (batch_norm.spread != SpreadKind::kVariance || !(batch_norm.epsilon->value < 1)) {
+      return Refuse("its epsilon leaves no room for a variance + epsilon of 1");
+    }
     CKPT_RETURN_IF_ERROR(writer.Put(batch_norm.gamma, "gamma", function.scale));
     CKPT_RETURN_IF_ERROR(writer.Put(batch_norm.beta, "beta", std::move(offset)));
     CKPT_RETURN_IF_ERROR(
         writer.Put(batch_norm.moving_mean, "moving_mean", std::vector<double>(channels, 0.0)));
     CKPT_RETURN_IF_ERROR(writer.Put(batch_norm.moving_variance, "moving_variance",
-                                    std::vector<double>(channels, 1.0)));
+                                    std::vector<double>(channels, 1 - batch_norm.epsilon->value)));
     writer.changed().to_affine = true;
   } else {
     CKPT_RETURN_IF_ERROR(writer.Put({}, "scale", function.scale));

@@ -25,7 +25,7 @@ Result<ChangedBatchNorm> WithMerged(const Manifest& manifest, const SharedTensor
                                     std::optional<Dtype> cast);
 
 // One scale and one offset: in a graph a batch norm with gamma = scale, beta = offset, mean 0 and
-// variance 1, else the tensors SCOPE/scale and SCOPE/offset. Fails with kUnfit as above.
+// variance + epsilon 1, else the tensors SCOPE/scale and SCOPE/offset. Fails with kUnfit as above.
 Result<ChangedBatchNorm> AsAffine(const Manifest& manifest, const SharedTensors& shared,
                                   const BatchNorm& batch_norm, const BatchNormFunction& function,
                                   std::optional<Dtype> cast);

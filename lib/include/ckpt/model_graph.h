@@ -121,8 +121,8 @@ struct ModelGraph {
 struct GraphEdits {
   std::vector<LayerId> removed;      // batch norms whose consumers now read their input
   std::vector<LayerId> gained_bias;  // use_bias becomes true
-  // Batch norms that became one scale and one offset per channel: their gamma and beta exist and
-  // hold these, mean is 0, variance 1 and epsilon has to become 0.
+  // Batch norms that became one scale and one offset per channel: gamma and beta exist now and hold
+  // these, mean is 0, variance is 1 - epsilon. Epsilon stays: some runtimes do not take 0.
   std::vector<LayerId> to_affine;
 };
 
