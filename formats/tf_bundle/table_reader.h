@@ -1,0 +1,31 @@
+// Reads all entries of a table, in key order.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <string_view>
+
+#include "ckpt/formats/format.h"
+#include "formats/container/file.h"
+
+namespace ckpt::formats {
+
+struct TableEntry {
+  std::string_view key;
+  std::span<const std::byte> value;
+  std::uint64_t offset;  // of the entry in the file; of its block where that is compressed
+};
+
+// Calls `visit` for each entry; what an entry points to is valid during the call only. An error of
+// `visit` ends the reading and is passed on.
+//
+// Every block's checksum, order and extent are checked before its entries are shown, so whatever
+// the visitor sees was written that way. kCorrupt, with the byte, where the bytes are no table;
+// kLimitExceeded where blocks or keys would take more memory than `limits` and the file's own size
+// justify.
+Status ReadTable(const RandomAccessFile& file, const Limits& limits,
+                 const std::function<Status(const TableEntry&)>& visit);
+
+}  // namespace ckpt::formats
