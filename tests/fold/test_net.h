@@ -354,8 +354,7 @@ class TestNet {
             *layer.axis < 0 ? *layer.axis + static_cast<std::int64_t>(x.shape.size())
                             : *layer.axis);
         return BatchNormalization(x, axis, find("gamma"), find("beta"), find("moving_mean"),
-                                  find("moving_variance"),
-                                  is_in(edits.to_affine) ? 0.0 : *layer.epsilon);
+                                  find("moving_variance"), *layer.epsilon);
       }
       case OpKind::kIdentity:
       case OpKind::kActivation:
