@@ -16,7 +16,7 @@ keras3=$2
 cd "$(dirname "$0")"
 export PYTHONDONTWRITEBYTECODE=1 PYTHONHASHSEED=0 CUDA_VISIBLE_DEVICES=
 
-folders="tf1 tf tf2 keras_h5 keras_h5_variants hdf5 bad_values safetensors npz malformed/keras_h5 malformed/hdf5 malformed/npz"
+folders="tf1 tf tf2 keras_h5 keras_h5_variants keras_configs hdf5 bad_values safetensors npz malformed/keras_h5 malformed/hdf5 malformed/npz"
 for folder in $folders; do
   rm -rf "../$folder"
 done
@@ -24,6 +24,9 @@ done
 for script in tf1_resnet tf1_mnist tf_bundles tf1_slim tf1_cases rewrite_bundle tf2_object \
               keras2_models keras2_bad_values h5_variants hdf5_cases; do
   "$tf215" "$script.py"
+done
+for python in "$tf215" "$keras3"; do
+  "$python" keras_configs.py
 done
 for script in keras3_legacy_h5 bad_values_flat safetensors_files npz_files; do
   "$keras3" "$script.py"

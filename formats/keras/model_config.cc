@@ -1,0 +1,207 @@
+#include "formats/keras/model_config.h"
+
+#include <algorithm>
+#include <charconv>
+#include <unordered_map>
+#include <utility>
+
+namespace ckpt::formats::keras {
+namespace {
+
+constexpr std::size_t kMaxCalls = 1'000'000;
+
+class GraphBuilder {
+ public:
+  GraphBuilder(ModelConfig& config, int keras_major) : config_(config), keras_major_(keras_major) {}
+
+  Status Build() {
+    config_.graph.source = "Keras config";
+    AddLayers(*config_.model, {}, /*trainable=*/true, /*called=*/true);
+    MarkSharedObjects();
+    const ModelRecord& model = *config_.model;
+    std::vector<ValueId> arguments;
+    if (model.implicit_input) arguments.push_back(AddValue({}, InputRankOf(model)));
+    CKPT_ASSIGN_OR_RETURN(const std::vector<ValueId> outputs, Expand(model, arguments, true));
+    for (const ValueId output : outputs) config_.graph.values[output].is_model_output = true;
+    return {};
+  }
+
+ private:
+  ModelGraph& graph() { return config_.graph; }
+
+  // What each (layer, call) of one instance of a model yields.
+  using Yields = std::vector<std::vector<std::vector<ValueId>>>;
+
+  // Can the calls of a nested model be replaced by those of its layers?
+  static bool IsTransparent(const LayerRecord& layer) {
+    return std::all_of(layer.calls.begin(), layer.calls.end(), [&](const CallRecord& call) {
+      return call.oddity.empty() && !call.training &&
+             call.input_count() == layer.model->input_count();
+    });
+  }
+
+  void AddLayers(const ModelRecord& model, const std::vector<std::string>& prefix, bool trainable,
+                 bool called) {
+    for (const LayerRecord& record : model.layers) {
+      if (record.is_input && !prefix.empty()) continue;  // reads what the model is called with
+      std::vector<std::string> path = prefix;
+      path.push_back(record.name);
+      if (!record.model) {
+        AddLayer(record, path, trainable, called);
+        continue;
+      }
+      const Json* flag = Find(*record.model->config, "trainable");
+      const bool frozen = flag && flag->is_boolean() && !flag->get<bool>();
+      const bool transparent = IsTransparent(record);
+      if (!transparent) AddLayer(record, path, trainable, called);
+      AddLayers(*record.model, path, trainable && !frozen, called && transparent);
+    }
+  }
+
+  void AddLayer(const LayerRecord& record, const std::vector<std::string>& path, bool trainable,
+                bool called) {
+    LayerFacts facts = DescribeLayer(record, keras_major_);
+    Layer& layer = facts.layer;
+    for (const std::string& name : path) layer.name += (layer.name.empty() ? "" : "/") + name;
+    layer.trainable = layer.trainable && trainable;
+    if (!called && layer.kind == OpKind::kBatchNorm && layer.not_affine.empty()) {
+      layer.not_affine = "its model is called in a way that is not understood";
+    }
+    const auto id = static_cast<LayerId>(graph().layers.size());
+    ids_.emplace(&record, id);
+    if (!record.model) config_.by_group[path[0]].push_back(id);
+    graph().layers.push_back(layer);
+    config_.layers.push_back({&record, std::move(facts), path});
+  }
+
+  // Keras gives one "shared_object_id" to a layer object that stands in several places (in a model
+  // and in one nested in it): its weights are stored in each, and a loader may share them again.
+  void MarkSharedObjects() {
+    std::unordered_map<std::string, std::vector<LayerId>> users;
+    for (LayerId id = 0; id < config_.layers.size(); ++id) {
+      const Json& entry = *config_.layers[id].record->entry;
+      const Json* wrapped = Find(*Find(entry, "config"), "layer");
+      for (const Json* object : {&entry, wrapped}) {
+        const Json* shared = object ? Find(*object, "shared_object_id") : nullptr;
+        if (shared) users[shared->dump(-1, ' ', true)].push_back(id);
+      }
+    }
+    for (const auto& [object, layers] : users) {
+      if (layers.size() < 2) continue;
+      for (const LayerId id : layers) MakeOpaque(graph().layers[id]);
+    }
+  }
+
+  static void MakeOpaque(Layer& layer) {
+    layer.can_gain_bias = false;
+    if (layer.kind == OpKind::kBatchNorm) {
+      layer.not_affine = "the same layer object stands in another model too";
+    } else {
+      layer.kind = OpKind::kOther;
+    }
+  }
+
+  // The calls of one instance of `model`; `arguments` are what its inputs get (of the whole model:
+  // nothing, its InputLayers are calls).
+  Result<std::vector<ValueId>> Expand(const ModelRecord& model,
+                                      const std::vector<ValueId>& arguments, bool whole) {
+    calls_ += model.layers.size() + model.order.size() + 1;
+    if (calls_ > kMaxCalls) {
+      return Fail(ErrorCode::kLimitExceeded,
+                  "model_config: more than " + std::to_string(kMaxCalls) + " calls of layers");
+    }
+    Yields yields(model.layers.size());
+    for (std::size_t i = 0; i < yields.size(); ++i) yields[i].resize(model.layers[i].calls.size());
+    for (std::size_t i = 0; !whole && i < model.inputs.size(); ++i) {
+      yields[model.inputs[i].layer][0] = {arguments[i]};
+    }
+    for (const auto& [layer_index, call_index] : model.order) {
+      const LayerRecord& layer = model.layers[layer_index];
+      std::vector<ValueId>& outputs = yields[layer_index][call_index];
+      if (!outputs.empty()) continue;  // an input that has its value
+      std::vector<ValueId> inputs;
+      for (const TensorRef& ref : layer.calls[call_index].inputs) {
+        inputs.push_back(ValueOf(model, yields, ref));
+        Value& value = graph().values[inputs.back()];
+        // All outputs of a layer are one value; a record of the first is a record of the value.
+        if (!value.rank && ref.output == 0) value.rank = ref.rank;
+      }
+      if (layer.calls[call_index].reads_implicit_input) inputs = arguments;
+      if (const auto id = ids_.find(&layer); id != ids_.end()) {
+        outputs = {AddNode(id->second, std::move(inputs))};
+      } else if (layer.model) {
+        CKPT_ASSIGN_OR_RETURN(outputs, Expand(*layer.model, inputs, /*whole=*/false));
+      } else {
+        outputs = {AddValue({}, {})};  // a nested InputLayer that is no input of its model
+      }
+    }
+    std::vector<ValueId> results;
+    for (const TensorRef& ref : model.outputs) results.push_back(ValueOf(model, yields, ref));
+    return results;
+  }
+
+  // All outputs of a layer are one value; those of a nested model are told apart.
+  static ValueId ValueOf(const ModelRecord& model, const Yields& yields, const TensorRef& ref) {
+    const std::vector<ValueId>& values = yields[ref.layer][ref.call];
+    const bool several = model.layers[ref.layer].model && ref.output < values.size();
+    return values[several ? ref.output : 0];
+  }
+
+  std::optional<std::int64_t> InputRankOf(const ModelRecord& model) const {
+    const ModelRecord* inner = &model;
+    while (!inner->layers.empty()) {
+      const LayerRecord& first = inner->layers[0];
+      const Json& config = *Find(*first.entry, "config");
+      if (const auto rank = RecordedInputRank(config)) return rank;
+      if (!first.model) break;
+      inner = first.model.get();
+    }
+    return model.config->is_object() ? RecordedInputRank(*model.config) : std::nullopt;
+  }
+
+  ValueId AddValue(std::optional<NodeId> producer, std::optional<std::int64_t> rank) {
+    graph().values.push_back({producer, {}, false, rank});
+    return static_cast<ValueId>(graph().values.size() - 1);
+  }
+
+  ValueId AddNode(LayerId layer, std::vector<ValueId> inputs) {
+    const auto node = static_cast<NodeId>(graph().nodes.size());
+    std::vector<std::optional<std::int64_t>> ranks;
+    for (const ValueId input : inputs) {
+      graph().values[input].consumers.push_back(node);
+      ranks.push_back(graph().values[input].rank);
+    }
+    const ConfigLayer& info = config_.layers[layer];
+    const ValueId output = AddValue(node, OutputRank(*info.record, info.facts, ranks));
+    graph().nodes.push_back({layer, std::move(inputs), output});
+    return output;
+  }
+
+  ModelConfig& config_;
+  int keras_major_;
+  std::unordered_map<const LayerRecord*, LayerId> ids_;
+  std::size_t calls_ = 0;
+};
+
+}  // namespace
+
+int KerasMajor(std::string_view keras_version) {
+  int major = 1;
+  std::from_chars(keras_version.data(), keras_version.data() + keras_version.size(), major);
+  return major;
+}
+
+Result<std::unique_ptr<ModelConfig>> ParseModelConfig(std::string_view text,
+                                                      std::string_view keras_version) {
+  auto config = std::make_unique<ModelConfig>();
+  Result<Json> document = ParseConfigJson(text);
+  if (!document) {
+    return Fail(document.error().code, "model_config: " + document.error().message);
+  }
+  config->document = *std::move(document);
+  CKPT_ASSIGN_OR_RETURN(config->model, ReadModelRecord(config->document));
+  CKPT_RETURN_IF_ERROR(GraphBuilder(*config, KerasMajor(keras_version)).Build());
+  return config;
+}
+
+}  // namespace ckpt::formats::keras

@@ -1,0 +1,44 @@
+// The config of a Keras model, understood: every generation from Keras 1 to Keras 3.
+//
+// Nested models are flattened, their layers named "outer/inner". What is not understood (Lambda,
+// custom classes, unusual calls) becomes a layer of kind kOther; nothing in a config is executed.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "ckpt/model_graph.h"
+#include "formats/keras/layer_facts.h"
+#include "formats/keras/model_record.h"
+
+namespace ckpt::formats::keras {
+
+// What the config says beyond ckpt::Layer; one for each layer of the graph, in its order.
+struct ConfigLayer {
+  const LayerRecord* record;
+  LayerFacts facts;
+  std::vector<std::string> path;  // {"outer", "inner"}; path[0] is a layer of the whole model
+};
+
+struct ModelConfig {
+  Json document;                       // {"class_name", "config", ...}
+  std::unique_ptr<ModelRecord> model;  // points into `document`
+  ModelGraph graph;                    // tensors are not bound yet
+  std::vector<ConfigLayer> layers;     // points into `model`
+  // The layers that may have weights, by the layer of the whole model that they are or stand in.
+  std::unordered_map<std::string, std::vector<LayerId>> by_group;
+};
+
+// `keras_version` is the file's, "" where it has none. Fails with kCorrupt for a malformed config,
+// kUnsupported for subclassed models, kLimitExceeded where nested models called again and again
+// would make more than a million calls.
+Result<std::unique_ptr<ModelConfig>> ParseModelConfig(std::string_view text,
+                                                      std::string_view keras_version);
+
+// The first number of a version; 1 for "", as Keras assumes.
+int KerasMajor(std::string_view keras_version);
+
+}  // namespace ckpt::formats::keras
