@@ -8,7 +8,7 @@
 namespace ckpt::audit {
 namespace {
 
-constexpr std::size_t kSeparateUpTo = 3;  // layers with a finding each; information is always one
+// Layers that are named in a finding, and that may have a finding each.
 constexpr std::size_t kNamedLayers = 3;
 
 std::string Sentences(std::string first, const std::string& rest) {
@@ -48,35 +48,40 @@ void FindingList::AddOne(const Issue& issue, const LayerIssue& layer) {
 
 void FindingList::AddMany(const Issue& issue) {
   const std::size_t count = issue.layers.size(), total = analysis_.batch_norms.size();
-  const std::string subject = count == total
-                                  ? "all " + std::to_string(total) + " batch norms"
-                                  : std::to_string(count) + " of " + Plural(total, "batch norm");
-  std::vector<TensorId> tensors;
-  std::vector<std::string> listed;
   const bool same_detail = SameDetail(issue.layers);
+  std::vector<TensorId> tensors;
+  std::vector<std::string> scopes, described;
   for (const LayerIssue& layer : issue.layers) {
     tensors.insert(tensors.end(), layer.tensors.begin(), layer.tensors.end());
-    std::string item = analysis_.batch_norms[layer.layer].scope;
-    if (!same_detail) item += " (" + layer.detail + ")";
-    listed.push_back(std::move(item));
+    scopes.push_back(analysis_.batch_norms[layer.layer].scope);
+    const bool plain = same_detail || layer.detail.empty();
+    described.push_back(scopes.back() + (plain ? "" : " (" + layer.detail + ")"));
   }
+  const bool few = count <= kNamedLayers;
+  std::string subject = few ? Listed(scopes, kNamedLayers)
+                        : count == total
+                            ? "all " + std::to_string(total) + " batch norms"
+                            : std::to_string(count) + " of " + Plural(total, "batch norm");
   std::string message = issue.what;
-  if (same_detail) {  // said once
-    if (!issue.layers.front().detail.empty()) message += ": " + issue.layers.front().detail;
-    if (count != total) message += " (" + Listed(listed, kNamedLayers) + ")";
-  } else {
-    message += ": " + Listed(listed, kNamedLayers);
+  if (same_detail && !issue.layers.front().detail.empty()) {
+    message += ": " + issue.layers.front().detail;
   }
-  placed_.push_back({Finding{&RuleOf(issue.rule), issue.severity, subject, NamesOf(tensors),
-                             Sentences(std::move(message), issue.consequence),
+  if (!same_detail) {
+    message += ": " + Listed(described, kNamedLayers);
+  } else if (!few && (count != total || issue.severity != Severity::kInfo)) {
+    message += " (" + Listed(described, kNamedLayers) + ")";
+  }
+  placed_.push_back({Finding{&RuleOf(issue.rule), issue.severity, std::move(subject),
+                             NamesOf(tensors), Sentences(std::move(message), issue.consequence),
                              std::string(FixOf(issue.rule, analysis_.framework))},
                      issue.layers.front().layer});
 }
 
 void FindingList::Add(Issue issue) {
-  const std::size_t separate = issue.severity == Severity::kInfo ? 1 : kSeparateUpTo;
   if (issue.layers.empty()) return;
-  if (issue.layers.size() > separate) return AddMany(issue);
+  const bool apart = issue.layers.size() <= kNamedLayers && !SameDetail(issue.layers) &&
+                     issue.severity != Severity::kInfo;
+  if (issue.layers.size() > 1 && !apart) return AddMany(issue);
   for (const LayerIssue& layer : issue.layers) AddOne(issue, layer);
 }
 

@@ -38,8 +38,8 @@ class FindingList {
   FindingList(const Manifest& manifest, const Analysis& analysis)
       : manifest_(manifest), analysis_(analysis) {}
 
-  // One finding per layer while they are few, else one finding that counts and names them.
-  // Nothing is added for an issue without layers.
+  // One finding for layers with nothing special to say of each, for many layers and for
+  // information; else one per layer. Nothing is added for an issue without layers.
   void Add(Issue issue);
   void Add(FileIssue issue);
 

@@ -12,16 +12,25 @@ bool NoStatisticSaved(const Subject& subject) {
   return std::none_of(subject.layers().begin(), subject.layers().end(), HasStatistic);
 }
 
+std::string LikelySaver(const Subject& subject) {
+  std::string text = "No moving statistic was saved at all, as ";
+  const std::optional<Framework> framework = subject.analysis.framework;
+  if (framework != Framework::kPyTorch) {
+    text += "by a Saver that is given tf.trainable_variables() only";
+  }
+  if (!framework) text += ", or ";
+  if (!framework || framework == Framework::kPyTorch) {
+    text += "where named_parameters() were saved instead of state_dict()";
+  }
+  return text;
+}
+
 void JudgeStatistics(const Subject& subject, FindingList& findings) {
   Issue missing{RuleIndex::kStatisticsMissing, Severity::kError,
                 "the moving mean and variance are not in the file",
                 "Serving has nothing to normalise with: it fails to restore, or runs on mean 0 and "
                 "variance 1 or on its own batch"};
-  if (NoStatisticSaved(subject)) {
-    missing.consequence +=
-        ". No moving statistic was saved at all, as by a Saver that is given "
-        "tf.trainable_variables() only";
-  }
+  if (NoStatisticSaved(subject)) missing.consequence += ". " + LikelySaver(subject);
   Issue incomplete{RuleIndex::kStatisticsIncomplete, Severity::kWarning,
                    "one of the two moving statistics is not in the file",
                    "Serving cannot normalise with the other alone"};

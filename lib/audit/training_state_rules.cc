@@ -1,3 +1,4 @@
+#include <cmath>
 #include <string>
 #include <string_view>
 
@@ -21,17 +22,18 @@ void AddPresent(const Subject& subject, RuleIndex rule, Role role, std::string_v
   if (issue.tensors.empty()) return;
   const double percent =
       all_bytes == 0 ? 0 : 100 * static_cast<double>(bytes) / static_cast<double>(all_bytes);
-  issue.message = "the file holds " + Plural(issue.tensors.size(), what) + ", " + Number(percent) +
-                  " % of its bytes. " + std::string(consequence);
+  issue.message = "the file holds " + Plural(issue.tensors.size(), "tensor") + " of " +
+                  std::string(what) + ", " + Number(std::round(percent)) + " % of its bytes. " +
+                  std::string(consequence);
   findings.Add(std::move(issue));
 }
 
 }  // namespace
 
 void JudgeTrainingState(const Subject& subject, FindingList& findings) {
-  AddPresent(subject, RuleIndex::kOptimizerState, Role::kOptimizerSlot, "optimizer slot",
+  AddPresent(subject, RuleIndex::kOptimizerState, Role::kOptimizerSlot, "optimizer state",
              "Serving does not read them", findings);
-  AddPresent(subject, RuleIndex::kEmaShadows, Role::kEmaShadow, "shadow of a moving average",
+  AddPresent(subject, RuleIndex::kEmaShadows, Role::kEmaShadow, "averages over time",
              "A plain restore serves the raw weights, not the averages", findings);
 }
 

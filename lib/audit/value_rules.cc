@@ -215,8 +215,7 @@ void JudgeLowerRange(const Subject& subject, std::size_t i, Issue& visible, Issu
 
 void JudgeFiniteness(const Subject& subject, FindingList& findings) {
   Issue issue{RuleIndex::kNonFinite, Severity::kError, "values are not finite",
-              "A NaN spreads to every output behind the layer; an infinite variance silences its "
-              "channel"};
+              "It spreads to every output behind the layer, or silences its channel"};
   for (std::size_t i = 0; i < subject.layers().size(); ++i) {
     if (auto found = NonFinite(subject, i)) issue.layers.push_back(*std::move(found));
   }

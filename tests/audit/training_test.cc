@@ -60,7 +60,7 @@ TEST(Training, WithoutProofItLooksNeverUpdated) {
   Network network;
   network.BatchNormalization("bn1", NeverUpdated()).BatchNormalization("bn2", NeverUpdated());
   const AuditResult result = Audited(network);
-  EXPECT_THAT(Judged(result), ElementsAre("warning BN011 bn1", "warning BN011 bn2"));
+  EXPECT_THAT(Judged(result), ElementsAre("warning BN011 bn1 and bn2"));
   EXPECT_FALSE(FindingOf(result, "BN011")->rule->stops_conversion);
 }
 
@@ -148,7 +148,7 @@ TEST(Training, ABetaOfZeroHasAbsorbedNothing) {
   Network network;
   network.BatchNormalization("bn1", {{30, -2, 5, 0.1}, {0, 0, 0, 0}, {0, 0, 0, 0}, {1, 1, 1, 1}})
       .BatchNormalization("bn2", {{.1, .2, .1, .1}, {0, 0, 0, 0}, {0, 0, 0, 0}, {1, 1, 1, 1}});
-  EXPECT_EQ(CountOf(Audited(network), "BN011"), 2U);
+  EXPECT_THAT(Judged(Audited(network)), ElementsAre("warning BN011 bn1 and bn2"));
 }
 
 TEST(Training, AnUntouchedLayerIsInformation) {

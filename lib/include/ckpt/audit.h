@@ -32,8 +32,8 @@ const Rule* FindRule(std::string_view id_or_name) noexcept;  // null if there is
 struct Finding {
   const Rule* rule;
   Severity severity;
-  // Scope of the layer, or the tensor, or the file; "7 of 84 batch norms" where many layers share a
-  // finding, which then has the tensors of all.
+  // Scope of the layer, or the tensor, or the file. Layers that share a finding, which then has the
+  // tensors of all: "bn1 and bn2", "7 of 84 batch norms".
   std::string subject;
   std::vector<std::string> tensors;  // names
   std::string message;               // what was found and what it does to serving
