@@ -97,10 +97,10 @@ struct CopyOf {
 };                     // bytes unchanged, or cast to TensorInfo::dtype
 struct ScaledKernel {  // each element times factors, rounded once
   TensorId source;
-  ChannelView out_view;
-  std::vector<double> out_factors;  // empty: none
-  ChannelView in_view;
-  std::vector<double> in_factors;  // empty: none
+  ChannelView out_view = {};
+  std::vector<double> out_factors = {};  // empty: none
+  ChannelView in_view = {};
+  std::vector<double> in_factors = {};  // empty: none
 };
 struct Constant {  // C order, rounded once to TensorInfo::dtype when it is written
   std::vector<double> values;
