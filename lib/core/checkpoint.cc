@@ -32,6 +32,19 @@ std::optional<TensorId> FindTensor(const Manifest& manifest, std::string_view na
   return std::nullopt;
 }
 
+Error WhyAbsent(const Manifest& manifest, TensorId id) {
+  const TensorInfo& info = manifest.tensors[id.index];
+  Error error{ErrorCode::kInternal, "its bytes are not there", info.data_file, {}, {}};
+  for (const Problem& problem : manifest.problems) {
+    const auto& lost = problem.tensors;
+    if (std::find(lost.begin(), lost.end(), id) == lost.end()) continue;
+    error = problem.error;
+    break;
+  }
+  error.tensor = info.name;
+  return error;
+}
+
 Result<std::vector<std::byte>> ReadBytes(const Checkpoint& checkpoint, TensorId id,
                                          std::uint64_t max_bytes) {
   const TensorInfo& info = checkpoint.manifest().tensors[id.index];

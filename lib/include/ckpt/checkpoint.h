@@ -76,6 +76,10 @@ class Checkpoint {
 // The id of the tensor called `name`, by its name or by its key in the file.
 std::optional<TensorId> FindTensor(const Manifest& manifest, std::string_view name);
 
+// Why the bytes of a tensor with data_present false cannot be had: the error of the problem that
+// lists it, with the tensor's name. kInternal if none does.
+Error WhyAbsent(const Manifest& manifest, TensorId id);
+
 // All bytes of one tensor. Fails with kLimitExceeded above `max_bytes` before anything is read.
 Result<std::vector<std::byte>> ReadBytes(const Checkpoint& checkpoint, TensorId id,
                                          std::uint64_t max_bytes);
