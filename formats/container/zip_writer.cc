@@ -1,0 +1,119 @@
+#include "formats/container/zip_writer.h"
+
+#include <algorithm>
+#include <string_view>
+#include <utility>
+
+#include "formats/container/zip_records.h"
+#include "formats/encoding/checksum.h"
+
+namespace ckpt::formats {
+namespace {
+
+constexpr std::uint16_t kVersion = 45;     // the first that has zip64
+constexpr std::uint16_t kUnix = 3 << 8;    // the system in "version made by"
+constexpr std::uint16_t kFirstDay = 0x21;  // 1980-01-01 as a DOS date
+constexpr std::uint32_t kAttributes = 0600U << 16;
+// Where zipfile changes over to zip64, below what the fields could hold.
+constexpr std::uint64_t kZip64Limit = (std::uint64_t{1} << 31) - 1;
+constexpr std::uint64_t kCrcPlace = 14;  // in a local header
+constexpr std::size_t kBufferBytes = std::size_t{1} << 20;
+
+class Record {
+ public:
+  Record& U16(std::uint64_t value) { return Put(value, 2); }
+  Record& U32(std::uint64_t value) { return Put(value, 4); }
+  Record& U64(std::uint64_t value) { return Put(value, 8); }
+  Record& Text(std::string_view text) {
+    bytes_ += text;
+    return *this;
+  }
+  std::size_t size() const { return bytes_.size(); }
+  const std::string& text() const { return bytes_; }
+  std::span<const std::byte> bytes() const { return std::as_bytes(std::span(bytes_)); }
+
+ private:
+  Record& Put(std::uint64_t value, unsigned size) {
+    for (unsigned i = 0; i < size; ++i) bytes_ += static_cast<char>((value >> (8 * i)) & 0xFF);
+    return *this;
+  }
+  std::string bytes_;
+};
+
+std::uint16_t Flags(const std::string& name) {
+  const bool ascii = std::all_of(name.begin(), name.end(),
+                                 [](char c) { return static_cast<unsigned char>(c) < 128; });
+  return ascii ? 0 : zip::kUtf8Name;
+}
+
+}  // namespace
+
+Status ZipWriter::Begin(std::string name, std::uint64_t size) {
+  CKPT_RETURN_IF_ERROR(Close());
+  if (name.size() > zip::kSaturated16) {
+    return Fail(ErrorCode::kUnsupported,
+                "a zip member's name would have " + std::to_string(name.size()) + " bytes");
+  }
+  Record header;
+  header.U32(zip::kLocalSignature).U16(kVersion).U16(Flags(name)).U16(0).U16(0).U16(kFirstDay);
+  header.U32(0).U32(zip::kSaturated32).U32(zip::kSaturated32).U16(name.size()).U16(20).Text(name);
+  header.U16(zip::kZip64Extra).U16(16).U64(size).U64(size);
+  members_.push_back({std::move(name), size, out_.size(), 0});
+  left_ = size;
+  open_ = true;
+  return out_.Append(header.bytes());
+}
+
+Status ZipWriter::Append(std::span<const std::byte> bytes) {
+  if (!open_ || bytes.size() > left_) {
+    return Fail(ErrorCode::kInternal, "more bytes than a zip member was announced with");
+  }
+  left_ -= bytes.size();
+  members_.back().crc32 = Crc32(bytes, members_.back().crc32);
+  return out_.Append(bytes);
+}
+
+Status ZipWriter::Close() {
+  if (!std::exchange(open_, false)) return {};
+  if (left_ != 0)
+    return Fail(ErrorCode::kInternal, "fewer bytes than a zip member was announced with");
+  return out_.WriteAt(members_.back().header_offset + kCrcPlace,
+                      Record().U32(members_.back().crc32).bytes());
+}
+
+Status ZipWriter::Finish() {
+  CKPT_RETURN_IF_ERROR(Close());
+  const std::uint64_t offset = out_.size();
+  Record header;  // of many members, so that they are written together
+  for (const Member& member : members_) {
+    Record extra;
+    const bool large = member.size > kZip64Limit, far = member.header_offset > kZip64Limit;
+    if (large) extra.U64(member.size).U64(member.size);
+    if (far) extra.U64(member.header_offset);
+    const std::uint64_t size = large ? zip::kSaturated32 : member.size;
+    header.U32(zip::kCentralSignature).U16(kUnix | kVersion).U16(kVersion).U16(Flags(member.name));
+    header.U16(0).U16(0).U16(kFirstDay).U32(member.crc32).U32(size).U32(size);
+    header.U16(member.name.size()).U16(extra.size() == 0 ? 0 : extra.size() + 4).U16(0).U16(0);
+    header.U16(0).U32(kAttributes).U32(far ? zip::kSaturated32 : member.header_offset);
+    header.Text(member.name);
+    if (extra.size() > 0) header.U16(zip::kZip64Extra).U16(extra.size()).Text(extra.text());
+    if (header.size() < kBufferBytes) continue;
+    CKPT_RETURN_IF_ERROR(out_.Append(header.bytes()));
+    header = {};
+  }
+  CKPT_RETURN_IF_ERROR(out_.Append(header.bytes()));
+  const std::uint64_t size = out_.size() - offset, count = members_.size();
+  Record end;
+  if (count > zip::kSaturated16 || offset > kZip64Limit || size > kZip64Limit) {
+    end.U32(zip::kEnd64Signature).U64(zip::kEnd64Bytes - 12).U16(kVersion).U16(kVersion);
+    end.U32(0).U32(0).U64(count).U64(count).U64(size).U64(offset);
+    end.U32(zip::kLocatorSignature).U32(0).U64(offset + size).U32(1);
+  }
+  const auto short_count = std::min<std::uint64_t>(count, zip::kSaturated16);
+  end.U32(zip::kEndSignature).U16(0).U16(0).U16(short_count).U16(short_count);
+  end.U32(std::min<std::uint64_t>(size, zip::kSaturated32));
+  end.U32(std::min<std::uint64_t>(offset, zip::kSaturated32)).U16(0);
+  return out_.Append(end.bytes());
+}
+
+}  // namespace ckpt::formats
