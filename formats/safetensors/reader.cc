@@ -38,12 +38,9 @@ class SafetensorsCheckpoint : public Checkpoint {
   std::string_view format() const noexcept override { return "safetensors"; }
   const Manifest& manifest() const noexcept override { return manifest_; }
   Result<std::unique_ptr<TensorStream>> Open(TensorId id) const override {
-    const TensorInfo& info = manifest_.tensors.at(id.index);
+    const TensorInfo& info = manifest_.tensors[id.index];
     const Place& place = places_[id.index];
-    if (place.file == nullptr) {
-      return Fail(
-          Error{ErrorCode::kNotFound, "its bytes are not there", info.data_file, {}, info.name});
-    }
+    if (!info.data_present) return Fail(WhyAbsent(manifest_, id));
     return StreamRange(place.file, place.offset, info.byte_size, info.name);
   }
 
