@@ -16,12 +16,17 @@ class MemoryCheckpoint : public Checkpoint {
   // Adds a tensor of `dtype` with these values. Call Seal() after the last one.
   TensorInfo& Add(std::string name, std::vector<std::int64_t> dims,
                   const std::vector<double>& values, Dtype dtype = Dtype::kF32) {
+    std::vector<std::byte> bytes(values.size() * BitSize(dtype) / 8);
+    EncodeFromDouble(dtype, values, bytes);
+    return AddBytes(std::move(name), std::move(dims), std::move(bytes), dtype);
+  }
+  // The same with the bytes of its stream, for what doubles cannot say.
+  TensorInfo& AddBytes(std::string name, std::vector<std::int64_t> dims,
+                       std::vector<std::byte> bytes, Dtype dtype) {
     TensorInfo info;
     info.name = info.stored_as = std::move(name);
     info.dtype = dtype;
     info.shape = *Shape::FromDims(dims);
-    std::vector<std::byte> bytes(values.size() * BitSize(dtype) / 8);
-    EncodeFromDouble(dtype, values, bytes);
     info.byte_size = bytes.size();
     manifest_.tensors.push_back(info);
     bytes_.push_back(std::move(bytes));
@@ -49,7 +54,7 @@ class MemoryCheckpoint : public Checkpoint {
     bytes_ = std::move(bytes);
   }
 
-  std::string_view format() const noexcept override { return "memory"; }
+  std::string_view format() const noexcept override { return format_name; }
   const Manifest& manifest() const noexcept override { return manifest_; }
   Result<std::unique_ptr<TensorStream>> Open(TensorId id) const override {
     for (const auto& [name, error] : broken_) {
@@ -58,6 +63,7 @@ class MemoryCheckpoint : public Checkpoint {
     return std::unique_ptr<TensorStream>(std::make_unique<Stream>(bytes_[id.index], chunk_bytes));
   }
 
+  std::string format_name = "memory";
   std::size_t chunk_bytes = 64;  // small, so that chunk borders are exercised
 
  private:

@@ -17,8 +17,8 @@ struct DiffOptions {
   double rtol = 0, atol = 0;           // |a - b| <= atol + rtol * max(|a|, |b|)
   std::vector<std::string> only = {};  // globs over names and stored names
   std::vector<std::string> ignore = {};
-  bool ignore_training_state = false;
-  std::map<std::string, std::string> rename = {};  // name in A -> name in B
+  bool ignore_training_state = false;  // slots, shadows, steps, counters, helpers, bookkeeping
+  std::map<std::string, std::string> rename = {};  // name in A -> name in B, stored names too
   bool bytes = false;                              // never trust stored checksums
 };
 
@@ -26,6 +26,9 @@ enum class TensorStatus : std::uint8_t { kEqual, kChanged, kAdded, kRemoved, kRe
 std::string_view Name(TensorStatus status) noexcept;
 enum class ComparedBy : std::uint8_t { kNothing, kBytes, kChecksum };
 
+// Values are compared as numbers: NaN equals NaN, +0 equals -0, and tensors of two types are
+// widened. `same_bits` keeps what that overlooks. Complex numbers are compared by modulus; strings
+// and opaque types as bytes.
 struct TensorDiff {
   std::string name_a, name_b;  // one is empty for added and removed
   Role role = Role::kOther;
@@ -33,21 +36,29 @@ struct TensorDiff {
   ComparedBy by = ComparedBy::kNothing;
   Dtype dtype_a = Dtype::kF32, dtype_b = Dtype::kF32;
   Shape shape_a, shape_b;
+  bool same_bits = true;  // same type, shape and bytes
   // Over elements that are finite in both; max_rel is |a - b| / max(|a|, |b|).
   double max_abs = 0, max_rel = 0;
-  std::uint64_t max_ulp = 0;  // in units of the coarser of the two types
-  double cosine = 1;          // NaN where a vector is zero or not finite
+  // Steps between neighbouring values of the type; of two types, units of the coarser one, where
+  // half a unit (a correct rounding) is 0.
+  std::uint64_t max_ulp = 0;
+  double cosine = 1;  // NaN where a vector is zero or not finite
   std::uint64_t elements = 0, differing = 0, beyond_tolerance = 0;
-  std::uint64_t non_finite = 0;  // elements not finite in A or B
-  bool counts = true;            // false: reported, but no difference (a batch counter on one side)
+  // Elements not finite in A or B. Not counted in tensors whose bytes are the same: those are not
+  // looked into.
+  std::uint64_t non_finite = 0;
+  bool counts = true;     // false: reported, but no difference (a batch counter on one side)
+  std::string note = {};  // "compared as bytes"; empty where there is nothing to say
 };
 
 // A batch norm of both files as a function: effective scale and shift.
 struct BatchNormDiff {
   std::string scope_a, scope_b;
-  double max_scale_diff = 0, max_shift_diff = 0;  // absolute
-  bool equal_as_function = false;  // within the tolerance, or 4 units of float32 rounding
-  std::string note;                // "epsilon 0.001 against 1e-05", "not compared: ..."
+  double max_scale_diff = 0, max_shift_diff = 0;  // absolute, over channels
+  // Scale and shift differ by no more than the tolerance, or than 4 float32 roundings (4 * 2^-24)
+  // of the numbers that they are made of.
+  bool equal_as_function = false;
+  std::string note;  // "epsilon 0.001 against 1e-05", "not compared: ..."
 };
 
 // What the numbers say happened between A and B.
@@ -69,6 +80,8 @@ struct CheckpointDiff {
   std::uint64_t bytes_read = 0;
 };
 
+// Fails where bytes cannot be read, and with kInvalidArgument for a rename of a tensor that A does
+// not have. A tensor whose data is absent is compared by checksums alone, if both files store one.
 Result<CheckpointDiff> Diff(const Checkpoint& a, const Analysis& analysis_a, const Checkpoint& b,
                             const Analysis& analysis_b, const DiffOptions& options);
 

@@ -1,0 +1,277 @@
+#include "ckpt/diff.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "diff/batch_norm_diff.h"
+#include "diff/compare.h"
+#include "diff/match.h"
+#include "diff/signatures.h"
+
+namespace ckpt {
+namespace {
+
+class Differ {
+ public:
+  Differ(const Checkpoint& a, const Analysis& analysis_a, const Checkpoint& b,
+         const Analysis& analysis_b, const DiffOptions& options)
+      : a_(a),
+        analysis_a_(analysis_a),
+        b_(b),
+        analysis_b_(analysis_b),
+        options_(options),
+        tolerance_{options.rtol, options.atol} {}
+
+  Result<CheckpointDiff> Run() {
+    CKPT_ASSIGN_OR_RETURN(
+        const Matching matching,
+        MatchTensors(a_.manifest(), analysis_a_, b_.manifest(), analysis_b_, options_));
+    result_.mapping = MappingText(matching);
+    std::vector<Match> compared;
+    for (const Match& match : matching.matches) {
+      if (!IsSelected(match)) continue;
+      CKPT_ASSIGN_OR_RETURN(TensorDiff diff, CompareMatch(match));
+      result_.tensors.push_back(std::move(diff));
+      compared.push_back(match);
+    }
+    CKPT_RETURN_IF_ERROR(CompareBatchNorms(compared, matching));
+    Summarise();
+    return std::move(result_);
+  }
+
+ private:
+  const TensorInfo& InfoA(TensorId id) const { return a_.manifest().tensors[id.index]; }
+  const TensorInfo& InfoB(TensorId id) const { return b_.manifest().tensors[id.index]; }
+
+  static std::string MappingText(const Matching& matching) {
+    std::string text = "names";
+    if (!matching.prefix_a.empty()) text += ", after stripping \"" + matching.prefix_a + "\" in A";
+    if (!matching.prefix_b.empty()) {
+      text += (matching.prefix_a.empty() ? ", after stripping \"" : " and \"") + matching.prefix_b +
+              "\" in B";
+    }
+    return text;
+  }
+
+  bool IsSelected(const Match& match) const {
+    bool only = options_.only.empty();
+    for (const auto& [id, manifest, analysis] :
+         {std::tuple(match.a, &a_.manifest(), &analysis_a_),
+          std::tuple(match.b, &b_.manifest(), &analysis_b_)}) {
+      if (!id) continue;
+      const TensorInfo& info = manifest->tensors[id->index];
+      only = only || MatchesAny(options_.only, info);
+      if (MatchesAny(options_.ignore, info)) return false;
+      if (options_.ignore_training_state && IsTrainingState(info, analysis->roles[id->index])) {
+        return false;
+      }
+    }
+    return only;
+  }
+
+  // Batch counters, and a file's own bookkeeping, are no part of a model that another format holds.
+  bool CountsAlone(const TensorInfo& info, Role role) const {
+    const bool other_format = a_.format() != b_.format();
+    const bool incidental = role == Role::kBatchCounter || info.section == Section::kBookkeeping;
+    return !(other_format && incidental);
+  }
+
+  Result<TensorDiff> CompareMatch(const Match& match) {
+    TensorDiff diff;
+    if (match.a) {
+      const TensorInfo& info = InfoA(*match.a);
+      diff.name_a = info.name;
+      diff.role = analysis_a_.roles[match.a->index].role;
+      diff.dtype_a = info.dtype;
+      diff.shape_a = info.shape;
+      diff.elements = info.shape.element_count();
+    }
+    if (match.b) {
+      const TensorInfo& info = InfoB(*match.b);
+      diff.name_b = info.name;
+      diff.dtype_b = info.dtype;
+      diff.shape_b = info.shape;
+      if (!match.a) {
+        diff.role = analysis_b_.roles[match.b->index].role;
+        diff.elements = info.shape.element_count();
+      }
+    }
+    if (!match.a || !match.b) {
+      diff.status = match.a ? TensorStatus::kRemoved : TensorStatus::kAdded;
+      diff.same_bits = false;
+      diff.counts = CountsAlone(match.a ? InfoA(*match.a) : InfoB(*match.b), diff.role);
+      return diff;
+    }
+    CKPT_RETURN_IF_ERROR(CompareValues(*match.a, *match.b, diff));
+    return diff;
+  }
+
+  Status CompareValues(TensorId id_a, TensorId id_b, TensorDiff& diff) {
+    const TensorInfo& a = InfoA(id_a);
+    const TensorInfo& b = InfoB(id_b);
+    if (a.shape != b.shape) {
+      diff.status = TensorStatus::kReshaped;
+      diff.same_bits = false;
+      return {};
+    }
+    if (CompareChecksums(a, b, diff)) return {};
+    if (a.dtype != b.dtype) diff.status = TensorStatus::kRetyped;
+    if (!CanCompare(a, b)) {
+      diff.same_bits = false;
+      diff.beyond_tolerance = diff.elements;
+      diff.note = "values of these types are not compared";
+      return {};
+    }
+    CKPT_ASSIGN_OR_RETURN(const TensorComparison comparison,
+                          CompareTensors(a_, id_a, b_, id_b, tolerance_));
+    Take(comparison, diff);
+    return {};
+  }
+
+  // Settles the comparison where stored checksums can: equal, or different while data is absent.
+  bool CompareChecksums(const TensorInfo& a, const TensorInfo& b, TensorDiff& diff) const {
+    if (options_.bytes || !a.checksum || !b.checksum) return false;
+    if (a.checksum->kind != b.checksum->kind || a.dtype != b.dtype || a.byte_size != b.byte_size) {
+      return false;
+    }
+    const bool equal = *a.checksum == *b.checksum;
+    if (!equal && a.data_present && b.data_present) return false;
+    diff.by = ComparedBy::kChecksum;
+    diff.same_bits = equal;
+    if (!equal) {
+      diff.status = TensorStatus::kChanged;
+      diff.beyond_tolerance = 1;
+      diff.note = "the checksums differ; data is absent";
+    }
+    return true;
+  }
+
+  void Take(const TensorComparison& comparison, TensorDiff& diff) {
+    const ElementStatistics& statistics = comparison.statistics;
+    diff.by = ComparedBy::kBytes;
+    diff.same_bits = comparison.same_bits;
+    diff.max_abs = statistics.max_abs;
+    diff.max_rel = statistics.max_rel;
+    diff.max_ulp = statistics.max_ulp;
+    diff.cosine = statistics.cosine;
+    diff.differing = statistics.differing;
+    diff.beyond_tolerance = statistics.beyond_tolerance;
+    diff.non_finite = statistics.non_finite;
+    result_.bytes_read += comparison.bytes_read;
+    if (diff.status == TensorStatus::kEqual && diff.differing > 0) {
+      diff.status = TensorStatus::kChanged;
+    }
+    if (comparison.as_bytes) diff.note = "compared as bytes";
+    if (diff.status == TensorStatus::kEqual && !diff.same_bits) {
+      diff.note = "equal values in other bits: signs of zero or payloads of NaN";
+    }
+  }
+
+  Status CompareBatchNorms(const std::vector<Match>& matches, const Matching& matching) {
+    ComparedTensors compared;
+    std::vector<bool> in_a(a_.manifest().tensors.size()), in_b(b_.manifest().tensors.size());
+    for (std::size_t i = 0; i < matches.size(); ++i) {
+      if (matches[i].a) in_a[matches[i].a->index] = true;
+      if (matches[i].b) in_b[matches[i].b->index] = true;
+      if (matches[i].a && matches[i].b) compared.emplace(*matches[i].a, &result_.tensors[i]);
+    }
+    const auto any = [](const BatchNorm* layer, const std::vector<bool>& selected) {
+      if (layer == nullptr) return false;
+      const std::vector<TensorId> ids = TensorsOf(*layer);
+      return std::any_of(ids.begin(), ids.end(), [&](TensorId id) { return selected[id.index]; });
+    };
+    std::vector<LayerMatch> layers;
+    for (const LayerMatch& layer : MatchLayers(analysis_a_, analysis_b_, matching.matches)) {
+      if (!any(layer.a, in_a) && !any(layer.b, in_b)) continue;
+      CKPT_ASSIGN_OR_RETURN(
+          BatchNormDiff diff,
+          CompareLayers(a_, b_, layer, HasSameTensors(layer, compared), tolerance_));
+      result_.batch_norms.push_back(std::move(diff));
+      layers.push_back(layer);
+    }
+    CKPT_ASSIGN_OR_RETURN(result_.signatures, FindSignatures(a_, b_, layers, compared, matching));
+    return {};
+  }
+
+  // Every tensor of either layer has an unchanged partner in the other.
+  static bool HasSameTensors(const LayerMatch& layer, const ComparedTensors& compared) {
+    if (layer.a == nullptr || layer.b == nullptr) return false;
+    const std::vector<TensorId> ids = TensorsOf(*layer.a);
+    return ids.size() == TensorsOf(*layer.b).size() &&
+           std::all_of(ids.begin(), ids.end(), [&](TensorId id) {
+             const auto found = compared.find(id);
+             return found != compared.end() && IsUnchanged(*found->second);
+           });
+  }
+
+  void Summarise() {
+    result_.identical = true;
+    result_.within_tolerance = true;
+    for (const TensorDiff& diff : result_.tensors) {
+      Count(diff);
+      result_.identical = result_.identical && diff.same_bits;
+      const bool structural = diff.status == TensorStatus::kAdded ||
+                              diff.status == TensorStatus::kRemoved ||
+                              diff.status == TensorStatus::kReshaped;
+      const bool differs = structural || diff.beyond_tolerance > 0;
+      result_.within_tolerance = result_.within_tolerance && !(differs && diff.counts);
+    }
+  }
+
+  void Count(const TensorDiff& diff) {
+    std::uint64_t CheckpointDiff::*const counters[] = {
+        &CheckpointDiff::equal,   &CheckpointDiff::changed, &CheckpointDiff::added,
+        &CheckpointDiff::removed, &CheckpointDiff::retyped, &CheckpointDiff::reshaped};
+    ++(result_.*counters[static_cast<std::size_t>(diff.status)]);
+    switch (diff.role) {
+      case Role::kMovingMean:
+      case Role::kMovingVariance:
+        result_.statistics_max_abs = std::max(result_.statistics_max_abs, diff.max_abs);
+        break;
+      case Role::kKernel:
+      case Role::kBias:
+      case Role::kGamma:
+      case Role::kBeta:
+      case Role::kOther:
+        result_.weights_max_abs = std::max(result_.weights_max_abs, diff.max_abs);
+        break;
+      default:
+        break;
+    }
+  }
+
+  const Checkpoint& a_;
+  const Analysis& analysis_a_;
+  const Checkpoint& b_;
+  const Analysis& analysis_b_;
+  const DiffOptions& options_;
+  const Tolerance tolerance_;
+  CheckpointDiff result_;
+};
+
+}  // namespace
+
+std::string_view Name(TensorStatus status) noexcept {
+  switch (status) {
+    case TensorStatus::kEqual:
+      return "equal";
+    case TensorStatus::kChanged:
+      return "changed";
+    case TensorStatus::kAdded:
+      return "added";
+    case TensorStatus::kRemoved:
+      return "removed";
+    case TensorStatus::kRetyped:
+      return "retyped";
+    case TensorStatus::kReshaped:
+      return "reshaped";
+  }
+  return "equal";
+}
+
+Result<CheckpointDiff> Diff(const Checkpoint& a, const Analysis& analysis_a, const Checkpoint& b,
+                            const Analysis& analysis_b, const DiffOptions& options) {
+  return Differ(a, analysis_a, b, analysis_b, options).Run();
+}
+
+}  // namespace ckpt
