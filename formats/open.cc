@@ -1,0 +1,132 @@
+// What an input path names, and which format its content is of.
+#include <algorithm>
+#include <array>
+
+#include "ckpt/formats/format.h"
+#include "formats/container/file.h"
+#include "formats/safetensors/safetensors.h"
+#include "formats/tf_bundle/checkpoint_state.h"
+
+namespace ckpt::formats {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::uint64_t kHeadBytes = 512, kTailBytes = 65536;
+
+std::string_view AsText(std::span<const std::byte> bytes) {
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
+Result<std::unique_ptr<Checkpoint>> OpenAs(const Files& files, const Format& format, const std::string& resolved,
+                                           InputName name, const Limits& limits) {
+  CKPT_ASSIGN_OR_RETURN(auto checkpoint, format.open(files, resolved, limits));
+  checkpoint->set_input_name(std::move(name));
+  return checkpoint;
+}
+
+// The pointer that Git LFS leaves where the file itself was not fetched.
+std::optional<Error> LfsPointer(const std::string& path, std::string_view head) {
+  if (!head.starts_with("version https://git-lfs.github.com/spec/")) return std::nullopt;
+  std::string id;
+  if (const auto at = head.find("oid "); at != std::string_view::npos) {
+    id = " for " + std::string(head.substr(at + 4, head.substr(at + 4).find_first_of("\r\n")));
+  }
+  return Error{ErrorCode::kUnsupported, "is a Git LFS pointer" + id + ", not the file itself; `git lfs pull` fetches it",
+               path, {}, {}};
+}
+
+// A name for what is recognised but not read, so that the message helps.
+std::string_view KnownOther(const std::string& path, std::string_view head, std::string_view tail) {
+  if (head.starts_with("PK\x03\x04")) {
+    if (tail.find("data.pkl") != std::string_view::npos) return "a PyTorch archive, which is not read yet";
+    if (tail.find("model.weights.h5") != std::string_view::npos) return "a Keras 3 archive, which is not read yet";
+    return "a zip archive without arrays";
+  }
+  if (head.size() > 1 && head[0] == '\x80' && head[1] >= 2 && head[1] <= 5) {
+    return "a pickle (perhaps an old PyTorch file), which is not read yet";
+  }
+  if (path.ends_with(".meta")) return "a TensorFlow MetaGraph by its name; graphs are not read yet";
+  if (path.ends_with(".pb") || path.ends_with(".pbtxt")) return "a TensorFlow graph by its name; graphs are not read yet";
+  if (path.ends_with(".onnx")) return "an ONNX model by its name, which is not read yet";
+  return "";
+}
+
+Error Unrecognised(const std::string& path, std::string_view head, std::string_view tail) {
+  const std::string_view other = KnownOther(path, head, tail);
+  if (!other.empty()) return Error{ErrorCode::kUnsupported, "is " + std::string(other), path, {}, {}};
+  std::string known;
+  for (const Format& format : BuiltinFormats()) known += (known.empty() ? "" : ", ") + std::string(format.name);
+  return Error{ErrorCode::kUnsupported,
+               "is no checkpoint of a known format (tried " + known + "); it starts with \"" +
+                   EscapeForDisplay(head.substr(0, 16)) + "\"",
+               path, {}, {}};
+}
+
+Result<const Format*> Detect(const RandomAccessFile& file) {
+  if (file.size() == 0) return Fail(Error{ErrorCode::kCorrupt, "the file is empty", file.path(), 0, {}});
+  std::vector<std::byte> head(static_cast<std::size_t>(std::min(kHeadBytes, file.size())));
+  std::vector<std::byte> tail(static_cast<std::size_t>(std::min(kTailBytes, file.size())));
+  CKPT_RETURN_IF_ERROR(file.ReadAt(0, head));
+  CKPT_RETURN_IF_ERROR(file.ReadAt(file.size() - tail.size(), tail));
+  if (auto error = LfsPointer(file.path(), AsText(head))) return Fail(*std::move(error));
+
+  const std::string name = fs::path(file.path()).filename().string();
+  const ProbeInput input{name, head, tail, file.size()};
+  const Format* best = nullptr;
+  Match best_match = Match::kNo;
+  bool tie = false;
+  for (const Format& format : BuiltinFormats()) {
+    const Match match = format.probe(input);
+    if (match == Match::kNo || match < best_match) continue;
+    tie = match == best_match;
+    best = &format;
+    best_match = match;
+  }
+  if (best == nullptr) return Fail(Unrecognised(file.path(), AsText(head), AsText(tail)));
+  if (tie) {
+    return Fail(Error{ErrorCode::kUnsupported, "fits several formats; --from says which one it is", file.path(), {}, {}});
+  }
+  return best;
+}
+
+// A folder of safetensors files stands for one of them; any other path for itself.
+Result<std::string> ResolveFile(const Files& files, const std::string& path, InputName& name) {
+  if (!files.IsDirectory(path)) return path;
+  CKPT_ASSIGN_OR_RETURN(const std::optional<std::string> file, ResolveSafetensorsFolder(files, path));
+  if (!file) return Fail(Error{ErrorCode::kUnfit, "holds no checkpoint", path, {}, {}});
+  name.note = "the folder's checkpoint is " + fs::path(*file).filename().string();
+  return *file;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Checkpoint>> OpenCheckpoint(const Files& files, const std::string& path,
+                                                   const OpenOptions& options) {
+  const Format* format = nullptr;
+  if (options.format) {
+    format = FindFormat(*options.format);
+    if (format == nullptr) return Fail(ErrorCode::kInvalidArgument, "unknown format \"" + *options.format + "\"");
+  }
+  InputName name{path};
+  if (format == nullptr || format->name == "tf-bundle") {
+    CKPT_ASSIGN_OR_RETURN(const std::optional<ResolvedBundle> bundle, ResolveTfBundle(files, path));
+    if (bundle) {
+      name.note = bundle->note;
+      name.older = bundle->older;
+      return OpenAs(files, *FindFormat("tf-bundle"), bundle->prefix, std::move(name), options.limits);
+    }
+  }
+  CKPT_ASSIGN_OR_RETURN(const std::string file_path, ResolveFile(files, path, name));
+  if (format == nullptr) {
+    CKPT_ASSIGN_OR_RETURN(const auto file, files.Open(file_path));
+    CKPT_ASSIGN_OR_RETURN(format, Detect(*file));
+  }
+  return OpenAs(files, *format, file_path, std::move(name), options.limits);
+}
+
+Result<std::unique_ptr<Checkpoint>> OpenCheckpoint(const std::string& path, const OpenOptions& options) {
+  return OpenCheckpoint(SystemFiles(), path, options);
+}
+
+}  // namespace ckpt::formats
