@@ -1,0 +1,84 @@
+"""Makes the files of the benchmark: one network of 200 convolutions and batch norms in each format.
+
+usage: make_models.py FOLDER tf|safetensors
+  tf           model.h5, model.npz and the bundle model.ckpt; needs TensorFlow 2.15
+  safetensors  model.safetensors and the sparse file, from model.npz; needs safetensors
+A second file of each, b.*, differs in one late kernel.
+"""
+
+import json
+import os
+import struct
+import sys
+
+import numpy as np
+
+BLOCKS, CHANNELS = 200, 256
+
+
+def arrays(seed):
+    """Name -> array, in the naming of tf.layers."""
+    random = np.random.default_rng(seed)
+    out = {}
+    for i in range(BLOCKS):
+        suffix = f"_{i}" if i else ""
+        out[f"conv2d{suffix}/kernel"] = random.standard_normal((3, 3, CHANNELS, CHANNELS), np.float32) / 48
+        out[f"conv2d{suffix}/bias"] = random.standard_normal(CHANNELS, np.float32) / 10
+        norm = f"batch_normalization{suffix}"
+        out[f"{norm}/gamma"] = 1 + random.standard_normal(CHANNELS, np.float32) / 10
+        out[f"{norm}/beta"] = random.standard_normal(CHANNELS, np.float32) / 10
+        out[f"{norm}/moving_mean"] = random.standard_normal(CHANNELS, np.float32) / 10
+        out[f"{norm}/moving_variance"] = random.uniform(0.5, 2, CHANNELS).astype(np.float32)
+    return out
+
+
+def keras_model(values):
+    import tensorflow as tf
+    layers = tf.keras.layers
+    x = first = tf.keras.Input((None, None, CHANNELS))
+    for i in range(BLOCKS):
+        suffix = f"_{i}" if i else ""
+        x = layers.Conv2D(CHANNELS, 3, padding="same", name=f"conv2d{suffix}")(x)
+        x = layers.BatchNormalization(name=f"batch_normalization{suffix}")(x)
+        x = layers.ReLU(name=f"relu{suffix}")(x)
+    model = tf.keras.Model(first, x)
+    for variable in model.weights:
+        variable.assign(values[variable.name.split(":")[0]])
+    return model
+
+
+def make_tf(folder):
+    import tensorflow as tf
+    values = arrays(1)
+    for stem in ("a", "b"):
+        if stem == "b":
+            values["conv2d_150/kernel"] = values["conv2d_150/kernel"] * np.float32(1.001)
+        np.savez(f"{folder}/{stem}.npz", **values)
+        names = sorted(values)
+        tf.raw_ops.SaveV2(prefix=f"{folder}/{stem}.ckpt", tensor_names=names,
+                          shape_and_slices=[""] * len(names), tensors=[values[n] for n in names])
+        keras_model(values).save(f"{folder}/{stem}.h5")
+
+
+def make_safetensors(folder):
+    from safetensors.numpy import save_file
+    for stem in ("a", "b"):
+        save_file(dict(np.load(f"{folder}/{stem}.npz")), f"{folder}/{stem}.safetensors")
+    make_sparse(f"{folder}/sparse.safetensors", total=20 * 10**9, tensors=2000)
+
+
+def make_sparse(path, total, tensors):
+    """A file with a real header and a hole for data: costs no disk."""
+    each = total // tensors // 4
+    header = {f"layer{i}.weight": {"dtype": "F32", "shape": [each],
+                                   "data_offsets": [i * each * 4, (i + 1) * each * 4]} for i in range(tensors)}
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    with open(path, "wb") as file:
+        file.write(struct.pack("<Q", len(text)) + text)
+        file.truncate(8 + len(text) + tensors * each * 4)
+
+
+if __name__ == "__main__":
+    os.makedirs(sys.argv[1], exist_ok=True)
+    {"tf": make_tf, "safetensors": make_safetensors}[sys.argv[2]](sys.argv[1])
