@@ -1,12 +1,36 @@
 // The one table of formats.
+#include <algorithm>
 #include <array>
 
 #include "ckpt/formats/format.h"
+#include "formats/keras/keras_h5.h"
+#include "formats/npz/npz.h"
+#include "formats/safetensors/safetensors.h"
+#include "formats/tf_bundle/tf_bundle.h"
 
 namespace ckpt::formats {
 namespace {
 
-constexpr std::array<Format, 0> kFormats = {};
+constexpr std::array<std::string_view, 2> kHdf5Suffixes = {".h5", ".hdf5"};
+constexpr std::array<std::string_view, 1> kSafetensorsSuffixes = {".safetensors"};
+constexpr std::array<std::string_view, 1> kNpzSuffixes = {".npz"};
+
+// Suffixes that belong to formats which cannot be written yet: no shorter suffix may claim them.
+constexpr std::array<std::string_view, 1> kReservedSuffixes = {".weights.h5"};
+
+constexpr std::array<Format, 4> kFormats = {{
+    {"tf-bundle", "TensorFlow V2 checkpoint", {}, ProbeTfBundle, OpenTfBundle, WriteTfBundle,
+     TfBundleCanHold, nullptr},
+    {"keras-h5", "legacy Keras HDF5, whole model or weights", kHdf5Suffixes, ProbeKerasH5,
+     OpenKerasH5, WriteKerasH5, CanHoldKerasH5, RewriteKerasH5},
+    {"safetensors", "one file, or a sharded set", kSafetensorsSuffixes, ProbeSafetensors,
+     OpenSafetensors, WriteSafetensors, CanHoldSafetensors, nullptr},
+    {"npz", "NumPy .npz and .npy", kNpzSuffixes, ProbeNpz, OpenNpz, WriteNpz, CanHoldNpz, nullptr},
+}};
+
+bool EndsLonger(const std::string& name, std::string_view suffix) {
+  return name.size() > suffix.size() && name.ends_with(suffix);
+}
 
 }  // namespace
 
@@ -21,11 +45,15 @@ const Format* FindFormat(std::string_view name) noexcept {
 
 const Format* FormatForOutput(const std::filesystem::path& path) noexcept {
   const std::string name = path.filename().string();
+  if (std::any_of(kReservedSuffixes.begin(), kReservedSuffixes.end(),
+                  [&](std::string_view suffix) { return EndsLonger(name, suffix); })) {
+    return nullptr;
+  }
   const Format* best = nullptr;
   std::size_t longest = 0;
   for (const Format& format : BuiltinFormats()) {
     for (const std::string_view suffix : format.suffixes) {
-      if (suffix.size() <= longest || suffix.size() >= name.size() || !name.ends_with(suffix)) continue;
+      if (suffix.size() <= longest || !EndsLonger(name, suffix)) continue;
       longest = suffix.size();
       best = &format;
     }
