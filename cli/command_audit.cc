@@ -39,8 +39,8 @@ Json HeadToJson(const Outcome& outcome) {
   Json json = {{"path", JsonText(outcome.path)}};
   const Checkpoint* checkpoint = outcome.opened ? outcome.opened->checkpoint.get() : nullptr;
   json["resolved"] = checkpoint ? JsonText(checkpoint->manifest().resolved) : Json(nullptr);
-  if (checkpoint && !checkpoint->manifest().resolution_note.empty()) {
-    json["resolution_note"] = JsonText(checkpoint->manifest().resolution_note);
+  if (checkpoint && !checkpoint->input_name().note.empty()) {
+    json["resolution_note"] = JsonText(checkpoint->input_name().note);
   }
   json["format"] = checkpoint ? Json(checkpoint->format()) : Json(nullptr);
   const Error* error = ErrorOf(outcome);
@@ -171,7 +171,7 @@ class Audit : public Command {
       if (older) name = (*older)->manifest().resolved;
       return older;
     }
-    for (const std::string& path : newer.manifest().older) {
+    for (const std::string& path : newer.input_name().older) {
       auto older = formats::OpenCheckpoint(path, OpenOptionsOf(options_));
       if (!older || !(*older)->manifest().problems.empty()) continue;
       name = (*older)->manifest().resolved;

@@ -4,6 +4,7 @@
 
 #include "ckpt/formats/format.h"
 #include "formats/container/file.h"
+#include "formats/container/git_lfs.h"
 #include "formats/safetensors/safetensors.h"
 #include "formats/tf_bundle/checkpoint_state.h"
 
@@ -23,17 +24,6 @@ Result<std::unique_ptr<Checkpoint>> OpenAs(const Files& files, const Format& for
   CKPT_ASSIGN_OR_RETURN(auto checkpoint, format.open(files, resolved, limits));
   checkpoint->set_input_name(std::move(name));
   return checkpoint;
-}
-
-// The pointer that Git LFS leaves where the file itself was not fetched.
-std::optional<Error> LfsPointer(const std::string& path, std::string_view head) {
-  if (!head.starts_with("version https://git-lfs.github.com/spec/")) return std::nullopt;
-  std::string id;
-  if (const auto at = head.find("oid "); at != std::string_view::npos) {
-    id = " for " + std::string(head.substr(at + 4, head.substr(at + 4).find_first_of("\r\n")));
-  }
-  return Error{ErrorCode::kUnsupported, "is a Git LFS pointer" + id + ", not the file itself; `git lfs pull` fetches it",
-               path, {}, {}};
 }
 
 // A name for what is recognised but not read, so that the message helps.
@@ -69,7 +59,7 @@ Result<const Format*> Detect(const RandomAccessFile& file) {
   std::vector<std::byte> tail(static_cast<std::size_t>(std::min(kTailBytes, file.size())));
   CKPT_RETURN_IF_ERROR(file.ReadAt(0, head));
   CKPT_RETURN_IF_ERROR(file.ReadAt(file.size() - tail.size(), tail));
-  if (auto error = LfsPointer(file.path(), AsText(head))) return Fail(*std::move(error));
+  if (auto error = GitLfsPointer(file)) return Fail(*std::move(error));
 
   const std::string name = fs::path(file.path()).filename().string();
   const ProbeInput input{name, head, tail, file.size()};
