@@ -39,9 +39,7 @@ Json HeadToJson(const Outcome& outcome) {
   Json json = {{"path", JsonText(outcome.path)}};
   const Checkpoint* checkpoint = outcome.opened ? outcome.opened->checkpoint.get() : nullptr;
   json["resolved"] = checkpoint ? JsonText(checkpoint->manifest().resolved) : Json(nullptr);
-  if (checkpoint && !checkpoint->input_name().note.empty()) {
-    json["resolution_note"] = JsonText(checkpoint->input_name().note);
-  }
+  json["notes"] = checkpoint ? JsonTexts(NotesOf(*checkpoint)) : Json::array();
   json["format"] = checkpoint ? Json(checkpoint->format()) : Json(nullptr);
   const Error* error = ErrorOf(outcome);
   json["status"] = error ? "error" : "ok";
@@ -70,8 +68,9 @@ std::string ToText(const Outcome& outcome, const Style& style) {
          (outcome.audit.read_all ? "all data" : "the index and the batch-norm vectors") + "\n";
   if (manifest.resolved != outcome.path)
     out += "  resolved to " + EscapeForDisplay(manifest.resolved) + "\n";
-  if (!manifest.resolution_note.empty())
-    out += "  " + EscapeForDisplay(manifest.resolution_note) + "\n";
+  for (const std::string& note : NotesOf(*outcome.opened->checkpoint)) {
+    out += "  " + EscapeForDisplay(note) + "\n";
+  }
   if (!outcome.compared_with.empty())
     out += "  compared with " + EscapeForDisplay(outcome.compared_with) + "\n";
   for (const Finding& finding : outcome.audit.findings) {

@@ -27,7 +27,7 @@ Json FoldedToJson(const Folded& folded) {
 
 // The lists of a plan, as the report and the record show them.
 void AddPlan(Json& json, const ConversionPlan& plan) {
-  json["folded"] = json["kept"] = json["dropped"] = json["notes"] = Json::array();
+  json["folded"] = json["kept"] = json["dropped"] = Json::array();
   for (const Folded& folded : plan.folded) json["folded"].push_back(FoldedToJson(folded));
   for (const Kept& kept : plan.kept) {
     json["kept"].push_back({{"batch_norm", JsonText(kept.batch_norm)},
@@ -41,7 +41,7 @@ void AddPlan(Json& json, const ConversionPlan& plan) {
   json["renamed"] = Json::object();
   for (const auto& [from, to] : plan.renamed)
     json["renamed"][JsonText(from).get<std::string>()] = JsonText(to);
-  for (const std::string& note : plan.notes) json["notes"].push_back(JsonText(note));
+  json["notes"] = JsonTexts(plan.notes);
 }
 
 std::string Join(const std::vector<std::string>& names) {
@@ -198,8 +198,7 @@ class ConvertCommand : public Command {
     AddPlan(report, plan);
     text = EscapeForDisplay(input_) + " (" + std::string(source.format()) + ") -> " +
            EscapeForDisplay(target_.path) + " (" + std::string(target_.format->name) + ")\n";
-    if (!source.manifest().resolution_note.empty())
-      text += "  " + EscapeForDisplay(source.manifest().resolution_note) + "\n";
+    for (const std::string& note : NotesOf(source)) text += "  " + EscapeForDisplay(note) + "\n";
     text += PlanToText(plan, StyleFor(options_));
     if (dry_run_) {
       text += "  dry run: " + Plural(plan.tensors.size(), "tensor") + " would be written\n";

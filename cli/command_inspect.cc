@@ -31,8 +31,7 @@ Json ToJson(const Outcome& outcome, bool with_tensors) {
   const Manifest& manifest = outcome.opened->checkpoint->manifest();
   const Analysis& analysis = outcome.opened->analysis;
   json["resolved"] = JsonText(manifest.resolved);
-  if (!manifest.resolution_note.empty())
-    json["resolution_note"] = JsonText(manifest.resolution_note);
+  json["notes"] = JsonTexts(NotesOf(*outcome.opened->checkpoint));
   json["format"] = outcome.opened->checkpoint->format();
   json["status"] = "ok";
   json["error"] = nullptr;
@@ -122,8 +121,9 @@ std::string ToText(const Outcome& outcome, const Style& style) {
          Plural(outcome.opened->analysis.batch_norms.size(), "batch norm") + "\n";
   if (manifest.resolved != outcome.path)
     out += "  resolved to " + EscapeForDisplay(manifest.resolved) + "\n";
-  if (!manifest.resolution_note.empty())
-    out += "  " + EscapeForDisplay(manifest.resolution_note) + "\n";
+  for (const std::string& note : NotesOf(*outcome.opened->checkpoint)) {
+    out += "  " + EscapeForDisplay(note) + "\n";
+  }
   if (const auto framework = outcome.opened->analysis.framework) {
     out += "  framework " + std::string(Name(*framework));
     if (!manifest.framework_version.empty())

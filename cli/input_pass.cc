@@ -7,6 +7,14 @@
 
 namespace ckpt::cli {
 
+std::vector<std::string> NotesOf(const Checkpoint& checkpoint) {
+  std::vector<std::string> notes;
+  for (const std::string& note : {checkpoint.input_name().note, checkpoint.manifest().note}) {
+    if (!note.empty()) notes.push_back(note);
+  }
+  return notes;
+}
+
 Result<OpenedInput> OpenInput(const std::string& path, const CommonOptions& options,
                               const AnalysisOptions& analysis) {
   OpenedInput opened;

@@ -17,6 +17,10 @@ struct OpenedInput {
   std::unique_ptr<Checkpoint> checkpoint;
   Analysis analysis;
 };
+// What has to be said of an input before anything else: how its name led there, what its reader
+// noted.
+std::vector<std::string> NotesOf(const Checkpoint& checkpoint);
+
 Result<OpenedInput> OpenInput(const std::string& path, const CommonOptions& options,
                               const AnalysisOptions& analysis = {});
 

@@ -35,6 +35,12 @@ Json JsonText(std::string_view text) {
   return IsUtf8(text) ? Json(text) : Json(EscapeForDisplay(text));
 }
 
+Json JsonTexts(const std::vector<std::string>& texts) {
+  Json json = Json::array();
+  for (const std::string& text : texts) json.push_back(JsonText(text));
+  return json;
+}
+
 Json JsonNumber(double value) {
   if (std::isnan(value)) return "nan";
   if (std::isinf(value)) return value > 0 ? "inf" : "-inf";
@@ -99,8 +105,7 @@ Json JsonFinding(const Finding& finding) {
                {"name", finding.rule->name},
                {"severity", Name(finding.severity)},
                {"subject", JsonText(finding.subject)}};
-  json["tensors"] = Json::array();
-  for (const std::string& name : finding.tensors) json["tensors"].push_back(JsonText(name));
+  json["tensors"] = JsonTexts(finding.tensors);
   json["message"] = JsonText(finding.message);
   json["fix"] = JsonText(finding.fix);
   return json;

@@ -18,7 +18,8 @@ namespace ckpt::cli {
 using Json = nlohmann::ordered_json;
 
 Json JsonText(std::string_view text);  // a string, escaped where it is not UTF-8
-Json JsonNumber(double value);         // a number, or "nan", "inf", "-inf"
+Json JsonTexts(const std::vector<std::string>& texts);
+Json JsonNumber(double value);  // a number, or "nan", "inf", "-inf"
 Json JsonError(const Error& error);
 Json JsonEvidence(const std::vector<Evidence>& evidence);
 Json JsonSourced(

@@ -19,8 +19,9 @@ std::string_view AsText(std::span<const std::byte> bytes) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 
-Result<std::unique_ptr<Checkpoint>> OpenAs(const Files& files, const Format& format, const std::string& resolved,
-                                           InputName name, const Limits& limits) {
+Result<std::unique_ptr<Checkpoint>> OpenAs(const Files& files, const Format& format,
+                                           const std::string& resolved, InputName name,
+                                           const Limits& limits) {
   CKPT_ASSIGN_OR_RETURN(auto checkpoint, format.open(files, resolved, limits));
   checkpoint->set_input_name(std::move(name));
   return checkpoint;
@@ -29,32 +30,40 @@ Result<std::unique_ptr<Checkpoint>> OpenAs(const Files& files, const Format& for
 // A name for what is recognised but not read, so that the message helps.
 std::string_view KnownOther(const std::string& path, std::string_view head, std::string_view tail) {
   if (head.starts_with("PK\x03\x04")) {
-    if (tail.find("data.pkl") != std::string_view::npos) return "a PyTorch archive, which is not read yet";
-    if (tail.find("model.weights.h5") != std::string_view::npos) return "a Keras 3 archive, which is not read yet";
+    if (tail.find("data.pkl") != std::string_view::npos)
+      return "a PyTorch archive, which is not read yet";
+    if (tail.find("model.weights.h5") != std::string_view::npos)
+      return "a Keras 3 archive, which is not read yet";
     return "a zip archive without arrays";
   }
   if (head.size() > 1 && head[0] == '\x80' && head[1] >= 2 && head[1] <= 5) {
     return "a pickle (perhaps an old PyTorch file), which is not read yet";
   }
   if (path.ends_with(".meta")) return "a TensorFlow MetaGraph by its name; graphs are not read yet";
-  if (path.ends_with(".pb") || path.ends_with(".pbtxt")) return "a TensorFlow graph by its name; graphs are not read yet";
+  if (path.ends_with(".pb") || path.ends_with(".pbtxt"))
+    return "a TensorFlow graph by its name; graphs are not read yet";
   if (path.ends_with(".onnx")) return "an ONNX model by its name, which is not read yet";
   return "";
 }
 
 Error Unrecognised(const std::string& path, std::string_view head, std::string_view tail) {
   const std::string_view other = KnownOther(path, head, tail);
-  if (!other.empty()) return Error{ErrorCode::kUnsupported, "is " + std::string(other), path, {}, {}};
+  if (!other.empty())
+    return Error{ErrorCode::kUnsupported, "is " + std::string(other), path, {}, {}};
   std::string known;
-  for (const Format& format : BuiltinFormats()) known += (known.empty() ? "" : ", ") + std::string(format.name);
+  for (const Format& format : BuiltinFormats())
+    known += (known.empty() ? "" : ", ") + std::string(format.name);
   return Error{ErrorCode::kUnsupported,
                "is no checkpoint of a known format (tried " + known + "); it starts with \"" +
                    EscapeForDisplay(head.substr(0, 16)) + "\"",
-               path, {}, {}};
+               path,
+               {},
+               {}};
 }
 
 Result<const Format*> Detect(const RandomAccessFile& file) {
-  if (file.size() == 0) return Fail(Error{ErrorCode::kCorrupt, "the file is empty", file.path(), 0, {}});
+  if (file.size() == 0)
+    return Fail(Error{ErrorCode::kCorrupt, "the file is empty", file.path(), 0, {}});
   std::vector<std::byte> head(static_cast<std::size_t>(std::min(kHeadBytes, file.size())));
   std::vector<std::byte> tail(static_cast<std::size_t>(std::min(kTailBytes, file.size())));
   CKPT_RETURN_IF_ERROR(file.ReadAt(0, head));
@@ -75,7 +84,11 @@ Result<const Format*> Detect(const RandomAccessFile& file) {
   }
   if (best == nullptr) return Fail(Unrecognised(file.path(), AsText(head), AsText(tail)));
   if (tie) {
-    return Fail(Error{ErrorCode::kUnsupported, "fits several formats; --from says which one it is", file.path(), {}, {}});
+    return Fail(Error{ErrorCode::kUnsupported,
+                      "fits several formats; --from says which one it is",
+                      file.path(),
+                      {},
+                      {}});
   }
   return best;
 }
@@ -83,7 +96,8 @@ Result<const Format*> Detect(const RandomAccessFile& file) {
 // A folder of safetensors files stands for one of them; any other path for itself.
 Result<std::string> ResolveFile(const Files& files, const std::string& path, InputName& name) {
   if (!files.IsDirectory(path)) return path;
-  CKPT_ASSIGN_OR_RETURN(const std::optional<std::string> file, ResolveSafetensorsFolder(files, path));
+  CKPT_ASSIGN_OR_RETURN(const std::optional<std::string> file,
+                        ResolveSafetensorsFolder(files, path));
   if (!file) return Fail(Error{ErrorCode::kUnfit, "holds no checkpoint", path, {}, {}});
   name.note = "the folder's checkpoint is " + fs::path(*file).filename().string();
   return *file;
@@ -96,7 +110,8 @@ Result<std::unique_ptr<Checkpoint>> OpenCheckpoint(const Files& files, const std
   const Format* format = nullptr;
   if (options.format) {
     format = FindFormat(*options.format);
-    if (format == nullptr) return Fail(ErrorCode::kInvalidArgument, "unknown format \"" + *options.format + "\"");
+    if (format == nullptr)
+      return Fail(ErrorCode::kInvalidArgument, "unknown format \"" + *options.format + "\"");
   }
   InputName name{path};
   if (format == nullptr || format->name == "tf-bundle") {
@@ -104,7 +119,8 @@ Result<std::unique_ptr<Checkpoint>> OpenCheckpoint(const Files& files, const std
     if (bundle) {
       name.note = bundle->note;
       name.older = bundle->older;
-      return OpenAs(files, *FindFormat("tf-bundle"), bundle->prefix, std::move(name), options.limits);
+      return OpenAs(files, *FindFormat("tf-bundle"), bundle->prefix, std::move(name),
+                    options.limits);
     }
   }
   CKPT_ASSIGN_OR_RETURN(const std::string file_path, ResolveFile(files, path, name));
@@ -115,7 +131,8 @@ Result<std::unique_ptr<Checkpoint>> OpenCheckpoint(const Files& files, const std
   return OpenAs(files, *format, file_path, std::move(name), options.limits);
 }
 
-Result<std::unique_ptr<Checkpoint>> OpenCheckpoint(const std::string& path, const OpenOptions& options) {
+Result<std::unique_ptr<Checkpoint>> OpenCheckpoint(const std::string& path,
+                                                   const OpenOptions& options) {
   return OpenCheckpoint(SystemFiles(), path, options);
 }
 

@@ -19,8 +19,14 @@ constexpr std::array<std::string_view, 1> kNpzSuffixes = {".npz"};
 constexpr std::array<std::string_view, 1> kReservedSuffixes = {".weights.h5"};
 
 constexpr std::array<Format, 4> kFormats = {{
-    {"tf-bundle", "TensorFlow V2 checkpoint", {}, ProbeTfBundle, OpenTfBundle, WriteTfBundle,
-     TfBundleCanHold, nullptr},
+    {"tf-bundle",
+     "TensorFlow V2 checkpoint",
+     {},
+     ProbeTfBundle,
+     OpenTfBundle,
+     WriteTfBundle,
+     TfBundleCanHold,
+     nullptr},
     {"keras-h5", "legacy Keras HDF5, whole model or weights", kHdf5Suffixes, ProbeKerasH5,
      OpenKerasH5, WriteKerasH5, CanHoldKerasH5, RewriteKerasH5},
     {"safetensors", "one file, or a sharded set", kSafetensorsSuffixes, ProbeSafetensors,

@@ -238,7 +238,7 @@ class ManifestBuilder {
   }
 
   void Describe() {
-    manifest_.path = manifest_.resolved = file_.file().path();
+    manifest_.resolved = file_.file().path();
     for (const char* key : {"keras_version", "backend"}) {
       const std::string* text = TextAttribute(root_, key);
       if (!text) text = TextAttribute(weights_, key);

@@ -28,7 +28,7 @@ Match ProbeNpz(const ProbeInput& input);
 //     their shape and dtype kVoid;
 //   - a header that is none: kCorrupt, dtype kVoid and shape [];
 //   - data of another size than shape times dtype: kCorrupt.
-// Members without ".npy" are no arrays; resolution_note counts them.
+// Members without ".npy" are no arrays; note counts them.
 //
 // Strings are read at opening (up to limits.metadata_bytes in all), since only their padded size
 // is in the header. In Fortran order, a deflated array of more than 256 MiB and an array with more

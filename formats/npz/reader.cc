@@ -194,7 +194,7 @@ class Opener {
           {}});
     }
     if (!others.empty()) {
-      manifest_.resolution_note = std::to_string(others.size()) +
+      manifest_.note = std::to_string(others.size()) +
                                   " members that are no arrays are left out, such as \"" +
                                   others.front() + "\"";
     }

@@ -203,7 +203,7 @@ class ShardedSet {
     manifest.resolved = path_.string();
     manifest.files = std::move(present_);
     manifest.files.insert(manifest.files.begin(), path_.string());
-    manifest.resolution_note = SizeNote();
+    manifest.note = SizeNote();
     manifest.framework = RecordedFramework(metadata_);
     manifest.metadata = std::move(metadata_);
     for (Fault& fault : faults_) {

@@ -36,7 +36,7 @@ Match ProbeSafetensors(const ProbeInput& input);
 //   - a tensor in the index that its shard does not hold (kCorrupt): listed the same way;
 //   - a tensor in a shard that the index does not mention or places elsewhere (kCorrupt): listed
 //     and readable unless another shard holds the name by right.
-// A total_size that differs from the sum is said in resolution_note.
+// A total_size that differs from the sum is said in note.
 Result<std::unique_ptr<Checkpoint>> OpenSafetensors(const Files& files,
                                                     const std::filesystem::path& path,
                                                     const Limits& limits);

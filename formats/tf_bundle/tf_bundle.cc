@@ -32,7 +32,7 @@ class TfBundle : public Checkpoint {
       : index_(std::move(index)),
         shards_(files, prefix, index_.num_shards, NeededShards(index_)),
         lengths_budget_(limits.metadata_bytes) {
-    manifest_.path = manifest_.resolved = std::move(prefix);
+    manifest_.resolved = std::move(prefix);
     manifest_.framework = Framework::kTensorFlow;
     manifest_.files = shards_.Present();
     manifest_.files.insert(manifest_.files.begin(), manifest_.resolved + std::string(kIndexSuffix));

@@ -86,7 +86,7 @@ void FindingList::Add(Issue issue) {
 }
 
 void FindingList::Add(FileIssue issue) {
-  const std::string& file = manifest_.resolved.empty() ? manifest_.path : manifest_.resolved;
+  const std::string& file = manifest_.resolved;
   placed_.push_back(
       {Finding{&RuleOf(issue.rule), issue.severity,
                issue.subject.empty() ? file : std::move(issue.subject), NamesOf(issue.tensors),

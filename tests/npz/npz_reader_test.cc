@@ -115,7 +115,7 @@ TEST(Npz, LeavesOutMembersThatAreNoArraysAndSaysSo) {
       OpenNpzOf({Stored("notes.txt", "hello"), Stored("a.npy", Npy(Literal("|u1", "()"), "z"))});
   ASSERT_TRUE(opened.has_value());
   EXPECT_THAT(Names(**opened), ElementsAre("a"));
-  EXPECT_THAT((*opened)->manifest().resolution_note, HasSubstr("notes.txt"));
+  EXPECT_THAT((*opened)->manifest().note, HasSubstr("notes.txt"));
   EXPECT_THAT((*opened)->manifest().problems, IsEmpty());
   const auto none = OpenNpzOf({Stored("notes.txt", "hello")});
   ASSERT_FALSE(none.has_value());

@@ -253,7 +253,7 @@ TEST(SafetensorsGolden, ReadsAShardedSetAsItsShardsTogether) {
   const auto opened = OpenSafetensors(SystemFiles(), folder / **name, {});
   ASSERT_TRUE(opened.has_value()) << ToString(opened.error());
   EXPECT_THAT((*opened)->manifest().problems, IsEmpty());
-  EXPECT_EQ((*opened)->manifest().resolution_note, "");
+  EXPECT_EQ((*opened)->manifest().note, "");
   std::size_t tensors = 0;
   for (const auto& entry : std::filesystem::directory_iterator(folder)) {
     if (!entry.path().string().ends_with(".expected.json")) continue;

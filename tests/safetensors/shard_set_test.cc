@@ -63,7 +63,7 @@ TEST(SafetensorsSet, PresentsItsShardsAsOneCheckpoint) {
   }
   EXPECT_EQ(manifest.tensors[1].data_file, "set/2.safetensors");
   EXPECT_THAT(manifest.problems, IsEmpty());
-  EXPECT_EQ(manifest.resolution_note, "");
+  EXPECT_EQ(manifest.note, "");
   EXPECT_EQ(manifest.framework, Framework::kPyTorch);
   EXPECT_THAT(manifest.files, ElementsAre(kIndexPath, "set/1.safetensors", "set/2.safetensors"));
 }
@@ -72,7 +72,7 @@ TEST(SafetensorsSet, SaysThatTheTotalSizeIsAnother) {
   const auto opened = OpenSet({{"1.safetensors", Shard({"a"})}},
                               Index(R"({"a":"1.safetensors"})", R"({"total_size":5})"));
   ASSERT_TRUE(opened.has_value());
-  EXPECT_THAT((*opened)->manifest().resolution_note, HasSubstr("total_size of 5 bytes"));
+  EXPECT_THAT((*opened)->manifest().note, HasSubstr("total_size of 5 bytes"));
   EXPECT_THAT((*opened)->manifest().problems, IsEmpty());
 }
 

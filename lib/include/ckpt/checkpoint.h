@@ -31,10 +31,8 @@ struct Problem {
 };
 
 struct Manifest {
-  std::string path;      // as the user gave it
-  std::string resolved;  // what that names: "dir/model.ckpt-500" (see the CLI contract)
-  std::string resolution_note =
-      {};  // "dir/checkpoint names model.ckpt-500 as the latest"; or empty
+  std::string resolved;   // the file, or the prefix of a bundle, that was opened
+  std::string note = {};  // what a reader has to say of it, for people; or empty
   std::vector<std::string> files =
       {};                           // all files of the checkpoint that are there, the index first
   std::vector<TensorInfo> tensors;  // sorted by name
@@ -44,15 +42,12 @@ struct Manifest {
   std::string framework_version = {};
   std::optional<ModelGraph> graph = {};  // only if the file has one
   std::vector<Problem> problems = {};
-  // Checkpoints of the same run, oldest first, without this one: only where the user named a folder
-  // or a state file.
-  std::vector<std::string> older = {};
 };
 
 // What the user named, and how that led to this checkpoint; set by the code that resolved it.
 struct InputName {
-  std::string path;                     // as the user gave it
-  std::string note = {};                // "logs/checkpoint names model.ckpt-500 as the latest"; or empty
+  std::string path;       // as the user gave it
+  std::string note = {};  // "logs/checkpoint names model.ckpt-500 as the latest"; or empty
   // Checkpoints of the same run, oldest first, without this one: only where the user named a folder
   // or a state file.
   std::vector<std::string> older = {};
