@@ -50,6 +50,8 @@ std::string Join(const std::vector<std::string>& names) {
   return out;
 }
 
+constexpr std::size_t kNamedLayers = 4;  // more layers with one reason are counted, not named
+
 std::string PlanToText(const ConversionPlan& plan, const Style& style) {
   std::string out;
   TextTable folded("  ");
@@ -61,16 +63,22 @@ std::string PlanToText(const ConversionPlan& plan, const Style& style) {
                    "error bound " + FormatNumber(fold.error_bound)});
   }
   out += folded.ToString();
-  for (const Kept& kept : plan.kept) {
-    out += "  " + std::string(style.yellow) + "kept" + std::string(style.reset) + " " +
-           EscapeForDisplay(kept.batch_norm) +
-           (kept.affine ? " as one scale and one offset per channel: " : ": ") +
-           EscapeForDisplay(kept.reason) + "\n";
+  std::map<std::string, std::vector<std::string>> kept, dropped;
+  for (const Kept& layer : plan.kept) {
+    kept[(layer.affine ? "as one scale and one offset per channel: " : "") + layer.reason]
+        .push_back(layer.batch_norm);
   }
-  std::map<std::string, std::uint64_t> reasons;
-  for (const Dropped& dropped : plan.dropped) ++reasons[dropped.reason];
-  for (const auto& [reason, count] : reasons) {
-    out += "  dropped " + Plural(count, "tensor") + ": " + EscapeForDisplay(reason) + "\n";
+  for (const auto& [reason, scopes] : kept) {
+    out += "  " + std::string(style.yellow) + "kept" + std::string(style.reset) + " " +
+           (scopes.size() <= kNamedLayers ? Join(scopes) : Plural(scopes.size(), "batch norm")) +
+           ": " + EscapeForDisplay(reason) + "\n";
+  }
+  // "optimizer state of \"w\"" is one kind for every w.
+  for (const Dropped& tensor : plan.dropped) {
+    dropped[tensor.reason.substr(0, tensor.reason.find(" of \""))].push_back(tensor.name);
+  }
+  for (const auto& [reason, names] : dropped) {
+    out += "  dropped " + Plural(names.size(), "tensor") + ": " + EscapeForDisplay(reason) + "\n";
   }
   if (!plan.renamed.empty()) out += "  renamed " + Plural(plan.renamed.size(), "tensor") + "\n";
   for (const std::string& note : plan.notes) out += "  " + EscapeForDisplay(note) + "\n";
@@ -208,6 +216,7 @@ class ConvertCommand : public Command {
     }
     Json record = {{"schema", "ckpt.record/1"}, {"tool", "ckpt " CKPT_VERSION}};
     record.update(report);
+    record["schema"] = "ckpt.record/1";
     const ProgressCheckpoint counted(source, "convert", options_.quiet);
     CKPT_ASSIGN_OR_RETURN(const ConversionOutcome outcome,
                           Convert(counted, plan, target_, std::move(record)));
