@@ -1,11 +1,11 @@
-// Opening a zip archive: the end records, the central directory, the local headers.
+// Opening a zip archive: the end records and the central directory.
 #include <algorithm>
 #include <array>
-#include <initializer_list>
 #include <numeric>
 #include <utility>
 
 #include "formats/container/zip_archive.h"
+#include "formats/container/zip_entry.h"
 #include "formats/container/zip_records.h"
 #include "formats/encoding/byte_reader.h"
 #include "formats/encoding/json_events.h"
@@ -15,22 +15,6 @@ namespace {
 
 // DEFLATE cannot make more of one byte: 258 bytes from two bits [zlib's technical details].
 constexpr std::uint64_t kMaxExpansion = 1032;
-
-struct Entry {
-  ZipMember member;
-  std::uint16_t flags = 0;
-};
-
-tl::unexpected<Error> ZipError(ErrorCode code, const RandomAccessFile& file, std::uint64_t offset,
-                               std::string message) {
-  return Fail(Error{code, std::move(message), file.path(), offset, {}});
-}
-
-tl::unexpected<Error> MemberError(ErrorCode code, const RandomAccessFile& file,
-                                  std::uint64_t offset, const ZipMember& member,
-                                  const std::string& message) {
-  return ZipError(code, file, offset, "zip member \"" + member.name + "\" " + message);
-}
 
 // Where the directory is, by all end records.
 struct DirectoryPlace {
@@ -150,36 +134,11 @@ Result<DirectoryPlace> LocateDirectory(const RandomAccessFile& file, const Limit
   return place;
 }
 
-// Walks the extra fields and fills `saturated` from the zip64 field, in the order of [4.5.3].
-// False where the fields are malformed or the zip64 field is absent or too short.
-bool TakeZip64(ByteReader extra, std::initializer_list<std::uint64_t*> saturated) {
-  bool seen = saturated.size() == 0;
-  while (extra.ok() && extra.remaining() > 0) {
-    const std::uint16_t id = extra.U16();
-    const std::uint16_t size = extra.U16();
-    ByteReader field(extra.Bytes(size));
-    if (id != zip::kZip64Extra || seen) continue;
-    for (std::uint64_t* value : saturated) {
-      if (*value == zip::kSaturated32) *value = field.U64();
-    }
-    if (!field.ok()) return false;
-    seen = true;
-  }
-  return extra.ok() && seen;
-}
-
-// As TakeZip64, for those of `values` that are saturated.
-bool ResolveZip64(ByteReader extra, std::initializer_list<std::uint64_t*> values) {
-  const bool needed = std::any_of(values.begin(), values.end(),
-                                  [](const std::uint64_t* v) { return *v == zip::kSaturated32; });
-  return needed ? TakeZip64(extra, values) : TakeZip64(extra, {});
-}
-
-Status CheckEntry(const Entry& entry, const RandomAccessFile& file, std::uint64_t at,
+Status CheckEntry(const ZipEntry& entry, const RandomAccessFile& file, std::uint64_t at,
                   std::uint16_t method) {
   const ZipMember& member = entry.member;
   const auto refuse = [&](ErrorCode code, const std::string& message) {
-    return MemberError(code, file, at, member, message);
+    return ZipMemberError(code, file, at, member, message);
   };
   constexpr std::uint16_t kHidden = zip::kEncrypted | zip::kStrongEncryption | zip::kMaskedHeader;
   if ((entry.flags & kHidden) != 0) return refuse(ErrorCode::kUnsupported, "is encrypted");
@@ -210,10 +169,10 @@ Status CheckEntry(const Entry& entry, const RandomAccessFile& file, std::uint64_
   return {};
 }
 
-Result<Entry> ReadCentralEntry(ByteReader& reader, const RandomAccessFile& file,
-                               const Limits& limits) {
+Result<ZipEntry> ReadCentralEntry(ByteReader& reader, const RandomAccessFile& file,
+                                  const Limits& limits) {
   const std::uint64_t at = reader.offset();
-  Entry entry;
+  ZipEntry entry;
   ZipMember& member = entry.member;
   if (reader.U32() != zip::kCentralSignature) {
     return ZipError(ErrorCode::kCorrupt, file, at, "no header of the zip directory here");
@@ -239,22 +198,22 @@ Result<Entry> ReadCentralEntry(ByteReader& reader, const RandomAccessFile& file,
   }
   CKPT_RETURN_IF_ERROR(RefuseSeveralDisks(file, at, disk != 0));
   if (!ResolveZip64(extra, {&member.size, &member.compressed_size, &member.header_offset})) {
-    return MemberError(ErrorCode::kCorrupt, file, at, member, "has malformed extra fields");
+    return ZipMemberError(ErrorCode::kCorrupt, file, at, member, "has malformed extra fields");
   }
   CKPT_RETURN_IF_ERROR(CheckEntry(entry, file, at, method));
   member.method = method == 0 ? ZipMethod::kStored : ZipMethod::kDeflated;
   return entry;
 }
 
-Result<std::vector<Entry>> ReadDirectory(const RandomAccessFile& file, const DirectoryPlace& place,
-                                         const Limits& limits) {
+Result<std::vector<ZipEntry>> ReadDirectory(const RandomAccessFile& file,
+                                            const DirectoryPlace& place, const Limits& limits) {
   std::vector<std::byte> bytes(static_cast<std::size_t>(place.size));
   CKPT_RETURN_IF_ERROR(file.ReadAt(place.offset, bytes));
   ByteReader reader(bytes, place.offset, file.path());
-  std::vector<Entry> entries;
+  std::vector<ZipEntry> entries;
   entries.reserve(static_cast<std::size_t>(place.count));
   for (std::uint64_t i = 0; i < place.count; ++i) {
-    CKPT_ASSIGN_OR_RETURN(Entry entry, ReadCentralEntry(reader, file, limits));
+    CKPT_ASSIGN_OR_RETURN(ZipEntry entry, ReadCentralEntry(reader, file, limits));
     entries.push_back(std::move(entry));
   }
   if (reader.remaining() != 0) {
@@ -264,126 +223,6 @@ Result<std::vector<Entry>> ReadDirectory(const RandomAccessFile& file, const Dir
   }
   return entries;
 }
-
-// Reads local headers and what follows the members' data; checks both against the directory.
-class LocalHeaders {
- public:
-  LocalHeaders(const RandomAccessFile& file, std::uint64_t directory_offset)
-      : file_(file), end_(directory_offset) {}
-
-  // Sets data_offset. Returns where the member ends, its data descriptor included.
-  Result<std::uint64_t> Check(Entry& entry) {
-    ZipMember& member = entry.member;
-    CKPT_RETURN_IF_ERROR(ReadHeader(member));
-    ByteReader header(buffer_, member.header_offset, file_.path());
-    const auto contradicts = [&](const std::string& what) {
-      return Refuse(member, member.header_offset,
-                    "has a local header with another " + what + " than the directory's");
-    };
-    header.Bytes(6);  // signature, version
-    constexpr std::uint16_t kCompared = zip::kEncrypted | zip::kHasDescriptor | zip::kPatchData |
-                                        zip::kStrongEncryption | zip::kMaskedHeader;
-    if (((header.U16() ^ entry.flags) & kCompared) != 0) return contradicts("set of flags");
-    if (header.U16() != static_cast<std::uint16_t>(member.method)) return contradicts("method");
-    header.Bytes(4);
-    const std::uint32_t crc = header.U32();
-    std::uint64_t compressed_size = header.U32(), size = header.U32();
-    const std::uint16_t name_size = header.U16(), extra_size = header.U16();
-    if (header.Text(name_size) != member.name) return contradicts("name");
-    const ByteReader extra(header.Bytes(extra_size));
-    CKPT_RETURN_IF_ERROR(header.status());
-    if (!ResolveZip64(extra, {&size, &compressed_size})) {
-      return Refuse(member, member.header_offset, "has malformed extra fields");
-    }
-    // A writer that did not know them yet leaves zeros and adds a descriptor [4.4.4].
-    const bool later = (entry.flags & zip::kHasDescriptor) != 0;
-    if (crc != member.crc32 && !(later && crc == 0)) return contradicts("CRC-32");
-    if ((size != member.size && !(later && size == 0)) ||
-        (compressed_size != member.compressed_size && !(later && compressed_size == 0))) {
-      return contradicts("size");
-    }
-    member.data_offset = header.offset();
-    if (!RangeFits(member.data_offset, member.compressed_size, end_)) {
-      return Refuse(member, member.data_offset, "reaches into the central directory");
-    }
-    const std::uint64_t data_end = member.data_offset + member.compressed_size;
-    return later ? CheckDescriptor(member, data_end) : Result<std::uint64_t>(data_end);
-  }
-
- private:
-  tl::unexpected<Error> Refuse(const ZipMember& member, std::uint64_t offset,
-                               const std::string& message) const {
-    return MemberError(ErrorCode::kCorrupt, file_, offset, member, message);
-  }
-
-  // Fills buffer_ with the header, name and extra fields, in one read where they are short.
-  Status ReadHeader(const ZipMember& member) {
-    constexpr std::uint64_t kUsualExtra = 128;
-    if (!RangeFits(member.header_offset, zip::kLocalBytes + member.name.size(), end_)) {
-      return Refuse(member, member.header_offset, "begins behind the last member");
-    }
-    const std::uint64_t room = end_ - member.header_offset;
-    const std::uint64_t guess = zip::kLocalBytes + member.name.size() + kUsualExtra;
-    CKPT_RETURN_IF_ERROR(ReadSome(member.header_offset, std::min(room, guess)));
-    ByteReader header(buffer_);
-    if (header.U32() != zip::kLocalSignature) {
-      return Refuse(member, member.header_offset, "has no local header here");
-    }
-    header.Bytes(22);
-    const std::uint64_t whole = zip::kLocalBytes + header.U16() + header.U16();
-    if (whole <= buffer_.size()) return {};
-    if (whole > room) return Refuse(member, member.header_offset, "has a header without an end");
-    return ReadSome(member.header_offset, whole);
-  }
-
-  Status ReadSome(std::uint64_t offset, std::uint64_t size) {
-    buffer_.resize(static_cast<std::size_t>(size));
-    return file_.ReadAt(offset, buffer_);
-  }
-
-  // The data descriptor has a signature or not, and sizes of 32 or 64 bits [4.3.9].
-  Result<std::uint64_t> CheckDescriptor(const ZipMember& member, std::uint64_t offset) {
-    for (const bool wide : {true, false}) {
-      for (const bool has_signature : {true, false}) {
-        const std::uint64_t size = (has_signature ? 4U : 0U) + 4U + (wide ? 16U : 8U);
-        if (!RangeFits(offset, size, end_)) continue;
-        CKPT_RETURN_IF_ERROR(ReadSome(offset, size));
-        ByteReader descriptor(buffer_);
-        if (has_signature && descriptor.U32() != zip::kDescriptorSignature) continue;
-        if (descriptor.U32() != member.crc32) continue;
-        const std::uint64_t compressed = wide ? descriptor.U64() : descriptor.U32();
-        const std::uint64_t inflated = wide ? descriptor.U64() : descriptor.U32();
-        if (compressed == member.compressed_size && inflated == member.size) return offset + size;
-      }
-    }
-    return Refuse(member, offset, "has a data descriptor that contradicts the directory");
-  }
-
-  const RandomAccessFile& file_;
-  std::uint64_t end_;  // no member reaches beyond the start of the directory
-  std::vector<std::byte> buffer_;
-};
-
-Status CheckLocalHeaders(const RandomAccessFile& file, const DirectoryPlace& place,
-                         std::vector<Entry>& entries) {
-  std::vector<std::uint32_t> order(entries.size());
-  std::iota(order.begin(), order.end(), 0U);
-  std::sort(order.begin(), order.end(), [&](std::uint32_t a, std::uint32_t b) {
-    return entries[a].member.header_offset < entries[b].member.header_offset;
-  });
-  LocalHeaders headers(file, place.offset);
-  std::uint64_t end = 0;
-  for (const std::uint32_t index : order) {
-    const ZipMember& member = entries[index].member;
-    if (member.header_offset < end) {
-      return MemberError(ErrorCode::kCorrupt, file, member.header_offset, member,
-                         "overlaps the one before it");
-    }
-    CKPT_ASSIGN_OR_RETURN(end, headers.Check(entries[index]));
-  }
-  return {};
-}
-
 }  // namespace
 
 ZipArchive::ZipArchive(std::shared_ptr<const RandomAccessFile> file, std::vector<ZipMember> members)
@@ -396,11 +235,11 @@ ZipArchive::ZipArchive(std::shared_ptr<const RandomAccessFile> file, std::vector
 Result<ZipArchive> ZipArchive::Open(std::shared_ptr<const RandomAccessFile> file,
                                     const Limits& limits) {
   CKPT_ASSIGN_OR_RETURN(const DirectoryPlace place, LocateDirectory(*file, limits));
-  CKPT_ASSIGN_OR_RETURN(std::vector<Entry> entries, ReadDirectory(*file, place, limits));
-  CKPT_RETURN_IF_ERROR(CheckLocalHeaders(*file, place, entries));
+  CKPT_ASSIGN_OR_RETURN(std::vector<ZipEntry> entries, ReadDirectory(*file, place, limits));
+  CKPT_RETURN_IF_ERROR(CheckLocalHeaders(*file, place.offset, entries));
   std::vector<ZipMember> members;
   members.reserve(entries.size());
-  for (Entry& entry : entries) members.push_back(std::move(entry.member));
+  for (ZipEntry& entry : entries) members.push_back(std::move(entry.member));
   ZipArchive archive(std::move(file), std::move(members));
   const auto twin = std::adjacent_find(
       archive.by_name_.begin(), archive.by_name_.end(), [&](std::uint32_t a, std::uint32_t b) {
@@ -408,8 +247,8 @@ Result<ZipArchive> ZipArchive::Open(std::shared_ptr<const RandomAccessFile> file
       });
   if (twin != archive.by_name_.end()) {
     const ZipMember& second = archive.members_[std::max(*twin, *std::next(twin))];
-    return MemberError(ErrorCode::kCorrupt, *archive.file_, second.header_offset, second,
-                       "is there twice");
+    return ZipMemberError(ErrorCode::kCorrupt, *archive.file_, second.header_offset, second,
+                          "is there twice");
   }
   return archive;
 }

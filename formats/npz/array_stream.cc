@@ -143,7 +143,7 @@ class FortranStream : public TensorStream {
 
   Result<std::span<const std::byte>> Next() override {
     if (given_ == block_.size()) CKPT_RETURN_IF_ERROR(GatherBlock());
-    const std::size_t whole_items = kStreamChunkBytes / item_ * item_;
+    const std::size_t whole_items = std::max(kStreamChunkBytes / item_, std::size_t{1}) * item_;
     const std::size_t size = std::min(block_.size() - given_, whole_items);
     const auto chunk = std::span<const std::byte>(block_).subspan(given_, size);
     given_ += size;

@@ -6,9 +6,8 @@
 #include <utility>
 
 #include "formats/container/range_stream.h"
-#include "formats/container/zip_archive.h"
 #include "formats/encoding/checksum.h"
-#include "formats/npz/array_stream.h"
+#include "formats/npz/npy_arrays.h"
 #include "formats/npz/npy_header.h"
 #include "formats/npz/npz.h"
 
@@ -16,137 +15,11 @@ namespace ckpt::formats {
 namespace {
 
 constexpr std::string_view kSuffix = ".npy";
-// Arrays in Fortran order up to this size are transposed in memory.
-constexpr std::uint64_t kWholeFortranBytes = std::uint64_t{32} << 20;
-constexpr std::uint64_t kInflatedFortranBytes = std::uint64_t{256} << 20;
 using SharedFile = std::shared_ptr<const RandomAccessFile>;
-
-// An array and where it is.
-struct Array {
-  NpyHeader header;
-  std::optional<std::size_t> member;  // of the archive; none for a lone .npy
-};
-
-// A zip member's data as a tensor's.
-class MemberStream : public TensorStream {
- public:
-  MemberStream(std::unique_ptr<ZipStream> member, std::string tensor)
-      : member_(std::move(member)), tensor_(std::move(tensor)) {}
-  Result<std::span<const std::byte>> Next() override {
-    auto chunk = member_->Next();
-    if (!chunk) chunk.error().tensor = tensor_;
-    return chunk;
-  }
-
- private:
-  std::unique_ptr<ZipStream> member_;
-  std::string tensor_;
-};
-
-// Order matters only if two axes have more than one index.
-bool NeedsGather(const NpyHeader& header) {
-  const auto dims = header.shape.dims();
-  return header.fortran_order && header.shape.element_count() > 0 &&
-         std::count_if(dims.begin(), dims.end(), [](std::int64_t dim) { return dim > 1; }) > 1;
-}
-
-bool IsStoredAsStreamed(const NpyHeader& header) {
-  return header.kind == NpyKind::kPlain && !header.big_endian && !NeedsGather(header);
-}
-
-// Reads arrays of one file; what a checkpoint and its opening share.
-class ArrayFile {
- public:
-  ArrayFile(SharedFile file, std::optional<ZipArchive> archive)
-      : file_(std::move(file)), archive_(std::move(archive)) {}
-
-  const RandomAccessFile& file() const { return *file_; }
-  const ZipArchive& archive() const { return *archive_; }
-
-  Result<std::unique_ptr<TensorStream>> Open(const Array& array, const std::string& name) const {
-    const NpyHeader& header = array.header;
-    if (header.kind != NpyKind::kPlain) {
-      const NpyText text{header.item_bytes, header.kind == NpyKind::kText, header.big_endian};
-      return DecodeText(Raw(array, name), text, name);
-    }
-    std::unique_ptr<TensorStream> stream;
-    if (NeedsGather(header)) {
-      CKPT_ASSIGN_OR_RETURN(stream, Gather(array, name));
-    } else {
-      stream = Raw(array, name);
-    }
-    if (!header.big_endian) return stream;
-    const std::uint64_t unit = IsComplex(header.dtype) ? header.item_bytes / 2 : header.item_bytes;
-    return SwapBytes(std::move(stream), static_cast<std::size_t>(unit));
-  }
-
- private:
-  std::unique_ptr<TensorStream> Raw(const Array& array, const std::string& name) const {
-    const NpyHeader& header = array.header;
-    if (!array.member) return StreamRange(file_, header.data_offset, header.data_bytes, name);
-    return std::make_unique<MemberStream>(archive_->Stream(*array.member, header.data_offset),
-                                          name);
-  }
-
-  Result<std::unique_ptr<TensorStream>> Gather(const Array& array, const std::string& name) const {
-    const NpyHeader& header = array.header;
-    const bool deflated =
-        array.member && archive_->members()[*array.member].method == ZipMethod::kDeflated;
-    const std::uint64_t row = header.data_bytes / static_cast<std::uint64_t>(header.shape[0]);
-    if (row > kMaxFortranRow || (deflated && header.data_bytes > kInflatedFortranBytes)) {
-      return Fail(Error{ErrorCode::kLimitExceeded,
-                        "is too large to be transposed from " +
-                            std::string(deflated ? "deflated " : "") +
-                            "Fortran order; numpy.ascontiguousarray before saving avoids that",
-                        file_->path(),
-                        {},
-                        name});
-    }
-    const auto item = static_cast<std::size_t>(header.item_bytes);
-    const bool whole = deflated || header.data_bytes <= kWholeFortranBytes;
-    CKPT_ASSIGN_OR_RETURN(std::vector<std::byte> bytes, CheckedBytes(array, name, whole));
-    if (!whole) return GatherFortran(AtPositions(array, name), header.shape, item);
-    const auto kept = std::make_shared<const std::vector<std::byte>>(std::move(bytes));
-    return GatherFortran(
-        [kept](std::uint64_t offset, std::span<std::byte> out) -> Status {
-          const auto from = std::span(*kept).subspan(static_cast<std::size_t>(offset), out.size());
-          std::copy(from.begin(), from.end(), out.begin());
-          return {};
-        },
-        header.shape, item);
-  }
-
-  // Reads the whole array, for its CRC-32; keeps the bytes only if `keep`.
-  Result<std::vector<std::byte>> CheckedBytes(const Array& array, const std::string& name,
-                                              bool keep) const {
-    std::vector<std::byte> bytes;
-    if (!keep && !array.member) return bytes;
-    const auto raw = Raw(array, name);
-    while (true) {
-      CKPT_ASSIGN_OR_RETURN(const auto chunk, raw->Next());
-      if (chunk.empty()) return bytes;
-      if (keep) bytes.insert(bytes.end(), chunk.begin(), chunk.end());
-    }
-  }
-
-  // The data of a lone or stored array by position.
-  ReadAtOffset AtPositions(const Array& array, const std::string& name) const {
-    const std::uint64_t start = array.header.data_offset +
-                                (array.member ? archive_->members()[*array.member].data_offset : 0);
-    return [file = file_, start, name](std::uint64_t offset, std::span<std::byte> out) -> Status {
-      Status read = file->ReadAt(start + offset, out);
-      if (!read) read.error().tensor = name;
-      return read;
-    };
-  }
-
-  SharedFile file_;
-  std::optional<ZipArchive> archive_;
-};
 
 class NpzCheckpoint : public Checkpoint {
  public:
-  NpzCheckpoint(Manifest manifest, ArrayFile file, std::vector<Array> arrays)
+  NpzCheckpoint(Manifest manifest, NpyArrays file, std::vector<StoredArray> arrays)
       : manifest_(std::move(manifest)), file_(std::move(file)), arrays_(std::move(arrays)) {}
 
   std::string_view format() const noexcept override { return "npz"; }
@@ -159,20 +32,20 @@ class NpzCheckpoint : public Checkpoint {
 
  private:
   Manifest manifest_;
-  ArrayFile file_;
-  std::vector<Array> arrays_;  // as manifest_.tensors
+  NpyArrays file_;
+  std::vector<StoredArray> arrays_;  // as manifest_.tensors
 };
 
 // One array on its way into the manifest.
 struct Listed {
   TensorInfo info;
-  Array array;
+  StoredArray array;
   std::optional<Error> fault;
 };
 
 class Opener {
  public:
-  Opener(ArrayFile file, std::filesystem::path path, const Limits& limits)
+  Opener(NpyArrays file, std::filesystem::path path, const Limits& limits)
       : file_(std::move(file)), path_(std::move(path)), string_budget_(limits.metadata_bytes) {}
 
   Result<std::unique_ptr<Checkpoint>> OpenArchive() {
@@ -346,7 +219,7 @@ class Opener {
               [](const Listed& a, const Listed& b) { return a.info.name < b.info.name; });
     manifest_.resolved = path_.string();
     manifest_.files = {path_.string()};
-    std::vector<Array> arrays;
+    std::vector<StoredArray> arrays;
     for (Listed& listed : listed_) {
       const TensorId id{static_cast<std::uint32_t>(arrays.size())};
       if (listed.fault) manifest_.problems.push_back({*std::move(listed.fault), {id}});
@@ -357,7 +230,7 @@ class Opener {
                                            std::move(arrays));
   }
 
-  ArrayFile file_;
+  NpyArrays file_;
   std::filesystem::path path_;
   std::uint64_t string_budget_;  // bytes of text that may still be read at opening
   Manifest manifest_;
@@ -397,10 +270,10 @@ Result<std::unique_ptr<Checkpoint>> OpenNpz(const Files& files, const std::files
   CKPT_RETURN_IF_ERROR(file->ReadAt(0, head));
   const std::string_view start = AsText(head);
   if (start.starts_with(kNpyMagic) || (path.extension() == kSuffix && !StartsLikeZip(head))) {
-    return Opener(ArrayFile(file, std::nullopt), path, limits).OpenLoneArray();
+    return Opener(NpyArrays(file, std::nullopt), path, limits).OpenLoneArray();
   }
   CKPT_ASSIGN_OR_RETURN(ZipArchive archive, ZipArchive::Open(file, limits));
-  return Opener(ArrayFile(file, std::move(archive)), path, limits).OpenArchive();
+  return Opener(NpyArrays(file, std::move(archive)), path, limits).OpenArchive();
 }
 
 }  // namespace ckpt::formats

@@ -256,6 +256,24 @@ TEST(Npz, TrimsStringsAsNumPyDoes) {
   EXPECT_EQ(lengths_and_text(**big).second, "\u20ac");
 }
 
+TEST(Npz, TransposesStringsToo) {
+  std::vector<std::uint64_t> lengths;
+  const auto small =
+      OpenNpyBytes(Npy(Literal("|S2", "(2, 2)", true), std::string("a\0bbc\0dd", 8)));
+  ASSERT_TRUE(small.has_value()) << ToString(small.error());
+  const auto elements = testing::StringElements(testing::AllBytes(**small, TensorId{0}), lengths);
+  EXPECT_EQ(std::string(reinterpret_cast<const char*>(elements.data()), elements.size()), "acbbdd");
+  EXPECT_THAT(lengths, ElementsAre(1, 1, 2, 2));
+
+  // Elements larger than a chunk of a stream.
+  const std::string a(1'000'000, 'a'), b(1'000'000, 'b'), c(1'000'000, 'c'), d(1'000'000, 'd');
+  const auto large = OpenNpyBytes(Npy(Literal("|S1000000", "(2, 2)", true), a + b + c + d));
+  ASSERT_TRUE(large.has_value()) << ToString(large.error());
+  const auto joined = testing::StringElements(testing::AllBytes(**large, TensorId{0}), lengths);
+  EXPECT_TRUE(std::string(reinterpret_cast<const char*>(joined.data()), joined.size()) ==
+              a + c + b + d);
+}
+
 TEST(Npz, ReadsNoMoreTextAtOpeningThanTheLimit) {
   Limits limits;
   limits.metadata_bytes = 10;
