@@ -105,7 +105,23 @@ class PartialFile : public OutputFile {
   const std::filesystem::path& temporary_path() const noexcept override { return temporary_; }
   const std::filesystem::path& target() const noexcept { return target_; }
 
+  // The size of the file stays 0, so that no zeros are left of what is not written.
+  Status Reserve(std::uint64_t bytes) {
+    const int failed =
+        ::fallocate(descriptor_, FALLOC_FL_KEEP_SIZE, 0, static_cast<off_t>(bytes)) == 0 ? 0
+                                                                                         : errno;
+    if (failed == ENOSPC || failed == EFBIG || failed == EDQUOT) {
+      return Fail(
+          SystemError(target_, "cannot reserve " + std::to_string(bytes) + " bytes", failed));
+    }
+    return {};  // other failures: the file system cannot reserve
+  }
+
   Status Flush() {
+    // Gives back what was reserved and not appended.
+    if (size_ > 0 && ::ftruncate(descriptor_, static_cast<off_t>(size_)) != 0) {
+      return Fail(SystemError(target_, "cannot truncate", errno));
+    }
     // A library that wrote by path may have replaced the file: flush what the path names now.
     CKPT_RETURN_IF_ERROR(SyncPath(temporary_, O_RDWR));
     const int closing = descriptor_;
@@ -169,16 +185,7 @@ Result<OutputFile*> AtomicOutput::Create(const std::filesystem::path& target,
       ::open(temporary.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0666);
   if (descriptor < 0) return Fail(SystemError(target, "cannot create", errno));
   state_->files.push_back(std::make_unique<PartialFile>(target, temporary, descriptor));
-  if (expected_size > 0) {
-    const int failed = ::posix_fallocate(descriptor, 0, static_cast<off_t>(expected_size));
-    if (failed == ENOSPC || failed == EFBIG || failed == EDQUOT) {
-      return Fail(SystemError(target, "cannot reserve " + std::to_string(expected_size) + " bytes",
-                              failed));
-    }
-    // What was reserved and not written must not stay behind as zeros.
-    if (failed == 0 && ::ftruncate(descriptor, 0) != 0)
-      return Fail(SystemError(target, "cannot truncate", errno));
-  }
+  if (expected_size > 0) CKPT_RETURN_IF_ERROR(state_->files.back()->Reserve(expected_size));
   return state_->files.back().get();
 }
 

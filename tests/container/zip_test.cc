@@ -115,7 +115,7 @@ TEST(Zip, IsReadByLibzip) {
 
 TEST(Zip, MoreThan65535MembersNeedZip64AndRoundTrip) {
   const TemporaryFolder folder;
-  constexpr std::size_t kCount = 70'000;
+  constexpr std::size_t kCount = 65'536;
   AtomicOutput output(AtomicOutput::Overwrite::kRefuse);
   OutputFile* file = *output.Create(folder / "a.zip");
   ZipWriter zip(*file);
@@ -128,8 +128,12 @@ TEST(Zip, MoreThan65535MembersNeedZip64AndRoundTrip) {
       std::shared_ptr<const RandomAccessFile>(*SystemFiles().Open(folder / "a.zip")), {});
   ASSERT_TRUE(opened.has_value()) << ToString(opened.error());
   EXPECT_EQ(opened->members().size(), kCount);
-  EXPECT_EQ(opened->Find("t69999"), kCount - 1);
-  EXPECT_EQ(ReadByLibzip((folder / "a.zip").string()).size(), kCount);
+  EXPECT_EQ(opened->Find("t65535"), kCount - 1);
+  int failed = 0;
+  zip_t* archive = zip_open((folder / "a.zip").c_str(), ZIP_RDONLY | ZIP_CHECKCONS, &failed);
+  ASSERT_NE(archive, nullptr);
+  EXPECT_EQ(zip_get_num_entries(archive, 0), static_cast<zip_int64_t>(kCount));
+  zip_discard(archive);
 }
 
 TEST(ZipWriter, NoticesAMemberOfAnotherSize) {
