@@ -150,7 +150,12 @@ class ConvertCommand : public Command {
                    {"input", JsonText(input_)},
                    {"output", JsonText(target_.path)}};
     std::string text;
-    const Status status = Work(report, text);
+    Status status = Work(report, text);
+    if (!status && status.error().file.empty()) {
+      Error error = status.error();
+      error.file = input_;
+      status = Fail(std::move(error));
+    }
     ExitCode code = status ? ExitCode::kClean : Complain(status.error());
     report["status"] = status ? "ok" : "error";
     report["error"] = status ? Json(nullptr) : JsonError(status.error());

@@ -18,15 +18,6 @@ using ::testing::IsEmpty;
 constexpr const char* kGoodModel = "keras_h5/conv2d_bn.h5";
 constexpr const char* kNoStatistics = "tf1/mnist/trainable_only";
 
-// Files in a folder, hidden ones too.
-std::vector<std::string> Names(const std::filesystem::path& folder) {
-  std::vector<std::string> names;
-  for (const auto& entry : std::filesystem::directory_iterator(folder))
-    names.push_back(entry.path().filename());
-  std::sort(names.begin(), names.end());
-  return names;
-}
-
 TEST(ExitCode, ZeroForAGoodCheckpoint) {
   const auto result = Ckpt({"audit", kGoodModel});
   EXPECT_EQ(result.exit_code, 0) << result.out;
@@ -79,15 +70,15 @@ TEST(ExitCode, ThreeForAGitLfsPointer) {
             "version https://git-lfs.github.com/spec/v1\noid sha256:abc\nsize 12\n");
   const auto result = Ckpt({"audit", folder / "model.h5"});
   EXPECT_EQ(result.exit_code, 3);
-  EXPECT_THAT(result.err, HasSubstr("Git LFS pointer for sha256:abc"));
+  EXPECT_THAT(result.err, HasSubstr("Git LFS pointer"));
 }
 
 TEST(ExitCode, ThreeForAConversionWithoutStatistics) {
   const TemporaryFolder folder;
   const auto result = Ckpt({"convert", kNoStatistics, folder / "out.npz"});
   EXPECT_EQ(result.exit_code, 3);
-  EXPECT_THAT(result.err, HasSubstr("batch_normalization"));
-  EXPECT_THAT(Names(folder.path()), IsEmpty());
+  EXPECT_THAT(result.err, HasSubstr("block1/bn"));
+  EXPECT_THAT(folder.Names(), IsEmpty());
 }
 
 TEST(ExitCode, FourForAFileThatIsNotThere) {
@@ -120,7 +111,7 @@ TEST(Output, ExistingIsKeptWithoutForce) {
   EXPECT_EQ(Ckpt({"convert", kGoodModel, folder / "out.npz"}).exit_code, 2);
   EXPECT_EQ(Ckpt({"convert", "--dry-run", kGoodModel, folder / "out.npz"}).exit_code, 2);
   EXPECT_EQ(ReadFile(folder / "out.npz"), "precious");
-  EXPECT_EQ(Names(folder.path()), std::vector<std::string>{"out.npz"});
+  EXPECT_EQ(folder.Names(), std::vector<std::string>{"out.npz"});
   EXPECT_EQ(Ckpt({"convert", "--force", kGoodModel, folder / "out.npz"}).exit_code, 0);
   EXPECT_NE(ReadFile(folder / "out.npz"), "precious");
 }
@@ -154,7 +145,7 @@ TEST(Output, NothingIsLeftWhenTheDiskIsFull) {
                               kGoodModel, folder / name},
                              options);
     EXPECT_EQ(result.exit_code, 4) << name << ": " << result.err;
-    EXPECT_THAT(Names(folder.path()), IsEmpty()) << name;
+    EXPECT_THAT(folder.Names(), IsEmpty()) << name;
   }
 }
 

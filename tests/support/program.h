@@ -13,31 +13,13 @@
 #include <string>
 #include <vector>
 
+#include "tests/support/temporary_folder.h"
+
 namespace ckpt::testing {
 
 struct ProgramResult {
   int exit_code = -1;  // 128 + signal where one ended it
   std::string out, err;
-};
-
-// A fresh folder that is removed with the object.
-class TemporaryFolder {
- public:
-  TemporaryFolder() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "ckpt_test_XXXXXX").string();
-    path_ = ::mkdtemp(pattern.data());
-  }
-  ~TemporaryFolder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  TemporaryFolder(const TemporaryFolder&) = delete;
-  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-  const std::filesystem::path& path() const { return path_; }
-  std::string operator/(const std::string& name) const { return (path_ / name).string(); }
-
- private:
-  std::filesystem::path path_;
 };
 
 inline std::string ReadFile(const std::filesystem::path& path) {
@@ -60,7 +42,7 @@ inline ProgramResult RunProgram(const std::string& program,
                                 const std::vector<std::string>& arguments,
                                 const ProgramOptions& options = {}) {
   const TemporaryFolder folder;
-  const std::string out = options.stdout_path.empty() ? folder / "out" : options.stdout_path;
+  const std::string out = options.stdout_path.empty() ? (folder / "out").string() : options.stdout_path;
   WriteFile(folder / "in", options.input);
   std::vector<char*> argv = {const_cast<char*>(program.c_str())};
   for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));

@@ -20,7 +20,9 @@ class TemporaryFolder {
     const auto* test = ::testing::UnitTest::GetInstance()->current_test_info();
     std::string name = std::string(test->test_suite_name()) + "." + test->name();
     for (char& c : name) c = c == '/' ? '_' : c;
-    path_ = std::filesystem::path(::testing::TempDir()) / (name + "." + std::to_string(::getpid()));
+    static int count = 0;
+    path_ = std::filesystem::path(::testing::TempDir()) /
+            (name + "." + std::to_string(::getpid()) + "-" + std::to_string(count++));
     std::filesystem::create_directories(path_);
   }
   ~TemporaryFolder() {
