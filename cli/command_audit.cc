@@ -105,6 +105,9 @@ class Audit : public Command {
     app.add_option("--since", since_,
                    "An older checkpoint of the same run, to compare the statistics with")
         ->type_name("OLDER");
+    app.add_option("--graph", graph_,
+                   "A file whose model graph is evidence for an input without one")
+        ->type_name("FILE");
     app.add_option("--epsilon", analysis_.epsilon,
                    "Epsilon of layers for which nothing records one")
         ->check(CLI::NonNegativeNumber)
@@ -146,7 +149,7 @@ class Audit : public Command {
   static constexpr int kNever = 100;
 
   Outcome AuditOne(const std::string& path) const {
-    Outcome outcome{path, OpenInput(path, options_, analysis_), {}, {}};
+    Outcome outcome{path, OpenInput(path, options_, analysis_, graph_), {}, {}};
     if (!outcome.opened) return outcome;
     Result<std::unique_ptr<Checkpoint>> older =
         OpenOlder(*outcome.opened->checkpoint, outcome.compared_with);
@@ -249,7 +252,7 @@ class Audit : public Command {
   CommonOptions options_;
   AnalysisOptions analysis_;
   AuditOptions audit_;
-  std::string since_;
+  std::string since_, graph_;
   std::vector<std::string> inputs_;
   int fail_on_ = static_cast<int>(Severity::kWarning);
 };

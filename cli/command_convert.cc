@@ -114,6 +114,9 @@ class ConvertCommand : public Command {
                      "Tie batch norms to kernels of corresponding names (conv2 and bn2)");
     pairs->excludes(by_order)->excludes(by_name);
     by_order->excludes(by_name);
+    app.add_option("--graph", graph_,
+                   "A file whose model graph is evidence for an input without one")
+        ->type_name("FILE");
     app.add_option("--epsilon", analysis_.epsilon,
                    "Epsilon of batch norms for which nothing records one")
         ->check(CLI::NonNegativeNumber)
@@ -198,7 +201,7 @@ class ConvertCommand : public Command {
   }
 
   Status Work(Json& report, std::string& text) {
-    CKPT_ASSIGN_OR_RETURN(const OpenedInput input, OpenInput(input_, options_, analysis_));
+    CKPT_ASSIGN_OR_RETURN(const OpenedInput input, OpenInput(input_, options_, analysis_, graph_));
     const Checkpoint& source = *input.checkpoint;
     report["resolved"] = JsonText(source.manifest().resolved);
     report["from"] = source.format();
@@ -235,7 +238,7 @@ class ConvertCommand : public Command {
   AnalysisOptions analysis_;
   ConvertOptions convert_;
   ConversionTarget target_;
-  std::string input_, to_, pairs_file_, rename_file_, cast_;
+  std::string input_, to_, pairs_file_, rename_file_, cast_, graph_;
   bool dry_run_ = false;
 };
 

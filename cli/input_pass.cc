@@ -7,6 +7,29 @@
 
 namespace ckpt::cli {
 
+namespace {
+
+// A checkpoint with the graph of another file.
+class CheckpointWithGraph : public Checkpoint {
+ public:
+  CheckpointWithGraph(std::unique_ptr<Checkpoint> checkpoint, ModelGraph graph)
+      : checkpoint_(std::move(checkpoint)), manifest_(checkpoint_->manifest()) {
+    manifest_.graph = std::move(graph);
+    set_input_name(checkpoint_->input_name());
+  }
+  std::string_view format() const noexcept override { return checkpoint_->format(); }
+  const Manifest& manifest() const noexcept override { return manifest_; }
+  Result<std::unique_ptr<TensorStream>> Open(TensorId id) const override {
+    return checkpoint_->Open(id);
+  }
+
+ private:
+  std::unique_ptr<Checkpoint> checkpoint_;
+  Manifest manifest_;
+};
+
+}  // namespace
+
 std::vector<std::string> NotesOf(const Checkpoint& checkpoint) {
   std::vector<std::string> notes;
   for (const std::string& note : {checkpoint.input_name().note, checkpoint.manifest().note}) {
@@ -16,9 +39,16 @@ std::vector<std::string> NotesOf(const Checkpoint& checkpoint) {
 }
 
 Result<OpenedInput> OpenInput(const std::string& path, const CommonOptions& options,
-                              const AnalysisOptions& analysis) {
+                              const AnalysisOptions& analysis, const std::string& graph) {
   OpenedInput opened;
   CKPT_ASSIGN_OR_RETURN(opened.checkpoint, formats::OpenCheckpoint(path, OpenOptionsOf(options)));
+  if (!graph.empty()) {
+    CKPT_ASSIGN_OR_RETURN(const auto model, formats::OpenCheckpoint(graph));
+    CKPT_ASSIGN_OR_RETURN(ModelGraph bound,
+                          BindGraph(model->manifest(), opened.checkpoint->manifest()));
+    opened.checkpoint =
+        std::make_unique<CheckpointWithGraph>(std::move(opened.checkpoint), std::move(bound));
+  }
   opened.analysis = Analyse(opened.checkpoint->manifest(), analysis);
   return opened;
 }

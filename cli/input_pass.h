@@ -21,8 +21,10 @@ struct OpenedInput {
 // noted.
 std::vector<std::string> NotesOf(const Checkpoint& checkpoint);
 
+// `graph` names a file whose graph is evidence for an input that has none itself; empty: there is
+// none.
 Result<OpenedInput> OpenInput(const std::string& path, const CommonOptions& options,
-                              const AnalysisOptions& analysis = {});
+                              const AnalysisOptions& analysis = {}, const std::string& graph = {});
 
 // Runs work(i) for every input, on up to `jobs` threads, and then emit(i) in order of i, each as
 // soon as its turn has come. Stops early when emit fails, and returns its error.

@@ -158,6 +158,22 @@ TEST(Output, TheSameBytesEachTime) {
   }
 }
 
+TEST(Graph, OfAnotherFileProvesAFold) {
+  const TemporaryFolder folder;
+  ASSERT_EQ(Ckpt({"convert", kGoodModel, folder / "names.npz"}).exit_code, 0);
+  const auto without =
+      Ckpt({"convert", "--bn", "fold", "--strict", folder / "names.npz", folder / "no.npz"});
+  EXPECT_EQ(without.exit_code, 3) << without.out;
+  const auto with = Ckpt({"convert", "--bn", "fold", "--strict", "--graph", kGoodModel,
+                          folder / "names.npz", folder / "folded.npz"});
+  EXPECT_EQ(with.exit_code, 0) << with.err;
+  ASSERT_EQ(Ckpt({"convert", "--bn", "fold", kGoodModel, folder / "direct.npz"}).exit_code, 0);
+  EXPECT_EQ(folder.Read("folded.npz"), folder.Read("direct.npz"));
+  EXPECT_EQ(
+      Ckpt({"audit", "--graph", "keras_h5/conv2d_bn_square.h5", folder / "names.npz"}).exit_code,
+      3);
+}
+
 TEST(Help, EveryLevelHasAnExample) {
   EXPECT_THAT(Ckpt({"--help"}).out, HasSubstr("Example:"));
   for (const char* command : {"inspect", "audit", "convert", "diff", "explain"}) {
