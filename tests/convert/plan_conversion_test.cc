@@ -345,6 +345,9 @@ TEST(FindingTest, MilderFindingsDoNotStop) {
   const auto checkpoint = SlimCheckpoint();
   EXPECT_TRUE(PlanOf(checkpoint, kFold, Found(kStops, Severity::kWarning, "conv/BatchNorm")));
   EXPECT_TRUE(PlanOf(checkpoint, kFold, Found(kGoesOn, Severity::kError, "conv/BatchNorm")));
+  // What is a warning as a rule stops as one.
+  constexpr Rule kWarns = {"BN902", "warns", Severity::kWarning, "", "", true};
+  EXPECT_FALSE(PlanOf(checkpoint, kFold, Found(kWarns, Severity::kWarning, "conv/BatchNorm")));
 }
 
 TEST(FindingTest, AFindingAboutNoLayerStopsToo) {
