@@ -14,6 +14,8 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::uint64_t kHeadBytes = 512, kTailBytes = 65536;
+// The last bytes of a table (tf_bundle/table_format.h), of which a V1 checkpoint consists.
+constexpr std::string_view kTableMagic = "\x57\xfb\x80\x8b\x24\x75\x47\xdb";
 
 std::string_view AsText(std::span<const std::byte> bytes) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
@@ -39,6 +41,7 @@ std::string_view KnownOther(const std::string& path, std::string_view head, std:
   if (head.size() > 1 && head[0] == '\x80' && head[1] >= 2 && head[1] <= 5) {
     return "a pickle (perhaps an old PyTorch file), which is not read yet";
   }
+  if (tail.ends_with(kTableMagic)) return "a TensorFlow V1 checkpoint, which is not read yet";
   if (path.ends_with(".meta")) return "a TensorFlow MetaGraph by its name; graphs are not read yet";
   if (path.ends_with(".pb") || path.ends_with(".pbtxt"))
     return "a TensorFlow graph by its name; graphs are not read yet";
@@ -55,7 +58,7 @@ Error Unrecognised(const std::string& path, std::string_view head, std::string_v
     known += (known.empty() ? "" : ", ") + std::string(format.name);
   return Error{ErrorCode::kUnsupported,
                "is no checkpoint of a known format (tried " + known + "); it starts with \"" +
-                   EscapeForDisplay(head.substr(0, 16)) + "\"",
+                   std::string(head.substr(0, 16)) + "\"",
                path,
                {},
                {}};
