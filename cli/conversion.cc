@@ -125,6 +125,15 @@ Result<formats::OutputModel> ModelToWrite(const Checkpoint& source, const Conver
   return model;
 }
 
+Result<formats::WriteSummary> Write(const ConversionTarget& target,
+                                    const formats::OutputModel& model) {
+  auto written = target.format->write(target.path, model, formats::WriteOptions{target.replace});
+  if (written || !written.error().file.empty()) return written;
+  Error error = std::move(written).error();
+  error.file = target.path;
+  return Fail(std::move(error));
+}
+
 void RemoveFiles(const std::vector<std::string>& files) {
   for (const std::string& path : files) {
     std::error_code ignored;
@@ -176,11 +185,10 @@ Result<ConversionOutcome> Convert(const Checkpoint& source, const ConversionPlan
   // warm.
   auto source_digests =
       std::async(std::launch::async, [&source] { return DigestFiles(source.manifest().files); });
-  CKPT_ASSIGN_OR_RETURN(
-      const formats::WriteSummary written,
-      target.format->write(target.path, model, formats::WriteOptions{target.replace}));
+  const auto written = Write(target, model);
+  if (!written) return Fail(written);
   auto output_digests =
-      std::async(std::launch::async, [&written] { return DigestFiles(written.files); });
+      std::async(std::launch::async, [&written] { return DigestFiles(written->files); });
   Status status = CheckWritten(target, plan, sums);
   Result<Json> source_files = source_digests.get(), output_files = output_digests.get();
   if (status && !source_files) status = Fail(source_files);
@@ -191,10 +199,10 @@ Result<ConversionOutcome> Convert(const Checkpoint& source, const ConversionPlan
     status = WriteRecord(target, summary);
   }
   if (!status) {
-    RemoveFiles(written.files);
+    RemoveFiles(written->files);
     return Fail(status);
   }
-  return ConversionOutcome{written.files, written.bytes};
+  return ConversionOutcome{written->files, written->bytes};
 }
 
 }  // namespace ckpt::cli

@@ -31,6 +31,9 @@ std::string LibraryVersion() {
 }  // namespace
 
 Hdf5Lock::Hdf5Lock() : lock_(LibraryMutex()) {
+  // The library's own clean-up at exit crashes where a file could not be flushed (disk full); every
+  // file is closed by its owner. Only the first call counts, before the library starts.
+  H5dont_atexit();
   H5open();
   H5Eget_auto2(H5E_DEFAULT, &printer_, &printer_data_);
   H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
@@ -48,7 +51,8 @@ Error Hdf5Error(ErrorCode code, std::string_view doing) {
     error.message += " (the limit hdf5_memory_bytes)";
   } else if (failure.text.find("bad version number") != std::string::npos) {
     error.code = ErrorCode::kUnsupported;
-    error.message += " (this is version " + LibraryVersion() + "; a newer one may have written the file)";
+    error.message +=
+        " (this is version " + LibraryVersion() + "; a newer one may have written the file)";
   }
   return error;
 }
