@@ -28,7 +28,7 @@ constexpr std::array<Format, 4> kFormats = {{
      TfBundleCanHold,
      nullptr},
     {"keras-h5", "legacy Keras HDF5, whole model or weights", kHdf5Suffixes, ProbeKerasH5,
-     OpenKerasH5, nullptr, nullptr, nullptr},
+     OpenKerasH5, WriteKerasH5, CanHoldKerasH5, RewriteKerasH5},
     {"safetensors", "one file, or a sharded set", kSafetensorsSuffixes, ProbeSafetensors,
      OpenSafetensors, WriteSafetensors, CanHoldSafetensors, nullptr},
     {"npz", "NumPy .npz and .npy", kNpzSuffixes, ProbeNpz, OpenNpz, WriteNpz, CanHoldNpz, nullptr},

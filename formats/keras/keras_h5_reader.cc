@@ -239,6 +239,7 @@ class ManifestBuilder {
 
   void Describe() {
     manifest_.resolved = file_.file().path();
+    manifest_.files = {manifest_.resolved};
     for (const char* key : {"keras_version", "backend"}) {
       const std::string* text = TextAttribute(root_, key);
       if (!text) text = TextAttribute(weights_, key);

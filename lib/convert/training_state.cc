@@ -1,6 +1,20 @@
 #include "convert/training_state.h"
 
 namespace ckpt {
+namespace {
+
+// The model cannot be loaded without what its graph gives to a layer.
+bool GraphNeeds(const Manifest& manifest, TensorId id) {
+  if (!manifest.graph) return false;
+  for (const Layer& layer : manifest.graph->layers) {
+    for (const auto& [name, tensor] : layer.tensors) {
+      if (tensor == id) return true;
+    }
+  }
+  return false;
+}
+
+}  // namespace
 
 std::string WhyNotServed(const Manifest& manifest, const Analysis& analysis, TensorId id) {
   const TensorInfo& info = manifest.tensors[id.index];
@@ -16,6 +30,7 @@ std::string WhyNotServed(const Manifest& manifest, const Analysis& analysis, Ten
     case Role::kStep:
       return "training step";
     case Role::kBnExtra:
+      if (GraphNeeds(manifest, id)) break;
       return of("batch norm state of training");
     case Role::kKernel:
     case Role::kBias:
