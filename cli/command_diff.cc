@@ -99,11 +99,15 @@ std::string ToText(const CheckpointDiff& diff, const Style& style) {
   for (const BatchNormDiff& layer : diff.batch_norms) {
     if (layer.equal_as_function && layer.note.empty()) continue;
     out += "batch norm " + EscapeForDisplay(layer.scope_a.empty() ? layer.scope_b : layer.scope_a) +
-           ": " +
-           (layer.equal_as_function ? "the same function"
-                                    : "scale differs by " + FormatNumber(layer.max_scale_diff) +
-                                          ", shift by " + FormatNumber(layer.max_shift_diff)) +
-           (layer.note.empty() ? "" : " (" + EscapeForDisplay(layer.note) + ")") + "\n";
+           ": ";
+    if (layer.note.starts_with("not compared")) {
+      out += EscapeForDisplay(layer.note) + "\n";
+      continue;
+    }
+    out += layer.equal_as_function ? "the same function"
+                                   : "scale differs by " + FormatNumber(layer.max_scale_diff) +
+                                         ", shift by " + FormatNumber(layer.max_shift_diff);
+    out += (layer.note.empty() ? "" : " (" + EscapeForDisplay(layer.note) + ")") + "\n";
   }
   for (const Signature& signature : diff.signatures) {
     out += std::string(style.yellow) + signature.id + std::string(style.reset) + ": " +

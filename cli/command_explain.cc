@@ -63,7 +63,7 @@ class Explain : public Command {
       return std::string(style.bold) + std::string(rule.id) + " " + std::string(rule.name) +
              std::string(style.reset) + " (" + std::string(Name(rule.severity)) +
              (rule.stops_conversion ? ", stops a conversion" : "") + ")\n" +
-             std::string(rule.summary) + "\n\n" + std::string(rule.text) + "\n";
+             std::string(rule.summary) + "\n\n" + std::string(rule.text);
     }
     TextTable table("");
     for (const Rule* rule : rules) {
