@@ -3,6 +3,7 @@
 #include <map>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 
 #include "audit/rules.h"
 #include "audit/same_tensor.h"
@@ -27,7 +28,13 @@ class HistoryJudge {
       : subject_(subject),
         older_(older),
         older_reader_(older),
-        comparison_(subject.checkpoint, older) {}
+        comparison_(subject.checkpoint, older) {
+    const std::vector<TensorInfo>& tensors = older.manifest().tensors;
+    older_ids_.reserve(tensors.size());
+    for (std::uint32_t i = 0; i < tensors.size(); ++i) {
+      older_ids_.emplace(tensors[i].name, TensorId{i});
+    }
+  }
 
   void Judge(FindingList& findings) {
     for (std::size_t i = 0; i < subject_.layers().size(); ++i) JudgeLayer(i);
@@ -50,11 +57,11 @@ class HistoryJudge {
   // The tensor of the same name, type and shape in the older checkpoint.
   std::optional<TensorId> Older(TensorId id) const {
     const TensorInfo& info = subject_.manifest().tensors[id.index];
-    const std::optional<TensorId> found = FindTensor(older_.manifest(), info.name);
-    if (!found) return std::nullopt;
-    const TensorInfo& other = older_.manifest().tensors[found->index];
-    if (other.dtype != info.dtype || !(other.shape == info.shape)) return std::nullopt;
-    return found;
+    const auto found = older_ids_.find(info.name);
+    if (found == older_ids_.end()) return std::nullopt;
+    const TensorInfo& other = older_.manifest().tensors[found->second.index];
+    if (other.dtype != info.dtype || other.shape != info.shape) return std::nullopt;
+    return found->second;
   }
 
   std::optional<std::vector<double>> OlderValues(const std::optional<TensorId>& id) {
@@ -176,6 +183,7 @@ class HistoryJudge {
 
   const Subject& subject_;
   const Checkpoint& older_;
+  std::unordered_map<std::string_view, TensorId> older_ids_;
   TensorReader older_reader_;
   TensorComparison comparison_;
   std::map<TensorId, Change> changes_;
