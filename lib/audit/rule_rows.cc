@@ -133,10 +133,10 @@ constexpr std::array kRows = {
         "the initial value still weighs too much in the moving statistics",
         "A moving average that starts at 0 (mean) or 1 (variance) holds its initial value with the "
         "weight decay^n after n updates. n is the batch counter, the update counter or the step; "
-        "decay is Keras' and TensorFlow's momentum and 1 - PyTorch's. Nothing is said where a "
-        "variance is smaller than that weight, which proves more updates than the counter says. A "
-        "weight above 1/2 is a warning where the decay is recorded or given, else information; so "
-        "is a weight above 1/100.",
+        "decay is Keras' and TensorFlow's momentum and one minus PyTorch's. A weight above 1/100 "
+        "is information, one above 1/2 a warning where the decay is recorded or given. Nothing is "
+        "said where a variance is smaller than that weight: it proves more updates than the "
+        "counter says.",
         "Serving normalises with a mixture of the data's statistics and 0 and 1. Accuracy rises "
         "with more steps or a smaller decay although the weights are good already.",
         "train longer or with a smaller decay, or run training-mode forward passes over training "
@@ -146,7 +146,7 @@ constexpr std::array kRows = {
         "train longer or with a smaller momentum (0.9 for short runs), or call the model with "
         "training=True over training data until momentum^n is below 1/100",
         "train longer or with a larger momentum, or run forward passes in train() mode over "
-        "training data until (1 - momentum)^n is below 1/100"},
+        "training data until (1-momentum)^n is below 1/100"},
 
     // What the numbers are worth.
     RuleRow{
