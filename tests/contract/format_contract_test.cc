@@ -100,10 +100,13 @@ TEST_P(FormatContract, ListsTheRealFileInOrderAndComplete) {
     EXPECT_TRUE(std::filesystem::is_regular_file(file)) << file;
   for (std::size_t i = 0; i < manifest.tensors.size(); ++i) {
     const TensorInfo& info = manifest.tensors[i];
-    if (i > 0) EXPECT_LT(manifest.tensors[i - 1].name, info.name);
+    if (i > 0) {
+      EXPECT_LT(manifest.tensors[i - 1].name, info.name);
+    }
     EXPECT_FALSE(info.stored_as.empty());
-    if (BitSize(info.dtype) != 0)
+    if (BitSize(info.dtype) != 0) {
       EXPECT_EQ(info.byte_size, info.shape.element_count() * BitSize(info.dtype) / 8);
+    }
   }
 }
 
