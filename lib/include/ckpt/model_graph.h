@@ -119,11 +119,11 @@ struct ModelGraph {
 
 // What a fold changes in the graph; a format applies it to its own record of the model.
 struct GraphEdits {
-  std::vector<LayerId> removed;      // batch norms whose consumers now read their input
-  std::vector<LayerId> gained_bias;  // use_bias becomes true
+  std::vector<LayerId> removed = {};      // batch norms whose consumers now read their input
+  std::vector<LayerId> gained_bias = {};  // use_bias becomes true
   // Batch norms that became one scale and one offset per channel: gamma and beta exist now and hold
   // these, mean is 0, variance is 1 - epsilon. Epsilon stays: some runtimes do not take 0.
-  std::vector<LayerId> to_affine;
+  std::vector<LayerId> to_affine = {};
 };
 
 }  // namespace ckpt
