@@ -192,6 +192,7 @@ Padding PaddingOf(const Json& config) {
   std::optional<std::string> padding = Text(config, "padding");
   if (!padding) padding = Text(config, "border_mode");
   if (!padding) return Padding::kUnknown;
+  if (*padding == "same" || *padding == "causal") return Padding::kSame;
   return *padding == "valid" ? Padding::kNone : Padding::kZeros;
 }
 
@@ -320,7 +321,8 @@ class Describer {
         break;
       case OpKind::kFlatten:
         // With channels first, Keras moves the channels to the end before it flattens.
-        if (ChannelAxis(*config_) != -1) layer().kind = OpKind::kOther;
+        if (ChannelAxis(*config_) == 1) layer().axis = 1;
+        if (!ChannelAxis(*config_)) layer().kind = OpKind::kOther;
         break;
       case OpKind::kInput:
       case OpKind::kIdentity:

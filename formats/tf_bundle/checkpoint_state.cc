@@ -20,6 +20,7 @@ constexpr std::string_view kStateName = "checkpoint";
 constexpr std::string_view kIndexSuffix = ".index", kMetaSuffix = ".meta";
 constexpr std::string_view kPathField = "model_checkpoint_path";
 constexpr std::uint64_t kMaxStateBytes = std::uint64_t{4} << 20;
+constexpr int kMaxStateDepth = 16;
 constexpr std::size_t kMaxNamesShown = 5;
 
 std::string WithoutSuffix(const std::string& text, std::string_view suffix) {
@@ -37,6 +38,7 @@ std::optional<tf_proto::CheckpointState> ParseState(const std::string& text) {
   Silence silence;
   google::protobuf::TextFormat::Parser parser;
   parser.AllowUnknownField(true);
+  parser.SetRecursionLimit(kMaxStateDepth);  // there is none by default
   parser.RecordErrorsTo(&silence);
   tf_proto::CheckpointState state;
   if (!parser.ParseFromString(text, &state) || state.model_checkpoint_path().empty()) {

@@ -44,7 +44,7 @@ TEST(LayerKindsTest, ConvolutionOfKeras1InTheanoOrder) {
   EXPECT_EQ(layer.kind, OpKind::kConv);
   EXPECT_EQ(layer.layout, KernelLayout::kOutInSpatial);
   EXPECT_EQ(layer.axis, 1);
-  EXPECT_EQ(layer.padding, Padding::kZeros);
+  EXPECT_EQ(layer.padding, Padding::kSame);
   EXPECT_FALSE(layer.unit_stride);
   EXPECT_TRUE(layer.can_gain_bias);
   EXPECT_EQ(WeightsOf(understood), std::vector<std::string>{"kernel"});
@@ -73,7 +73,7 @@ TEST(LayerKindsTest, ConvolutionsOfKeras2) {
 
   const auto separable = Understand("SeparableConv1D", R"("padding":"causal","use_bias":true)");
   EXPECT_EQ(separable.layer().kind, OpKind::kSeparableConv);
-  EXPECT_EQ(separable.layer().padding, Padding::kZeros);
+  EXPECT_EQ(separable.layer().padding, Padding::kSame);
   EXPECT_EQ(WeightsOf(separable), (std::vector<std::string>{"depthwise_kernel", "kernel", "bias"}));
 
   const auto depthwise = Understand("DepthwiseConv2D", R"("use_bias":false)");
@@ -190,8 +190,9 @@ TEST(LayerKindsTest, PoolingPaddingAndShapes) {
             OpKind::kOther);
   EXPECT_EQ(Understand("Flatten", R"("data_format":"channels_last")").layer().kind,
             OpKind::kFlatten);
-  EXPECT_EQ(Understand("Flatten", R"("data_format":"channels_first")").layer().kind,
-            OpKind::kOther);
+  const auto moved = Understand("Flatten", R"("data_format":"channels_first")");
+  EXPECT_EQ(moved.layer().kind, OpKind::kFlatten);
+  EXPECT_EQ(moved.layer().axis, 1);  // which goes to the end first
   EXPECT_EQ(Understand("Reshape", R"("target_shape":[2,3,4])").rank(), 4);
 }
 

@@ -199,6 +199,12 @@ TEST(ResolveBundle, RefusesABrokenStateFile) {
   EXPECT_EQ(error.code, ErrorCode::kCorrupt);
   EXPECT_EQ(error.file, "d/checkpoint");
   EXPECT_EQ(Resolved(files, "d").prefix, "d/m") << "the folder still has one";
+  // Nested so deeply that a parser without a limit runs out of stack.
+  std::string deep = "model_checkpoint_path: \"m\"\n";
+  for (int i = 0; i < 500000; ++i) deep += "a{";
+  MemoryFiles nested = FilesOf({"d/m.index"});
+  nested.Add("d/checkpoint", deep);
+  EXPECT_EQ(ErrorOf(nested, "d/checkpoint").code, ErrorCode::kCorrupt);
   // A prefix of that name is the common case beside a state file.
   MemoryFiles keras = FilesOf({"d/checkpoint.index"});
   keras.Add("d/checkpoint", "model_checkpoint_path: \"checkpoint\"\n");
