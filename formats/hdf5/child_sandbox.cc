@@ -96,8 +96,8 @@ void FilterSystemCalls() noexcept {
     seccomp_rule_add(filter, SCMP_ACT_ALLOW, call, 0);
   }
   // abort() signals its own thread; nobody else may be signalled.
-  seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1,
-                   SCMP_A0(SCMP_CMP_EQ, static_cast<scmp_datum_t>(::getpid())));
+  const scmp_arg_cmp own_process = {0, SCMP_CMP_EQ, static_cast<scmp_datum_t>(::getpid()), 0};
+  seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1, &own_process);
   seccomp_load(filter);
   seccomp_release(filter);
 }

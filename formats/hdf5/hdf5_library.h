@@ -56,9 +56,9 @@ class Hdf5Id {
 };
 
 // The failure of this thread's last library call, which was `doing` ("reading the group \"/a\""),
-// in the library's innermost words. Instead of `code` it is kLimitExceeded where the library found no
-// memory, and kUnsupported where it met a version of the format that it does not know. Every other
-// library call, the closing of an identifier too, makes the library forget.
+// in the library's innermost words. Instead of `code` it is kLimitExceeded where the library found
+// no memory, and kUnsupported where it met a version of the format that it does not know. Every
+// other library call, the closing of an identifier too, makes the library forget.
 Error Hdf5Error(ErrorCode code, std::string_view doing);
 
 // The dimensions of a dataspace that is not null; kCorrupt, naming `what`, if they do not fit.

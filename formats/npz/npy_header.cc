@@ -58,8 +58,8 @@ class LiteralReader {
       : text_(text), base_offset_(base_offset) {}
 
   struct Value {
-    std::string_view text;     // of descr without quotes; records with their brackets
-    std::uint64_t offset = 0;  // of its first byte
+    std::string_view text;  // of descr without quotes; records with their brackets
+    std::uint64_t offset;   // of its first byte
   };
   std::optional<Value> descr;
   bool descr_is_string = false;
@@ -128,7 +128,7 @@ class LiteralReader {
   }
 
   Status ReadDescr() {
-    descr.emplace();
+    descr.emplace(Value{});
     descr->offset = base_offset_ + at_;
     if (Peek() != '[' && Peek() != '(') {
       descr_is_string = true;

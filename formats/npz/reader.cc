@@ -68,8 +68,8 @@ class Opener {
     }
     if (!others.empty()) {
       manifest_.note = std::to_string(others.size()) +
-                                  " members that are no arrays are left out, such as \"" +
-                                  others.front() + "\"";
+                       " members that are no arrays are left out, such as \"" + others.front() +
+                       "\"";
     }
     return Finish();
   }

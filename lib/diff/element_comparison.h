@@ -43,7 +43,8 @@ class ElementComparison {
   void AddReals(std::span<const std::byte> a, std::span<const std::byte> b);
   void AddWideIntegers(std::span<const std::byte> a, std::span<const std::byte> b);
   void AddComplex(std::span<const std::byte> a, std::span<const std::byte> b);
-  // Adds a block of finite elements; false, and nothing added, where one is not or squares overflow.
+  // Adds a block of finite elements; false, and nothing added, where one is not or squares
+  // overflow.
   bool AddFinite(std::span<const double> x, std::span<const double> y);
   void AddAny(double x, double y);
   void AddProducts(double dot, double norm_a, double norm_b);

@@ -343,7 +343,7 @@ std::vector<std::byte> Strings(const std::vector<std::string>& values) {
 }
 
 TEST(Strings, AreComparedOneByOneWhereverTheStreamIsCut) {
-  for (const std::size_t chunk : {1, 3, 10, 4096}) {
+  for (const std::size_t chunk : std::initializer_list<std::size_t>{1, 3, 10, 4096}) {
     TwoCheckpoints two;
     two.a.AddBytes("x", {3}, Strings({"one", "two", "three"}), Dtype::kString);
     two.b.AddBytes("x", {3}, Strings({"one", "twofold", "threw"}), Dtype::kString);

@@ -16,7 +16,6 @@ using testing::Index;
 using ::testing::IsEmpty;
 using testing::TestNet;
 
-constexpr auto kHwio = KernelLayout::kSpatialInOut;
 constexpr auto kHwoi = KernelLayout::kSpatialOutIn;
 constexpr auto kOihw = KernelLayout::kOutInSpatial;
 constexpr auto kIohw = KernelLayout::kInOutSpatial;

@@ -42,7 +42,8 @@ inline ProgramResult RunProgram(const std::string& program,
                                 const std::vector<std::string>& arguments,
                                 const ProgramOptions& options = {}) {
   const TemporaryFolder folder;
-  const std::string out = options.stdout_path.empty() ? (folder / "out").string() : options.stdout_path;
+  const std::string out =
+      options.stdout_path.empty() ? (folder / "out").string() : options.stdout_path;
   WriteFile(folder / "in", options.input);
   std::vector<char*> argv = {const_cast<char*>(program.c_str())};
   for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));

@@ -62,10 +62,10 @@ struct TensorInfo {
 class TensorStream {
  public:
   virtual ~TensorStream() = default;
-  // The next bytes (at most a few MiB; a whole number of elements, but for strings, which may be cut
-  // anywhere), or an empty span at the end.
-  // Valid until the next call. Checksums that the file stores are checked on the way; a mismatch
-  // is reported by the call that would have returned the end.
+  // The next bytes (at most a few MiB; a whole number of elements, but for strings, which may be
+  // cut anywhere), or an empty span at the end. Valid until the next call. Checksums that the file
+  // stores are checked on the way; a mismatch is reported by the call that would have returned the
+  // end.
   virtual Result<std::span<const std::byte>> Next() = 0;
 };
 
