@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "ckpt/model_graph.h"
+#include "ckpt/op_graph.h"
 #include "ckpt/tensor.h"
 
 namespace ckpt {
@@ -41,6 +42,8 @@ struct Manifest {
   std::optional<Framework> framework = {};           // only if the file records it
   std::string framework_version = {};
   std::optional<ModelGraph> graph = {};  // only if the file has one
+  // The operations of the file itself, or of the graph beside it; null where there is none.
+  std::shared_ptr<const OpGraph> ops = {};
   std::vector<Problem> problems = {};
 };
 
