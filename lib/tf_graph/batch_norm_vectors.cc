@@ -1,0 +1,90 @@
+#include "tf_graph/batch_norm_vectors.h"
+
+#include <algorithm>
+
+#include "tf_graph/assigned_value.h"
+
+namespace ckpt::tf_graph {
+namespace {
+
+// Does this Mean go over the batch axis? nullopt: its axes are not a constant.
+std::optional<bool> OverBatch(const OpBodies& bodies, OpRef mean) {
+  const OpOrigins axes = bodies.OriginsOfInput(mean, 1);
+  for (const OpValue& origin : axes.values) {
+    const auto values = ConstantValues(bodies.op(origin.at));
+    if (values) return std::find(values->begin(), values->end(), 0) != values->end();
+  }
+  return std::nullopt;
+}
+
+// Operations between a statistic and the sums over the batch that it is computed from.
+constexpr std::size_t kMaxIngredients = 24;
+
+// A mean or sum over the batch axis among what the value is computed from (old tf.nn.moments,
+// variances by squares, statistics shared between replicas).
+bool IsDerivedFromBatch(const OpBodies& bodies, OpValue value) {
+  const std::vector<OpValue> ingredients = tf_graph::Ingredients(bodies, value, kMaxIngredients);
+  return std::any_of(ingredients.begin(), ingredients.end(), [&](const OpValue& ingredient) {
+    const Op& op = bodies.op(ingredient.at);
+    const bool reduces = op.type == "Mean" || op.type == "Sum";
+    return reduces && OverBatch(bodies, ingredient.at).value_or(false);
+  });
+}
+
+bool IsFused(std::string_view type) {
+  return type.starts_with("FusedBatchNorm") || type == "_FusedBatchNormEx";
+}
+
+}  // namespace
+
+TracedVector VectorTracer::Trace(OpRef at, std::size_t input) const {
+  using Kind = OpBatchNormVector::Kind;
+  TracedVector traced;
+  OpBatchNormVector& vector = traced.vector;
+  vector.edge = bodies_.op(at).inputs[input];
+  vector.kind = Kind::kOther;
+  for (const OpValue& origin : bodies_.OriginsOfInput(at, input).values) {
+    const Op& op = bodies_.op(origin.at);
+    if (IsVariableOp(op.type)) {
+      traced.stored = true;
+      if (vector.kind == Kind::kVariable) continue;  // of several calls: the first
+      vector.kind = Kind::kVariable;
+      vector.origin = origin.at;
+      vector.variable = variables_.NameOf(op);
+    } else if (op.type == "Const") {
+      if (op.constant && op.constant->shape.element_count() == 0) {
+        if (vector.kind == Kind::kOther) vector.kind = Kind::kNone;
+        continue;
+      }
+      traced.stored = true;
+      if (vector.kind == Kind::kVariable) continue;
+      vector.kind = Kind::kConstant;
+      vector.origin = origin.at;
+    } else if (op.type == "Mean" || (IsFused(op.type) && origin.output != 0)) {
+      if (op.type == "Mean" && !OverBatch(bodies_, origin.at).value_or(true)) {
+        traced.keeps_batch_axis = true;
+        continue;
+      }
+      traced.batch.push_back(origin);
+      if (vector.kind == Kind::kOther) vector.kind = Kind::kBatch;
+    } else if (IsArithmetic(op.type) && IsDerivedFromBatch(bodies_, origin)) {
+      traced.batch.push_back(origin);
+      if (vector.kind == Kind::kOther) vector.kind = Kind::kBatch;
+    } else if (vector.kind == Kind::kOther && !vector.origin) {
+      vector.origin = origin.at;
+    }
+  }
+  if (vector.kind == Kind::kNone) vector.edge.reset();
+  return traced;
+}
+
+OpBatchNormMode ModeOf(const TracedVector& mean, const TracedVector& variance) {
+  const bool stored = mean.stored && variance.stored;
+  const bool batch = !mean.batch.empty() && !variance.batch.empty();
+  if (stored && batch) return OpBatchNormMode::kSwitched;
+  if (stored) return OpBatchNormMode::kInference;
+  if (batch) return OpBatchNormMode::kTraining;
+  return OpBatchNormMode::kUnknown;
+}
+
+}  // namespace ckpt::tf_graph
