@@ -1,0 +1,11 @@
+// From AttrValue to OpAttr.
+#pragma once
+
+#include "ckpt/op_graph.h"
+#include "formats/tf_proto/graph.pb.h"
+
+namespace ckpt::formats {
+
+OpAttr ToOpAttr(const tf_proto::AttrValue& value);
+
+}  // namespace ckpt::formats
