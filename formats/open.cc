@@ -14,8 +14,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::uint64_t kHeadBytes = 512, kTailBytes = 65536;
-// The last bytes of a table (tf_bundle/table_format.h), of which a V1 checkpoint consists.
-constexpr std::string_view kTableMagic = "\x57\xfb\x80\x8b\x24\x75\x47\xdb";
 
 std::string_view AsText(std::span<const std::byte> bytes) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
@@ -41,7 +39,6 @@ std::string_view KnownOther(const std::string& path, std::string_view head, std:
   if (head.size() > 1 && head[0] == '\x80' && head[1] >= 2 && head[1] <= 5) {
     return "a pickle (perhaps an old PyTorch file), which is not read yet";
   }
-  if (tail.ends_with(kTableMagic)) return "a TensorFlow V1 checkpoint, which is not read yet";
   if (path.ends_with(".meta")) return "a TensorFlow MetaGraph by its name; graphs are not read yet";
   if (path.ends_with(".pb") || path.ends_with(".pbtxt"))
     return "a TensorFlow graph by its name; graphs are not read yet";
@@ -117,12 +114,13 @@ Result<std::unique_ptr<Checkpoint>> OpenCheckpoint(const Files& files, const std
       return Fail(ErrorCode::kInvalidArgument, "unknown format \"" + *options.format + "\"");
   }
   InputName name{path};
-  if (format == nullptr || format->name == "tf-bundle") {
+  if (format == nullptr || format->name == "tf-bundle" || format->name == "tf-v1") {
     CKPT_ASSIGN_OR_RETURN(const std::optional<ResolvedBundle> bundle, ResolveTfBundle(files, path));
-    if (bundle) {
+    const std::string_view resolved_to = bundle && bundle->v1 ? "tf-v1" : "tf-bundle";
+    if (bundle && (format == nullptr || format->name == resolved_to)) {
       name.note = bundle->note;
       name.older = bundle->older;
-      return OpenAs(files, *FindFormat("tf-bundle"), bundle->prefix, std::move(name),
+      return OpenAs(files, *FindFormat(resolved_to), bundle->prefix, std::move(name),
                     options.limits);
     }
   }

@@ -7,6 +7,7 @@
 #include "formats/npz/npz.h"
 #include "formats/safetensors/safetensors.h"
 #include "formats/tf_bundle/tf_bundle.h"
+#include "formats/tf_v1/tf_v1.h"
 
 namespace ckpt::formats {
 namespace {
@@ -18,7 +19,7 @@ constexpr std::array<std::string_view, 1> kNpzSuffixes = {".npz"};
 // Suffixes that belong to formats which cannot be written yet: no shorter suffix may claim them.
 constexpr std::array<std::string_view, 1> kReservedSuffixes = {".weights.h5"};
 
-constexpr std::array<Format, 4> kFormats = {{
+constexpr std::array<Format, 5> kFormats = {{
     {"tf-bundle",
      "TensorFlow V2 checkpoint",
      {},
@@ -27,6 +28,7 @@ constexpr std::array<Format, 4> kFormats = {{
      WriteTfBundle,
      TfBundleCanHold,
      nullptr},
+    {"tf-v1", "TensorFlow V1 checkpoint", {}, ProbeTfV1, OpenTfV1, nullptr, nullptr, nullptr},
     {"keras-h5", "legacy Keras HDF5, whole model or weights", kHdf5Suffixes, ProbeKerasH5,
      OpenKerasH5, WriteKerasH5, CanHoldKerasH5, RewriteKerasH5},
     {"safetensors", "one file, or a sharded set", kSafetensorsSuffixes, ProbeSafetensors,

@@ -10,6 +10,7 @@
 
 #include "formats/tf_bundle/data_shards.h"
 #include "formats/tf_proto/checkpoint_state.pb.h"
+#include "formats/tf_v1/shard_names.h"
 
 namespace ckpt::formats {
 namespace {
@@ -97,9 +98,15 @@ class Resolver {
  private:
   Resolved Folder(const fs::path& folder) const;
   Resolved NewestIn(const fs::path& folder, const std::vector<std::string>& bases) const;
+  Resolved NewestV1In(const fs::path& folder) const;
   Resolved StateFile(const fs::path& file, bool must_be) const;
   Resolved Latest(const fs::path& file, const tf_proto::CheckpointState& state) const;
   Resolved Prefix(const std::string& prefix) const;
+  static ResolvedBundle V1(std::string file, std::string note) {
+    return {std::move(file), std::move(note), {}, true};
+  }
+  // The paths by which the two formats are opened; nothing where there is no such checkpoint.
+  std::optional<std::string> FindEither(const std::string& prefix) const;
   // The error for a checkpoint whose index is not there, if there are signs of one.
   Status CheckLeftovers(const std::string& prefix) const;
   std::vector<std::string> NamesIn(const fs::path& folder) const;
@@ -124,8 +131,10 @@ Resolver::Resolved Resolver::Resolve(const std::string& path) const {
   }
   if (const auto shard = ParseDataShardName(path)) return Prefix(shard->prefix);
   if (path.ends_with(kIndexSuffix)) return Prefix(WithoutSuffix(path, kIndexSuffix));
-  if (path.ends_with(kMetaSuffix) && HasIndex(WithoutSuffix(path, kMetaSuffix))) {
-    return Prefix(WithoutSuffix(path, kMetaSuffix));
+  if (path.ends_with(kMetaSuffix)) {
+    const std::string prefix = WithoutSuffix(path, kMetaSuffix);
+    if (HasIndex(prefix)) return Prefix(prefix);
+    if (auto v1 = FindV1(files_, prefix)) return V1(*std::move(v1), {});
   }
   if (files_.Exists(path) && !HasIndex(path)) return std::optional<ResolvedBundle>();
   return Prefix(path);
@@ -133,8 +142,15 @@ Resolver::Resolved Resolver::Resolve(const std::string& path) const {
 
 Resolver::Resolved Resolver::Prefix(const std::string& prefix) const {
   if (HasIndex(prefix)) return ResolvedBundle{prefix, {}, {}};
+  const auto pattern = ParseV1SetPattern(prefix);
+  if (auto v1 = FindV1(files_, pattern.value_or(prefix))) return V1(*std::move(v1), {});
   CKPT_RETURN_IF_ERROR(CheckLeftovers(prefix));
   return std::optional<ResolvedBundle>();
+}
+
+std::optional<std::string> Resolver::FindEither(const std::string& prefix) const {
+  if (HasIndex(prefix)) return prefix;
+  return FindV1(files_, ParseV1SetPattern(prefix).value_or(prefix));
 }
 
 Status Resolver::CheckLeftovers(const std::string& prefix) const {
@@ -181,7 +197,7 @@ Resolver::Resolved Resolver::Folder(const fs::path& folder) const {
     return ResolvedBundle{variables, "the variables of the SavedModel in " + folder.string(), {}};
   }
   if (leftover) CKPT_RETURN_IF_ERROR(CheckLeftovers((folder / *leftover).string()));
-  return std::optional<ResolvedBundle>();
+  return NewestV1In(folder);
 }
 
 // The one with the highest step, if the folder holds one series only.
@@ -220,6 +236,16 @@ Resolver::Resolved Resolver::NewestIn(const fs::path& folder,
   return resolved;
 }
 
+Resolver::Resolved Resolver::NewestV1In(const fs::path& folder) const {
+  const std::vector<std::string> bases = ListV1(files_, folder.string());
+  if (bases.empty()) return std::optional<ResolvedBundle>();
+  CKPT_ASSIGN_OR_RETURN(auto newest, NewestIn(folder, bases));
+  newest->v1 = true;
+  newest->prefix = FindV1(files_, newest->prefix).value_or(newest->prefix);
+  for (std::string& older : newest->older) older = FindV1(files_, older).value_or(older);
+  return newest;
+}
+
 // Nothing if `file` is no state file, unless it `must_be` one and says so.
 Resolver::Resolved Resolver::StateFile(const fs::path& file, bool must_be) const {
   const auto opened = files_.Open(file);
@@ -250,17 +276,16 @@ Resolver::Resolved Resolver::Latest(const fs::path& file,
   for (const std::string& listed : state.all_model_checkpoint_paths()) {
     const std::string other = (folder / BelowFolder(listed).name).string();
     if (other == prefix) before = false;
-    if (other == prefix || !HasIndex(other)) continue;
+    const auto found = other == prefix ? std::nullopt : FindEither(other);
+    if (!found) continue;
     there.push_back(other);
-    if (before) resolved.older.push_back(other);
+    if (before) resolved.older.push_back(*found);
   }
   if (HasIndex(prefix)) return resolved;
-  if (files_.Exists(prefix) && !files_.IsDirectory(prefix)) {
-    return Fail(Error{ErrorCode::kUnsupported,
-                      resolved.note + ", which is of the V1 format; that is not read here",
-                      prefix,
-                      {},
-                      {}});
+  if (auto v1 = FindEither(prefix)) {
+    resolved.prefix = *std::move(v1);
+    resolved.v1 = true;
+    return resolved;
   }
   CKPT_RETURN_IF_ERROR(CheckLeftovers(prefix));
   return Fail(

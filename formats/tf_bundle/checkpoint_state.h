@@ -14,11 +14,12 @@
 namespace ckpt::formats {
 
 struct ResolvedBundle {
-  std::string prefix;  // PREFIX.index exists
+  std::string prefix;  // PREFIX.index exists; of a V1 checkpoint its file, or one of its files
   std::string note;    // what led there, for people; empty if `path` named the checkpoint itself
   // Prefixes of the run's older checkpoints that exist, oldest first: only where `path` named a
   // folder or a state file.
   std::vector<std::string> older;
+  bool v1 = false;  // of the V1 format
 };
 
 // Nothing where `path` names no TensorFlow checkpoint: it may be a file of another format, or not
@@ -26,8 +27,10 @@ struct ResolvedBundle {
 // behind, a state file that names what is not there, a folder with several and no latest one.
 //
 // Paths in a state file are taken below its folder only: of an absolute path (often one of another
-// machine) or one with "..", the last component counts. A checkpoint of the V1 format is
-// kUnsupported.
+// machine) or one with "..", the last component counts.
+//
+// A V1 checkpoint is resolved where `path` is its prefix, its .meta, a folder or a state file; its
+// own files stand for themselves and are left to whoever opens them.
 Result<std::optional<ResolvedBundle>> ResolveTfBundle(const Files& files, const std::string& path);
 
 }  // namespace ckpt::formats

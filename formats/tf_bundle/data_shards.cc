@@ -33,21 +33,29 @@ std::pair<std::filesystem::path, std::string> SplitPrefix(const std::string& pre
 
 }  // namespace
 
+std::string ShardNumbers(std::uint64_t shard, std::uint64_t count) {
+  return Padded(shard) + std::string(kOf) + Padded(count);
+}
+
+std::optional<std::pair<std::uint64_t, std::uint64_t>> ParseShardNumbers(std::string_view text) {
+  const std::size_t of = text.find(kOf);
+  if (of == std::string_view::npos) return std::nullopt;
+  const auto shard = ParsePadded(text.substr(0, of));
+  const auto count = ParsePadded(text.substr(of + kOf.size()));
+  if (!shard || !count || *shard >= *count) return std::nullopt;
+  return std::pair(*shard, *count);
+}
+
 std::string DataShardName(std::string_view prefix, std::uint64_t shard, std::uint64_t count) {
-  return std::string(prefix) + std::string(kDataInfix) + Padded(shard) + std::string(kOf) +
-         Padded(count);
+  return std::string(prefix) + std::string(kDataInfix) + ShardNumbers(shard, count);
 }
 
 std::optional<DataShardPath> ParseDataShardName(std::string_view path) {
   const std::size_t infix = path.rfind(kDataInfix);
   if (infix == std::string_view::npos) return std::nullopt;
-  const std::string_view numbers = path.substr(infix + kDataInfix.size());
-  const std::size_t of = numbers.find(kOf);
-  if (of == std::string_view::npos) return std::nullopt;
-  const auto shard = ParsePadded(numbers.substr(0, of));
-  const auto count = ParsePadded(numbers.substr(of + kOf.size()));
-  if (!shard || !count || *shard >= *count) return std::nullopt;
-  return DataShardPath{std::string(path.substr(0, infix)), *shard, *count};
+  const auto numbers = ParseShardNumbers(path.substr(infix + kDataInfix.size()));
+  if (!numbers) return std::nullopt;
+  return DataShardPath{std::string(path.substr(0, infix)), numbers->first, numbers->second};
 }
 
 DataShards::DataShards(const Files& files, std::string prefix, std::uint64_t count,

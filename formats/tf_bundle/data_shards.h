@@ -17,6 +17,10 @@ namespace ckpt::formats {
 
 std::string DataShardName(std::string_view prefix, std::uint64_t shard, std::uint64_t count);
 
+// "00000-of-00002", and the inverse: nothing where `text` is not how such numbers are written.
+std::string ShardNumbers(std::uint64_t shard, std::uint64_t count);
+std::optional<std::pair<std::uint64_t, std::uint64_t>> ParseShardNumbers(std::string_view text);
+
 // {"dir/model.ckpt", shard, count} of "dir/model.ckpt.data-00000-of-00002"; nothing for other
 // names.
 struct DataShardPath {

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "formats/container/file.h"
@@ -44,6 +45,7 @@ class BufferedRange {
   BufferedRange(SharedFile file, std::uint64_t begin, std::uint64_t end)
       : file_(std::move(file)), position_(begin), end_(end) {}
 
+  const std::string& path() const noexcept { return file_->path(); }
   std::uint64_t offset() const noexcept { return position_ - (filled_ - taken_); }
   std::uint64_t remaining() const noexcept { return end_ - offset(); }
   // REQUIRES: remaining() > 0.

@@ -65,7 +65,7 @@ class TableScanner {
   }
   Status CheckMetaindex(const Footer& footer);
   Status ReadDataBlock(BlockHandle handle, std::uint64_t named_at, const std::string& separator);
-  Status Show(const TableBlock& block, const BlockCursor& cursor);
+  Status Show(const TableBlock& block, BlockHandle handle, const BlockCursor& cursor);
 
   const RandomAccessFile& file_;
   const Limits& limits_;
@@ -131,13 +131,13 @@ Status TableScanner::ReadDataBlock(BlockHandle handle, std::uint64_t named_at,
                         cursor.offset(),
                         {}});
     }
-    CKPT_RETURN_IF_ERROR(Show(block, cursor));
+    CKPT_RETURN_IF_ERROR(Show(block, handle, cursor));
   }
   separator_ = separator;
   return {};
 }
 
-Status TableScanner::Show(const TableBlock& block, const BlockCursor& cursor) {
+Status TableScanner::Show(const TableBlock& block, BlockHandle handle, const BlockCursor& cursor) {
   const std::string& key = cursor.key();
   if (key.size() > limits_.name_bytes || key.size() > key_bytes_left_) {
     return Fail(Error{ErrorCode::kLimitExceeded,
@@ -150,7 +150,9 @@ Status TableScanner::Show(const TableBlock& block, const BlockCursor& cursor) {
   }
   key_bytes_left_ -= key.size();
   last_key_ = key;
-  return visit_(TableEntry{key, cursor.value(), cursor.offset()});
+  const auto position = static_cast<std::uint64_t>(cursor.value().data() - block.contents.data());
+  return visit_(
+      TableEntry{key, cursor.value(), cursor.offset(), handle, block.compressed, position});
 }
 
 }  // namespace

@@ -9,13 +9,17 @@
 
 #include "ckpt/formats/format.h"
 #include "formats/container/file.h"
+#include "formats/tf_bundle/table_format.h"
 
 namespace ckpt::formats {
 
 struct TableEntry {
   std::string_view key;
   std::span<const std::byte> value;
-  std::uint64_t offset;  // of the entry in the file; of its block where that is compressed
+  std::uint64_t offset;          // of the entry in the file; of its block where that is compressed
+  BlockHandle block;             // where the entry is
+  bool compressed;               // is its block?
+  std::uint64_t value_position;  // of the value in the block's uncompressed contents
 };
 
 // Calls `visit` for each entry; what an entry points to is valid during the call only. An error of

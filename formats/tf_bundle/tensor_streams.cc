@@ -38,15 +38,26 @@ class WholeStream : public StickyStream {
   std::vector<std::byte> buffer_;
 };
 
+class RangeElements : public SliceElements {
+ public:
+  RangeElements(SharedFile file, const ShardRange& range) : reader_(std::move(file), range) {}
+  std::uint64_t remaining() const noexcept override { return reader_.remaining(); }
+  Status Read(std::span<std::byte> out) override { return reader_.Read(out); }
+  Status Verify() override { return reader_.Verify(); }
+
+ private:
+  RangeReader reader_;
+};
+
 // C order of the whole visits the elements of each slice in the slice's own C order. So every slice
 // is read front to back, in runs of elements that are neighbours in the whole, and the next run is
 // always that of the slice whose next element has the lowest place.
 class SliceCursor {
  public:
-  SliceCursor(const BundleTensor& tensor, const BundleSlice& slice, SharedFile file,
-              std::size_t buffer_bytes)
+  SliceCursor(const BundleTensor& tensor, const BundleSlice& slice,
+              std::unique_ptr<SliceElements> elements, std::size_t buffer_bytes)
       : slice_(slice),
-        reader_(std::move(file), slice.range),
+        reader_(std::move(elements)),
         buffer_bytes_(buffer_bytes),
         index_(slice.start),
         strides_(slice.start.size()) {
@@ -82,12 +93,12 @@ class SliceCursor {
     for (auto rest = out.first(size); !rest.empty();) {
       if (taken_ == buffer_.size()) {
         if (rest.size() >= buffer_bytes_) {  // not worth a copy
-          CKPT_RETURN_IF_ERROR(reader_.Read(rest));
+          CKPT_RETURN_IF_ERROR(reader_->Read(rest));
           break;
         }
         buffer_.resize(
-            static_cast<std::size_t>(std::min<std::uint64_t>(buffer_bytes_, reader_.remaining())));
-        CKPT_RETURN_IF_ERROR(reader_.Read(buffer_));
+            static_cast<std::size_t>(std::min<std::uint64_t>(buffer_bytes_, reader_->remaining())));
+        CKPT_RETURN_IF_ERROR(reader_->Read(buffer_));
         taken_ = 0;
       }
       const std::size_t part = std::min(rest.size(), buffer_.size() - taken_);
@@ -111,11 +122,11 @@ class SliceCursor {
     std::vector<std::byte>().swap(buffer_);
   }
 
-  Status Verify() const { return reader_.Verify(); }
+  Status Verify() { return reader_->Verify(); }
 
  private:
   const BundleSlice& slice_;
-  RangeReader reader_;
+  std::unique_ptr<SliceElements> reader_;
   std::size_t buffer_bytes_;
   std::vector<std::byte> buffer_;
   std::size_t taken_ = 0;               // of buffer_
@@ -127,7 +138,8 @@ class SliceCursor {
 
 class SlicesStream : public StickyStream {
  public:
-  SlicesStream(StreamSource source, const BundleTensor& tensor, std::vector<SharedFile> files)
+  SlicesStream(StreamSource source, const BundleTensor& tensor,
+               std::vector<std::unique_ptr<SliceElements>> slices)
       : StickyStream(source.name), source_(std::move(source)) {
     const std::size_t share = kAllBuffersBytes / std::max<std::size_t>(1, tensor.slices.size());
     const std::size_t buffer_bytes =
@@ -135,7 +147,7 @@ class SlicesStream : public StickyStream {
     std::uint64_t total = 0;
     cursors_.reserve(tensor.slices.size());
     for (std::size_t i = 0; i < tensor.slices.size(); ++i) {
-      cursors_.emplace_back(tensor, tensor.slices[i], std::move(files[i]), buffer_bytes);
+      cursors_.emplace_back(tensor, tensor.slices[i], std::move(slices[i]), buffer_bytes);
       total += tensor.slices[i].range.size;
       if (tensor.slices[i].range.size > 0) next_.emplace(cursors_[i].RunBegin(), i);
     }
@@ -153,7 +165,7 @@ class SlicesStream : public StickyStream {
       if (cursor.left_in_run() == 0) Advance();
     }
     if (filled == 0) {
-      for (const SliceCursor& cursor : cursors_) CKPT_RETURN_IF_ERROR(cursor.Verify());
+      for (SliceCursor& cursor : cursors_) CKPT_RETURN_IF_ERROR(cursor.Verify());
     }
     return DecodeStored(*source_.dtype, source_.big_endian, std::span(chunk_).first(filled));
   }
@@ -185,7 +197,17 @@ std::unique_ptr<TensorStream> StreamWhole(StreamSource source, SharedFile file,
 
 std::unique_ptr<TensorStream> StreamSlices(StreamSource source, const BundleTensor& tensor,
                                            std::vector<SharedFile> files) {
-  return std::make_unique<SlicesStream>(std::move(source), tensor, std::move(files));
+  std::vector<std::unique_ptr<SliceElements>> slices;
+  slices.reserve(files.size());
+  for (std::size_t i = 0; i < files.size(); ++i) {
+    slices.push_back(std::make_unique<RangeElements>(std::move(files[i]), tensor.slices[i].range));
+  }
+  return StreamSlices(std::move(source), tensor, std::move(slices));
+}
+
+std::unique_ptr<TensorStream> StreamSlices(StreamSource source, const BundleTensor& tensor,
+                                           std::vector<std::unique_ptr<SliceElements>> slices) {
+  return std::make_unique<SlicesStream>(std::move(source), tensor, std::move(slices));
 }
 
 }  // namespace ckpt::formats

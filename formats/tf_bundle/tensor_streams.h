@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -19,6 +20,17 @@ struct StreamSource {
   bool big_endian;
 };
 
+// The elements of one slice of a tensor, as a bundle stores them, front to back.
+class SliceElements {
+ public:
+  virtual ~SliceElements() = default;
+  virtual std::uint64_t remaining() const noexcept = 0;  // bytes
+  // Fills `out`, a whole number of elements. REQUIRES: out.size() <= remaining().
+  virtual Status Read(std::span<std::byte> out) = 0;
+  // Was it sound, as far as only the whole shows? REQUIRES: remaining() == 0.
+  virtual Status Verify() = 0;
+};
+
 // A tensor of elements of one size, stored whole.
 std::unique_ptr<TensorStream> StreamWhole(StreamSource source, SharedFile file,
                                           const ShardRange& range);
@@ -27,6 +39,10 @@ std::unique_ptr<TensorStream> StreamWhole(StreamSource source, SharedFile file,
 // those of the slices, in the same order. `tensor` must outlive the stream.
 std::unique_ptr<TensorStream> StreamSlices(StreamSource source, const BundleTensor& tensor,
                                            std::vector<SharedFile> files);
+// The same from any source of slices, in the order of tensor.slices; `range.size` of each is the
+// bytes of its elements, the rest of its range means nothing.
+std::unique_ptr<TensorStream> StreamSlices(StreamSource source, const BundleTensor& tensor,
+                                           std::vector<std::unique_ptr<SliceElements>> slices);
 
 // A tensor of strings, stored whole: `count` lengths as varints, a checksum of them, then all
 // bytes.

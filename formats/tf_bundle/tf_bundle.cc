@@ -7,12 +7,11 @@
 #include <utility>
 
 #include "formats/container/git_lfs.h"
-#include "formats/encoding/byte_reader.h"
 #include "formats/tf_bundle/bundle_index.h"
 #include "formats/tf_bundle/data_shards.h"
+#include "formats/tf_bundle/first_value.h"
 #include "formats/tf_bundle/object_graph.h"
 #include "formats/tf_bundle/object_names.h"
-#include "formats/tf_bundle/table_format.h"
 #include "formats/tf_bundle/tensor_streams.h"
 
 namespace ckpt::formats {
@@ -277,13 +276,13 @@ Result<std::unique_ptr<TensorStream>> TfBundle::Open(const BundleTensor& tensor,
 // A V2 index begins with its first entry: the empty key and a header message, whose fields are 1, 2
 // (numbers) and 3 (a message). A V1 checkpoint begins likewise with a message whose field 1 is one.
 Match ProbeTfBundle(const ProbeInput& input) {
-  if (input.tail.size() < kTableFooterBytes || input.head.size() < 4) return Match::kNo;
-  if (ByteReader(input.tail.last(sizeof(std::uint64_t))).U64() != kTableMagic) return Match::kNo;
-  const auto byte = [&](std::size_t i) { return std::to_integer<unsigned>(input.head[i]); };
-  const bool raw = byte(0) == 0 && byte(1) == 0;  // else compressed: it begins with a length
-  if (!raw) return input.file_name.ends_with(kIndexSuffix) ? Match::kCertain : Match::kLikely;
-  constexpr unsigned kShards = 0x08, kEndianness = 0x10, kVersion = 0x1a;
-  const unsigned field = byte(3);
+  const FirstValue first = FirstValueOfTable(input);
+  if (!first.is_table) return Match::kNo;
+  if (!first.byte) {
+    return input.file_name.ends_with(kIndexSuffix) ? Match::kCertain : Match::kLikely;
+  }
+  constexpr std::uint8_t kShards = 0x08, kEndianness = 0x10, kVersion = 0x1a;
+  const std::uint8_t field = *first.byte;
   return field == kShards || field == kEndianness || field == kVersion ? Match::kCertain
                                                                        : Match::kNo;
 }

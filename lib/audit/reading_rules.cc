@@ -19,8 +19,12 @@ std::string NamesOf(const Subject& subject, const std::vector<TensorId>& ids) {
 
 void AddAbsent(const Problem& problem, FindingList& findings) {
   FileIssue issue{RuleIndex::kDataAbsent, Severity::kWarning, problem.error.file, problem.tensors};
-  issue.message = "the data of " + Plural(problem.tensors.size(), "tensor") + " is absent (" +
-                  ToString(problem.error) + "). Names and shapes were judged, their values not";
+  issue.message = problem.tensors.empty()
+                      ? "a part of the checkpoint is absent (" + ToString(problem.error) +
+                            "). What is there was judged"
+                      : "the data of " + Plural(problem.tensors.size(), "tensor") + " is absent (" +
+                            ToString(problem.error) +
+                            "). Names and shapes were judged, their values not";
   findings.Add(std::move(issue));
 }
 

@@ -12,6 +12,14 @@ Status CheckData(const Manifest& manifest) {
   for (const TensorInfo& info : manifest.tensors) {
     if (!info.data_present) absent.Add(info.name);
   }
+  for (const Problem& problem : manifest.problems) {
+    // A part whose tensors are not even known: what would be written is not the checkpoint.
+    if (absent.count() > 0 || !problem.tensors.empty()) continue;
+    if (problem.error.code != ErrorCode::kNotFound) continue;
+    Error error = problem.error;
+    error.code = ErrorCode::kUnfit;
+    return Fail(std::move(error));
+  }
   if (absent.count() == 0) return {};
   Error error{ErrorCode::kUnfit, "the data of " + std::to_string(absent.count()) +
                                      " tensors cannot be had: " + absent.text()};

@@ -183,15 +183,6 @@ TEST(ResolveBundle, LeavesOtherFilesToOtherFormats) {
   }
 }
 
-TEST(ResolveBundle, SaysThatAStateFileNamesAV1Checkpoint) {
-  MemoryFiles files = FilesOf({"d/model.ckpt-3", "d/model.ckpt-3.meta"});
-  files.Add("d/checkpoint", "model_checkpoint_path: \"model.ckpt-3\"\n");
-  const Error error = ErrorOf(files, "d");
-  EXPECT_EQ(error.code, ErrorCode::kUnsupported);
-  EXPECT_EQ(error.file, "d/model.ckpt-3");
-  EXPECT_THAT(error.message, HasSubstr("V1 format"));
-}
-
 TEST(ResolveBundle, RefusesABrokenStateFile) {
   MemoryFiles files = FilesOf({"d/m.index"});
   files.Add("d/checkpoint", "model_checkpoint_path: \"m\n");

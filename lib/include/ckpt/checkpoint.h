@@ -28,7 +28,7 @@ struct Document {
 // A fault that leaves the rest of the file readable.
 struct Problem {
   Error error;                    // kNotFound for an absent shard, kCorrupt for a short one
-  std::vector<TensorId> tensors;  // whose bytes cannot be had
+  std::vector<TensorId> tensors;  // whose bytes cannot be had; none: nothing tells which
 };
 
 struct Manifest {

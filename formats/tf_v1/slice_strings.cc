@@ -1,0 +1,92 @@
+#include "formats/tf_v1/slice_strings.h"
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "formats/container/range_stream.h"
+#include "formats/encoding/byte_reader.h"
+#include "formats/tf_bundle/sticky_stream.h"
+
+namespace ckpt::formats {
+namespace {
+
+constexpr std::uint32_t kStringField = 8;
+constexpr unsigned kVarint = 0, kFixed64 = 1, kLengthDelimited = 2, kFixed32 = 5;
+constexpr std::size_t kLengthBytes = sizeof(std::uint64_t);
+
+class SavedStringsStream : public StickyStream {
+ public:
+  SavedStringsStream(std::string name, ProtoBytes bytes)
+      : StickyStream(std::move(name)), bytes_(std::move(bytes.file), bytes.begin, bytes.end) {}
+
+ protected:
+  Result<std::span<const std::byte>> Produce() override {
+    chunk_.clear();
+    while (chunk_.size() + kLengthBytes <= kStreamChunkBytes) {
+      if (left_ == 0) {
+        CKPT_ASSIGN_OR_RETURN(const ProtoField field, NextField(bytes_));
+        if (field.number == 0) break;
+        if (field.number != kStringField || field.wire != kLengthDelimited) {
+          CKPT_RETURN_IF_ERROR(SkipField(bytes_, field));
+          continue;
+        }
+        left_ = field.size;
+        for (std::size_t i = 0; i < kLengthBytes; ++i) {
+          chunk_.push_back(static_cast<std::byte>(left_ >> (8 * i) & 0xff));
+        }
+        continue;
+      }
+      CKPT_ASSIGN_OR_RETURN(const auto bytes, bytes_.Take(std::min<std::uint64_t>(
+                                                  left_, kStreamChunkBytes - chunk_.size())));
+      chunk_.insert(chunk_.end(), bytes.begin(), bytes.end());
+      left_ -= bytes.size();
+    }
+    return std::span<const std::byte>(chunk_);
+  }
+
+ private:
+  BufferedRange bytes_;
+  std::uint64_t left_ = 0;  // of the string that was begun
+  std::vector<std::byte> chunk_;
+};
+
+}  // namespace
+
+Result<std::uint64_t> MeasureStrings(std::span<const std::byte> proto, std::uint64_t count) {
+  ByteReader reader(proto);
+  std::uint64_t found = 0, total = 0;
+  while (reader.ok() && reader.remaining() > 0) {
+    const std::uint32_t tag = reader.Varint32();
+    switch (tag & 7U) {
+      case kVarint:
+        (void)reader.Varint64();
+        break;
+      case kFixed64:
+        (void)reader.U64();
+        break;
+      case kFixed32:
+        (void)reader.U32();
+        break;
+      case kLengthDelimited: {
+        const auto bytes = reader.Bytes(reader.Varint64());
+        if (tag >> 3U != kStringField || !reader.ok()) break;
+        ++found;
+        total += bytes.size() + kLengthBytes;
+        break;
+      }
+      default:
+        reader.Fail("is not a TensorProto");
+    }
+  }
+  CKPT_RETURN_IF_ERROR(reader.status());
+  if (found == count) return total;
+  return Fail(ErrorCode::kCorrupt, "has " + std::to_string(found) +
+                                       " strings where its shape has " + std::to_string(count));
+}
+
+std::unique_ptr<TensorStream> StreamSavedStrings(std::string name, ProtoBytes bytes) {
+  return std::make_unique<SavedStringsStream>(std::move(name), std::move(bytes));
+}
+
+}  // namespace ckpt::formats
