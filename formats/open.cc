@@ -30,14 +30,12 @@ Result<std::unique_ptr<Checkpoint>> OpenAs(const Files& files, const Format& for
 // A name for what is recognised but not read, so that the message helps.
 std::string_view KnownOther(const std::string& path, std::string_view head, std::string_view tail) {
   if (head.starts_with("PK\x03\x04")) {
-    if (tail.find("data.pkl") != std::string_view::npos)
-      return "a PyTorch archive, which is not read yet";
     if (tail.find("model.weights.h5") != std::string_view::npos)
       return "a Keras 3 archive, which is not read yet";
     return "a zip archive without arrays";
   }
   if (head.size() > 1 && head[0] == '\x80' && head[1] >= 2 && head[1] <= 5) {
-    return "a pickle (perhaps an old PyTorch file), which is not read yet";
+    return "a pickle, but not one that torch.save wrote; pickles are never executed";
   }
   if (path.ends_with(".meta")) return "a TensorFlow MetaGraph by its name; graphs are not read yet";
   if (path.ends_with(".pb") || path.ends_with(".pbtxt"))

@@ -8,18 +8,20 @@
 #include "formats/safetensors/safetensors.h"
 #include "formats/tf_bundle/tf_bundle.h"
 #include "formats/tf_v1/tf_v1.h"
+#include "formats/torch/torch.h"
 
 namespace ckpt::formats {
 namespace {
 
 constexpr std::array<std::string_view, 2> kHdf5Suffixes = {".h5", ".hdf5"};
 constexpr std::array<std::string_view, 1> kSafetensorsSuffixes = {".safetensors"};
+constexpr std::array<std::string_view, 2> kTorchSuffixes = {".pt", ".pth"};
 constexpr std::array<std::string_view, 1> kNpzSuffixes = {".npz"};
 
 // Suffixes that belong to formats which cannot be written yet: no shorter suffix may claim them.
 constexpr std::array<std::string_view, 1> kReservedSuffixes = {".weights.h5"};
 
-constexpr std::array<Format, 5> kFormats = {{
+constexpr std::array<Format, 6> kFormats = {{
     {"tf-bundle",
      "TensorFlow V2 checkpoint",
      {},
@@ -33,6 +35,8 @@ constexpr std::array<Format, 5> kFormats = {{
      OpenKerasH5, WriteKerasH5, CanHoldKerasH5, RewriteKerasH5},
     {"safetensors", "one file, or a sharded set", kSafetensorsSuffixes, ProbeSafetensors,
      OpenSafetensors, WriteSafetensors, CanHoldSafetensors, nullptr},
+    {"torch", "PyTorch .pt and .pth, one file or a sharded set", kTorchSuffixes, ProbeTorch,
+     OpenTorch, WriteTorch, CanHoldTorch, nullptr},
     {"npz", "NumPy .npz and .npy", kNpzSuffixes, ProbeNpz, OpenNpz, WriteNpz, CanHoldNpz, nullptr},
 }};
 

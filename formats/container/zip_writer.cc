@@ -16,7 +16,10 @@ constexpr std::uint16_t kFirstDay = 0x21;  // 1980-01-01 as a DOS date
 constexpr std::uint32_t kAttributes = 0600U << 16;
 // Where zipfile changes over to zip64, below what the fields could hold.
 constexpr std::uint64_t kZip64Limit = (std::uint64_t{1} << 31) - 1;
-constexpr std::uint64_t kCrcPlace = 14;  // in a local header
+constexpr std::uint64_t kCrcPlace = 14;          // in a local header
+constexpr std::uint64_t kFieldHeaderBytes = 4;   // of an extra field
+constexpr std::uint64_t kZip64FieldBytes = 20;   // of a local header
+constexpr std::uint16_t kPaddingExtra = 0x4246;  // caffe2/serialize/inline_container.cc of PyTorch
 constexpr std::size_t kBufferBytes = std::size_t{1} << 20;
 
 class Record {
@@ -46,18 +49,31 @@ std::uint16_t Flags(const std::string& name) {
   return ascii ? 0 : zip::kUtf8Name;
 }
 
+// The extra field that moves the data from `offset` on to a multiple of `alignment`.
+Record Padding(std::uint64_t offset, std::uint64_t alignment) {
+  Record field;
+  if (offset % alignment == 0) return field;
+  offset += kFieldHeaderBytes;
+  const std::uint64_t fill = (alignment - offset % alignment) % alignment;
+  field.U16(kPaddingExtra).U16(fill).Text(std::string(static_cast<std::size_t>(fill), 'Z'));
+  return field;
+}
+
 }  // namespace
 
-Status ZipWriter::Begin(std::string name, std::uint64_t size) {
+Status ZipWriter::Begin(std::string name, std::uint64_t size, std::uint64_t alignment) {
   CKPT_RETURN_IF_ERROR(Close());
   if (name.size() > zip::kSaturated16) {
     return Fail(ErrorCode::kUnsupported,
                 "a zip member's name would have " + std::to_string(name.size()) + " bytes");
   }
+  const Record padding =
+      Padding(out_.size() + zip::kLocalBytes + name.size() + kZip64FieldBytes, alignment);
   Record header;
   header.U32(zip::kLocalSignature).U16(kVersion).U16(Flags(name)).U16(0).U16(0).U16(kFirstDay);
-  header.U32(0).U32(zip::kSaturated32).U32(zip::kSaturated32).U16(name.size()).U16(20).Text(name);
-  header.U16(zip::kZip64Extra).U16(16).U64(size).U64(size);
+  header.U32(0).U32(zip::kSaturated32).U32(zip::kSaturated32).U16(name.size());
+  header.U16(kZip64FieldBytes + padding.size()).Text(name);
+  header.U16(zip::kZip64Extra).U16(16).U64(size).U64(size).Text(padding.text());
   members_.push_back({std::move(name), size, out_.size(), 0});
   left_ = size;
   open_ = true;

@@ -23,8 +23,10 @@ class ZipWriter {
   explicit ZipWriter(OutputFile& out) : out_(out) {}
 
   // Starts a member; exactly `size` bytes must be appended before the next one. The caller sees
-  // to it that names are UTF-8 and differ; kUnsupported above 65535 bytes.
-  Status Begin(std::string name, std::uint64_t size);
+  // to it that names are UTF-8 and differ; kUnsupported above 65535 bytes. The bytes begin at a
+  // multiple of `alignment` in the file, 1 to 4096: PyTorch's padding (extra field "FB") sees to
+  // it.
+  Status Begin(std::string name, std::uint64_t size, std::uint64_t alignment = 1);
   Status Append(std::span<const std::byte> bytes);
   // Writes the directory.
   Status Finish();

@@ -10,27 +10,6 @@
 namespace ckpt::formats {
 namespace {
 
-class SwapStream : public TensorStream {
- public:
-  SwapStream(std::unique_ptr<TensorStream> raw, std::size_t unit)
-      : raw_(std::move(raw)), unit_(unit) {}
-
-  Result<std::span<const std::byte>> Next() override {
-    CKPT_ASSIGN_OR_RETURN(const auto chunk, raw_->Next());
-    swapped_.assign(chunk.begin(), chunk.end());
-    for (std::size_t at = 0; at + unit_ <= swapped_.size(); at += unit_) {
-      std::reverse(swapped_.begin() + static_cast<std::ptrdiff_t>(at),
-                   swapped_.begin() + static_cast<std::ptrdiff_t>(at + unit_));
-    }
-    return std::span<const std::byte>(swapped_);
-  }
-
- private:
-  std::unique_ptr<TensorStream> raw_;
-  std::size_t unit_;
-  std::vector<std::byte> swapped_;
-};
-
 bool AppendUtf8(std::uint32_t code, std::string& out) {
   if (code > 0x10FFFF || (code >= 0xD800 && code <= 0xDFFF)) return false;
   const auto continuation = [&](unsigned shift) {
@@ -196,10 +175,6 @@ class FortranStream : public TensorStream {
 };
 
 }  // namespace
-
-std::unique_ptr<TensorStream> SwapBytes(std::unique_ptr<TensorStream> raw, std::size_t unit_bytes) {
-  return std::make_unique<SwapStream>(std::move(raw), unit_bytes);
-}
 
 std::unique_ptr<TensorStream> DecodeText(std::unique_ptr<TensorStream> raw, const NpyText& text,
                                          std::string tensor) {

@@ -14,9 +14,6 @@
 
 namespace ckpt::formats {
 
-// Reverses the bytes of each unit of `unit_bytes` (an element, or a part of a complex one).
-std::unique_ptr<TensorStream> SwapBytes(std::unique_ptr<TensorStream> raw, std::size_t unit_bytes);
-
 struct NpyText {
   std::uint64_t item_bytes;  // of one element; kMaxTextItem at most, not 0
   bool ucs4;                 // characters of four bytes, else bytes

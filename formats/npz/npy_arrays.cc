@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "formats/container/byte_swap_stream.h"
 #include "formats/container/range_stream.h"
 
 namespace ckpt::formats {

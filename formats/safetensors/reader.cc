@@ -3,11 +3,11 @@
 #include <utility>
 
 #include "formats/container/range_stream.h"
+#include "formats/container/shard_index.h"
 #include "formats/encoding/byte_reader.h"
 #include "formats/encoding/json_events.h"
 #include "formats/safetensors/header.h"
 #include "formats/safetensors/safetensors.h"
-#include "formats/safetensors/shard_index.h"
 
 namespace ckpt::formats {
 namespace {
@@ -271,9 +271,13 @@ bool LooksLikeIndex(std::span<const std::byte> head) {
 
 Match ProbeIndex(const ProbeInput& input) {
   constexpr std::string_view kKey = "\"weight_map\"";
-  const bool shown = AsText(input.head).find(kKey) != std::string_view::npos ||
-                     AsText(input.tail).find(kKey) != std::string_view::npos;
-  if (shown) return Match::kCertain;
+  constexpr std::string_view kOtherShard =
+      ".bin\"";  // of a PyTorch set with the same kind of index
+  const auto shown = [&](std::string_view text) {
+    return AsText(input.head).find(text) != std::string_view::npos ||
+           AsText(input.tail).find(text) != std::string_view::npos;
+  };
+  if (shown(kKey)) return shown(kOtherShard) ? Match::kNo : Match::kCertain;
   return input.file_name.ends_with(kIndexSuffix) ? Match::kLikely : Match::kNo;
 }
 

@@ -36,6 +36,7 @@ const std::vector<Sample>& Samples() {
        "model.safetensors",
        "safetensors/torch_good.safetensors",
        {"model.safetensors"}},
+      {"torch", "model.pt", "torch/state_dict.pt", {"model.pt"}},
       {"npz", "model.npz", "npz/keras_net.npz", {"model.npz"}},
   };
   return samples;

@@ -1,4 +1,4 @@
-#include "formats/safetensors/shard_index.h"
+#include "formats/container/shard_index.h"
 
 #include <algorithm>
 #include <unordered_map>

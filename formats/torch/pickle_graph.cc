@@ -1,0 +1,58 @@
+#include "formats/torch/pickle_graph.h"
+
+#include <bit>
+#include <utility>
+
+namespace ckpt::formats {
+
+double PickleGraph::real(PickleId id) const { return std::bit_cast<double>(nodes_[id].integer); }
+
+bool PickleGraph::IsText(PickleId id, std::string_view wanted) const {
+  return kind(id) == PickleKind::kText && text(id) == wanted;
+}
+
+bool PickleGraph::IsGlobal(PickleId id, std::string_view name) const {
+  return kind(id) == PickleKind::kGlobal && text(id) == name;
+}
+
+std::span<const PickleId> PickleGraph::TupleItems(PickleId id) const {
+  return kind(id) == PickleKind::kTuple ? items(id) : std::span<const PickleId>();
+}
+
+PickleId PickleGraph::Add(Node node) {
+  nodes_.push_back(node);
+  bytes_ += sizeof(Node);
+  return static_cast<PickleId>(nodes_.size() - 1);
+}
+
+PickleId PickleGraph::AddNone() { return Add({PickleKind::kNone}); }
+PickleId PickleGraph::AddBool(bool value) { return Add({PickleKind::kBool, 0, value ? 1 : 0}); }
+PickleId PickleGraph::AddInt(std::int64_t value) { return Add({PickleKind::kInt, 0, value}); }
+PickleId PickleGraph::AddFloat(double value) {
+  return Add({PickleKind::kFloat, 0, std::bit_cast<std::int64_t>(value)});
+}
+
+PickleId PickleGraph::AddText(PickleKind kind, std::string text) {
+  bytes_ += sizeof(std::string) + text.size();
+  texts_.push_back(std::move(text));
+  return Add({kind, static_cast<std::uint32_t>(texts_.size() - 1)});
+}
+
+PickleId PickleGraph::AddItems(PickleKind kind, std::vector<PickleId> items) {
+  bytes_ += sizeof(std::vector<PickleId>) + items.size() * sizeof(PickleId);
+  items_.push_back(std::move(items));
+  return Add({kind, static_cast<std::uint32_t>(items_.size() - 1)});
+}
+
+PickleId PickleGraph::AddObject(PickleId callable, PickleId arguments) {
+  bytes_ += sizeof(PickleObject);
+  objects_.push_back({callable, arguments});
+  return Add({PickleKind::kObject, static_cast<std::uint32_t>(objects_.size() - 1)});
+}
+
+void PickleGraph::Append(PickleId container, PickleId item) {
+  items_[nodes_[container].place].push_back(item);
+  bytes_ += 2 * sizeof(PickleId);
+}
+
+}  // namespace ckpt::formats

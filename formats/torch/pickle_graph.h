@@ -1,0 +1,90 @@
+// What a pickle says, as data: a graph of values in which every class and function is a name and
+// nothing is ever called.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace ckpt::formats {
+
+enum class PickleKind : std::uint8_t {
+  kNone,
+  kBool,
+  kInt,     // fits 64 bits
+  kBigInt,  // little-endian two's complement, as stored
+  kFloat,
+  kText,  // UTF-8, or the bytes of a Python 2 string
+  kBytes,
+  kTuple,
+  kList,
+  kDict,  // items: key, value, key, value...
+  kSet,
+  kGlobal,      // a class or a function: "module.name"
+  kPersistent,  // a reference out of the pickle; its one item is the id
+  kObject,      // what a call of a class or function would make
+};
+
+// An index into the graph. The same value may be reached on many ways, and from itself.
+using PickleId = std::uint32_t;
+
+// The inert record of a call: callable(*arguments), then state set on it, items put into it.
+struct PickleObject {
+  PickleId callable, arguments;
+  std::vector<PickleId> states = {};    // of BUILD, in order
+  std::vector<PickleId> pairs = {};     // of SETITEM(S): key, value, ...
+  std::vector<PickleId> appended = {};  // of APPEND(S), ADDITEMS
+};
+
+class PickleGraph {
+ public:
+  PickleKind kind(PickleId id) const { return nodes_[id].kind; }
+  std::size_t size() const noexcept { return nodes_.size(); }
+  // Memory held, roughly; what a reader compares with its bound.
+  std::uint64_t bytes() const noexcept { return bytes_; }
+
+  // REQUIRES: the kind fits.
+  bool boolean(PickleId id) const { return nodes_[id].integer != 0; }
+  std::int64_t integer(PickleId id) const { return nodes_[id].integer; }
+  double real(PickleId id) const;
+  // Of kText, kBytes, kBigInt and kGlobal.
+  std::string_view text(PickleId id) const { return texts_[nodes_[id].place]; }
+  // Of kTuple, kList, kDict, kSet and kPersistent.
+  std::span<const PickleId> items(PickleId id) const { return items_[nodes_[id].place]; }
+  const PickleObject& object(PickleId id) const { return objects_[nodes_[id].place]; }
+
+  bool IsText(PickleId id, std::string_view text) const;
+  bool IsGlobal(PickleId id, std::string_view name) const;
+  // The items of a tuple; none where `id` is something else.
+  std::span<const PickleId> TupleItems(PickleId id) const;
+
+  // For the reader of pickles.
+  PickleId AddNone();
+  PickleId AddBool(bool value);
+  PickleId AddInt(std::int64_t value);
+  PickleId AddFloat(double value);
+  PickleId AddText(PickleKind kind, std::string text);
+  PickleId AddItems(PickleKind kind, std::vector<PickleId> items);
+  PickleId AddObject(PickleId callable, PickleId arguments);
+  void Append(PickleId container, PickleId item);  // kList, kDict, kSet
+  PickleObject& mutable_object(PickleId id) { return objects_[nodes_[id].place]; }
+  void Charge(std::uint64_t bytes) { bytes_ += bytes; }
+
+ private:
+  struct Node {
+    PickleKind kind;
+    std::uint32_t place = 0;  // in texts_, items_ or objects_
+    std::int64_t integer = 0;
+  };
+  PickleId Add(Node node);
+
+  std::vector<Node> nodes_;
+  std::vector<std::string> texts_;
+  std::vector<std::vector<PickleId>> items_;
+  std::vector<PickleObject> objects_;
+  std::uint64_t bytes_ = 0;
+};
+
+}  // namespace ckpt::formats

@@ -1,0 +1,418 @@
+#include "formats/torch/state_tree.h"
+
+#include <algorithm>
+#include <optional>
+#include <unordered_map>
+#include <unordered_set>
+#include <utility>
+
+#include "formats/encoding/json_events.h"
+#include "formats/torch/pickle_mapping.h"
+#include "formats/torch/tensor_reach.h"
+#include "formats/torch/tensor_view.h"
+
+namespace ckpt::formats {
+namespace {
+
+constexpr unsigned kMaxDepth = 200;
+constexpr std::size_t kMaxMetadataText = 256;
+constexpr std::size_t kMaxModuleVersions = std::size_t{4} << 20;
+
+// Where trainers put the weights, the likelier first.
+constexpr std::string_view kModelKeys[] = {
+    "state_dict", "model_state_dict", "model_state", "model_dict", "model",  "net",
+    "network",    "net_state_dict",   "module",      "params",     "weights"};
+// Averages of weights: they are the model where there is nothing else.
+constexpr std::string_view kAverageKeys[] = {"ema",           "model_ema",      "ema_state_dict",
+                                             "params_ema",    "state_dict_ema", "ema_model",
+                                             "averaged_model"};
+constexpr std::string_view kOptimizerKeys[] = {"optimizer",
+                                               "optimizer_state_dict",
+                                               "optimizer_states",
+                                               "optimizer_state",
+                                               "optimizers",
+                                               "optim",
+                                               "opt",
+                                               "optim_state_dict"};
+constexpr std::string_view kBookkeepingKeys[] = {"loops",
+                                                 "callbacks",
+                                                 "lr_schedulers",
+                                                 "lr_scheduler",
+                                                 "scheduler",
+                                                 "rng_state",
+                                                 "cuda_rng_state",
+                                                 "rng_states",
+                                                 "random_state",
+                                                 "torch_rng_state",
+                                                 "torch_cuda_state",
+                                                 "scaler",
+                                                 "grad_scaler",
+                                                 "amp",
+                                                 "hyper_parameters",
+                                                 "lr_scheduler_state_dict",
+                                                 "scheduler_state_dict"};
+// Modules that wrap others, at any place in a name.
+constexpr std::string_view kWrappers[] = {"_orig_mod", "_fsdp_wrapped_module",
+                                          "_checkpoint_wrapped_module"};
+constexpr std::string_view kParallel = "module.";
+constexpr std::string_view kAverageCounter = "n_averaged";
+
+template <std::size_t N>
+bool OneOf(const std::string_view (&table)[N], std::string_view word) {
+  return std::find(std::begin(table), std::end(table), word) != std::end(table);
+}
+
+std::string Join(const std::string& path, std::string_view key) {
+  return path.empty() ? std::string(key) : path + '.' + std::string(key);
+}
+
+std::string WithoutWrappers(std::string_view name) {
+  std::string plain;
+  while (true) {
+    const std::size_t dot = name.find('.');
+    const std::string_view part = name.substr(0, dot);
+    if (dot == std::string_view::npos) return plain + std::string(part);
+    if (!OneOf(kWrappers, part)) plain += std::string(part) + '.';
+    name.remove_prefix(dot + 1);
+  }
+}
+
+// Walks from the root to every tensor.
+class Walk {
+ public:
+  Walk(const PickleGraph& graph, const Limits& limits)
+      : graph_(graph),
+        limits_(limits),
+        reaches_(ReachTensors(graph)),
+        steps_left_(16 * std::uint64_t{graph.size()} + 100'000) {}
+
+  Result<StateTree> Run(PickleId root) {
+    CKPT_RETURN_IF_ERROR(WalkContainer(root, ""));
+    CKPT_RETURN_IF_ERROR(NameAll());
+    return std::move(tree_);
+  }
+
+ private:
+  // A tensor's place: container + rest make stored_as.
+  struct Place {
+    std::string container, rest;
+  };
+
+  // The entry of a mapping that holds the model's weights.
+  std::optional<PicklePair> ModelEntry(const std::vector<PicklePair>& pairs) const {
+    const auto find = [&](std::string_view key) -> std::optional<PicklePair> {
+      for (const PicklePair& pair : pairs) {
+        const bool fits = graph_.IsText(pair.first, key) && reaches_[pair.second] &&
+                          !IsTensor(graph_, pair.second) &&
+                          graph_.kind(pair.second) != PickleKind::kList;
+        if (fits) return pair;
+      }
+      return std::nullopt;
+    };
+    for (const std::string_view key : kModelKeys) {
+      if (const auto found = find(key)) return found;
+    }
+    const auto is_other = [&](const PicklePair& pair) {
+      const std::string key = KeyText(graph_, pair.first);
+      return reaches_[pair.second] && !OneOf(kOptimizerKeys, key) && !OneOf(kBookkeepingKeys, key);
+    };
+    if (std::count_if(pairs.begin(), pairs.end(), is_other) != 1) return std::nullopt;
+    for (const std::string_view key : kAverageKeys) {
+      if (const auto found = find(key)) return found;
+    }
+    return std::nullopt;
+  }
+
+  // The root, and what holds the model within it.
+  Status WalkContainer(PickleId root, const std::string& path) {
+    if (depth_ >= kMaxDepth) return TooDeep(path);
+    const std::vector<PicklePair> pairs =
+        IsMapping(graph_, root) ? Pairs(graph_, root) : std::vector<PicklePair>();
+    if (path.empty()) ReadMetadata(pairs);
+    const std::optional<PicklePair> model = ModelEntry(pairs);
+    if (!model) {
+      tree_.container = path;
+      ReadModuleVersions(root);
+      return WalkValue(root, {path, ""}, Section::kModel);
+    }
+    CKPT_RETURN_IF_ERROR(CheckKeys(pairs, path));
+    for (const PicklePair& pair : pairs) {
+      const std::string key = KeyText(graph_, pair.first);
+      if (pair == *model) {
+        ++depth_;
+        CKPT_RETURN_IF_ERROR(WalkContainer(pair.second, Join(path, key)));
+        --depth_;
+        continue;
+      }
+      const Section section = OneOf(kOptimizerKeys, key)     ? Section::kOptimizer
+                              : OneOf(kBookkeepingKeys, key) ? Section::kBookkeeping
+                                                             : Section::kModel;
+      beside_ = true;
+      const bool tensor = IsTensor(graph_, pair.second);
+      const Place place = tensor ? Place{path, key} : Place{Join(path, key), ""};
+      CKPT_RETURN_IF_ERROR(WalkValue(pair.second, place, section));
+      beside_ = false;
+    }
+    return {};
+  }
+
+  Status WalkValue(PickleId id, const Place& place, Section section) {
+    if (!reaches_[id]) return {};
+    CKPT_RETURN_IF_ERROR(Spend(1));
+    if (IsTensor(graph_, id)) return Add(id, place, section);
+    if (place.rest.size() + place.container.size() > limits_.name_bytes) {
+      return Fail(ErrorCode::kLimitExceeded,
+                  "a name of more than " + std::to_string(limits_.name_bytes) + " bytes");
+    }
+    if (std::find(open_.begin(), open_.end(), id) != open_.end()) return {};  // it contains itself
+    if (depth_ >= kMaxDepth) return TooDeep(Join(place.container, place.rest));
+    ++depth_;
+    open_.push_back(id);
+    const Status walked = WalkParts(id, place, section);
+    open_.pop_back();
+    --depth_;
+    return walked;
+  }
+
+  // Shared containers are walked on every path to them, so that their number bounds nothing.
+  Status Spend(std::uint64_t steps) {
+    if (steps > steps_left_) {
+      return Fail(ErrorCode::kLimitExceeded,
+                  "the pickle refers to the same containers over and over");
+    }
+    steps_left_ -= steps;
+    return {};
+  }
+
+  Status WalkParts(PickleId id, const Place& place, Section section) {
+    if (IsMapping(graph_, id)) CKPT_RETURN_IF_ERROR(WalkMapping(id, place, section));
+    switch (graph_.kind(id)) {
+      case PickleKind::kTuple:
+      case PickleKind::kList:
+      case PickleKind::kSet:
+        return WalkItems(graph_.items(id), place, section);
+      case PickleKind::kObject: {
+        const PickleObject& object = graph_.object(id);
+        for (const PickleId state : object.states) {
+          CKPT_RETURN_IF_ERROR(WalkState(state, place, section));
+        }
+        if (!graph_.IsGlobal(object.callable, "collections.OrderedDict")) {
+          CKPT_RETURN_IF_ERROR(WalkItems(graph_.items(object.arguments), place, section));
+        }
+        return WalkItems(object.appended, place, section);
+      }
+      default:
+        return {};
+    }
+  }
+
+  Status WalkItems(std::span<const PickleId> items, const Place& place, Section section) {
+    CKPT_RETURN_IF_ERROR(Spend(items.size()));
+    for (std::size_t i = 0; i < items.size(); ++i) {
+      CKPT_RETURN_IF_ERROR(WalkChild(items[i], place, std::to_string(i), section));
+    }
+    return {};
+  }
+
+  Status WalkChild(PickleId id, const Place& place, std::string_view key, Section section) {
+    if (!reaches_[id]) return {};
+    return WalkValue(id, {place.container, Join(place.rest, key)}, section);
+  }
+
+  Status WalkMapping(PickleId id, const Place& place, Section section) {
+    const std::vector<PicklePair> pairs = Pairs(graph_, id);
+    CKPT_RETURN_IF_ERROR(Spend(pairs.size()));
+    CKPT_RETURN_IF_ERROR(CheckKeys(pairs, Join(place.container, place.rest)));
+    if (ValueOf(graph_, id, "state") && ValueOf(graph_, id, "param_groups")) {
+      section = Section::kOptimizer;
+      tree_.optimizers.push_back({Join(place.container, place.rest), id});
+    }
+    for (const auto& [key, value] : pairs) {
+      if (!reaches_[value]) continue;
+      CKPT_RETURN_IF_ERROR(WalkChild(value, place, KeyText(graph_, key), section));
+    }
+    return {};
+  }
+
+  // (__dict__, slots), of which either may be None.
+  bool IsAttributePair(std::span<const PickleId> state) const {
+    return state.size() == 2 && std::all_of(state.begin(), state.end(), [&](PickleId part) {
+      return graph_.kind(part) == PickleKind::kDict || graph_.kind(part) == PickleKind::kNone;
+    });
+  }
+
+  // The attributes of an object; those of a module by the names that its state dict would have.
+  Status WalkState(PickleId state, const Place& place, Section section) {
+    if (graph_.kind(state) == PickleKind::kTuple && IsAttributePair(graph_.items(state))) {
+      for (const PickleId part : graph_.items(state)) {
+        if (graph_.kind(part) == PickleKind::kDict) {
+          CKPT_RETURN_IF_ERROR(WalkState(part, place, section));
+        }
+      }
+      return {};
+    }
+    if (!IsMapping(graph_, state)) return WalkValue(state, place, section);
+    const std::vector<PicklePair> pairs = Pairs(graph_, state);
+    CKPT_RETURN_IF_ERROR(Spend(pairs.size()));
+    for (const auto& [key, value] : pairs) {
+      const bool part_of_module =
+          (graph_.IsText(key, "_parameters") || graph_.IsText(key, "_buffers") ||
+           graph_.IsText(key, "_modules")) &&
+          IsMapping(graph_, value);
+      CKPT_RETURN_IF_ERROR(part_of_module ? WalkValue(value, place, section)
+                                          : WalkChild(value, place, KeyText(graph_, key), section));
+    }
+    return {};
+  }
+
+  // A key that stands twice: readers differ in which value they take.
+  Status CheckKeys(const std::vector<PicklePair>& pairs, const std::string& path) const {
+    std::unordered_set<std::string_view> seen;
+    for (const auto& [key, value] : pairs) {
+      const PickleKind kind = graph_.kind(key);
+      if (kind == PickleKind::kList || kind == PickleKind::kDict || kind == PickleKind::kSet) {
+        return Fail(ErrorCode::kCorrupt, "a dict has a key that cannot be one");
+      }
+      if (kind != PickleKind::kText || seen.insert(graph_.text(key)).second) continue;
+      return Fail(Error{ErrorCode::kCorrupt,
+                        "a dict of the pickle has this key twice",
+                        {},
+                        {},
+                        Join(path, graph_.text(key))});
+    }
+    return {};
+  }
+
+  Status TooDeep(const std::string& path) const {
+    return Fail(Error{ErrorCode::kLimitExceeded,
+                      "tensors lie more than " + std::to_string(kMaxDepth) + " levels deep",
+                      {},
+                      {},
+                      path.substr(0, 200)});
+  }
+
+  Status Add(PickleId id, const Place& place, Section section) {
+    if (tree_.tensors.size() >= limits_.tensors) {
+      return Fail(ErrorCode::kLimitExceeded, "the file has too many tensors");
+    }
+    NamedTensor tensor;
+    tensor.value = id;
+    tensor.section = section;
+    tensor.of_model = !beside_ && section == Section::kModel;
+    tensor.stored_as = Join(place.container, place.rest);
+    if (place.rest.empty()) tensor.stored_as = place.container.empty() ? "tensor" : place.container;
+    if (tensor.stored_as.size() > limits_.name_bytes) {
+      return Fail(ErrorCode::kLimitExceeded,
+                  "a name of more than " + std::to_string(limits_.name_bytes) + " bytes");
+    }
+    tree_.tensors.push_back(std::move(tensor));
+    places_.push_back(place);
+    return {};
+  }
+
+  // Numbers and short texts at the root: epoch, step, versions.
+  void ReadMetadata(const std::vector<PicklePair>& pairs) {
+    for (const auto& [key, value] : pairs) {
+      if (graph_.kind(key) != PickleKind::kText) continue;
+      const PickleKind kind = graph_.kind(value);
+      const bool scalar = kind == PickleKind::kInt || kind == PickleKind::kFloat ||
+                          kind == PickleKind::kBool || kind == PickleKind::kText;
+      if (!scalar || (kind == PickleKind::kText && graph_.text(value).size() > kMaxMetadataText))
+        continue;
+      tree_.metadata[std::string(graph_.text(key))] = KeyText(graph_, value);
+    }
+  }
+
+  // {"": {"version": 1}, "bn1": {"version": 2}}
+  void ReadModuleVersions(PickleId state_dict) {
+    if (graph_.kind(state_dict) != PickleKind::kObject) return;
+    for (const PickleId state : graph_.object(state_dict).states) {
+      if (graph_.kind(state) != PickleKind::kDict) continue;
+      const auto metadata = ValueOf(graph_, state, "_metadata");
+      if (!metadata) continue;
+      std::string json;
+      for (const auto& [module, facts] : Pairs(graph_, *metadata)) {
+        const auto version = ValueOf(graph_, facts, "version");
+        const bool known = version && graph_.kind(*version) == PickleKind::kInt &&
+                           graph_.kind(module) == PickleKind::kText;
+        if (!known) continue;
+        const auto quoted = QuoteJson(graph_.text(module));
+        if (!quoted) continue;
+        json += (json.empty() ? "{" : ", ") + *quoted +
+                ": {\"version\": " + std::to_string(graph_.integer(*version)) + "}";
+        if (json.size() > kMaxModuleVersions) return;
+      }
+      if (!json.empty()) tree_.module_versions = json + "}";
+    }
+  }
+
+  // DataParallel's prefix goes where all names of a container have it; the count of an averaged
+  // model stands beside it.
+  std::unordered_set<std::string> ParallelContainers() const {
+    std::unordered_map<std::string, bool> all;
+    for (const Place& place : places_) {
+      if (place.rest == kAverageCounter) continue;
+      const bool has = place.rest.starts_with(kParallel);
+      const auto [entry, added] = all.emplace(place.container, has);
+      if (!added) entry->second = entry->second && has;
+    }
+    std::unordered_set<std::string> containers;
+    for (const auto& [container, has] : all) {
+      if (has) containers.insert(container);
+    }
+    return containers;
+  }
+
+  Status NameAll() {
+    const std::unordered_set<std::string> parallel = ParallelContainers();
+    std::unordered_map<std::string, std::size_t> count;
+    for (std::size_t i = 0; i < places_.size(); ++i) {
+      NamedTensor& tensor = tree_.tensors[i];
+      std::string rest = WithoutWrappers(places_[i].rest);
+      if (parallel.count(places_[i].container) != 0 && rest.starts_with(kParallel)) {
+        rest = rest.substr(kParallel.size());
+      }
+      const bool bare = places_[i].container == tree_.container;
+      tensor.name = bare ? rest : Join(places_[i].container, rest);
+      if (rest.empty()) tensor.name = tensor.stored_as;
+      ++count[tensor.name];
+    }
+    std::unordered_set<std::string> taken;
+    for (NamedTensor& tensor : tree_.tensors) {
+      if (count[tensor.name] > 1) tensor.name = tensor.stored_as;
+      if (!taken.insert(tensor.name).second) {
+        return Fail(
+            Error{ErrorCode::kCorrupt, "two tensors would have this name", {}, {}, tensor.name});
+      }
+    }
+    return {};
+  }
+
+  const PickleGraph& graph_;
+  const Limits& limits_;
+  std::vector<bool> reaches_;
+  std::uint64_t steps_left_;
+  unsigned depth_ = 0;
+  bool beside_ = false;         // within something that stands beside the model
+  std::vector<PickleId> open_;  // containers from the root to where the walk is
+  std::vector<Place> places_;   // of tree_.tensors
+  StateTree tree_;
+};
+
+}  // namespace
+
+Result<StateTree> ReadStateTree(const PickleGraph& graph, PickleId root, const Limits& limits) {
+  return Walk(graph, limits).Run(root);
+}
+
+std::vector<std::string> UnknownGlobals(const PickleGraph& graph) {
+  std::vector<std::string> names;
+  std::unordered_set<std::string_view> seen;
+  for (PickleId id = 0; id < graph.size(); ++id) {
+    if (graph.kind(id) != PickleKind::kGlobal || IsKnownGlobal(graph.text(id))) continue;
+    if (seen.insert(graph.text(id)).second) names.emplace_back(graph.text(id));
+  }
+  return names;
+}
+
+}  // namespace ckpt::formats

@@ -1,0 +1,30 @@
+// Makes a checkpoint of an interpreted pickle and the storages that it refers to.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "ckpt/formats/format.h"
+#include "formats/torch/pickle_graph.h"
+#include "formats/torch/stored_tensor.h"
+
+namespace ckpt::formats {
+
+// A pickle's value, and how the storages that it names are found.
+struct PickledPart {
+  PickleId root;
+  std::string prefix;  // before every name: "constants", or empty
+  // The error becomes a problem of the tensors that need the storage.
+  std::function<Result<StorageLocation>(const StorageReference& storage)> locate;
+};
+
+// `notes` begin the manifest's note. Errors of the pickle's content name the file.
+Result<std::unique_ptr<Checkpoint>> MakeTorchCheckpoint(const PickleGraph& graph,
+                                                        const std::vector<PickledPart>& parts,
+                                                        StorageFile storages,
+                                                        std::vector<std::string> notes,
+                                                        const Limits& limits);
+
+}  // namespace ckpt::formats
