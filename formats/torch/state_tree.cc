@@ -98,6 +98,10 @@ class Walk {
     std::string container, rest;
   };
 
+  static std::string PathOf(const Place& place) {
+    return place.rest.empty() ? place.container : Join(place.container, place.rest);
+  }
+
   // The entry of a mapping that holds the model's weights.
   std::optional<PicklePair> ModelEntry(const std::vector<PicklePair>& pairs) const {
     const auto find = [&](std::string_view key) -> std::optional<PicklePair> {
@@ -165,7 +169,7 @@ class Walk {
                   "a name of more than " + std::to_string(limits_.name_bytes) + " bytes");
     }
     if (std::find(open_.begin(), open_.end(), id) != open_.end()) return {};  // it contains itself
-    if (depth_ >= kMaxDepth) return TooDeep(Join(place.container, place.rest));
+    if (depth_ >= kMaxDepth) return TooDeep(PathOf(place));
     ++depth_;
     open_.push_back(id);
     const Status walked = WalkParts(id, place, section);
@@ -222,10 +226,10 @@ class Walk {
   Status WalkMapping(PickleId id, const Place& place, Section section) {
     const std::vector<PicklePair> pairs = Pairs(graph_, id);
     CKPT_RETURN_IF_ERROR(Spend(pairs.size()));
-    CKPT_RETURN_IF_ERROR(CheckKeys(pairs, Join(place.container, place.rest)));
+    CKPT_RETURN_IF_ERROR(CheckKeys(pairs, PathOf(place)));
     if (ValueOf(graph_, id, "state") && ValueOf(graph_, id, "param_groups")) {
       section = Section::kOptimizer;
-      tree_.optimizers.push_back({Join(place.container, place.rest), id});
+      tree_.optimizers.push_back({PathOf(place), id});
     }
     for (const auto& [key, value] : pairs) {
       if (!reaches_[value]) continue;
@@ -237,8 +241,9 @@ class Walk {
   // (__dict__, slots), of which either may be None.
   bool IsAttributePair(std::span<const PickleId> state) const {
     return state.size() == 2 && std::all_of(state.begin(), state.end(), [&](PickleId part) {
-      return graph_.kind(part) == PickleKind::kDict || graph_.kind(part) == PickleKind::kNone;
-    });
+             return graph_.kind(part) == PickleKind::kDict ||
+                    graph_.kind(part) == PickleKind::kNone;
+           });
   }
 
   // The attributes of an object; those of a module by the names that its state dict would have.
@@ -299,8 +304,8 @@ class Walk {
     tensor.value = id;
     tensor.section = section;
     tensor.of_model = !beside_ && section == Section::kModel;
-    tensor.stored_as = Join(place.container, place.rest);
-    if (place.rest.empty()) tensor.stored_as = place.container.empty() ? "tensor" : place.container;
+    tensor.stored_as = PathOf(place);
+    if (tensor.stored_as.empty()) tensor.stored_as = "tensor";
     if (tensor.stored_as.size() > limits_.name_bytes) {
       return Fail(ErrorCode::kLimitExceeded,
                   "a name of more than " + std::to_string(limits_.name_bytes) + " bytes");

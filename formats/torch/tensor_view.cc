@@ -110,6 +110,7 @@ struct Invocation {
   std::string_view function;
   Rebuild rebuild = Rebuild::kNothing;
   std::span<const PickleId> arguments;
+  bool requires_grad = false;  // a parameter around it wants a gradient
 };
 
 Invocation InvocationOf(const PickleGraph& graph, PickleId id) {
@@ -127,7 +128,12 @@ Result<Invocation> Unwrapped(const PickleGraph& graph, PickleId id) {
     if (call.rebuild == Rebuild::kWrapped) {
       if (call.arguments.empty()) return Corrupt("a parameter is made of nothing");
       if (!IsTensor(graph, call.arguments[0])) return Corrupt("a parameter is made of no tensor");
+      const bool requires_grad =
+          call.requires_grad ||
+          (call.arguments.size() > 1 && graph.kind(call.arguments[1]) == PickleKind::kBool &&
+           graph.boolean(call.arguments[1]));
       call = InvocationOf(graph, call.arguments[0]);
+      call.requires_grad = requires_grad;
     } else if (call.rebuild == Rebuild::kFromType) {
       if (call.arguments.size() < 3 || graph.kind(call.arguments[0]) != PickleKind::kGlobal ||
           graph.kind(call.arguments[2]) != PickleKind::kTuple) {
@@ -135,7 +141,7 @@ Result<Invocation> Unwrapped(const PickleGraph& graph, PickleId id) {
       }
       const std::string_view inner = graph.text(call.arguments[0]);
       const auto arguments = graph.items(call.arguments[2]);
-      call = {inner, RebuildNamed(inner), arguments};
+      call = {inner, RebuildNamed(inner), arguments, call.requires_grad};
       if (call.rebuild == Rebuild::kNothing) call.rebuild = Rebuild::kOther;
     } else {
       return call;
@@ -276,9 +282,10 @@ Result<TensorView> ReadStored(const PickleGraph& graph, const Invocation& call) 
   }
   CKPT_RETURN_IF_ERROR(CheckBounds(view, view.storage.bytes / view.element_bytes));
   LimitExpansion(view);
+  view.requires_grad = call.requires_grad;
   const std::size_t grad = call.rebuild == Rebuild::kQuantized ? 5 : 4;
   if (arguments.size() > grad && graph.kind(arguments[grad]) == PickleKind::kBool) {
-    view.requires_grad = graph.boolean(arguments[grad]);
+    view.requires_grad = view.requires_grad || graph.boolean(arguments[grad]);
   }
   if (call.rebuild == Rebuild::kQuantized) view.remark = Quantizer(graph, arguments[4]);
   const std::size_t metadata = typed ? 7 : 6;

@@ -71,7 +71,7 @@ TEST(HostileArchive, P31VersionsThatAreAbsentOrAbsurd) {
 
 TEST(HostileArchive, P32KeysAreNamesOfRecordsAndNotPaths) {
   for (const std::string& key : {std::string("../../etc/passwd"), std::string("/etc/passwd"),
-                                std::string(), std::string(60'000, 'k')}) {
+                                 std::string(), std::string(60'000, 'k')}) {
     const std::string tensor = pickle::Tensor(pickle::Storage(pickle::Int(4), key), pickle::Int(0),
                                               pickle::Int(4) + "\x85", pickle::Int(1) + "\x85");
     Records records = Sound();
@@ -80,6 +80,7 @@ TEST(HostileArchive, P32KeysAreNamesOfRecordsAndNotPaths) {
     ASSERT_TRUE(opened) << ToString(opened.error());
     ASSERT_EQ((*opened)->manifest().problems.size(), 1U);
     EXPECT_THAT((*opened)->manifest().problems[0].error.message, HasSubstr("no record a/data/"));
+    if (key.empty()) continue;  // a folder with content, which no archive may have
     records[1].first = "a/data/" + key;
     const auto named = OpenBytes(Archive(records));
     ASSERT_TRUE(named) << ToString(named.error());

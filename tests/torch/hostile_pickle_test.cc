@@ -336,7 +336,7 @@ TEST(HostilePickle, P34LargeIntegers) {
 
 TEST(HostilePickle, P35NamesThatAreNotPrintable) {
   for (const std::string& name : {std::string("a\0b", 3), std::string("\xed\xa0\x80"),
-                                 std::string("\x1b[2J"), std::string("\xe2\x80\xae")}) {
+                                  std::string("\x1b[2J"), std::string("\xe2\x80\xae")}) {
     const auto opened =
         OpenBytes(TorchArchive(kStart + "}" + Text(name) + Vector() + "s.", {kFourFloats}));
     ASSERT_TRUE(opened) << ToString(opened.error());
