@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "audit/graph_facts.h"
 #include "audit/rules.h"
 
 namespace ckpt {
@@ -16,6 +17,9 @@ AuditResult Audit(const Checkpoint& checkpoint, const Analysis& analysis,
     subject.values.push_back(ReadLayer(reader, layer));
   }
 
+  const std::unique_ptr<const GraphFacts> graph = FactsOf(checkpoint.manifest());
+  subject.graph = graph.get();
+
   FindingList findings(checkpoint.manifest(), analysis);
   JudgePresence(subject, findings);
   JudgeRecords(subject, findings);
@@ -24,6 +28,7 @@ AuditResult Audit(const Checkpoint& checkpoint, const Analysis& analysis,
   JudgeTraining(subject, findings);
   JudgeInitialWeight(subject, findings);
   JudgeTowers(subject, findings);
+  JudgeGraph(subject, findings);
   if (options.older != nullptr) JudgeHistory(subject, *options.older, findings);
   if (options.all_data) JudgeAllData(subject, findings);
   JudgeTrainingState(subject, findings);

@@ -87,9 +87,11 @@ void FindingList::Add(Issue issue) {
 
 void FindingList::Add(FileIssue issue) {
   const std::string& file = manifest_.resolved;
+  std::vector<std::string> names = NamesOf(issue.tensors);
+  names.insert(names.end(), issue.names.begin(), issue.names.end());
   placed_.push_back(
       {Finding{&RuleOf(issue.rule), issue.severity,
-               issue.subject.empty() ? file : std::move(issue.subject), NamesOf(issue.tensors),
+               issue.subject.empty() ? file : std::move(issue.subject), std::move(names),
                std::move(issue.message), std::string(FixOf(issue.rule, analysis_.framework))},
        analysis_.batch_norms.size()});
 }

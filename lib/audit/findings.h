@@ -31,6 +31,7 @@ struct FileIssue {
   std::string subject = {};  // empty: the file
   std::vector<TensorId> tensors = {};
   std::string message = {};
+  std::vector<std::string> names = {};  // of tensors that the file may lack, beside `tensors`
 };
 
 class FindingList {

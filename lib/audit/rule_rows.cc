@@ -281,6 +281,73 @@ constexpr std::array kRows = {
         "pass vars_to_warm_start=['.*'] (a list: all variables, not only the trainable ones), or "
         "restore with a Saver that has the moving statistics"},
 
+    // What the operation graph proves.
+    RuleRow{
+        "GR001", "updates-outside-train-op", kError, kGoesOn,
+        "the graph does not run the updates of moving statistics with the train op",
+        "An operation runs when something that depends on it is fetched. In the graph beside the "
+        "checkpoint the train operation (collection train_op, else what ends in an optimizer's "
+        "operations) depends neither by data nor by control edges on the operations that update "
+        "the moving statistics. It is an error while the values are still initial or not there, "
+        "and information where they moved (the program fetched the updates itself) or where an "
+        "operation after the train operation runs both (tf.group).",
+        "Training normalises with each batch, so its loss looks fine; serving normalises with mean "
+        "0 and variance 1.",
+        "run the updates with every training step",
+        "put tf.control_dependencies(tf.get_collection(tf.GraphKeys.UPDATE_OPS)) around "
+        "minimize(), not around the optimizer's constructor, or fetch "
+        "tf.group(train_op, *update_ops)"},
+    RuleRow{
+        "GR002", "no-update-op", kError, kGoesOn,
+        "a batch norm trains, and no operation of the graph updates its statistics",
+        "The graph trains through a batch norm in training mode and holds no operation that writes "
+        "its moving statistics: a Keras layer in a tf.Session program, whose updates are not in "
+        "UPDATE_OPS, or a layer that was built without them.",
+        "Serving normalises with whatever the statistics were initialised to.",
+        "build the updates and run them with every training step",
+        "use tf.layers, or run layer.updates (model.updates) with the train operation"},
+    RuleRow{
+        "GR003", "saver-without-statistics", kError, kGoesOn,
+        "no saver of the graph saves all that serving reads",
+        "The list of tensors of a saver (SaveV2, SaveSlices) lacks moving statistics, gamma or "
+        "beta of a batch norm of the same graph, and so do all other savers of the file. It is "
+        "information where the checkpoint has them all the same.",
+        "Restoring a checkpoint of that saver fails at serving, or runs on mean 0 and variance 1.",
+        "save every variable that inference reads",
+        "use tf.train.Saver() without var_list, or add the moving statistics to it: "
+        "tf.trainable_variables() leaves them out"},
+    RuleRow{
+        "GR004", "restore-fails", kError, kGoesOn,
+        "the graph restores tensors that the checkpoint lacks",
+        "A restore of the graph, or the path from a serving signature, names tensors that the "
+        "checkpoint does not hold. It is information where serving does not read them (slots of "
+        "an optimizer).",
+        "Restoring fails with \"Key ... not found in checkpoint\", or the variables stay "
+        "uninitialised.",
+        "use graph and checkpoint of the same run, or restore only what is there"},
+    RuleRow{
+        "GR005", "training-mode-serving", kError, kGoesOn,
+        "batch norms in training mode on the serving path",
+        "On the path to the outputs of a SavedModel or a frozen graph a batch norm normalises with "
+        "the statistics of the batch (is_training true or absent, or moments), whatever is fed. "
+        "In a graph for training it is information.",
+        "An answer depends on the requests beside it; with one example and one pixel per channel "
+        "every output is beta.",
+        "export the model in inference mode",
+        "build the exported graph with training=False (is_training=False) and restore the moving "
+        "statistics into it",
+        "export with training=False (tf.keras.backend.set_learning_phase(0) in TensorFlow 1)"},
+    RuleRow{
+        "GR006", "open-phase", kError, kGoesOn,
+        "a boolean placeholder on the serving path that nothing feeds, or that is true by default",
+        "The path to the outputs of a SavedModel or a frozen graph depends on a boolean "
+        "placeholder that no signature feeds, or on one with a default of true. In a graph for "
+        "training, which switches between training and inference by it, it is information.",
+        "A request fails, or runs in training mode.",
+        "export a graph in which the phase is a constant false, or a placeholder with that default",
+        "build the exported graph with training=False, or make the placeholder "
+        "tf.placeholder_with_default(False, ())"},
+
     // The file as a whole.
     RuleRow{
         "CK001", "data-absent", kWarning, kStops, "a data file of the checkpoint is not there",

@@ -10,12 +10,15 @@
 
 namespace ckpt::audit {
 
+struct GraphFacts;
+
 // What the rules look at. `values` has one entry per batch norm of the analysis.
 struct Subject {
   const Checkpoint& checkpoint;
   const Analysis& analysis;
   TensorReader& reader;
   std::vector<LayerValues> values = {};
+  const GraphFacts* graph = nullptr;  // null without an operation graph
 
   const Manifest& manifest() const { return checkpoint.manifest(); }
   const std::vector<BatchNorm>& layers() const { return analysis.batch_norms; }
@@ -37,6 +40,8 @@ void JudgeInitialWeight(const Subject& subject, FindingList& findings);
 void JudgeTowers(const Subject& subject, FindingList& findings);
 // BN050 to BN052: against an older checkpoint of the same run.
 void JudgeHistory(const Subject& subject, const Checkpoint& older, FindingList& findings);
+// GR001 to GR006: what the operation graph proves.
+void JudgeGraph(const Subject& subject, FindingList& findings);
 // CK003, CK004: streams every tensor.
 void JudgeAllData(const Subject& subject, FindingList& findings);
 // CK005, CK006: training state in the file.

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "audit/absorbed.h"
+#include "audit/graph_facts.h"
 #include "audit/rules.h"
 #include "audit/update_count.h"
 #include "audit/wording.h"
@@ -72,6 +73,19 @@ std::string ProofOfTraining(const Subject& subject, std::size_t i, const SlotMap
   return "";
 }
 
+// Why the graph proves that the statistics were never updated; empty if it does not. At step 0
+// nothing was trained yet.
+std::string ProofOfGraph(const Subject& subject, std::size_t i) {
+  if (subject.graph == nullptr || subject.graph->left_out.empty()) return "";
+  const std::optional<double> step = StepOf(subject);
+  if (step ? *step == 0 : AffineInitial(subject.values[i])) return "";
+  for (const TensorId id : StatisticsOf(subject.layers()[i])) {
+    if (subject.graph->left_out_tensors.count(id) == 0) continue;
+    return "the graph runs no update of them with the train operation";
+  }
+  return "";
+}
+
 Judgement JudgeLayer(const Subject& subject, std::size_t i, const SlotMap& slots) {
   const BatchNorm& layer = subject.layers()[i];
   const LayerValues& values = subject.values[i];
@@ -83,6 +97,9 @@ Judgement JudgeLayer(const Subject& subject, std::size_t i, const SlotMap& slots
     return {Verdict::kLearnt};
   }
   if (std::string proof = ProofOfTraining(subject, i, slots); !proof.empty()) {
+    return {Verdict::kProved, std::move(proof)};
+  }
+  if (std::string proof = ProofOfGraph(subject, i); !proof.empty()) {
     return {Verdict::kProved, std::move(proof)};
   }
   if (AffineInitial(values)) return {Verdict::kUntrained};

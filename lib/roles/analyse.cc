@@ -6,6 +6,7 @@
 #include "ckpt/batch_norm.h"
 #include "roles/batch_norm_layers.h"
 #include "roles/framework_defaults.h"
+#include "roles/op_layers.h"
 #include "roles/scope_words.h"
 #include "roles/tensor_name.h"
 #include "roles/training_state.h"
@@ -28,10 +29,19 @@ class Analyser {
     std::vector<FoundLayer> layers = LayersOfGraph(manifest_);
     for (const FoundLayer& layer : layers) SettleLayer(layer.batch_norm);
     ReadGraphLayers();
-    ReadTrainingState();
+    // By operations where no graph of layers knows the tensors.
+    std::vector<FoundLayer> of_ops = LayersOfOps(manifest_);
+    std::erase_if(of_ops, [&](const FoundLayer& layer) { return Overlaps(layer.batch_norm); });
     std::vector<bool> usable(settled_);
-    usable.flip();
-    for (FoundLayer& layer : LayersByName(manifest_, names_, usable)) {
+    for (const FoundLayer& layer : of_ops) SettleLayer(layer.batch_norm);
+    ReadTrainingState();
+    // Names are read over the tensors of the operations' layers too: helpers and counters have no
+    // other link to them.
+    for (std::uint32_t i = 0; i < usable.size(); ++i) {
+      const bool of_layer = settled_[i] && !usable[i] && IsPartOfBatchNorm(analysis_.roles[i].role);
+      usable[i] = !settled_[i] || of_layer;
+    }
+    for (FoundLayer& layer : Joined(std::move(of_ops), LayersByName(manifest_, names_, usable))) {
       SettleLayer(layer.batch_norm);
       layers.push_back(std::move(layer));
     }
@@ -50,6 +60,18 @@ class Analyser {
 
  private:
   const TensorInfo& Info(TensorId id) const { return manifest_.tensors[id.index]; }
+
+  bool Overlaps(const BatchNorm& norm) const {
+    for (const auto& id : {norm.gamma, norm.beta, norm.moving_mean, norm.moving_variance}) {
+      if (id && settled_[id->index]) return true;
+    }
+    return false;
+  }
+
+  static bool IsPartOfBatchNorm(Role role) {
+    return role == Role::kGamma || role == Role::kBeta || role == Role::kMovingMean ||
+           role == Role::kMovingVariance;
+  }
 
   void Settle(TensorId id, TensorRole role) {
     if (settled_[id.index]) return;
@@ -183,6 +205,11 @@ class Analyser {
       owner.trainable = true;
       owner.evidence.push_back(
           {EvidenceSource::kSlots, "has the optimizer slot \"" + manifest_.tensors[i].name + '"'});
+    }
+    for (RecordedTrainable& recorded : TrainableByOps(manifest_)) {
+      TensorRole& role = analysis_.roles[recorded.tensor.index];
+      role.trainable = recorded.trainable;
+      role.evidence.insert(role.evidence.begin(), std::move(recorded.evidence));
     }
     for (std::uint32_t i = 0; i < manifest_.tensors.size(); ++i) {
       if (!manifest_.tensors[i].trainable) continue;

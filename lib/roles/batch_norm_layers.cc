@@ -235,6 +235,13 @@ void SetChannels(const Manifest& manifest, BatchNorm& batch_norm) {
   batch_norm.channels = first.element_count();
 }
 
+void FinishOpLayer(const Manifest& manifest, FoundLayer& layer, const std::string& op_name) {
+  BatchNorm& norm = layer.batch_norm;
+  norm.scope = CommonScope(manifest, Vectors(norm));
+  if (norm.scope.empty()) norm.scope = op_name.substr(0, op_name.rfind('/'));
+  layer.convention = ConventionOf(manifest, norm);
+}
+
 std::vector<FoundLayer> LayersOfGraph(const Manifest& manifest) {
   std::vector<FoundLayer> layers;
   if (!manifest.graph) return layers;

@@ -1,6 +1,7 @@
 // Assembles the batch norms of a checkpoint from its graph and from names.
 #pragma once
 
+#include <string>
 #include <vector>
 
 #include "ckpt/batch_norm.h"
@@ -22,6 +23,10 @@ std::vector<FoundLayer> LayersOfGraph(const Manifest& manifest);
 // Batch norms by their names, over the tensors for which `usable` is true, in natural order.
 std::vector<FoundLayer> LayersByName(const Manifest& manifest, const NameIndex& names,
                                      const std::vector<bool>& usable);
+
+// Sets the scope of a layer that an operation graph bound, by the names of its tensors, else
+// `op_name`'s; and the row that they follow.
+void FinishOpLayer(const Manifest& manifest, FoundLayer& layer, const std::string& op_name);
 
 // Sets `channels`: the element count of the tensors if their shapes agree but for dimensions of 1.
 void SetChannels(const Manifest& manifest, BatchNorm& batch_norm);

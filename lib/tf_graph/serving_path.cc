@@ -73,9 +73,12 @@ ServingPath TraceServing(const OpBodies& bodies, const OpBatchNorms& found) {
     const OpRef at{norm.body, norm.output};
     if (!all.Has(at)) continue;
     ++path.norms;
-    if (norm.mode == OpBatchNormMode::kTraining && inference.Has(at) && training.Has(at)) {
-      path.training_norms.push_back(i);
+    if (norm.mode == OpBatchNormMode::kTraining) {
+      const bool always = inference.Has(at) && training.Has(at);
+      if (always) path.training_norms.push_back(i);
+      path.switched_norms += !always;
     }
+    path.switched_norms += norm.mode == OpBatchNormMode::kSwitched;
   }
   const OpVariables variables(bodies.graph());
   std::set<std::string> read;

@@ -23,7 +23,9 @@ struct ServingPath {
   bool from_signature = false;       // else the operations that nothing reads
   // In OpBatchNorms: on the path in training mode whatever a phase is fed.
   std::vector<std::size_t> training_norms = {};
-  std::size_t norms = 0;             // batch norms on the path
+  std::size_t norms = 0;  // batch norms on the path
+  // Of these, those whose mode a phase decides.
+  std::size_t switched_norms = 0;
   std::vector<OpPhase> phases = {};  // unfed, on the path
   // Names of the variables that it reads in inference mode.
   std::vector<std::string> variables = {};

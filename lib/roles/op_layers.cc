@@ -1,0 +1,191 @@
+#include "roles/op_layers.h"
+
+#include <algorithm>
+#include <map>
+#include <set>
+#include <string>
+#include <utility>
+
+#include "ckpt/elements.h"
+#include "ckpt/op_batch_norm.h"
+
+namespace ckpt {
+namespace {
+
+using TensorSlot = std::optional<TensorId> BatchNorm::*;
+constexpr TensorSlot kSlots[] = {&BatchNorm::gamma, &BatchNorm::beta, &BatchNorm::moving_mean,
+                                 &BatchNorm::moving_variance};
+
+std::string_view FormName(OpBatchNormForm form) {
+  switch (form) {
+    case OpBatchNormForm::kFused:
+      return "FusedBatchNorm";
+    case OpBatchNormForm::kUnfused:
+      return "tf.nn.batch_normalization";
+    case OpBatchNormForm::kGlobal:
+      return "BatchNormWithGlobalNormalization";
+  }
+  return "";
+}
+
+class OpLayerReader {
+ public:
+  explicit OpLayerReader(const Manifest& manifest)
+      : manifest_(manifest), bodies_(*manifest.ops), variables_(*manifest.ops) {}
+
+  std::vector<FoundLayer> Read() {
+    for (const OpBatchNorm& norm : FindBatchNorms(bodies_).norms) {
+      BatchNorm layer;
+      layer.gamma = Of(norm.gamma);
+      layer.beta = Of(norm.beta);
+      layer.moving_mean = norm.moving_mean.empty() ? Of(norm.mean) : Named(norm.moving_mean);
+      layer.moving_variance =
+          norm.moving_variance.empty() ? Of(norm.variance) : Named(norm.moving_variance);
+      const bool none = std::none_of(std::begin(kSlots), std::end(kSlots),
+                                     [&](TensorSlot slot) { return (layer.*slot).has_value(); });
+      if (!none) Merge(norm, std::move(layer));
+    }
+    return std::move(layers_);
+  }
+
+ private:
+  std::optional<TensorId> Named(const std::string& name) const {
+    if (const OpVariable* variable = variables_.Find(name)) return TensorOf(manifest_, *variable);
+    return FindTensor(manifest_, name);
+  }
+
+  std::optional<TensorId> Of(const OpBatchNormVector& vector) const {
+    if (vector.kind == OpBatchNormVector::Kind::kVariable) return Named(vector.variable);
+    if (vector.kind != OpBatchNormVector::Kind::kConstant || !vector.origin) return std::nullopt;
+    return bodies_.op(*vector.origin).tensor;
+  }
+
+  // The layer that has one of these tensors already.
+  FoundLayer* Known(const BatchNorm& layer) {
+    for (const TensorSlot slot : kSlots) {
+      if (!(layer.*slot)) continue;
+      const auto found = by_tensor_.find(*(layer.*slot));
+      if (found != by_tensor_.end()) return &layers_[found->second];
+    }
+    return nullptr;
+  }
+
+  void Merge(const OpBatchNorm& norm, BatchNorm layer) {
+    FoundLayer* known = Known(layer);
+    if (known == nullptr) {
+      layer.certain = true;
+      layer.evidence.push_back(
+          {EvidenceSource::kGraph, manifest_.ops->source + ": " + std::string(FormName(norm.form)) +
+                                       " \"" + bodies_.Describe({norm.body, norm.output}) + '"'});
+      layers_.push_back({std::move(layer)});
+      known = &layers_.back();
+    } else {
+      for (const TensorSlot slot : kSlots) {
+        if (!(known->batch_norm.*slot)) known->batch_norm.*slot = layer.*slot;
+      }
+    }
+    const std::size_t index = static_cast<std::size_t>(known - layers_.data());
+    BatchNorm& merged = known->batch_norm;
+    for (const TensorSlot slot : kSlots) {
+      if (merged.*slot) by_tensor_.emplace(*(merged.*slot), index);
+    }
+    const Evidence evidence{EvidenceSource::kGraph, manifest_.ops->source};
+    if (!merged.epsilon && (norm.epsilon_recorded || norm.form == OpBatchNormForm::kFused)) {
+      merged.epsilon = {norm.epsilon, evidence};
+    }
+    if (!merged.momentum && norm.momentum) merged.momentum = {*norm.momentum, evidence};
+    FinishOpLayer(manifest_, *known, bodies_.Describe({norm.body, norm.output}));
+  }
+
+  const Manifest& manifest_;
+  const OpBodies bodies_;
+  const OpVariables variables_;
+  std::vector<FoundLayer> layers_ = {};
+  std::map<TensorId, std::size_t> by_tensor_ = {};
+};
+
+}  // namespace
+
+std::optional<TensorId> TensorOf(const Manifest& manifest, const OpVariable& variable) {
+  if (!variable.checkpoint_key.empty()) {
+    if (const auto id = FindTensor(manifest, variable.checkpoint_key)) return id;
+  }
+  if (!variable.full_name.empty()) {
+    if (const auto id = FindTensor(manifest, variable.full_name)) return id;
+  }
+  return FindTensor(manifest, variable.name);
+}
+
+std::vector<FoundLayer> LayersOfOps(const Manifest& manifest) {
+  if (!manifest.ops) return {};
+  return OpLayerReader(manifest).Read();
+}
+
+std::vector<FoundLayer> Joined(std::vector<FoundLayer> ops, std::vector<FoundLayer> named) {
+  std::map<TensorId, std::size_t> by_tensor;
+  for (std::size_t i = 0; i < ops.size(); ++i) {
+    for (const TensorSlot slot : kSlots) {
+      if (ops[i].batch_norm.*slot) by_tensor.emplace(*(ops[i].batch_norm.*slot), i);
+    }
+  }
+  for (FoundLayer& layer : named) {
+    BatchNorm& other = layer.batch_norm;
+    std::set<std::size_t> shared;
+    for (const TensorSlot slot : kSlots) {
+      const auto found = other.*slot ? by_tensor.find(*(other.*slot)) : by_tensor.end();
+      if (found != by_tensor.end()) shared.insert(found->second);
+    }
+    if (shared.empty()) {
+      ops.push_back(std::move(layer));
+      continue;
+    }
+    if (shared.size() > 1) continue;  // the graph knows better than a misleading name
+    FoundLayer& graph_layer = ops[*shared.begin()];
+    BatchNorm& norm = graph_layer.batch_norm;
+    for (const TensorSlot slot : kSlots) {
+      const bool taken = other.*slot && by_tensor.count(*(other.*slot)) != 0;
+      if (!(norm.*slot) && !taken) norm.*slot = other.*slot;
+    }
+    if (norm.extras.empty()) norm.extras = std::move(other.extras);
+    if (!norm.batch_counter) norm.batch_counter = other.batch_counter;
+    if (graph_layer.convention == nullptr) graph_layer.convention = layer.convention;
+    norm.scope = other.scope;
+    norm.evidence.insert(norm.evidence.end(), other.evidence.begin(), other.evidence.end());
+  }
+  return ops;
+}
+
+std::vector<RecordedTrainable> TrainableByOps(const Manifest& manifest) {
+  std::vector<RecordedTrainable> recorded;
+  if (!manifest.ops) return recorded;
+  const OpGraph& graph = *manifest.ops;
+  const bool collections =
+      std::any_of(graph.variables.begin(), graph.variables.end(),
+                  [](const OpVariable& variable) { return variable.in_trainable_variables; });
+  for (const OpVariable& variable : graph.variables) {
+    const auto id = TensorOf(manifest, variable);
+    if (!id || !IsReal(manifest.tensors[id->index].dtype) ||
+        UnitRoundoff(manifest.tensors[id->index].dtype) == 0) {
+      continue;
+    }
+    if (collections && (variable.in_variables || variable.in_trainable_variables)) {
+      const bool trains = variable.in_trainable_variables;
+      recorded.push_back(
+          {*id,
+           trains,
+           {EvidenceSource::kGraph, graph.source + (trains ? ": in" : ": in variables and not in") +
+                                        " the collection trainable_variables"}});
+    } else if (graph.records_trainable && variable.in_variables) {
+      recorded.push_back({*id,
+                          variable.trainable.value_or(false),
+                          {EvidenceSource::kGraph, graph.source + ": VariableDef.trainable"}});
+    } else if (variable.from_object_graph && variable.trainable) {
+      recorded.push_back({*id,
+                          *variable.trainable,
+                          {EvidenceSource::kGraph, graph.source + ": SavedVariable.trainable"}});
+    }
+  }
+  return recorded;
+}
+
+}  // namespace ckpt
