@@ -25,10 +25,11 @@ AuditResult Audit(const Checkpoint& checkpoint, const Analysis& analysis,
   JudgeRecords(subject, findings);
   JudgeValues(subject, findings);
   JudgeSwaps(subject, findings);
+  JudgeGraph(subject, findings);
   JudgeTraining(subject, findings);
   JudgeInitialWeight(subject, findings);
   JudgeTowers(subject, findings);
-  JudgeGraph(subject, findings);
+  JudgeLayerGraph(subject, findings);
   if (options.older != nullptr) JudgeHistory(subject, *options.older, findings);
   if (options.all_data) JudgeAllData(subject, findings);
   JudgeTrainingState(subject, findings);

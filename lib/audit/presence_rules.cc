@@ -25,6 +25,13 @@ std::string LikelySaver(const Subject& subject) {
   return text;
 }
 
+// See BN061.
+bool StatisticsAreFed(const Subject& subject, const BatchNorm& batch_norm) {
+  if (!subject.manifest().graph || !batch_norm.layer) return false;
+  const auto& fed = subject.manifest().graph->layers[*batch_norm.layer].fed_tensors;
+  return fed.contains("moving_mean") || fed.contains("moving_variance");
+}
+
 void JudgeStatistics(const Subject& subject, FindingList& findings) {
   Issue missing{RuleIndex::kStatisticsMissing, Severity::kError,
                 "the moving mean and variance are not in the file",
@@ -40,6 +47,7 @@ void JudgeStatistics(const Subject& subject, FindingList& findings) {
   for (std::size_t i = 0; i < subject.layers().size(); ++i) {
     const BatchNorm& layer = subject.layers()[i];
     const LayerIssue found{i, TensorsOf(layer)};
+    if (StatisticsAreFed(subject, layer)) continue;
     if (!HasStatistic(layer)) {
       (layer.certain ? missing : unsure).layers.push_back(found);
     } else if (!layer.moving_mean) {

@@ -347,6 +347,31 @@ constexpr std::array kRows = {
         "export a graph in which the phase is a constant false, or a placeholder with that default",
         "build the exported graph with training=False, or make the placeholder "
         "tf.placeholder_with_default(False, ())"},
+    // What the graph of a serving artefact does.
+    RuleRow{
+        "BN060", "training-mode", kError, kGoesOn,
+        "a batch norm runs in training mode in a serving artefact",
+        "The graph in the file is what is served, and its batch norm is in training mode: "
+        "training_mode is 1 (ONNX from opset 14), the node has the outputs of training (opset 7 to "
+        "13), is_test is 0 (before), or is_training is true (TensorFlow).",
+        "It normalises with the mean and variance of the batch that it is given and ignores the "
+        "moving statistics: an answer depends on the requests beside it, and a batch of one gives "
+        "nonsense.",
+        "export the model in inference mode again",
+        "build the inference graph with training=False (is_training=False), restore the checkpoint "
+        "and export that graph",
+        "call the layer with training=False, or export with model.export(), which does",
+        "call model.eval() before torch.onnx.export, and do not pass "
+        "training=TrainingMode.TRAINING"},
+    RuleRow{
+        "BN061", "statistics-fed", kInfo, kGoesOn,
+        "the graph takes moving statistics from elsewhere than a stored constant",
+        "The mean or the variance of the batch norm is an input of the model, is computed by other "
+        "nodes, or is filled with one value: the file does not store it, so it cannot be judged "
+        "or folded.",
+        "Serving normalises with whatever is fed or computed. A constant fill (mean 0, variance 1) "
+        "in place of learnt statistics gives wrong outputs without an error.",
+        "if the statistics are meant to be fixed, export them as constants of the graph"},
 
     // The file as a whole.
     RuleRow{

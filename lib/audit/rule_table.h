@@ -40,6 +40,8 @@ enum class RuleIndex : std::uint8_t {
   kRestoreFails,
   kTrainingModeServing,
   kOpenPhase,
+  kTrainingMode,
+  kStatisticsFed,
   kDataAbsent,
   kDataDamaged,
   kNonFiniteTensor,

@@ -38,6 +38,8 @@ void JudgeTraining(const Subject& subject, FindingList& findings);
 void JudgeInitialWeight(const Subject& subject, FindingList& findings);
 // BN032: copies of a layer.
 void JudgeTowers(const Subject& subject, FindingList& findings);
+// BN060, BN061: what the graph of a serving artefact does.
+void JudgeLayerGraph(const Subject& subject, FindingList& findings);
 // BN050 to BN052: against an older checkpoint of the same run.
 void JudgeHistory(const Subject& subject, const Checkpoint& older, FindingList& findings);
 // GR001 to GR006: what the operation graph proves.

@@ -14,9 +14,7 @@ bool GraphNeeds(const Manifest& manifest, TensorId id) {
   return false;
 }
 
-}  // namespace
-
-std::string WhyNotServed(const Manifest& manifest, const Analysis& analysis, TensorId id) {
+std::string WhyByRole(const Manifest& manifest, const Analysis& analysis, TensorId id) {
   const TensorInfo& info = manifest.tensors[id.index];
   const TensorRole& role = analysis.roles[id.index];
   const auto of = [&](const std::string& what) {
@@ -30,7 +28,6 @@ std::string WhyNotServed(const Manifest& manifest, const Analysis& analysis, Ten
     case Role::kStep:
       return "training step";
     case Role::kBnExtra:
-      if (GraphNeeds(manifest, id)) break;
       return of("batch norm state of training");
     case Role::kKernel:
     case Role::kBias:
@@ -51,6 +48,13 @@ std::string WhyNotServed(const Manifest& manifest, const Analysis& analysis, Ten
       break;
   }
   return {};
+}
+
+}  // namespace
+
+std::string WhyNotServed(const Manifest& manifest, const Analysis& analysis, TensorId id) {
+  std::string why = WhyByRole(manifest, analysis, id);
+  return !why.empty() && GraphNeeds(manifest, id) ? std::string() : why;
 }
 
 bool DescribesItsFile(const TensorInfo& info) noexcept {

@@ -73,6 +73,9 @@ Result<ModelGraph> BindGraph(const Manifest& model, const Manifest& names) {
       any = true;
     }
     layer.tensors = std::move(bound);
+    // Whatever reads the file by its names knows nothing of other ones.
+    layer.can_rebind = false;
+    layer.axes_behind_channels.reset();
   }
   if (!any) {
     return Fail(Error{ErrorCode::kUnfit,

@@ -25,6 +25,16 @@ bool IsNotFinite(double value) { return !std::isfinite(value); }
 
 // What the manifest and the graph alone can say against `batch_norm`.
 Status CheckRecord(const Manifest& manifest, const BatchNorm& batch_norm, bool strict) {
+  if (manifest.graph && batch_norm.layer) {
+    const Layer& layer = manifest.graph->layers[*batch_norm.layer];
+    if (!layer.training_mode.empty()) {
+      return Refuse("it is in training mode: " + layer.training_mode);
+    }
+    if (!layer.fed_tensors.empty()) {
+      const auto& [name, source] = *layer.fed_tensors.begin();
+      return Refuse("its " + name + " is " + source);
+    }
+  }
   if (!batch_norm.moving_mean) return Refuse("its moving mean is missing");
   if (!batch_norm.moving_variance) return Refuse("its moving variance is missing");
   if (!batch_norm.channels) return Refuse("its tensors disagree on the number of channels");

@@ -34,7 +34,7 @@ void FoldContext::SetFolded(std::size_t i, FoldDirection direction,
   Candidate& candidate = candidates[i];
   candidate.folded = true;
   candidate.direction = direction;
-  for (const FoldPart& part : parts) candidate.kernels.push_back(part.layer.kernel);
+  for (const FoldPart& part : parts) candidate.kernels.push_back(KeyOf(part.layer));
   candidate.evidence = std::move(evidence);
 }
 

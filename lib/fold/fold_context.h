@@ -19,7 +19,7 @@ struct Candidate {
 
   bool folded = false;
   FoldDirection direction = FoldDirection::kBackward;
-  std::vector<TensorId> kernels = {};         // folded into these
+  std::vector<LayerKey> kernels = {};         // folded into these
   std::vector<std::size_t> batch_norms = {};  // merged into these candidates
   std::vector<Evidence> evidence = {};
 

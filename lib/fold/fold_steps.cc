@@ -5,7 +5,7 @@
 namespace ckpt {
 
 Result<FoldedLayer> FoldSteps::Current(const LinearLayer& layer) const {
-  const auto known = layers_.find(layer.kernel);
+  const auto known = layers_.find(KeyOf(layer));
   if (known != layers_.end()) return known->second;
   return FoldedLayer::Read(checkpoint_, layer, cast_);
 }
@@ -14,7 +14,7 @@ Status FoldSteps::Commit(std::vector<FoldedLayer> changed) {
   std::vector<std::string> notes;
   for (FoldedLayer& layer : changed) CKPT_RETURN_IF_ERROR(layer.Check(checkpoint_, notes));
   for (FoldedLayer& layer : changed) {
-    layers_.insert_or_assign(layer.layer().kernel, std::move(layer));
+    layers_.insert_or_assign(KeyOf(layer.layer()), std::move(layer));
   }
   // A layer that takes several batch norms is checked, and may be noted, each time.
   for (std::string& note : notes) {

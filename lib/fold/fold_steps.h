@@ -3,7 +3,9 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "fold/batch_norm_function.h"
@@ -19,6 +21,10 @@ struct FoldPart {
   ChannelOrder order = ChannelOrder::kSame;
 };
 
+// A kernel, and the layer of the graph that uses it: several may.
+using LayerKey = std::pair<TensorId, std::optional<LayerId>>;
+inline LayerKey KeyOf(const LinearLayer& layer) { return {layer.kernel, layer.layer}; }
+
 class FoldSteps {
  public:
   FoldSteps(const Checkpoint& checkpoint, std::optional<Dtype> cast)
@@ -29,7 +35,7 @@ class FoldSteps {
   Status Backward(const BatchNormFunction& function, const std::vector<FoldPart>& parts);
   Status Forward(const BatchNormFunction& function, const std::vector<FoldPart>& parts);
 
-  const std::map<TensorId, FoldedLayer>& layers() const noexcept { return layers_; }  // by kernel
+  const std::map<LayerKey, FoldedLayer>& layers() const noexcept { return layers_; }
   const std::vector<std::string>& notes() const noexcept { return notes_; }
 
  private:
@@ -38,7 +44,7 @@ class FoldSteps {
 
   const Checkpoint& checkpoint_;
   std::optional<Dtype> cast_;
-  std::map<TensorId, FoldedLayer> layers_;
+  std::map<LayerKey, FoldedLayer> layers_;
   std::vector<std::string> notes_;
 };
 

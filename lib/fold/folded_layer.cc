@@ -97,6 +97,8 @@ Result<FoldedLayer> FoldedLayer::Read(const Checkpoint& checkpoint, LinearLayer 
   if (folded.layer_.bias) {
     folded.bias_dtype_ = cast.value_or(tensors[folded.layer_.bias->index].dtype);
     CKPT_ASSIGN_OR_RETURN(folded.bias_, ReadDoubles(checkpoint, *folded.layer_.bias, channels));
+    if (folded.bias_.size() == 1) folded.bias_.assign(channels, folded.bias_.front());
+    for (double& b : folded.bias_) b *= folded.layer_.bias_factor;
     if (!std::all_of(folded.bias_.begin(), folded.bias_.end(),
                      [](double b) { return std::isfinite(b); })) {
       return Refuse(Quoted(tensors[folded.layer_.bias->index].name) + " holds NaN or infinity");
@@ -136,7 +138,7 @@ Status FoldedLayer::FoldForward(const Checkpoint& checkpoint, const BatchNormFun
   if (shifted) {
     CKPT_ASSIGN_OR_RETURN(const ForwardSums sums, SumForward(checkpoint, layer_, shifts));
     for (std::size_t o = 0; o < bias_.size(); ++o) {
-      const double out = out_factors_.empty() ? 1.0 : out_factors_[o];
+      const double out = layer_.kernel_factor * (out_factors_.empty() ? 1.0 : out_factors_[o]);
       bias_[o] += out * sums.sum[o];
       bias_terms_[o] += std::fabs(out) * sums.magnitude[o];
     }
@@ -173,7 +175,7 @@ Status FoldedLayer::Check(const Checkpoint& checkpoint, std::vector<std::string>
             .overflowed;
     for (const double w : piece) {
       largest = std::max(largest, std::fabs(w));
-      kernel_sums_[out.channel()] += std::fabs(w);
+      kernel_sums_[out.channel()] += std::fabs(w * layer_.kernel_factor);
       out.Next();
     }
   }
@@ -195,13 +197,12 @@ Status FoldedLayer::CheckBias(const Manifest& manifest, std::vector<std::string>
     return Refuse("the layer of " + Quoted(manifest.tensors[layer_.kernel.index].name) +
                   " has no bias and cannot be given one");
   }
-  const std::string& name = layer_.bias       ? manifest.tensors[layer_.bias->index].name
-                            : layer_.new_bias ? layer_.new_bias->name
-                                              : manifest.tensors[layer_.kernel.index].name;
-  std::vector<std::byte> encoded(bias_.size() * BitSize(bias_dtype_) / 8);
-  const EncodeLoss loss = EncodeFromDouble(bias_dtype_, bias_, encoded);
+  const std::string& name = layer_.bias_name.empty() ? layer_.kernel_name : layer_.bias_name;
+  const std::vector<double> written = WrittenBias();
+  std::vector<std::byte> encoded(written.size() * BitSize(bias_dtype_) / 8);
+  const EncodeLoss loss = EncodeFromDouble(bias_dtype_, written, encoded);
   double largest = 0;
-  for (const double b : bias_) largest = std::max(largest, std::fabs(b));
+  for (const double b : written) largest = std::max(largest, std::fabs(b));
   if (loss.overflowed != 0 || !std::isfinite(largest)) {
     return Refuse(OutOfRange(name, std::max<std::uint64_t>(loss.overflowed, 1), bias_.size(),
                              largest, bias_dtype_));
@@ -229,12 +230,24 @@ double FoldedLayer::ErrorBound() const {
   return bound;
 }
 
+std::vector<double> FoldedLayer::WrittenBias() const {
+  std::vector<double> written = bias_;
+  if (layer_.bias && layer_.bias_factor != 1) {
+    for (double& b : written) b /= layer_.bias_factor;
+  }
+  return written;
+}
+
 bool FoldedLayer::NeedsNewBias() const {
   return !layer_.bias && std::any_of(bias_.begin(), bias_.end(), [](double b) { return b != 0; });
 }
 
 std::vector<FoldedTensor> FoldedLayer::Tensors(const Manifest& manifest) const {
-  const auto written_as = [](TensorInfo info, Dtype dtype) {
+  const auto written_as = [](TensorInfo info, const std::string& name, Dtype dtype) {
+    if (info.name != name) {
+      info.name = info.stored_as = name;
+      info.alias_of.reset();
+    }
     info.dtype = dtype;
     info.byte_size = info.shape.element_count() * BitSize(dtype) / 8;
     info.checksum.reset();
@@ -242,15 +255,20 @@ std::vector<FoldedTensor> FoldedLayer::Tensors(const Manifest& manifest) const {
     return info;
   };
   std::vector<FoldedTensor> tensors;
-  tensors.push_back({written_as(manifest.tensors[layer_.kernel.index], kernel_dtype_),
-                     ScaledKernel{.source = layer_.kernel,
-                                  .out_view = layer_.views.out,
-                                  .out_factors = out_factors_,
-                                  .in_view = layer_.views.in,
-                                  .in_factors = in_factors_}});
+  tensors.push_back(
+      {written_as(manifest.tensors[layer_.kernel.index], layer_.kernel_name, kernel_dtype_),
+       ScaledKernel{.source = layer_.kernel,
+                    .out_view = layer_.views.out,
+                    .out_factors = out_factors_,
+                    .in_view = layer_.views.in,
+                    .in_factors = in_factors_}});
   if (layer_.bias || NeedsNewBias()) {
     TensorInfo info = layer_.bias ? manifest.tensors[layer_.bias->index] : *layer_.new_bias;
-    tensors.push_back({written_as(std::move(info), bias_dtype_), Constant{bias_}});
+    if (info.shape.element_count() != bias_.size()) {
+      info.shape = *Shape::FromDims({static_cast<std::int64_t>(bias_.size())});
+    }
+    tensors.push_back(
+        {written_as(std::move(info), layer_.bias_name, bias_dtype_), Constant{WrittenBias()}});
   }
   return tensors;
 }

@@ -56,12 +56,14 @@ class FoldedLayer {
 
  private:
   explicit FoldedLayer(LinearLayer layer) : layer_(std::move(layer)) {}
+  // As stored: before the layer's factor.
+  std::vector<double> WrittenBias() const;
   Status CheckBias(const Manifest& manifest, std::vector<std::string>& notes) const;
 
   LinearLayer layer_;
   Dtype kernel_dtype_ = Dtype::kF32, bias_dtype_ = Dtype::kF32;  // as written
   std::vector<double> out_factors_, in_factors_;                 // empty: all one
-  std::vector<double> bias_;                                     // one per out channel
+  std::vector<double> bias_;         // one per out channel, as it is added to the output
   std::vector<double> bias_terms_;   // sum of the magnitudes that bias_ was summed from
   std::vector<double> kernel_sums_;  // sum |w'| per out channel, set by Check
   int steps_ = 0;

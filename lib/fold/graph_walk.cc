@@ -332,6 +332,7 @@ Status GraphWalk::ReachForward(NodeId node, const Pending& from,
   GraphTarget target = from.demand.target;
   if (graph_.nodes[node].inputs.size() != 1)
     return Refuse(Described(layer) + " has several inputs");
+  if (!layer.not_forward.empty()) return Refuse(layer.not_forward);
   const bool dense = layer.kind == OpKind::kDense;
   CKPT_RETURN_IF_ERROR(CheckAxis(from.demand, layer,
                                  dense ? std::optional<std::int64_t>(-1) : layer.axis, from.value));

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "ckpt/elements.h"
+#include "fold/linear_layer.h"
 #include "fold/reason.h"
 
 namespace ckpt {
@@ -18,10 +19,20 @@ class Writer {
   // Under the name of `existing`, or as a new tensor called `leaf` beside the moving mean.
   Status Put(std::optional<TensorId> existing, const std::string& leaf,
              std::vector<double> values) {
-    if (existing && shared_.Contains(*existing)) {
-      return Refuse(Quoted(InfoOf(*existing).name) + " is shared with another layer");
-    }
     TensorInfo info = existing ? InfoOf(*existing) : NewTensor(leaf);
+    if (existing && shared_.Contains(*existing)) {
+      if (InGraph() == nullptr || !InGraph()->can_rebind) {
+        return Refuse(Quoted(info.name) + " is shared with another layer");
+      }
+      info.name = info.stored_as = FreeName(manifest_, info.name, *batch_norm_.layer);
+      info.alias_of.reset();
+      changed_.rebound.push_back({*batch_norm_.layer, leaf, info.name});
+    }
+    if (as_affine_nodes()) {
+      std::vector<std::int64_t> dims(*InGraph()->axes_behind_channels + 1, 1);
+      dims.front() = static_cast<std::int64_t>(values.size());
+      info.shape = *Shape::FromDims(std::move(dims));
+    }
     if (const auto taken = FindTensor(manifest_, info.name); taken && !IsOwn(*taken)) {
       return Refuse("another tensor is called " + Quoted(info.name));
     }
@@ -42,6 +53,13 @@ class Writer {
     if (id) changed_.consumed.push_back(*id);
   }
   ChangedBatchNorm& changed() { return changed_; }
+
+  const Layer* InGraph() const {
+    return manifest_.graph && batch_norm_.layer ? &manifest_.graph->layers[*batch_norm_.layer]
+                                                : nullptr;
+  }
+  bool as_affine_nodes() const { return affine_nodes_; }
+  void UseAffineNodes() { affine_nodes_ = true; }
 
  private:
   const TensorInfo& InfoOf(TensorId id) const { return manifest_.tensors[id.index]; }
@@ -64,6 +82,7 @@ class Writer {
   const SharedTensors& shared_;
   const BatchNorm& batch_norm_;
   std::optional<Dtype> cast_;
+  bool affine_nodes_ = false;
   ChangedBatchNorm changed_;
 };
 
@@ -89,7 +108,14 @@ Result<ChangedBatchNorm> AsAffine(const Manifest& manifest, const SharedTensors&
   for (std::size_t c = 0; c < channels; ++c) offset[c] = function.Shift(c);
 
   Writer writer(manifest, shared, batch_norm, cast);
-  if (manifest.graph && batch_norm.layer) {
+  if (writer.InGraph() != nullptr && writer.InGraph()->axes_behind_channels) {
+    writer.UseAffineNodes();
+    CKPT_RETURN_IF_ERROR(writer.Put(batch_norm.gamma, "gamma", function.scale));
+    CKPT_RETURN_IF_ERROR(writer.Put(batch_norm.beta, "beta", std::move(offset)));
+    writer.Consume(batch_norm.moving_mean);
+    writer.Consume(batch_norm.moving_variance);
+    writer.changed().to_affine = true;
+  } else if (manifest.graph && batch_norm.layer) {
     if (batch_norm.spread != SpreadKind::kVariance || !(batch_norm.epsilon->value < 1)) {
       return Refuse("its epsilon leaves no room for a variance + epsilon of 1");
     }

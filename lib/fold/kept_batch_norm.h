@@ -15,6 +15,7 @@ struct ChangedBatchNorm {
   std::vector<FoldedTensor> tensors = {};
   std::vector<TensorId> consumed = {};
   bool to_affine = false;  // see GraphEdits
+  std::vector<Rebound> rebound = {};
 };
 
 // The same batch norm with `function`, of which only gamma and beta differ from the file's. Becomes

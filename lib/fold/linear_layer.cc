@@ -1,5 +1,7 @@
 #include "fold/linear_layer.h"
 
+#include <algorithm>
+#include <cmath>
 #include <map>
 
 #include "fold/reason.h"
@@ -21,43 +23,86 @@ TensorInfo NewBias(const Manifest& manifest, TensorId kernel, std::uint64_t chan
   return bias;
 }
 
-Status CheckTensor(const Manifest& manifest, const SharedTensors& shared, TensorId id) {
+// Where names are free to choose: the kernel's own convention if it has one.
+std::string FreeBiasName(const Manifest& manifest, const std::string& kernel, bool is_shared,
+                         LayerId layer) {
+  const NameParts parts = SplitName(kernel);
+  const bool conventional =
+      !parts.parent.empty() && !is_shared && (parts.leaf == "weight" || parts.leaf == "kernel");
+  std::string wanted = conventional ? BiasNameFor(kernel) : kernel + "_bias";
+  if (is_shared) wanted += "_" + std::to_string(layer);
+  return FreeName(manifest, wanted, layer);
+}
+
+Status CheckTensor(const Manifest& manifest, const SharedTensors& shared, TensorId id,
+                   bool may_be_shared) {
   const TensorInfo& info = manifest.tensors[id.index];
   if (!IsFloat(info.dtype)) {
     return Refuse(Quoted(info.name) + " holds " + std::string(Name(info.dtype)));
   }
   if (!info.data_present) return Refuse("the data of " + Quoted(info.name) + " is absent");
-  if (shared.Contains(id)) return Refuse(Quoted(info.name) + " is shared with another layer");
+  if (shared.Contains(id) && !may_be_shared)
+    return Refuse(Quoted(info.name) + " is shared with another layer");
   return {};
 }
 
-// Checks the tensors of `layer` and fills in what follows from them.
+// One value per out channel, on one axis; or, in a dense layer of a graph, one for all.
+bool IsBias(const Shape& shape, std::uint64_t channels, bool may_repeat) {
+  if (may_repeat && shape.element_count() == 1 && shape.rank() <= 1) return true;
+  const auto wide = std::count_if(shape.dims().begin(), shape.dims().end(),
+                                  [](std::int64_t dim) { return dim != 1; });
+  return shape.rank() >= 1 && wide <= 1 && shape.element_count() == channels;
+}
+
+// Checks the tensors of `layer` and fills in what follows from them. `in_graph` may be null.
 Result<LinearLayer> Complete(const Manifest& manifest, const SharedTensors& shared,
-                             LinearLayer layer, KernelLayout layout, std::int64_t groups,
-                             bool can_gain_bias) {
-  CKPT_RETURN_IF_ERROR(CheckTensor(manifest, shared, layer.kernel));
+                             LinearLayer layer, const Layer* in_graph, KernelLayout layout,
+                             std::int64_t groups, bool can_gain_bias) {
+  const bool rebinds = in_graph != nullptr && in_graph->can_rebind;
+  CKPT_RETURN_IF_ERROR(CheckTensor(manifest, shared, layer.kernel, rebinds));
   const TensorInfo& kernel = manifest.tensors[layer.kernel.index];
+  const auto own_name = [&](TensorId id) {
+    const std::string& name = manifest.tensors[id.index].name;
+    return shared.Contains(id) ? FreeName(manifest, name, *layer.layer) : name;
+  };
   CKPT_ASSIGN_OR_RETURN(layer.views, ViewsOf(kernel.shape, layout, groups));
+  layer.kernel_name = own_name(layer.kernel);
   if (layer.bias) {
-    CKPT_RETURN_IF_ERROR(CheckTensor(manifest, shared, *layer.bias));
+    CKPT_RETURN_IF_ERROR(CheckTensor(manifest, shared, *layer.bias, rebinds));
     const TensorInfo& bias = manifest.tensors[layer.bias->index];
-    if (bias.shape.rank() != 1 || bias.shape.element_count() != layer.views.out_channels) {
+    layer.bias_name = own_name(*layer.bias);
+    if (!IsBias(bias.shape, layer.views.out_channels,
+                rebinds && in_graph->kind == OpKind::kDense)) {
       return Refuse(Quoted(bias.name) + " has shape " + ToString(bias.shape) + " where " +
                     Quoted(kernel.name) + " has " + std::to_string(layer.views.out_channels) +
                     " out channels");
     }
   } else if (can_gain_bias) {
     TensorInfo bias = NewBias(manifest, layer.kernel, layer.views.out_channels);
-    if (const auto taken = FindTensor(manifest, bias.name)) {
+    if (rebinds) {
+      bias.name = bias.stored_as =
+          FreeBiasName(manifest, kernel.name, shared.Contains(layer.kernel), *layer.layer);
+    } else if (const auto taken = FindTensor(manifest, bias.name)) {
       return Refuse("its bias would be called " + Quoted(bias.name) +
                     ", and another tensor has that name");
     }
+    layer.bias_name = bias.name;
     layer.new_bias = std::move(bias);
   }
   return layer;
 }
 
 }  // namespace
+
+std::string FreeName(const Manifest& manifest, const std::string& wanted, LayerId layer) {
+  const auto taken = [&](const std::string& name) {
+    return FindTensor(manifest, name) || manifest.graph->taken_names.contains(name);
+  };
+  if (!taken(wanted)) return wanted;
+  std::string name = wanted + "_" + std::to_string(layer);
+  while (taken(name)) name += "_";
+  return name;
+}
 
 SharedTensors::SharedTensors(const Manifest& manifest) : shared_(manifest.tensors.size(), false) {
   for (std::size_t i = 0; i < manifest.tensors.size(); ++i) {
@@ -90,7 +135,12 @@ Result<LinearLayer> LinearLayerOfGraph(const Manifest& manifest, const SharedTen
   if (const auto bias = layer.tensors.find("bias"); bias != layer.tensors.end()) {
     linear.bias = bias->second;
   }
-  return Complete(manifest, shared, std::move(linear), layer.layout, layer.groups,
+  linear.kernel_factor = layer.kernel_factor;
+  linear.bias_factor = layer.bias_factor;
+  if (!std::isnormal(linear.kernel_factor) || !std::isnormal(linear.bias_factor)) {
+    return Refuse("the factor of its kernel or bias is no number to divide by");
+  }
+  return Complete(manifest, shared, std::move(linear), &layer, layer.layout, layer.groups,
                   layer.can_gain_bias);
 }
 
@@ -100,7 +150,7 @@ Result<LinearLayer> LinearLayerOfNames(const Manifest& manifest, const SharedTen
   LinearLayer linear;
   linear.kernel = kernel;
   linear.bias = bias;
-  return Complete(manifest, shared, std::move(linear), layout, 1, true);
+  return Complete(manifest, shared, std::move(linear), nullptr, layout, 1, true);
 }
 
 NameParts SplitName(std::string_view name) {

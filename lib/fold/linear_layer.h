@@ -17,6 +17,10 @@ struct LinearLayer {
   std::optional<TensorInfo> new_bias = {};
   KernelViews views = {};
   std::optional<LayerId> layer = {};  // in the graph
+  // Names of the tensors that are written for it; others than the file's where the layer shares
+  // them and gets its own.
+  std::string kernel_name = {}, bias_name = {};
+  double kernel_factor = 1, bias_factor = 1;  // see Layer
 };
 
 // Which tensors of a checkpoint stand under several names or in several layers, so that changing
@@ -38,6 +42,9 @@ Result<LinearLayer> LinearLayerOfGraph(const Manifest& manifest, const SharedTen
 Result<LinearLayer> LinearLayerOfNames(const Manifest& manifest, const SharedTensors& shared,
                                        TensorId kernel, std::optional<TensorId> bias,
                                        KernelLayout layout);
+
+// A name for a tensor that `layer` gets as its own: `wanted` if it is free. REQUIRES: a graph.
+std::string FreeName(const Manifest& manifest, const std::string& wanted, LayerId layer);
 
 // "conv/weights" -> {"conv", "/", "weights"}; the parent and separator are empty for a plain name.
 struct NameParts {

@@ -5,6 +5,7 @@
 #include "fold/fold_context.h"
 #include "fold/fold_over_graph.h"
 #include "fold/kept_batch_norm.h"
+#include "fold/reason.h"
 #include "fold/user_pairs.h"
 
 namespace ckpt {
@@ -12,7 +13,7 @@ namespace {
 
 double ErrorBoundOf(const FoldContext& context, const Candidate& candidate) {
   double bound = 0;
-  for (const TensorId kernel : candidate.kernels) {
+  for (const LayerKey& kernel : candidate.kernels) {
     bound = std::max(bound, context.steps.layers().at(kernel).ErrorBound());
   }
   for (const std::size_t i : candidate.batch_norms) {
@@ -32,8 +33,8 @@ void EmitFolded(const FoldContext& context, const Candidate& candidate, FoldPlan
                 .epsilon = *batch_norm.epsilon,
                 .evidence = candidate.evidence,
                 .error_bound = ErrorBoundOf(context, candidate)};
-  for (const TensorId kernel : candidate.kernels) {
-    folded.into.push_back(context.manifest.tensors[kernel.index].name);
+  for (const LayerKey& kernel : candidate.kernels) {
+    folded.into.push_back(context.steps.layers().at(kernel).layer().kernel_name);
   }
   for (const std::size_t other : candidate.batch_norms) {
     folded.into.push_back(context.candidates[other].batch_norm.scope);
@@ -71,12 +72,31 @@ Status EmitKept(FoldContext& context, std::size_t i, FoldPlan& plan) {
       {.batch_norm = candidate.batch_norm.scope, .reason = candidate.reason, .affine = affine});
   if (!changed) return {};
   if (changed->to_affine) plan.edits.to_affine.push_back(*candidate.batch_norm.layer);
+  plan.edits.rebound.insert(plan.edits.rebound.end(), changed->rebound.begin(),
+                            changed->rebound.end());
   plan.consumed.insert(plan.consumed.end(), changed->consumed.begin(), changed->consumed.end());
   std::move(changed->tensors.begin(), changed->tensors.end(), std::back_inserter(plan.tensors));
   return {};
 }
 
-// A tensor that several batch norms share is written as long as one of them needs it.
+// The tensors that a layer of the graph still reads after the edits.
+void AddReadTensors(const ModelGraph& graph, const FoldPlan& plan, std::set<TensorId>& used) {
+  const GraphEdits& edits = plan.edits;
+  for (LayerId id = 0; id < graph.layers.size(); ++id) {
+    if (std::binary_search(edits.removed.begin(), edits.removed.end(), id)) continue;
+    const bool affine = std::binary_search(edits.to_affine.begin(), edits.to_affine.end(), id);
+    for (const auto& [name, tensor] : graph.layers[id].tensors) {
+      const bool own = std::any_of(edits.rebound.begin(), edits.rebound.end(), [&](const auto& r) {
+        return r.layer == id && r.local_name == name;
+      });
+      const bool gone =
+          affine && std::binary_search(plan.consumed.begin(), plan.consumed.end(), tensor);
+      if (!own && !gone) used.insert(tensor);
+    }
+  }
+}
+
+// What a batch norm or a folded layer no longer needs is written as long as another layer does.
 void KeepWhatIsUsed(const FoldContext& context, FoldPlan& plan) {
   std::set<TensorId> used;
   for (std::size_t i = 0, kept = 0; i < context.candidates.size(); ++i) {
@@ -87,9 +107,38 @@ void KeepWhatIsUsed(const FoldContext& context, FoldPlan& plan) {
       if (id) used.insert(*id);
     }
   }
+  if (context.manifest.graph) {
+    for (const Rebound& rebound : plan.edits.rebound) {
+      const auto& tensors = context.manifest.graph->layers[rebound.layer].tensors;
+      const auto old = tensors.find(rebound.local_name);
+      if (old != tensors.end()) plan.consumed.push_back(old->second);
+    }
+  }
   std::sort(plan.consumed.begin(), plan.consumed.end());
   plan.consumed.erase(std::unique(plan.consumed.begin(), plan.consumed.end()), plan.consumed.end());
+  if (context.manifest.graph) AddReadTensors(*context.manifest.graph, plan, used);
   std::erase_if(plan.consumed, [&](TensorId id) { return used.contains(id); });
+}
+
+void AddRebound(const Manifest& manifest, const FoldedLayer& folded, GraphEdits& edits) {
+  const LinearLayer& layer = folded.layer();
+  if (!layer.layer || !manifest.graph->layers[*layer.layer].can_rebind) return;
+  if (layer.kernel_name != manifest.tensors[layer.kernel.index].name) {
+    edits.rebound.push_back({*layer.layer, "kernel", layer.kernel_name});
+  }
+  if (layer.bias ? layer.bias_name != manifest.tensors[layer.bias->index].name
+                 : folded.NeedsNewBias()) {
+    edits.rebound.push_back({*layer.layer, "bias", layer.bias_name});
+  }
+}
+
+Status CheckNames(const FoldPlan& plan) {
+  const auto twice =
+      std::adjacent_find(plan.tensors.begin(), plan.tensors.end(),
+                         [](const auto& a, const auto& b) { return a.info.name == b.info.name; });
+  if (twice == plan.tensors.end()) return {};
+  return Fail(ErrorCode::kUnfit, "two folded tensors would be called " + Quoted(twice->info.name) +
+                                     "; fold with --pairs or rename one of the layers");
 }
 
 Status Emit(FoldContext& context, FoldPlan& plan) {
@@ -100,20 +149,22 @@ Status Emit(FoldContext& context, FoldPlan& plan) {
       CKPT_RETURN_IF_ERROR(EmitKept(context, i, plan));
     }
   }
-  KeepWhatIsUsed(context, plan);
-  for (const auto& [kernel, layer] : context.steps.layers()) {
+  for (const auto& [key, layer] : context.steps.layers()) {
     for (FoldedTensor& tensor : layer.Tensors(context.manifest)) {
       plan.tensors.push_back(std::move(tensor));
     }
     if (layer.NeedsNewBias() && layer.layer().layer) {
       plan.edits.gained_bias.push_back(*layer.layer().layer);
     }
+    AddRebound(context.manifest, layer, plan.edits);
   }
   std::sort(plan.tensors.begin(), plan.tensors.end(),
             [](const auto& a, const auto& b) { return a.info.name < b.info.name; });
   for (auto* layers : {&plan.edits.removed, &plan.edits.gained_bias, &plan.edits.to_affine}) {
     std::sort(layers->begin(), layers->end());
   }
+  CKPT_RETURN_IF_ERROR(CheckNames(plan));
+  KeepWhatIsUsed(context, plan);
   plan.notes = context.notes;
   plan.notes.insert(plan.notes.end(), context.steps.notes().begin(), context.steps.notes().end());
   return {};

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -92,6 +93,24 @@ struct Layer {
   // Why a batch norm must not be treated as an affine map per channel at serving, if it must not
   // (Keras 1 mode 1 or 2, several axes); empty otherwise.
   std::string not_affine = {};
+  // Why a batch norm normalises with the statistics of its batch where the file is served
+  // ("training_mode is 1"); empty: it does not. Left empty for a graph that is meant for training.
+  std::string training_mode = {};
+  // Tensors of a batch norm that are no stored constants of the graph, by name, and what gives them
+  // instead: {"moving_mean", "an input of the model"}. Not among `missing_tensors`.
+  std::map<std::string, std::string> fed_tensors = {};
+
+  // What the kernel and the bias are multiplied with by an attribute (Gemm's alpha and beta). A
+  // bias that the layer gains has factor 1.
+  double kernel_factor = 1, bias_factor = 1;
+  // Why a batch norm must not be folded forward into the layer, if it must not.
+  std::string not_forward = {};
+  // The graph names the tensors that the layer reads, so that it can be made to read others: see
+  // GraphEdits::rebound. Otherwise a tensor that two layers share cannot be changed.
+  bool can_rebind = false;
+  // A batch norm that a reduction turns into a multiplication and an addition: the number of axes
+  // behind its channel axis. Absent: it stays a batch norm (see GraphEdits::to_affine).
+  std::optional<std::size_t> axes_behind_channels = {};
 };
 
 struct Node {
@@ -112,9 +131,19 @@ struct ModelGraph {
   std::vector<Layer> layers;
   std::vector<Node> nodes;  // topologically sorted
   std::vector<Value> values;
+  // Besides those of tensors, names that a new tensor must not have.
+  std::set<std::string, std::less<>> taken_names = {};
 
   std::vector<NodeId> CallsOf(LayerId layer) const;
   std::optional<LayerId> FindLayer(std::string_view name) const;
+};
+
+// A layer reads another tensor from now on: `tensor` of the output instead of what it read.
+struct Rebound {
+  LayerId layer;
+  std::string local_name;  // "kernel", "bias", "gamma", "beta"
+  std::string tensor;      // a name of the output
+  bool operator==(const Rebound&) const = default;
 };
 
 // What a fold changes in the graph; a format applies it to its own record of the model.
@@ -122,8 +151,13 @@ struct GraphEdits {
   std::vector<LayerId> removed = {};      // batch norms whose consumers now read their input
   std::vector<LayerId> gained_bias = {};  // use_bias becomes true
   // Batch norms that became one scale and one offset per channel: gamma and beta exist now and hold
-  // these, mean is 0, variance is 1 - epsilon. Epsilon stays: some runtimes do not take 0.
+  // these. Without Layer::axes_behind_channels the layer stays a batch norm, with mean 0 and
+  // variance 1 - epsilon; epsilon stays: some runtimes do not take 0. With it, y = x * gamma + beta
+  // takes its place, with gamma and beta of shape [channels, 1, ...]; mean and variance are gone.
   std::vector<LayerId> to_affine = {};
+  // Only for layers with can_rebind: a tensor that was shared with another layer and is now the
+  // layer's own, or one that did not exist (a bias gained; gamma and beta of an affine layer).
+  std::vector<Rebound> rebound = {};
 };
 
 }  // namespace ckpt
