@@ -5,6 +5,7 @@
 #include "ckpt/formats/format.h"
 #include "formats/keras/keras_h5.h"
 #include "formats/npz/npz.h"
+#include "formats/onnx/onnx.h"
 #include "formats/safetensors/safetensors.h"
 #include "formats/tf_bundle/tf_bundle.h"
 #include "formats/tf_v1/tf_v1.h"
@@ -17,6 +18,7 @@ constexpr std::array<std::string_view, 2> kHdf5Suffixes = {".h5", ".hdf5"};
 constexpr std::array<std::string_view, 1> kSafetensorsSuffixes = {".safetensors"};
 constexpr std::array<std::string_view, 2> kTorchSuffixes = {".pt", ".pth"};
 constexpr std::array<std::string_view, 1> kNpzSuffixes = {".npz"};
+constexpr std::array<std::string_view, 1> kOnnxSuffixes = {".onnx"};
 
 // Suffixes that belong to formats which cannot be written yet: no shorter suffix may claim them.
 constexpr std::array<std::string_view, 1> kReservedSuffixes = {".weights.h5"};
@@ -38,6 +40,8 @@ constexpr std::array<Format, 6> kFormats = {{
     {"torch", "PyTorch .pt and .pth, one file or a sharded set", kTorchSuffixes, ProbeTorch,
      OpenTorch, WriteTorch, CanHoldTorch, nullptr},
     {"npz", "NumPy .npz and .npy", kNpzSuffixes, ProbeNpz, OpenNpz, WriteNpz, CanHoldNpz, nullptr},
+    {"onnx", "ONNX model, with external data", kOnnxSuffixes, ProbeOnnx, OpenOnnx, WriteOnnx,
+     CanHoldOnnx, RewriteOnnx},
 }};
 
 bool EndsLonger(const std::string& name, std::string_view suffix) {

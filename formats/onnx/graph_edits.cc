@@ -1,0 +1,260 @@
+#include "formats/onnx/graph_edits.h"
+
+#include <algorithm>
+#include <map>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "formats/onnx/constant_tensors.h"
+#include "formats/onnx/graph_values.h"
+#include "formats/onnx/node_attributes.h"
+
+namespace ckpt::formats::onnx {
+namespace {
+
+using onnx_proto::AttributeProto;
+using onnx_proto::GraphProto;
+using onnx_proto::NodeProto;
+
+class Editor {
+ public:
+  Editor(const Manifest& manifest, const GraphEdits& edits, onnx_proto::ModelProto& model)
+      : manifest_(manifest),
+        layers_(manifest.graph->layers),
+        edits_(edits),
+        graph_(*model.mutable_graph()),
+        constants_(graph_),
+        values_(graph_),
+        opset_(OpsetOf(model)),
+        taken_(values_.names()),
+        fate_(static_cast<std::size_t>(graph_.node_size())) {}
+
+  Status Apply() {
+    for (const auto* layers : {&edits_.removed, &edits_.gained_bias, &edits_.to_affine}) {
+      for (const LayerId id : *layers) CKPT_RETURN_IF_ERROR(CheckNode(id));
+    }
+    for (const Rebound& rebound : edits_.rebound) {
+      CKPT_RETURN_IF_ERROR(CheckNode(rebound.layer));
+      taken_.insert(rebound.tensor);
+    }
+    for (const Rebound& rebound : edits_.rebound) CKPT_RETURN_IF_ERROR(Rebind(rebound));
+    for (const LayerId id : edits_.gained_bias) SetBiasFactor(NodeOf(id));
+    for (const LayerId id : edits_.to_affine) CKPT_RETURN_IF_ERROR(MakeAffine(id));
+    for (const LayerId id : edits_.removed) CKPT_RETURN_IF_ERROR(Remove(id));
+    RebuildNodes();
+    DropStaleTypes();
+    return {};
+  }
+
+ private:
+  struct Fate {
+    bool removed = false;
+    std::vector<NodeProto> after = {};  // nodes to be inserted behind it
+  };
+
+  Status CheckNode(LayerId id) const {
+    if (id < static_cast<LayerId>(graph_.node_size())) return {};
+    return Fail(ErrorCode::kInternal, "an edit names a layer that is no node of the graph");
+  }
+  NodeProto& NodeOf(LayerId id) { return *graph_.mutable_node(static_cast<int>(id)); }
+  Fate& FateOf(LayerId id) { return fate_[id]; }
+
+  std::string FreshName(const std::string& base) {
+    std::string name = base;
+    for (int i = 1; !taken_.insert(name).second; ++i) name = base + "_" + std::to_string(i);
+    return name;
+  }
+  bool IsAffine(LayerId id) const {
+    return std::binary_search(edits_.to_affine.begin(), edits_.to_affine.end(), id) &&
+           layers_[id].axes_behind_channels.has_value();
+  }
+
+  static void SetInput(NodeProto& node, int index, const std::string& name) {
+    while (node.input_size() <= index) node.add_input();
+    node.set_input(index, name);
+  }
+
+  Status Rebind(const Rebound& rebound) {
+    NodeProto& node = NodeOf(rebound.layer);
+    if (layers_[rebound.layer].kind == OpKind::kBatchNorm) {
+      if (IsAffine(rebound.layer)) return {};  // see MakeAffine
+      const std::map<std::string, int> inputs = {
+          {"gamma", 1}, {"beta", 2}, {"moving_mean", 3}, {"moving_variance", 4}};
+      const auto input = inputs.find(rebound.local_name);
+      if (input == inputs.end()) return Misfit(rebound);
+      SetInput(node, input->second, rebound.tensor);
+      return {};
+    }
+    if (rebound.local_name == "kernel") {
+      SetInput(node, 1, rebound.tensor);
+    } else if (rebound.local_name != "bias") {
+      return Misfit(rebound);
+    } else if (const auto addition = FindBiasAddition(graph_, values_, constants_, opset_,
+                                                      static_cast<int>(rebound.layer))) {
+      SetInput(*graph_.mutable_node(addition->node), addition->input, rebound.tensor);
+    } else if (node.op_type() == "MatMul") {
+      AddBehind(rebound.layer, rebound.tensor);
+    } else {
+      SetInput(node, 2, rebound.tensor);
+    }
+    return {};
+  }
+
+  static Status Misfit(const Rebound& rebound) {
+    return Fail(ErrorCode::kInternal, "the graph has no \"" + rebound.local_name + "\" to change");
+  }
+
+  // y = x + bias behind a node without a place for a bias.
+  void AddBehind(LayerId id, const std::string& bias) {
+    NodeProto& node = NodeOf(id);
+    const std::string output = node.output(0);
+    node.set_output(0, FreshName(output + "_unbiased"));
+    NodeProto add;
+    if (!node.name().empty()) add.set_name(node.name() + "_bias");
+    add.set_op_type("Add");
+    add.add_input(node.output(0));
+    add.add_input(bias);
+    add.add_output(output);
+    FateOf(id).after.push_back(std::move(add));
+  }
+
+  // The factor of a bias that was not there says nothing about the one that is there now.
+  static void SetBiasFactor(NodeProto& node) {
+    if (node.op_type() != "Gemm") return;
+    for (AttributeProto& attribute : *node.mutable_attribute()) {
+      if (attribute.name() == "beta") attribute.set_f(1);
+    }
+  }
+
+  Result<std::string> AffineTensor(LayerId id, const std::string& name) const {
+    for (const Rebound& rebound : edits_.rebound) {
+      if (rebound.layer == id && rebound.local_name == name) return rebound.tensor;
+    }
+    const auto found = layers_[id].tensors.find(name);
+    if (found == layers_[id].tensors.end()) {
+      return Fail(ErrorCode::kInternal, "a batch norm has no " + name);
+    }
+    return manifest_.tensors[found->second.index].name;
+  }
+
+  // y = x * gamma + beta; a batch norm whose rank is not known stays one.
+  Status MakeAffine(LayerId id) {
+    if (!IsAffine(id)) return {};
+    CKPT_ASSIGN_OR_RETURN(const std::string scale, AffineTensor(id, "gamma"));
+    CKPT_ASSIGN_OR_RETURN(const std::string offset, AffineTensor(id, "beta"));
+    NodeProto& node = NodeOf(id);
+    const std::string x = node.input(0), y = node.output(0), name = node.name();
+    node.Clear();
+    NodeProto add;
+    if (!name.empty()) {
+      node.set_name(name);
+      add.set_name(name + "_offset");
+    }
+    node.set_op_type("Mul");
+    node.add_input(x);
+    node.add_input(scale);
+    node.add_output(FreshName(y + "_scaled"));
+    add.set_op_type("Add");
+    add.add_input(node.output(0));
+    add.add_input(offset);
+    add.add_output(y);
+    FateOf(id).after.push_back(std::move(add));
+    return {};
+  }
+
+  // The value that stands for `name` once the batch norms before it are gone.
+  std::string Resolved(const std::string& name) const {
+    std::string at = name;
+    for (auto found = replaced_.find(at); found != replaced_.end(); found = replaced_.find(at)) {
+      at = found->second;
+    }
+    return at;
+  }
+
+  Status Remove(LayerId id) {
+    NodeProto& node = NodeOf(id);
+    if (layers_[id].kind != OpKind::kBatchNorm || node.input_size() < 1 || node.output_size() < 1) {
+      return Fail(ErrorCode::kInternal, "what is to be removed is no batch norm");
+    }
+    const std::string x = Resolved(node.input(0)), y = node.output(0);
+    const ValueUse& use = values_.UseOf(y);
+    if (!use.is_output && !use.captured) {
+      replaced_[y] = x;
+      FateOf(id).removed = true;
+      return {};
+    }
+    const ValueUse& source = values_.UseOf(x);
+    const bool can_rename = values_.ProducerOf(x) && constants_.Find(x) == nullptr &&
+                            !source.is_output && !source.captured;
+    if (can_rename && renamed_.emplace(x, y).second) {
+      FateOf(id).removed = true;
+      return {};
+    }
+    const std::string name = node.name();
+    node.Clear();
+    if (!name.empty()) node.set_name(name);
+    node.set_op_type("Identity");
+    node.add_input(x);
+    node.add_output(y);
+    return {};
+  }
+
+  void Rename(NodeProto& node) const {
+    for (std::string& input : *node.mutable_input()) {
+      input = Resolved(input);
+      if (const auto found = renamed_.find(input); found != renamed_.end()) input = found->second;
+    }
+    for (std::string& output : *node.mutable_output()) {
+      if (const auto found = renamed_.find(output); found != renamed_.end()) {
+        output = found->second;
+      }
+    }
+  }
+
+  void RebuildNodes() {
+    google::protobuf::RepeatedPtrField<NodeProto> nodes;
+    for (int i = 0; i < graph_.node_size(); ++i) {
+      Fate& fate = fate_[static_cast<std::size_t>(i)];
+      if (!fate.removed) nodes.Add()->Swap(graph_.mutable_node(i));
+      for (NodeProto& node : fate.after) nodes.Add()->Swap(&node);
+    }
+    graph_.mutable_node()->Swap(&nodes);
+    for (NodeProto& node : *graph_.mutable_node()) Rename(node);
+  }
+
+  // Types that are recorded for values that are gone.
+  void DropStaleTypes() {
+    std::set<std::string> defined;
+    for (const auto& input : graph_.input()) defined.insert(input.name());
+    for (const auto& tensor : graph_.initializer()) defined.insert(tensor.name());
+    for (const NodeProto& node : graph_.node()) {
+      defined.insert(node.output().begin(), node.output().end());
+    }
+    auto& types = *graph_.mutable_value_info();
+    types.erase(std::remove_if(types.begin(), types.end(),
+                               [&](const auto& info) { return !defined.contains(info.name()); }),
+                types.end());
+  }
+
+  const Manifest& manifest_;
+  const std::vector<Layer>& layers_;
+  const GraphEdits& edits_;
+  GraphProto& graph_;
+  const ConstantTensors constants_;
+  const GraphValues values_;
+  const std::int64_t opset_;
+  std::set<std::string> taken_;
+  std::vector<Fate> fate_;
+  std::map<std::string, std::string> replaced_, renamed_;
+};
+
+}  // namespace
+
+Status ApplyEdits(const Manifest& manifest, const GraphEdits& edits,
+                  onnx_proto::ModelProto& model) {
+  return Editor(manifest, edits, model).Apply();
+}
+
+}  // namespace ckpt::formats::onnx

@@ -1,0 +1,142 @@
+#include "formats/onnx/graph_values.h"
+
+#include <algorithm>
+
+#include "formats/onnx/tensor_places.h"
+
+namespace ckpt::formats::onnx {
+namespace {
+
+using onnx_proto::GraphProto;
+using onnx_proto::NodeProto;
+
+// Everything that a graph inside of a node reads or yields. Names do not shadow one another in
+// ONNX, so what it yields itself is told from what it captures by the main graph's names.
+void AddNamesWithin(const NodeProto& node, std::set<std::string>& names);
+
+void AddNamesOf(const GraphProto& graph, std::set<std::string>& names) {
+  for (const auto& node : graph.node()) {
+    names.insert(node.input().begin(), node.input().end());
+    AddNamesWithin(node, names);
+  }
+  for (const auto& output : graph.output()) names.insert(output.name());
+}
+
+void AddNamesWithin(const NodeProto& node, std::set<std::string>& names) {
+  for (const auto& attribute : node.attribute()) {
+    if (attribute.has_g()) AddNamesOf(attribute.g(), names);
+    for (const auto& graph : attribute.graphs()) AddNamesOf(graph, names);
+  }
+}
+
+// Names that new values must keep away from: what inner graphs define, too.
+void AddDefined(const GraphProto& graph, std::set<std::string>& names) {
+  for (const auto& input : graph.input()) names.insert(input.name());
+  for (const auto& tensor : graph.initializer()) names.insert(tensor.name());
+  for (const auto& sparse : graph.sparse_initializer()) names.insert(sparse.values().name());
+  for (const auto& node : graph.node()) {
+    names.insert(node.input().begin(), node.input().end());
+    names.insert(node.output().begin(), node.output().end());
+    for (const auto& attribute : node.attribute()) {
+      if (attribute.has_g()) AddDefined(attribute.g(), names);
+      for (const auto& inner : attribute.graphs()) AddDefined(inner, names);
+    }
+  }
+}
+
+// All dimensions are 1 but the channels'.
+bool IsVectorAlong(const std::vector<std::int64_t>& dims, std::size_t axis, std::int64_t channels) {
+  for (std::size_t i = 0; i < dims.size(); ++i) {
+    if (dims[i] != (i == axis ? channels : 1)) return false;
+  }
+  return axis < dims.size();
+}
+
+// Where a constant that is added must have the layer's channels: the kernel's place and count.
+bool IsBiasOf(const NodeProto& layer, const onnx_proto::TensorProto& kernel,
+              const onnx_proto::TensorProto& bias) {
+  const std::vector<std::int64_t> dims = DimsOf(bias), kernel_dims = DimsOf(kernel);
+  if (layer.op_type() == "MatMul") {
+    return kernel_dims.size() == 2 && !dims.empty() &&
+           IsVectorAlong(dims, dims.size() - 1, kernel_dims[1]);
+  }
+  if (kernel_dims.size() < 3 || dims.size() + 1 < kernel_dims.size() ||
+      dims.size() > kernel_dims.size() || layer.op_type() != "Conv") {
+    return false;
+  }
+  return IsVectorAlong(dims, dims.size() + 1 - kernel_dims.size(), kernel_dims[0]);
+}
+
+}  // namespace
+
+GraphValues::GraphValues(const GraphProto& graph) {
+  AddDefined(graph, names_);
+  for (const auto& input : graph.input()) inputs_.insert(input.name());
+  for (int i = 0; i < graph.node_size(); ++i) {
+    for (const auto& output : graph.node(i).output()) {
+      if (!output.empty()) producers_.emplace(output, i);
+    }
+  }
+  std::set<std::string> outer = inputs_;
+  for (const auto& tensor : graph.initializer()) outer.insert(tensor.name());
+  for (const auto& [name, node] : producers_) outer.insert(name);
+  for (int i = 0; i < graph.node_size(); ++i) {
+    for (const auto& input : graph.node(i).input()) {
+      if (!input.empty()) uses_[input].readers.push_back(i);
+    }
+    std::set<std::string> within;
+    AddNamesWithin(graph.node(i), within);
+    std::erase_if(within, [&](const std::string& name) { return !outer.contains(name); });
+    for (const std::string& name : within) uses_[name].captured = true;
+    if (!within.empty()) captured_[i] = std::move(within);
+  }
+  for (const auto& output : graph.output()) uses_[output.name()].is_output = true;
+}
+
+const ValueUse& GraphValues::UseOf(const std::string& value) const {
+  static const ValueUse kNone;
+  const auto found = uses_.find(value);
+  return found == uses_.end() ? kNone : found->second;
+}
+
+std::optional<int> GraphValues::ProducerOf(const std::string& value) const {
+  const auto found = producers_.find(value);
+  return found == producers_.end() ? std::nullopt : std::optional(found->second);
+}
+
+const std::set<std::string>& GraphValues::CapturedBy(int node) const {
+  static const std::set<std::string> kNone;
+  const auto found = captured_.find(node);
+  return found == captured_.end() ? kNone : found->second;
+}
+
+std::optional<BiasAddition> FindBiasAddition(const GraphProto& graph, const GraphValues& values,
+                                             const ConstantTensors& constants, std::int64_t opset,
+                                             int node) {
+  const NodeProto& layer = graph.node(node);
+  if (opset < 7 || layer.input_size() != 2 || layer.output_size() != 1) return std::nullopt;
+  const auto* kernel = constants.Find(layer.input(1));
+  const ValueUse& use = values.UseOf(layer.output(0));
+  if (kernel == nullptr || use.readers.size() != 1 || !use.Only(use.readers.front())) {
+    return std::nullopt;
+  }
+  const int reader = use.readers.front();
+  const NodeProto& add = graph.node(reader);
+  if (add.op_type() != "Add" || !IsOnnxOperator(add) || add.input_size() != 2 ||
+      add.output_size() != 1 || reader < node) {
+    return std::nullopt;
+  }
+  const int input = add.input(0) == layer.output(0) ? 1 : 0;
+  const auto* bias = constants.Find(add.input(input));
+  if (bias == nullptr || !IsBiasOf(layer, *kernel, *bias)) return std::nullopt;
+  return BiasAddition{reader, input};
+}
+
+std::int64_t OpsetOf(const onnx_proto::ModelProto& model) {
+  for (const auto& opset : model.opset_import()) {
+    if (opset.domain().empty() || opset.domain() == "ai.onnx") return opset.version();
+  }
+  return 1;
+}
+
+}  // namespace ckpt::formats::onnx

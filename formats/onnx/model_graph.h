@@ -1,0 +1,27 @@
+// The graph of layers of an ONNX model.
+//
+// Layer i is node i of the main graph (so that edits of layers are edits of nodes); the inputs of
+// the graph follow, and last a layer that reads what the graph yields without computing it. A node
+// that adds the bias of another layer, or passes on a constant, is a layer without a call.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "ckpt/model_graph.h"
+#include "formats/onnx_proto/onnx.pb.h"
+
+namespace ckpt::formats::onnx {
+
+struct TensorLookup {
+  std::function<std::optional<TensorId>(const std::string&)> find;
+  std::function<std::optional<std::vector<double>>(TensorId)> elements;  // of a small tensor
+};
+
+// What is inside of other graphs is not looked at: their nodes are kOther, and what they read is
+// an output of the model.
+ModelGraph BuildModelGraph(const onnx_proto::ModelProto& model, const TensorLookup& tensors);
+
+}  // namespace ckpt::formats::onnx
