@@ -17,7 +17,7 @@ torch=$3
 cd "$(dirname "$0")"
 export PYTHONDONTWRITEBYTECODE=1 PYTHONHASHSEED=0 CUDA_VISIBLE_DEVICES=
 
-folders="tf1 tf tf2 keras_h5 keras_h5_variants keras_configs hdf5 bad_values safetensors npz torch malformed/keras_h5 malformed/hdf5 malformed/npz"
+folders="tf1 tf tf2 keras_h5 keras_h5_variants keras_configs hdf5 bad_values safetensors npz onnx torch malformed/keras_h5 malformed/hdf5 malformed/npz"
 for folder in $folders; do
   rm -rf "../$folder"
 done
@@ -29,7 +29,7 @@ done
 for python in "$tf215" "$keras3"; do
   "$python" keras_configs.py
 done
-for script in keras3_legacy_h5 bad_values_flat safetensors_files npz_files; do
+for script in keras3_legacy_h5 bad_values_flat safetensors_files npz_files onnx_models; do
   "$keras3" "$script.py"
 done
 "$torch" torch_files.py

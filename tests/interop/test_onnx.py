@@ -1,0 +1,165 @@
+"""onnx.checker accepts what ckpt folds, onnxruntime computes the same as before, both against a float64 reference.
+
+CKPT_BINARY is the program, CKPT_TESTDATA the folder of fixtures. Beside each model of testdata/onnx/ stand inputs and
+float64 outputs, computed by the onnx package's reference evaluator when the fixture was made.
+"""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+onnx = pytest.importorskip("onnx")
+onnxruntime = pytest.importorskip("onnxruntime")
+
+FOLDER = pathlib.Path(os.environ["CKPT_TESTDATA"]) / "onnx"
+sys.path.insert(0, str(FOLDER.parent / "generators"))
+import onnx_models  # noqa: E402
+
+# What stays a batch norm, and a word of the reason. All others fold without a rest.
+KEPT = {
+    "bn_alone": "", "bn_between_relus": "Relu", "bn_conv_padded": "pads with zeros",
+    "average_pool_counted_bn": "AveragePool", "max_pool_negative_bn": "negative", "conv_is_output_bn": "output",
+    "gemm_matrix_bias_bn": "shape", "bn_gemm_transposed_input": "transposed", "matmul_rank3_bn": "axis",
+    "matmul_transpose_bn": "Transpose",
+}
+PARTLY_KEPT = {"local_function": 1, "taken_names": 1}
+NAMES = sorted(path.stem for path in FOLDER.glob("*.npz"))
+assert NAMES
+
+
+def convert(source, target, *options):
+    done = subprocess.run([os.environ["CKPT_BINARY"], "convert", "--format", "json", *options, str(source), str(target)],
+                          check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr + done.stdout
+    return json.loads(done.stdout)
+
+
+def arrays(name):
+    stored = np.load(FOLDER / (name + ".npz"))
+    inputs = {key[3:]: stored[key] for key in stored if key.startswith("in_")}
+    return inputs, [stored[key] for key in stored if key.startswith("out_")]
+
+
+def run(path, inputs):
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    names = {entry.name for entry in session.get_inputs()}
+    return session.run(None, {key: value for key, value in inputs.items() if key in names})
+
+
+def in_float64(path):
+    """The model with every float tensor widened."""
+    model = onnx.load(path)
+    floats = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16)
+
+    def widen(tensor):
+        if tensor.data_type in floats:
+            wide = onnx.numpy_helper.to_array(tensor).astype(np.float64)
+            tensor.CopyFrom(onnx.numpy_helper.from_array(wide, tensor.name))
+
+    for tensor in model.graph.initializer:
+        widen(tensor)
+    for node in model.graph.node:
+        for attribute in node.attribute:
+            if attribute.HasField("t"):
+                widen(attribute.t)
+    for info in list(model.graph.input) + list(model.graph.output):
+        if info.type.tensor_type.elem_type in floats:
+            info.type.tensor_type.elem_type = onnx.TensorProto.DOUBLE
+    del model.graph.value_info[:]
+    return model
+
+
+def largest_error(results, reference):
+    return max(float(np.max(np.abs(np.asarray(a, np.float64) - b)) / max(1.0, float(np.max(np.abs(b)))))
+               for a, b in zip(results, reference))
+
+
+def count_bn(path):
+    return sum(node.op_type == "BatchNormalization" for node in onnx.load(path).graph.node)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_folded_model_computes_the_same(name, tmp_path):
+    source, target = FOLDER / (name + ".onnx"), tmp_path / "out.onnx"
+    report = convert(source, target, "--bn", "fold")
+    onnx.checker.check_model(str(target), full_check=True)
+    if name in KEPT:
+        assert len(report["kept"]) == 1 and KEPT[name] in report["kept"][0]["reason"], report["kept"]
+    else:
+        assert len(report["kept"]) == PARTLY_KEPT.get(name, 0), report["kept"]
+    assert count_bn(target) == len(report["kept"])
+    inputs, reference = arrays(name)
+    half = onnx.load(source).graph.input[0].type.tensor_type.elem_type == onnx.TensorProto.FLOAT16
+    before, after = (largest_error(run(path, inputs), reference) for path in (source, target))
+    assert after < max(4 * before, 2e-2 if half else 2e-6), (before, after)
+    # Only the rounding of the folded weights is left.
+    exact = onnx.reference.ReferenceEvaluator(in_float64(target), new_ops=onnx_models.OWN_OPERATORS)
+    results = exact.run(None, {key: value.astype(np.float64) for key, value in inputs.items()
+                               if key in [entry.name for entry in exact.proto_.graph.input]})
+    assert largest_error(results, reference) < (2e-2 if half else 2e-6)
+
+
+@pytest.mark.parametrize("name", sorted(KEPT))
+def test_leftover_becomes_a_multiplication_and_an_addition(name, tmp_path):
+    source, target = FOLDER / (name + ".onnx"), tmp_path / "out.onnx"
+    convert(source, target, "--bn", "fold", "--leftover", "affine")
+    onnx.checker.check_model(str(target), full_check=True)
+    assert count_bn(target) == 0
+    inputs, reference = arrays(name)
+    before, after = (largest_error(run(path, inputs), reference) for path in (source, target))
+    assert after < max(4 * before, 2e-6), (before, after)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_copy_is_the_same_model(name, tmp_path):
+    source, target = FOLDER / (name + ".onnx"), tmp_path / "out.onnx"
+    convert(source, target)
+    before, after = onnx.load(source), onnx.load(target)
+    assert before.ir_version == after.ir_version and before.opset_import == after.opset_import
+    for old, new in zip(before.graph.initializer, after.graph.initializer, strict=True):
+        assert old.name == new.name
+        np.testing.assert_array_equal(onnx.numpy_helper.to_array(old), onnx.numpy_helper.to_array(new))
+    for graph in (before.graph, after.graph):
+        del graph.initializer[:]
+        for node in graph.node:
+            for attribute in node.attribute:
+                attribute.t.Clear()
+    assert before == after
+
+
+@pytest.mark.parametrize("opset", (6, 9, 15))
+def test_training_mode_is_an_error(opset):
+    done = subprocess.run([os.environ["CKPT_BINARY"], "audit", "--format", "json",
+                           str(FOLDER / f"training_opset{opset}.onnx")], check=False, capture_output=True, text=True)
+    assert done.returncode == 1
+    findings = json.loads(done.stdout)["inputs"][0]["findings"]
+    assert [finding["severity"] for finding in findings if finding["rule"] == "BN060"] == ["error"]
+
+
+def test_captured_weight_runs_as_before(tmp_path):
+    source, target = FOLDER / "captured_weight.onnx", tmp_path / "out.onnx"
+    convert(source, target, "--bn", "fold")
+    inputs = {"x": np.random.RandomState(1).uniform(-1, 1, (1, 4, 8, 8)).astype(np.float32)}
+    for old, new in zip(run(source, inputs), run(target, inputs), strict=True):
+        np.testing.assert_allclose(old, new, rtol=1e-5, atol=1e-5)
+
+
+def test_graph_is_evidence_for_a_file_of_names(tmp_path):
+    source, names = FOLDER / "chain.onnx", tmp_path / "names.safetensors"
+    convert(source, names)
+    convert(names, tmp_path / "folded.safetensors", "--bn", "fold", "--graph", str(source))
+    convert(source, tmp_path / "folded.onnx", "--bn", "fold")
+    load = pytest.importorskip("safetensors.numpy").load_file
+    folded = load(tmp_path / "folded.safetensors")
+    model = onnx.load(tmp_path / "folded.onnx")
+    assert sorted(folded) == sorted(tensor.name for tensor in model.graph.initializer)
+    for tensor in model.graph.initializer:
+        np.testing.assert_array_equal(folded[tensor.name], onnx.numpy_helper.to_array(tensor))

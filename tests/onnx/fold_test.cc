@@ -1,0 +1,214 @@
+// Folding in the graph, and what the file looks like afterwards. That the model computes the same
+// is shown with onnxruntime, in tests/interop.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "tests/onnx/folded.h"
+
+namespace ckpt::testing {
+namespace {
+
+using ::testing::Contains;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::Not;
+using ::testing::SizeIs;
+
+std::vector<std::string> InitializersOf(const Folded& folded) {
+  std::vector<std::string> names;
+  for (const auto& tensor : folded.model().graph().initializer()) names.push_back(tensor.name());
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+const onnx_proto::NodeProto& NodeAt(const Folded& folded, int index) {
+  return folded.model().graph().node(index);
+}
+
+TEST(OnnxFold, TheNodeAndItsTensorsGoAndTheBiasComes) {
+  const Folded folded(FixturePath("conv2d_bn_no_bias"));
+  ASSERT_EQ(folded.refusal(), "");
+  EXPECT_THAT(folded.Operators(), ElementsAre("Conv", "Relu"));
+  EXPECT_THAT(InitializersOf(folded), ElementsAre("conv.bias", "conv.weight"));
+  EXPECT_THAT(NodeAt(folded, 0).input(), ElementsAre("x", "conv.weight", "conv.bias"));
+  EXPECT_EQ(NodeAt(folded, 1).input(0), NodeAt(folded, 0).output(0));
+  EXPECT_EQ(folded.model().ir_version(), 8);
+  EXPECT_EQ(folded.model().opset_import(0).version(), 17);
+}
+
+// w' = w * gamma / sqrt(variance + epsilon), recomputed here.
+TEST(OnnxFold, TheNumbersAreThoseOfTheFormula) {
+  const auto source = formats::OpenCheckpoint(FixturePath("conv2d_bn"));
+  ASSERT_TRUE(source);
+  const Folded folded(**source);
+  ASSERT_EQ(folded.refusal(), "");
+  const auto get = [&](const char* name) { return ElementsOf(**source, name); };
+  const auto gamma = get("bn.weight"), beta = get("bn.bias"), mean = get("bn.running_mean"),
+             variance = get("bn.running_var"), w = get("conv.weight"), b = get("conv.bias");
+  const auto w2 = ElementsOf(folded.written(), "conv.weight"),
+             b2 = ElementsOf(folded.written(), "conv.bias");
+  const std::size_t per_channel = w.size() / b.size();
+  for (std::size_t i = 0; i < w.size(); ++i) {
+    const std::size_t c = i / per_channel;
+    const double scale = gamma[c] / std::sqrt(variance[c] + static_cast<double>(1e-3F));
+    EXPECT_FLOAT_EQ(static_cast<float>(w2[i]), static_cast<float>(w[i] * scale));
+    EXPECT_FLOAT_EQ(static_cast<float>(b2[c]),
+                    static_cast<float>((b[c] - mean[c]) * scale + beta[c]));
+  }
+}
+
+TEST(OnnxFold, GemmKeepsAlphaAndLosesTheBetaOfABiasThatWasNotThere) {
+  const Folded with_bias(FixturePath("gemm_factors_bn"));
+  EXPECT_THAT(with_bias.Operators(), ElementsAre("Gemm", "Relu"));
+  const Folded without(FixturePath("gemm_no_bias_bn"));
+  for (const auto& attribute : NodeAt(without, 0).attribute()) {
+    if (attribute.name() == "beta") {
+      EXPECT_EQ(attribute.f(), 1);
+    }
+  }
+  EXPECT_EQ(NodeAt(without, 0).input_size(), 3);
+  EXPECT_EQ(
+      ToString(Folded(FixturePath("gemm_scalar_bias_bn")).written().manifest().tensors[0].shape),
+      "[5]");
+}
+
+TEST(OnnxFold, MatMulGetsAnAdditionBehindIt) {
+  EXPECT_THAT(Folded(FixturePath("matmul_bn")).Operators(), ElementsAre("MatMul", "Add", "Relu"));
+  EXPECT_THAT(Folded(FixturePath("matmul_add_bn")).Operators(),
+              ElementsAre("MatMul", "Add", "Relu"));
+}
+
+TEST(OnnxFold, OutputsKeepTheirNames) {
+  const Folded folded(FixturePath("bn_is_output"));
+  EXPECT_THAT(folded.Operators(), ElementsAre("Conv", "Relu"));
+  EXPECT_EQ(NodeAt(folded, 0).output(0), "bn");
+  EXPECT_EQ(NodeAt(folded, 1).input(0), "bn");
+}
+
+TEST(OnnxFold, SharedWeightsAreDoubledWhereOneNeedsItsOwn) {
+  const Folded one(FixturePath("shared_weights_one_bn"));
+  EXPECT_THAT(one.Operators(), ElementsAre("Conv", "Relu", "Conv"));
+  EXPECT_EQ(NodeAt(one, 2).input(1), "shared.weight");
+  EXPECT_NE(NodeAt(one, 0).input(1), "shared.weight");
+  const Folded two(FixturePath("shared_weights_two_bn"));
+  EXPECT_THAT(two.plan().kept, IsEmpty());
+  EXPECT_THAT(InitializersOf(two), Not(Contains("shared.weight")));
+  EXPECT_THAT(InitializersOf(two), SizeIs(4));
+}
+
+TEST(OnnxFold, ParametersThatAreSharedGoWithTheLastThatNeedsThem) {
+  EXPECT_THAT(InitializersOf(Folded(FixturePath("shared_parameters"))), SizeIs(4));
+  const Folded chained(FixturePath("identity_parameters"));
+  EXPECT_THAT(chained.Operators(), ElementsAre("Conv", "Relu", "Conv", "Relu"));
+  EXPECT_THAT(InitializersOf(chained), SizeIs(4));
+}
+
+TEST(OnnxFold, ConstantNodesAreChangedWhereTheyStand) {
+  const Folded folded(FixturePath("constant_nodes"));
+  EXPECT_THAT(folded.Operators(), ElementsAre("Constant", "Constant", "Conv", "Relu"));
+  EXPECT_THAT(InitializersOf(folded), IsEmpty());
+}
+
+TEST(OnnxFold, NewNamesKeepAwayFromThoseOfValues) {
+  const Folded folded(FixturePath("taken_names"));
+  ASSERT_EQ(folded.refusal(), "");
+  const std::string bias = NodeAt(folded, 0).input(2);
+  EXPECT_NE(bias, "conv.bias");
+  EXPECT_NE(bias, "conv.weight_bias");
+  EXPECT_NE(bias, "conv.bias_4");
+}
+
+TEST(OnnxFold, BeforeIrVersion4InitializersAreInputs) {
+  const Folded folded(FixturePath("ir3"));
+  std::vector<std::string> inputs;
+  for (const auto& input : folded.model().graph().input()) inputs.push_back(input.name());
+  EXPECT_THAT(inputs, ElementsAre("x", "conv.weight", "conv.bias"));
+  EXPECT_EQ(Folded(FixturePath("initializers_are_inputs")).model().graph().input_size(), 2);
+}
+
+TEST(OnnxFold, RefusalsSayWhy) {
+  const std::pair<const char*, const char*> cases[] = {
+      {"conv_is_output_bn", "is an output of the model as well"},
+      {"bn_conv_padded", "pads with zeros"},
+      {"matmul_rank3_bn", "different ones"},
+      {"matmul_transpose_bn", "\"node_t\" (Transpose) lies between"},
+      {"average_pool_counted_bn", "(AveragePool) lies between"},
+      {"max_pool_negative_bn", "some of its scales are negative"},
+      {"gemm_matrix_bias_bn", "has shape [3, 5]"},
+      {"bn_gemm_transposed_input", "transposed"},
+      {"training_opset15", "training mode"},
+      {"training_opset9", "training mode"},
+      {"training_opset6", "training mode"},
+      {"statistics_fed", "filled with one value"},
+  };
+  for (const auto& [name, reason] : cases) {
+    const Folded folded(FixturePath(name));
+    ASSERT_EQ(folded.refusal(), "") << name;
+    ASSERT_THAT(folded.plan().kept, SizeIs(1)) << name;
+    EXPECT_THAT(folded.plan().kept[0].reason, HasSubstr(reason)) << name;
+    EXPECT_THAT(folded.Operators(), Contains("BatchNormalization")) << name;
+  }
+}
+
+TEST(OnnxFold, AWeightThatAnInnerGraphReadsIsDoubledAndItsBatchNormsOutputStays) {
+  const Folded folded(FixturePath("captured_weight"));
+  ASSERT_EQ(folded.refusal(), "");
+  EXPECT_THAT(folded.plan().kept, IsEmpty());
+  EXPECT_THAT(InitializersOf(folded), Contains("conv.weight"));
+  EXPECT_EQ(NodeAt(folded, 0).output(0), "bn");
+}
+
+TEST(OnnxFold, LeftoversBecomeAMultiplicationAndAnAddition) {
+  const Folded folded(FixturePath("bn_alone"), true);
+  ASSERT_EQ(folded.refusal(), "");
+  EXPECT_THAT(folded.Operators(), ElementsAre("Mul", "Add"));
+  EXPECT_EQ(NodeAt(folded, 1).output(0), "y");
+  EXPECT_THAT(InitializersOf(folded), ElementsAre("bn.bias", "bn.weight"));
+  EXPECT_EQ(ToString(folded.written().manifest().tensors[0].shape), "[4, 1, 1]");
+}
+
+TEST(OnnxFold, FieldsThatAreNotKnownSurvive) {
+  onnx_proto::ModelProto model;
+  ASSERT_TRUE(model.ParseFromString(FileBytes(FixturePath("conv2d_bn"))));
+  const auto mark = [](google::protobuf::Message& message, const std::string& text) {
+    message.GetReflection()->MutableUnknownFields(&message)->AddLengthDelimited(9999, text);
+  };
+  mark(model, "of the model");
+  mark(*model.mutable_graph(), "of the graph");
+  mark(*model.mutable_graph()->mutable_node(0), "of a node");
+  for (auto& tensor : *model.mutable_graph()->mutable_initializer()) mark(tensor, "of a tensor");
+  const auto source = OpenModel(model);
+  ASSERT_TRUE(source) << ToString(source.error());
+  const Folded folded(**source);
+  ASSERT_EQ(folded.refusal(), "");
+  const auto text_of = [](const google::protobuf::Message& message) {
+    const auto& fields = message.GetReflection()->GetUnknownFields(message);
+    for (int i = 0; i < fields.field_count(); ++i) {
+      if (fields.field(i).number() == 9999) return fields.field(i).length_delimited();
+    }
+    return std::string();
+  };
+  EXPECT_EQ(text_of(folded.model()), "of the model");
+  EXPECT_EQ(text_of(folded.model().graph()), "of the graph");
+  EXPECT_EQ(text_of(folded.model().graph().node(0)), "of a node");
+  EXPECT_EQ(text_of(folded.model().graph().initializer(0)), "of a tensor");
+}
+
+TEST(OnnxFold, TheSameInputGivesTheSameBytes) {
+  const Folded a(FixturePath("chain")), b(FixturePath("chain"));
+  EXPECT_EQ(a.folder().Read("out.onnx"), b.folder().Read("out.onnx"));
+}
+
+TEST(OnnxWriter, NeedsAGraph) {
+  const TemporaryFolder folder;
+  const auto written = formats::WriteOnnx(folder / "out.onnx", {}, {});
+  ASSERT_FALSE(written);
+  EXPECT_EQ(written.error().code, ErrorCode::kUnfit);
+  EXPECT_THAT(folder.Names(), IsEmpty());
+}
+
+}  // namespace
+}  // namespace ckpt::testing
