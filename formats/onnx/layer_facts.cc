@@ -129,6 +129,17 @@ std::string TrainingMode(const NodeContext& context) {
   return IntAttribute(context.node, "is_test", 0) == 0 ? "is_test is 0" : "";
 }
 
+// PyTorch's exporter leaves the counter of batches in the file, and no node reads it.
+void BindCounter(const NodeContext& context, Layer& layer) {
+  if (context.constants.Find(context.Input(1)) == nullptr) return;
+  const std::string& gamma = context.constants.NameOf(context.Input(1));
+  if (!gamma.ends_with(".weight")) return;
+  const std::string counter =
+      gamma.substr(0, gamma.size() - std::string_view("weight").size()) + "num_batches_tracked";
+  if (!context.values.UseOf(counter).readers.empty()) return;
+  if (const auto tensor = context.tensor(counter)) layer.tensors["num_batches_tracked"] = *tensor;
+}
+
 void DescribeBatchNorm(const NodeContext& context, Layer& layer) {
   layer.kind = OpKind::kBatchNorm;
   layer.axis = 1;
@@ -148,6 +159,7 @@ void DescribeBatchNorm(const NodeContext& context, Layer& layer) {
       layer.fed_tensors[name] = SourceOf(context, input);
     }
   }
+  BindCounter(context, layer);
   if (context.opset < 9 && IntAttribute(context.node, "spatial", 1) == 0) {
     layer.not_affine = "spatial is 0: it has its parameters per position, not per channel";
   } else if (context.opset > kNewestOpset) {

@@ -32,6 +32,7 @@ TEST_F(OnnxCorpus, H1FoldsToWhatTheSimplifierMadeOfIt) {
   ASSERT_EQ(folded.refusal(), "");
   EXPECT_THAT(folded.plan().folded, SizeIs(35));
   EXPECT_THAT(folded.plan().kept, IsEmpty());
+  EXPECT_THAT(folded.written().manifest().tensors, SizeIs(104 + 31));  // kernels, biases, constants
   const auto simplified =
       formats::OpenCheckpoint(Path("H1/models/onnx/version-RFB-320_simplified.onnx"));
   ASSERT_TRUE(simplified) << ToString(simplified.error());
