@@ -3,12 +3,17 @@
 #include <array>
 
 #include "ckpt/formats/format.h"
+#include "formats/caffe/caffe.h"
+#include "formats/darknet/darknet.h"
+#include "formats/flax/flax.h"
 #include "formats/keras/keras_h5.h"
+#include "formats/mxnet/mxnet.h"
 #include "formats/npz/npz.h"
 #include "formats/onnx/onnx.h"
 #include "formats/safetensors/safetensors.h"
 #include "formats/tf_bundle/tf_bundle.h"
 #include "formats/tf_v1/tf_v1.h"
+#include "formats/tfjs/tfjs.h"
 #include "formats/torch/torch.h"
 
 namespace ckpt::formats {
@@ -23,7 +28,7 @@ constexpr std::array<std::string_view, 1> kOnnxSuffixes = {".onnx"};
 // Suffixes that belong to formats which cannot be written yet: no shorter suffix may claim them.
 constexpr std::array<std::string_view, 1> kReservedSuffixes = {".weights.h5"};
 
-constexpr std::array<Format, 6> kFormats = {{
+constexpr Format kFormats[] = {
     {"tf-bundle",
      "TensorFlow V2 checkpoint",
      {},
@@ -42,7 +47,19 @@ constexpr std::array<Format, 6> kFormats = {{
     {"npz", "NumPy .npz and .npy", kNpzSuffixes, ProbeNpz, OpenNpz, WriteNpz, CanHoldNpz, nullptr},
     {"onnx", "ONNX model, with external data", kOnnxSuffixes, ProbeOnnx, OpenOnnx, WriteOnnx,
      CanHoldOnnx, RewriteOnnx},
-}};
+    {"flax", "Flax msgpack", {}, ProbeFlax, OpenFlax, nullptr, nullptr, nullptr},
+    {"darknet",
+     "Darknet .weights and .cfg",
+     {},
+     ProbeDarknet,
+     OpenDarknet,
+     nullptr,
+     nullptr,
+     nullptr},
+    {"caffe", "Caffe .caffemodel", {}, ProbeCaffe, OpenCaffe, nullptr, nullptr, nullptr},
+    {"mxnet", "MXNet .params", {}, ProbeMxnet, OpenMxnet, nullptr, nullptr, nullptr},
+    {"tfjs", "TensorFlow.js layers model", {}, ProbeTfjs, OpenTfjs, nullptr, nullptr, nullptr},
+};
 
 bool EndsLonger(const std::string& name, std::string_view suffix) {
   return name.size() > suffix.size() && name.ends_with(suffix);

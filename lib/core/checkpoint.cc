@@ -14,6 +14,16 @@ std::string_view Name(Framework framework) noexcept {
       return "Keras";
     case Framework::kPyTorch:
       return "PyTorch";
+    case Framework::kFlax:
+      return "Flax";
+    case Framework::kCaffe:
+      return "Caffe";
+    case Framework::kDarknet:
+      return "Darknet";
+    case Framework::kMxNet:
+      return "MXNet";
+    case Framework::kChainer:
+      return "Chainer";
   }
   return "TensorFlow";
 }

@@ -45,7 +45,13 @@ Result<KernelLayout> ConventionalLayout(const Manifest& manifest,
       return SplitName(info.name).leaf.starts_with("depthwise_")
                  ? KernelLayout::kSpatialInMultiplier
                  : KernelLayout::kSpatialInOut;
+    case Framework::kFlax:
+      return KernelLayout::kSpatialInOut;
     case Framework::kPyTorch:
+    case Framework::kCaffe:
+    case Framework::kDarknet:
+    case Framework::kMxNet:
+    case Framework::kChainer:
       return KernelLayout::kOutInSpatial;
   }
   return Refuse("the layout of " + Quoted(info.name) + " is not known");
@@ -58,6 +64,8 @@ std::optional<TensorId> BiasBeside(const Manifest& manifest, TensorId kernel) {
       return found;
     }
   }
+  // Keras 1 and Chainer.
+  if (parts.leaf == "W") return FindTensor(manifest, parts.parent + parts.separator + "b");
   return std::nullopt;
 }
 

@@ -165,7 +165,14 @@ NameParts SplitName(std::string_view name) {
 
 std::string BiasNameFor(std::string_view kernel_name) {
   const NameParts parts = SplitName(kernel_name);
-  // tf_slim says weights and biases; Keras and PyTorch say bias.
+  if (parts.leaf == "W") return parts.parent + parts.separator + "b";  // Keras 1, Chainer
+  // MXNet's "conv0_weight"; its names have no separator but the underscore.
+  constexpr std::string_view kJoined = "_weight";
+  if (parts.leaf.ends_with(kJoined)) {
+    return parts.parent + parts.separator +
+           parts.leaf.substr(0, parts.leaf.size() - kJoined.size()) + "_bias";
+  }
+  // tf_slim and Darknet say weights and biases; Keras and PyTorch say bias.
   const bool plural = parts.leaf.ends_with("weights");
   return parts.parent + parts.separator + (plural ? "biases" : "bias");
 }

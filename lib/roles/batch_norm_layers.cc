@@ -136,7 +136,9 @@ class ScopeReader {
         FoundLayer found = Assemble(row, mean, variance);
         const bool affine = found.batch_norm.gamma || found.batch_norm.beta;
         if (!affine && HasCount()) continue;
-        if (row.statistics_suffice || affine || says_batch_norm_) return found;
+        if (row.statistics_suffice || affine || says_batch_norm_ || RecordsStatistic(mean)) {
+          return found;
+        }
       }
     }
     return std::nullopt;
@@ -209,6 +211,12 @@ class ScopeReader {
     const Member* member = scope_.Find(name);
     const bool vector = member != nullptr && IsVector(manifest_, member->id);
     return vector ? std::optional(member->id) : std::nullopt;
+  }
+
+  // Flax keeps statistics apart from parameters, which its files record.
+  bool RecordsStatistic(const Member* member) const {
+    return manifest_.framework == Framework::kFlax && member != nullptr &&
+           manifest_.tensors[member->id.index].trainable == false;
   }
 
   // A count beside mean and variance: a Normalization layer, or a running normaliser of inputs.

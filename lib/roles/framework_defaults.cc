@@ -71,10 +71,11 @@ std::optional<Hyperparameters> FrameworkDefaults(const Manifest& manifest,
   }
   if (convention.name == "tensorpack") return Hyperparameters{1e-5, 0.9, "default of tensorpack"};
   if (convention.name == "Chainer") return Hyperparameters{2e-5, 0.9, "default of Chainer"};
+  if (convention.name == "Darknet") return Hyperparameters{1e-5, 0.99, "default of Darknet"};
   if (convention.name == "Paddle") return Hyperparameters{1e-5, 0.9, "default of Paddle"};
   if (convention.name == "Flax" && batch_norm.moving_variance) {
     const std::string& name = manifest.tensors[batch_norm.moving_variance->index].name;
-    if (Components(name).front() == "batch_stats") {
+    if (manifest.framework == Framework::kFlax || Components(name).front() == "batch_stats") {
       return Hyperparameters{1e-5, 0.99, "default of Flax"};
     }
   }

@@ -15,7 +15,7 @@ constexpr std::array<Words, 2> kGammaOrScale = {"gamma", "scale"};
 constexpr std::array<Words, 3> kBetaOrOffset = {"beta", "offset", "shift"};
 constexpr std::array<Words, 3> kWeightOrGamma = {"weight", "gamma", "scale"};
 constexpr std::array<Words, 4> kBiasOrBeta = {"bias", "beta", "offset", "shift"};
-constexpr std::array<Words, 1> kScale = {"scale"};
+constexpr std::array<Words, 1> kScale = {"scale"}, kScales = {"scales"}, kBiases = {"biases"};
 constexpr std::array<Words, 2> kBiasOrOffset = {"bias", "offset"};
 
 constexpr auto kTf = Framework::kTensorFlow;
@@ -52,11 +52,12 @@ constexpr BatchNormConvention kConventions[] = {
      true,
      {}},
     {"written by hand", "running_mean", "running_variance", kGammaOrScale, kBetaOrOffset, true, {}},
-    {"MXNet", "moving_mean", "moving_var", kGammaOrScale, kBetaOrOffset, true, {}},
-    {"Chainer", "avg_mean", "avg_var", kGammaOrScale, kBetaOrOffset, true, {}},
+    {"MXNet", "moving_mean", "moving_var", kGammaOrScale, kBetaOrOffset, true, Framework::kMxNet},
+    {"Darknet", "rolling_mean", "rolling_variance", kScales, kBiases, true, Framework::kDarknet},
+    {"Chainer", "avg_mean", "avg_var", kGammaOrScale, kBetaOrOffset, true, Framework::kChainer},
     {"Paddle", "_mean", "_variance", kWeightOrGamma, kBiasOrBeta, true, {}},
     {"Haiku", "mean_ema/average", "var_ema/average", kGammaOrScale, kBetaOrOffset, true, {}},
-    {"Flax", "mean", "var", kScale, kBiasOrOffset, false, {}},
+    {"Flax", "mean", "var", kScale, kBiasOrOffset, false, Framework::kFlax},
     {"written by hand", "mean", "variance", kGammaOrScale, kBetaOrOffset, false, {}},
     {"written by hand", "mean", "var", kGammaOrScale, kBetaOrOffset, false, {}},
     {"written by hand", "mu", "sigma", kGammaOrScale, kBetaOrOffset, false, {}},
@@ -66,6 +67,7 @@ constexpr BatchNormConvention kConventions[] = {
 constexpr Leaf kLeaves[] = {
     {"gamma", Part::kGamma, true},
     {"scale", Part::kGamma, false},
+    {"scales", Part::kGamma, false},
     {"beta", Part::kBeta, true},
     {"offset", Part::kBeta, false},
     {"shift", Part::kBeta, false},
@@ -90,6 +92,8 @@ constexpr Leaf kLeaves[] = {
     {"population_mean", Part::kMean, true},
     {"population_var", Part::kVariance, true},
     {"population_variance", Part::kVariance, true},
+    {"rolling_mean", Part::kMean, true},
+    {"rolling_variance", Part::kVariance, true},
     {"avg_mean", Part::kMean, true},
     {"avg_var", Part::kVariance, true},
     {"_mean", Part::kMean, false},
@@ -110,6 +114,7 @@ constexpr Leaf kLeaves[] = {
     {"mean_ema/counter", Part::kExtra, false},
     {"var_ema/hidden", Part::kExtra, false},
     {"var_ema/counter", Part::kExtra, false},
+    {"N", Part::kExtra, false},  // Chainer's count of batches while it fine-tunes statistics
     {"num_batches_tracked", Part::kCounter, true},
     {"weight", Part::kKernel, false},
     {"weights", Part::kKernel, false},

@@ -1,23 +1,27 @@
 #!/bin/sh
 # Makes all of testdata/ anew.
 #
-#   run_all.sh TF215_PYTHON KERAS3_PYTHON TORCH_PYTHON
+#   run_all.sh TF215_PYTHON KERAS3_PYTHON TORCH_PYTHON FLAX_PYTHON CHAINER_PYTHON MXNET_PYTHON
 #
-# The interpreters have the packages of requirements-tf2.15.txt, requirements-keras3.txt and requirements-torch.txt.
+# Each interpreter has the packages of the requirements file of that name.
 # Run `sha256sum -c SHA256SUMS` in testdata/ to compare; README.md names the files that differ from run to run.
 set -eu
 
-if [ $# -ne 3 ]; then
-  echo "usage: $0 TF215_PYTHON KERAS3_PYTHON TORCH_PYTHON" >&2
+if [ $# -ne 6 ]; then
+  echo "usage: $0 TF215_PYTHON KERAS3_PYTHON TORCH_PYTHON FLAX_PYTHON CHAINER_PYTHON MXNET_PYTHON" >&2
   exit 2
 fi
 tf215=$1
 keras3=$2
 torch=$3
+flax=$4
+chainer=$5
+mxnet=$6
 cd "$(dirname "$0")"
 export PYTHONDONTWRITEBYTECODE=1 PYTHONHASHSEED=0 CUDA_VISIBLE_DEVICES=
 
 folders="tf1 tf tf2 keras_h5 keras_h5_variants keras_configs hdf5 bad_values safetensors npz onnx torch malformed/keras_h5 malformed/hdf5 malformed/npz"
+folders="$folders flax chainer darknet caffe mxnet mxnet_real tfjs"
 for folder in $folders; do
   rm -rf "../$folder"
 done
@@ -33,6 +37,10 @@ for script in keras3_legacy_h5 bad_values_flat safetensors_files npz_files onnx_
   "$keras3" "$script.py"
 done
 "$torch" torch_files.py
+JAX_PLATFORMS=cpu "$flax" flax_files.py
+"$chainer" chainer_files.py
+"$keras3" made_files.py
+"$mxnet" mxnet_files.py
 
 cd ..
 find $folders -type f | LC_ALL=C sort | xargs sha256sum > SHA256SUMS

@@ -16,8 +16,17 @@
 namespace ckpt {
 
 // The framework whose names and layouts a file follows. Keyed by framework, never by file format.
-enum class Framework : std::uint8_t { kTensorFlow, kKeras, kPyTorch };
-std::string_view Name(Framework framework) noexcept;  // "TensorFlow", "Keras", "PyTorch"
+enum class Framework : std::uint8_t {
+  kTensorFlow,
+  kKeras,
+  kPyTorch,
+  kFlax,
+  kCaffe,
+  kDarknet,
+  kMxNet,
+  kChainer,
+};
+std::string_view Name(Framework framework) noexcept;  // "TensorFlow", "Keras", "MXNet"...
 
 // A text record of the framework inside the file, kept as data: {"model_config", "{...}"}.
 struct Document {

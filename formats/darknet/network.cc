@@ -1,0 +1,357 @@
+#include "formats/darknet/network.h"
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+namespace ckpt::formats {
+namespace {
+
+constexpr double kEpsilon = 1e-5, kMomentum = 0.99;
+
+// What a layer yields.
+struct Output {
+  std::int64_t channels = 0, height = 0, width = 0;
+  ValueId value = 0;
+};
+
+class Builder {
+ public:
+  explicit Builder(DarknetFork fork) : fork_(fork) { network_.graph.source = "Darknet cfg"; }
+
+  Status Begin(const CfgSection& net) {
+    Output input;
+    CKPT_ASSIGN_OR_RETURN(input.channels, net.Integer("channels", 0));
+    CKPT_ASSIGN_OR_RETURN(input.height, net.Integer("height", 0));
+    CKPT_ASSIGN_OR_RETURN(input.width, net.Integer("width", 0));
+    CKPT_ASSIGN_OR_RETURN(const std::int64_t inputs, net.Integer("inputs", 0));
+    if (input.channels == 0 && inputs > 0) input = {inputs, 1, 1, 0};
+    if (input.channels == 0) {
+      return Fail(ErrorCode::kCorrupt, "the section [net] gives no channels");
+    }
+    input.value = Call({"input", "net", OpKind::kInput}, {}, 4);
+    last_ = input;
+    return {};
+  }
+
+  Status Add(const CfgSection& section) {
+    layer_ = Numbered(outputs_.size(), section.kind);
+    Output output = last_;
+    CKPT_RETURN_IF_ERROR(Dispatch(section, output));
+    last_ = output;
+    outputs_.push_back(output);
+    return {};
+  }
+
+  DarknetNetwork Finish() {
+    network_.graph.values[last_.value].is_model_output = true;
+    return std::move(network_);
+  }
+
+ private:
+  static std::string Numbered(std::size_t index, const std::string& kind) {
+    std::string number = std::to_string(index);
+    if (number.size() < 3) number.insert(0, 3 - number.size(), '0');
+    return number + "_" + kind;
+  }
+
+  Status Dispatch(const CfgSection& section, Output& output) {
+    const std::string& kind = section.kind;
+    if (kind == "convolutional" || kind == "conv") return Convolution(section, output, false);
+    if (kind == "deconvolutional" || kind == "deconv") return Convolution(section, output, true);
+    if (kind == "connected" || kind == "conn") return Connected(section, output);
+    if (kind == "batchnorm") return LoneBatchNorm(output);
+    if (kind == "route") return Route(section, output);
+    if (kind == "shortcut") return Shortcut(section, output);
+    if (kind == "maxpool" || kind == "max" || kind == "local_avgpool") {
+      return Pool(section, output);
+    }
+    if (kind == "avgpool" || kind == "avg") {
+      output.height = output.width = 1;
+      return Plain(output, OpKind::kOther, {output.value});
+    }
+    if (kind == "upsample") return Upsample(section, output);
+    if (kind == "reorg" || kind == "reorg3d" || kind == "reorg_old") return Reorg(section, output);
+    if (kind == "dropout") return Plain(output, OpKind::kIdentity, {output.value});
+    if (kind == "yolo" || kind == "region" || kind == "Gaussian_yolo" || kind == "detection" ||
+        kind == "softmax" || kind == "soft" || kind == "cost") {
+      const ValueId read = output.value;
+      CKPT_RETURN_IF_ERROR(Plain(output, OpKind::kOther, {read}));
+      network_.graph.values[output.value].is_model_output = true;
+      return {};
+    }
+    return Fail(ErrorCode::kUnsupported, "the layer " + layer_ + " (line " +
+                                             std::to_string(section.line) +
+                                             ") is of a kind whose weights are not known here");
+  }
+
+  Result<std::int64_t> Positive(const CfgSection& section, const char* key,
+                                std::int64_t otherwise) {
+    CKPT_ASSIGN_OR_RETURN(const std::int64_t number, section.Integer(key, otherwise));
+    if (number > 0) return number;
+    return Fail(ErrorCode::kCorrupt, "the layer " + layer_ + " has " + key + "=0");
+  }
+
+  Status Refuse(const std::string& key) const {
+    return Fail(ErrorCode::kUnsupported,
+                "the layer " + layer_ + " has " + key + ", which is not understood");
+  }
+
+  Status Convolution(const CfgSection& section, Output& output, bool transposed) {
+    for (const char* key : {"share_index", "dontloadscales", "antialiasing", "flipped"}) {
+      CKPT_ASSIGN_OR_RETURN(const std::int64_t set, section.Integer(key, 0, true));
+      if (set != 0) return Refuse(key);
+    }
+    CKPT_ASSIGN_OR_RETURN(const std::int64_t not_stored, section.Integer("dontload", 0));
+    CKPT_ASSIGN_OR_RETURN(const std::int64_t filters, Positive(section, "filters", 1));
+    CKPT_ASSIGN_OR_RETURN(const std::int64_t size, Positive(section, "size", 1));
+    CKPT_ASSIGN_OR_RETURN(const std::int64_t stride, Positive(section, "stride", 1));
+    CKPT_ASSIGN_OR_RETURN(const std::int64_t groups, Positive(section, "groups", 1));
+    CKPT_ASSIGN_OR_RETURN(const std::int64_t normalized, section.Integer("batch_normalize", 0));
+    CKPT_ASSIGN_OR_RETURN(const std::int64_t pad, section.Integer("pad", 0));
+    CKPT_ASSIGN_OR_RETURN(std::int64_t padding, section.Integer("padding", 0));
+    CKPT_ASSIGN_OR_RETURN(const std::int64_t dilation, Positive(section, "dilation", 1));
+    if (pad != 0) padding = size / 2;
+    if (output.channels % groups != 0 || filters % groups != 0) {
+      return Fail(ErrorCode::kCorrupt, "the layer " + layer_ + " has " + std::to_string(groups) +
+                                           " groups, which do not divide its channels");
+    }
+    Layer conv{layer_, section.kind, transposed ? OpKind::kConvTranspose : OpKind::kConv};
+    // Nothing that can be checked says how a transposed convolution's weights lie.
+    if (transposed) conv.kind = OpKind::kOther;
+    conv.layout = KernelLayout::kOutInSpatial;
+    conv.groups = groups;
+    conv.padding = padding == 0 ? Padding::kNone : Padding::kZeros;
+    conv.unit_stride = stride == 1;
+    conv.axis = 1;
+    conv.can_gain_bias = true;
+    const LayerId conv_id = NextLayer();
+    output.value = Call(std::move(conv), {output.value}, 4);
+    const std::int64_t fan_in = output.channels / groups;
+    output.channels = filters;
+    if (transposed) {
+      output.height = (output.height - 1) * stride + size - 2 * padding;
+      output.width = (output.width - 1) * stride + size - 2 * padding;
+    } else {
+      const std::int64_t extent = dilation * (size - 1) + 1;
+      output.height = (output.height + 2 * padding - extent) / stride + 1;
+      output.width = (output.width + 2 * padding - extent) / stride + 1;
+    }
+    CKPT_RETURN_IF_ERROR(CheckSize(output));
+    if (not_stored == 0) {
+      if (normalized != 0) {
+        CKPT_RETURN_IF_ERROR(BatchNorm(NextLayer(), filters));
+      } else {
+        CKPT_RETURN_IF_ERROR(Store("biases", {filters}, conv_id, "bias"));
+      }
+      CKPT_RETURN_IF_ERROR(Store("weights", {filters, fan_in, size, size}, conv_id, "kernel"));
+    }
+    if (normalized != 0) CallBatchNorm(output);
+    return Activate(section, output, "logistic");
+  }
+
+  Status Connected(const CfgSection& section, Output& output) {
+    CKPT_ASSIGN_OR_RETURN(const std::int64_t outputs, Positive(section, "output", 1));
+    CKPT_ASSIGN_OR_RETURN(const std::int64_t normalized, section.Integer("batch_normalize", 0));
+    std::int64_t inputs = 0;
+    if (__builtin_mul_overflow(output.channels, output.height, &inputs) ||
+        __builtin_mul_overflow(inputs, output.width, &inputs) || inputs <= 0) {
+      return Fail(ErrorCode::kCorrupt,
+                  "the layer " + layer_ + " has no inputs that can be counted");
+    }
+    // It flattens what it reads; nothing is folded through that.
+    const ValueId flat = Call({layer_ + "/flatten", "flatten"}, {output.value}, 2);
+    Layer dense{layer_, section.kind, OpKind::kDense};
+    dense.layout = KernelLayout::kOutInSpatial;
+    dense.axis = -1;
+    dense.can_gain_bias = true;
+    const LayerId dense_id = NextLayer();
+    output = {outputs, 1, 1, Call(std::move(dense), {flat}, 2)};
+    const LayerId norm_id = NextLayer();
+    const bool norm = normalized != 0;
+    CKPT_RETURN_IF_ERROR(
+        Store("biases", {outputs}, norm ? norm_id : dense_id, norm ? "beta" : "bias"));
+    CKPT_RETURN_IF_ERROR(Store("weights", {outputs, inputs}, dense_id, "kernel"));
+    if (norm) {
+      CKPT_RETURN_IF_ERROR(Statistics(norm_id, outputs));
+      CallBatchNorm(output);
+    }
+    return Activate(section, output, "logistic");
+  }
+
+  Status LoneBatchNorm(Output& output) {
+    network_.has_lone_batch_norm = true;
+    const LayerId id = NextLayer();
+    if (fork_ == DarknetFork::kAlexeyAb) {
+      CKPT_RETURN_IF_ERROR(Store("biases", {output.channels}, id, "beta"));
+    }
+    CKPT_RETURN_IF_ERROR(Statistics(id, output.channels));
+    CallBatchNorm(output);
+    return {};
+  }
+
+  Result<Output> OutputOf(std::int64_t index) const {
+    const auto count = static_cast<std::int64_t>(outputs_.size());
+    if (index < 0) index += count;
+    if (index >= 0 && index < count) return outputs_[static_cast<std::size_t>(index)];
+    return Fail(ErrorCode::kCorrupt,
+                "the layer " + layer_ + " reads a layer that does not come before it");
+  }
+
+  Status Route(const CfgSection& section, Output& output) {
+    CKPT_ASSIGN_OR_RETURN(const std::vector<std::int64_t> layers, section.Integers("layers"));
+    CKPT_ASSIGN_OR_RETURN(const std::int64_t groups, Positive(section, "groups", 1));
+    if (layers.empty()) return Fail(ErrorCode::kCorrupt, "the layer " + layer_ + " reads nothing");
+    std::vector<ValueId> values;
+    std::int64_t channels = 0;
+    for (const std::int64_t index : layers) {
+      CKPT_ASSIGN_OR_RETURN(const Output read, OutputOf(index));
+      values.push_back(read.value);
+      if (__builtin_add_overflow(channels, read.channels, &channels)) return Refuse("its channels");
+      output = read;
+    }
+    output.channels = channels / groups;
+    const OpKind kind = groups > 1           ? OpKind::kOther
+                        : values.size() == 1 ? OpKind::kIdentity
+                                             : OpKind::kConcat;
+    return Plain(output, kind, std::move(values));
+  }
+
+  Status Shortcut(const CfgSection& section, Output& output) {
+    CKPT_ASSIGN_OR_RETURN(const std::vector<std::int64_t> from, section.Integers("from"));
+    if (!section.Text("weights_type").empty() && section.Text("weights_type") != "none") {
+      return Refuse("weights_type");
+    }
+    std::vector<ValueId> values = {output.value};
+    bool same = true;
+    for (const std::int64_t index : from) {
+      CKPT_ASSIGN_OR_RETURN(const Output read, OutputOf(index));
+      same = same && read.channels == output.channels && read.height == output.height &&
+             read.width == output.width;
+      values.push_back(read.value);
+    }
+    CKPT_RETURN_IF_ERROR(Plain(output, same ? OpKind::kAdd : OpKind::kOther, std::move(values)));
+    return Activate(section, output, "linear");
+  }
+
+  Status Pool(const CfgSection& section, Output& output) {
+    CKPT_ASSIGN_OR_RETURN(const std::int64_t stride, Positive(section, "stride", 1));
+    CKPT_ASSIGN_OR_RETURN(const std::int64_t size, Positive(section, "size", stride));
+    CKPT_ASSIGN_OR_RETURN(const std::int64_t padding, section.Integer("padding", size - 1));
+    output.height = (output.height + padding - size) / stride + 1;
+    output.width = (output.width + padding - size) / stride + 1;
+    return Plain(output, OpKind::kOther, {output.value});
+  }
+
+  Status Upsample(const CfgSection& section, Output& output) {
+    CKPT_ASSIGN_OR_RETURN(const std::int64_t stride, section.Integer("stride", 2, true));
+    const bool down = stride < 0;
+    const std::int64_t factor = down ? -stride : stride;
+    if (factor == 0) return Fail(ErrorCode::kCorrupt, "the layer " + layer_ + " has stride=0");
+    output.height = down ? output.height / factor : output.height * factor;
+    output.width = down ? output.width / factor : output.width * factor;
+    return Plain(output, OpKind::kOther, {output.value});
+  }
+
+  Status Reorg(const CfgSection& section, Output& output) {
+    CKPT_ASSIGN_OR_RETURN(const std::int64_t stride, Positive(section, "stride", 1));
+    CKPT_ASSIGN_OR_RETURN(const std::int64_t reverse, section.Integer("reverse", 0));
+    if (reverse != 0) return Refuse("reverse");
+    if (__builtin_mul_overflow(output.channels, stride * stride, &output.channels)) {
+      return Refuse("its channels");
+    }
+    output.height /= stride;
+    output.width /= stride;
+    return Plain(output, OpKind::kOther, {output.value});
+  }
+
+  // Sizes that grow out of bounds are of no real network.
+  Status CheckSize(const Output& output) const {
+    constexpr std::int64_t kMost = INT32_MAX;
+    for (const std::int64_t size : {output.channels, output.height, output.width}) {
+      if (size > kMost || size < -kMost) return Refuse("an output that is too large");
+    }
+    return {};
+  }
+
+  // A layer without weights.
+  Status Plain(Output& output, OpKind kind, std::vector<ValueId> inputs) {
+    CKPT_RETURN_IF_ERROR(CheckSize(output));
+    Layer layer{layer_, layer_.substr(layer_.find('_') + 1), kind};
+    if (kind == OpKind::kConcat) layer.axis = 1;
+    output.value = Call(std::move(layer), std::move(inputs), 4);
+    return {};
+  }
+
+  Status Activate(const CfgSection& section, Output& output, const char* otherwise) {
+    const std::string activation = section.Text("activation", otherwise);
+    if (activation == "linear") return {};
+    Layer layer{layer_ + "/" + activation, "activation", OpKind::kActivation};
+    layer.activation = activation;
+    output.value = Call(std::move(layer), {output.value}, {});
+    return {};
+  }
+
+  LayerId NextLayer() const { return static_cast<LayerId>(network_.graph.layers.size()); }
+
+  Status BatchNorm(LayerId id, std::int64_t channels) {
+    CKPT_RETURN_IF_ERROR(Store("biases", {channels}, id, "beta"));
+    return Statistics(id, channels);
+  }
+
+  Status Statistics(LayerId id, std::int64_t channels) {
+    CKPT_RETURN_IF_ERROR(Store("scales", {channels}, id, "gamma"));
+    CKPT_RETURN_IF_ERROR(Store("rolling_mean", {channels}, id, "moving_mean"));
+    return Store("rolling_variance", {channels}, id, "moving_variance");
+  }
+
+  void CallBatchNorm(Output& output) {
+    Layer layer{layer_ + "/batch_normalize", "batch_normalize", OpKind::kBatchNorm};
+    layer.axis = 1;
+    layer.epsilon = kEpsilon;
+    layer.momentum = kMomentum;
+    output.value = Call(std::move(layer), {output.value}, {});
+  }
+
+  Status Store(const char* name, std::initializer_list<std::int64_t> dims, LayerId layer,
+               const char* graph_name) {
+    auto shape = Shape::FromDims(dims);
+    if (!shape) {
+      return Fail(ErrorCode::kCorrupt, "the layer " + layer_ + ": " + shape.error().message);
+    }
+    network_.arrays.push_back(
+        {layer_, name, *std::move(shape), outputs_.size(), layer, graph_name});
+    return {};
+  }
+
+  ValueId Call(Layer layer, std::vector<ValueId> inputs, std::optional<std::int64_t> rank) {
+    ModelGraph& graph = network_.graph;
+    const auto id = static_cast<NodeId>(graph.nodes.size());
+    const auto output = static_cast<ValueId>(graph.values.size());
+    for (const ValueId input : inputs) graph.values[input].consumers.push_back(id);
+    graph.nodes.push_back({NextLayer(), std::move(inputs), output});
+    graph.values.push_back({id, {}, false, rank});
+    graph.layers.push_back(std::move(layer));
+    return output;
+  }
+
+  DarknetFork fork_;
+  DarknetNetwork network_;
+  Output last_;
+  std::vector<Output> outputs_;  // of the layers so far
+  std::string layer_;            // the name of the one that is read
+};
+
+}  // namespace
+
+Result<DarknetNetwork> BuildNetwork(const std::vector<CfgSection>& sections, DarknetFork fork) {
+  if (sections.empty() || (sections.front().kind != "net" && sections.front().kind != "network")) {
+    return Fail(ErrorCode::kCorrupt, "does not begin with a section [net]");
+  }
+  Builder builder(fork);
+  CKPT_RETURN_IF_ERROR(builder.Begin(sections.front()));
+  for (std::size_t i = 1; i < sections.size(); ++i) CKPT_RETURN_IF_ERROR(builder.Add(sections[i]));
+  return builder.Finish();
+}
+
+}  // namespace ckpt::formats
