@@ -1,5 +1,6 @@
 #include "cli/conversion.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <future>
 
@@ -116,7 +117,11 @@ Result<formats::OutputModel> ModelToWrite(const Checkpoint& source, const Conver
   const Manifest& manifest = source.manifest();
   model.framework = manifest.framework;
   model.graph = manifest.graph;
-  if (source.format() != target.format->name) return model;
+  const auto& kin = target.format->kin;
+  if (source.format() != target.format->name &&
+      std::find(kin.begin(), kin.end(), source.format()) == kin.end()) {
+    return model;
+  }
   model.metadata = manifest.metadata;
   // A model whose tensors got other names no longer fits its own config.
   if (target.format->rewrite != nullptr && plan.renamed.empty()) {

@@ -28,24 +28,20 @@ Result<std::unique_ptr<Checkpoint>> OpenAs(const Files& files, const Format& for
 }
 
 // A name for what is recognised but not read, so that the message helps.
-std::string_view KnownOther(const std::string& path, std::string_view head, std::string_view tail) {
-  if (head.starts_with("PK\x03\x04")) {
-    if (tail.find("model.weights.h5") != std::string_view::npos)
-      return "a Keras 3 archive, which is not read yet";
-    return "a zip archive without arrays";
-  }
+std::string_view KnownOther(const std::string& path, std::string_view head) {
+  if (head.starts_with("PK\x03\x04")) return "a zip archive without arrays";
   if (head.size() > 1 && head[0] == '\x80' && head[1] >= 2 && head[1] <= 5) {
     return "a pickle, but not one that torch.save wrote; pickles are never executed";
   }
   if (path.ends_with(".meta")) return "a TensorFlow MetaGraph by its name; graphs are not read yet";
   if (path.ends_with(".pb") || path.ends_with(".pbtxt"))
     return "a TensorFlow graph by its name; graphs are not read yet";
-  if (path.ends_with(".onnx")) return "an ONNX model by its name, which is not read yet";
+  if (path.ends_with(".onnx")) return "ONNX by its name only";
   return "";
 }
 
-Error Unrecognised(const std::string& path, std::string_view head, std::string_view tail) {
-  const std::string_view other = KnownOther(path, head, tail);
+Error Unrecognised(const std::string& path, std::string_view head) {
+  const std::string_view other = KnownOther(path, head);
   if (!other.empty())
     return Error{ErrorCode::kUnsupported, "is " + std::string(other), path, {}, {}};
   std::string known;
@@ -80,7 +76,7 @@ Result<const Format*> Detect(const RandomAccessFile& file) {
     best = &format;
     best_match = match;
   }
-  if (best == nullptr) return Fail(Unrecognised(file.path(), AsText(head), AsText(tail)));
+  if (best == nullptr) return Fail(Unrecognised(file.path(), AsText(head)));
   if (tie) {
     return Fail(Error{ErrorCode::kUnsupported,
                       "fits several formats; --from says which one it is",

@@ -1,12 +1,13 @@
 // The one table of formats.
-#include <algorithm>
 #include <array>
 
 #include "ckpt/formats/format.h"
 #include "formats/caffe/caffe.h"
 #include "formats/darknet/darknet.h"
 #include "formats/flax/flax.h"
+#include "formats/keras/keras_archive.h"
 #include "formats/keras/keras_h5.h"
+#include "formats/keras/keras_weights.h"
 #include "formats/mxnet/mxnet.h"
 #include "formats/npz/npz.h"
 #include "formats/onnx/onnx.h"
@@ -20,13 +21,14 @@ namespace ckpt::formats {
 namespace {
 
 constexpr std::array<std::string_view, 2> kHdf5Suffixes = {".h5", ".hdf5"};
+constexpr std::array<std::string_view, 1> kKerasSuffixes = {".keras"};
+constexpr std::array<std::string_view, 1> kKerasWeightsSuffixes = {".weights.h5"};
+constexpr std::array<std::string_view, 1> kKerasKin = {"keras-h5"};
+constexpr std::array<std::string_view, 2> kKerasWeightsKin = {"keras", "keras-h5"};
 constexpr std::array<std::string_view, 1> kSafetensorsSuffixes = {".safetensors"};
 constexpr std::array<std::string_view, 2> kTorchSuffixes = {".pt", ".pth"};
 constexpr std::array<std::string_view, 1> kNpzSuffixes = {".npz"};
 constexpr std::array<std::string_view, 1> kOnnxSuffixes = {".onnx"};
-
-// Suffixes that belong to formats which cannot be written yet: no shorter suffix may claim them.
-constexpr std::array<std::string_view, 1> kReservedSuffixes = {".weights.h5"};
 
 constexpr Format kFormats[] = {
     {"tf-bundle",
@@ -40,6 +42,11 @@ constexpr Format kFormats[] = {
     {"tf-v1", "TensorFlow V1 checkpoint", {}, ProbeTfV1, OpenTfV1, nullptr, nullptr, nullptr},
     {"keras-h5", "legacy Keras HDF5, whole model or weights", kHdf5Suffixes, ProbeKerasH5,
      OpenKerasH5, WriteKerasH5, CanHoldKerasH5, RewriteKerasH5},
+    {"keras", "Keras 3 archive (.keras)", kKerasSuffixes, ProbeKerasArchive, OpenKerasArchive,
+     WriteKerasArchive, CanHoldKerasArchive, RewriteKerasArchive, kKerasKin},
+    {"keras-weights", "Keras 3 .weights.h5, or a sharded set", kKerasWeightsSuffixes,
+     ProbeKerasWeights, OpenKerasWeights, WriteKerasWeights, CanHoldKerasWeights,
+     RewriteKerasArchive, kKerasWeightsKin},
     {"safetensors", "one file, or a sharded set", kSafetensorsSuffixes, ProbeSafetensors,
      OpenSafetensors, WriteSafetensors, CanHoldSafetensors, nullptr},
     {"torch", "PyTorch .pt and .pth, one file or a sharded set", kTorchSuffixes, ProbeTorch,
@@ -78,10 +85,6 @@ const Format* FindFormat(std::string_view name) noexcept {
 
 const Format* FormatForOutput(const std::filesystem::path& path) noexcept {
   const std::string name = path.filename().string();
-  if (std::any_of(kReservedSuffixes.begin(), kReservedSuffixes.end(),
-                  [&](std::string_view suffix) { return EndsLonger(name, suffix); })) {
-    return nullptr;
-  }
   const Format* best = nullptr;
   std::size_t longest = 0;
   for (const Format& format : BuiltinFormats()) {

@@ -113,7 +113,7 @@ class Rewriter {
     config["activation"] = "linear";
     (*layer.entry)["class_name"] = "Activation";
     *Find(*layer.entry, "config") = std::move(config);
-    for (const char* key : {"module", "registered_name", "build_config"}) layer.entry->erase(key);
+    layer.entry->erase("build_config");  // the module is that of the batch norm
   }
 
   // Nested models first, because what comes last moves the JSON that they stand in.

@@ -29,7 +29,7 @@ Match ProbeKerasH5(const ProbeInput& input);
 // and datasets of types that are not read, are Problems; datasets in no list are listed by path.
 // metadata has "keras_version" and "backend"; documents hold "model_config", "training_config" and
 // "weight_order" (weight_order.h), which OutputModel::documents must bring back for the output to
-// keep its order.
+// keep its order. A file of the layout of Keras 3 (keras_weights.h) is opened as that.
 Result<std::unique_ptr<Checkpoint>> OpenKerasH5(const Files& files,
                                                 const std::filesystem::path& path,
                                                 const Limits& limits);

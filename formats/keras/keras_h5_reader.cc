@@ -7,8 +7,10 @@
 #include "formats/hdf5/hdf5_file.h"
 #include "formats/keras/bind_weights.h"
 #include "formats/keras/keras_h5.h"
+#include "formats/keras/keras_weights.h"
 #include "formats/keras/model_config.h"
 #include "formats/keras/optimizer_slots.h"
+#include "formats/keras/variable_groups.h"
 #include "formats/keras/weight_names.h"
 #include "formats/keras/weight_order.h"
 
@@ -325,6 +327,7 @@ Result<std::unique_ptr<Checkpoint>> OpenKerasH5(const Files& files,
                                                 const Limits& limits) {
   CKPT_ASSIGN_OR_RETURN(std::shared_ptr<const RandomAccessFile> file, files.Open(path));
   CKPT_ASSIGN_OR_RETURN(std::unique_ptr<Hdf5File> hdf5, Hdf5File::Open(std::move(file), limits));
+  if (keras::HoldsVariableGroups(*hdf5)) return DescribeKerasWeights(std::move(hdf5));
   ManifestBuilder builder(*hdf5);
   builder.Build();
   return std::make_unique<KerasH5Checkpoint>(std::move(hdf5), builder.TakeManifest(),

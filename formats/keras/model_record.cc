@@ -30,6 +30,21 @@ bool IsKerasModule(std::string_view module) {
   return module.empty();
 }
 
+// Where a class comes from that is not Keras' own: its module, or the package under which it was
+// registered ("Zoo>Conv2D"; such a class may have no module). Empty for Keras' own.
+std::string ForeignPackage(const Json& entry) {
+  std::string module = TextOf(entry, "module");
+  if (!IsKerasModule(module)) return module;
+  const std::string registered = TextOf(entry, "registered_name");
+  const std::size_t mark = registered.find('>');
+  if (mark == std::string::npos) return {};
+  std::string package = registered.substr(0, mark);
+  for (const std::string_view own : {"Keras", "keras", "tf_keras", "TensorFlow"}) {
+    if (package == own) return {};
+  }
+  return package;
+}
+
 // A reference as the config has it.
 struct RawRef {
   std::string_view layer;
@@ -79,8 +94,7 @@ class ModelReader {
     if (layer.class_name.empty() || !config) return Malformed("a layer without class or config");
     layer.name = TextOf(entry, "name");
     if (layer.name.empty()) layer.name = TextOf(*config, "name");
-    const std::string module = TextOf(entry, "module");
-    if (!IsKerasModule(module)) layer.package = module;
+    layer.package = ForeignPackage(entry);
     layer.is_input = layer.class_name == "InputLayer";
     if (IsModelEntry(entry)) {
       CKPT_ASSIGN_OR_RETURN(layer.model, ReadModelRecord(entry));
@@ -285,7 +299,7 @@ class ModelReader {
 bool IsModelEntry(const Json& entry) {
   const std::string class_name = TextOf(entry, "class_name");
   const Json* config = Find(entry, "config");
-  if (!config || !IsKerasModule(TextOf(entry, "module"))) return false;
+  if (!config || !ForeignPackage(entry).empty()) return false;
   const Json* layers = config->is_array() ? config : Find(*config, "layers");
   if (!layers || !layers->is_array()) return false;
   if (class_name == "Sequential") return true;

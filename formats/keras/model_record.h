@@ -37,10 +37,10 @@ struct ModelRecord;
 
 struct LayerRecord {
   std::string name;
-  std::string class_name;                   // "Conv2D", "Custom>Conv2D"
-  std::string package = {};                 // Keras 3's "module" where that is not Keras itself
-  Json* entry = nullptr;                    // {"class_name", "config", ...}
-  bool is_input = false;                    // an InputLayer: one call, which reads nothing
+  std::string class_name;    // "Conv2D", "Custom>Conv2D"
+  std::string package = {};  // module or registered package of a class that is not Keras' own
+  Json* entry = nullptr;     // {"class_name", "config", ...}
+  bool is_input = false;     // an InputLayer: one call, which reads nothing
   std::unique_ptr<ModelRecord> model = {};  // a nested Sequential or functional model
   std::vector<CallRecord> calls = {};
   // What the config's node number of the layer's first call is, in inbound_nodes and in

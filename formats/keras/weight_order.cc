@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "formats/keras/tab_separated.h"
+
 namespace ckpt::formats::keras {
 namespace {
 
@@ -11,45 +13,6 @@ constexpr std::pair<Kind, std::string_view> kKinds[] = {{Kind::kLayer, "layer"},
                                                         {Kind::kTopLevel, "top_level"},
                                                         {Kind::kOptimizer, "optimizer"},
                                                         {Kind::kOther, "other"}};
-
-std::string Escaped(std::string_view name) {
-  std::string escaped;
-  for (const char c : name) {
-    if (c == '\t') {
-      escaped += "\\t";
-    } else if (c == '\n') {
-      escaped += "\\n";
-    } else if (c == '\\') {
-      escaped += "\\\\";
-    } else {
-      escaped += c;
-    }
-  }
-  return escaped;
-}
-
-std::string Unescaped(std::string_view text) {
-  std::string name;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    if (text[i] != '\\' || i + 1 == text.size()) {
-      name += text[i];
-      continue;
-    }
-    const char c = text[++i];
-    name += c == 't' ? '\t' : c == 'n' ? '\n' : c;
-  }
-  return name;
-}
-
-std::vector<std::string_view> Fields(std::string_view line, char separator) {
-  std::vector<std::string_view> fields;
-  while (true) {
-    const std::size_t end = line.find(separator);
-    fields.push_back(line.substr(0, end));
-    if (end == std::string_view::npos) return fields;
-    line.remove_prefix(end + 1);
-  }
-}
 
 // False for a line of another form.
 bool AddLine(const std::vector<std::string_view>& fields, WeightOrder& order) {

@@ -271,13 +271,16 @@ bool LooksLikeIndex(std::span<const std::byte> head) {
 
 Match ProbeIndex(const ProbeInput& input) {
   constexpr std::string_view kKey = "\"weight_map\"";
-  constexpr std::string_view kOtherShard =
-      ".bin\"";  // of a PyTorch set with the same kind of index
+  // PyTorch and Keras have indices of this form too; theirs name other files.
+  constexpr std::string_view kOtherShards[] = {".bin\"", ".weights.h5\""};
   const auto shown = [&](std::string_view text) {
     return AsText(input.head).find(text) != std::string_view::npos ||
            AsText(input.tail).find(text) != std::string_view::npos;
   };
-  if (shown(kKey)) return shown(kOtherShard) ? Match::kNo : Match::kCertain;
+  if (shown(kKey)) {
+    return std::any_of(std::begin(kOtherShards), std::end(kOtherShards), shown) ? Match::kNo
+                                                                                : Match::kCertain;
+  }
   return input.file_name.ends_with(kIndexSuffix) ? Match::kLikely : Match::kNo;
 }
 

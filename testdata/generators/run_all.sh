@@ -20,7 +20,7 @@ mxnet=$6
 cd "$(dirname "$0")"
 export PYTHONDONTWRITEBYTECODE=1 PYTHONHASHSEED=0 CUDA_VISIBLE_DEVICES=
 
-folders="tf1 tf tf2 keras_h5 keras_h5_variants keras_configs hdf5 bad_values safetensors npz onnx torch malformed/keras_h5 malformed/hdf5 malformed/npz"
+folders="tf1 tf tf2 keras_h5 keras_h5_variants keras_configs keras3 hdf5 bad_values safetensors npz onnx torch malformed/keras_h5 malformed/hdf5 malformed/npz"
 folders="$folders flax chainer darknet caffe mxnet mxnet_real tfjs"
 for folder in $folders; do
   rm -rf "../$folder"
@@ -32,6 +32,7 @@ for script in tf1_resnet tf1_mnist tf_bundles tf1_slim tf1_cases rewrite_bundle 
 done
 for python in "$tf215" "$keras3"; do
   "$python" keras_configs.py
+  "$python" keras3_archives.py
 done
 for script in keras3_legacy_h5 bad_values_flat safetensors_files npz_files onnx_models; do
   "$keras3" "$script.py"

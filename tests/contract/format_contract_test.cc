@@ -23,7 +23,17 @@ struct Sample {
   std::string output;                        // name of a file to write
   std::string real_file;                     // made by the framework, below testdata
   std::vector<std::string> files_of_output;  // all files that writing it makes
+  std::vector<Document> documents = {};      // what the format needs beside the tensors
 };
+
+// The variables of SmallModel as Keras 3 numbers them.
+constexpr const char* kSmallLayout =
+    "group\tlayers/conv2d\tconv1\nvariable\t0\tconv1/kernel\nvariable\t1\tconv1/bias\n"
+    "group\tlayers/batch_normalization\tbn1\nvariable\t0\tbn1/gamma\nvariable\t1\tbn1/moving_mean\n"
+    "group\tlayers/dense\tdense\nvariable\t0\tdense/kernel\n"
+    "group\tlayers/dense_1\thalf\nvariable\t0\thalf/kernel\n"
+    "group\tlayers/step\tstep\nvariable\t0\tstep/count\n"
+    "group\tlayers/conv1d\tnone\nvariable\t0\tnone/kernel\n";
 
 const std::vector<Sample>& Samples() {
   static const std::vector<Sample> samples = {
@@ -37,6 +47,16 @@ const std::vector<Sample>& Samples() {
        "safetensors/torch_good.safetensors",
        {"model.safetensors"}},
       {"torch", "model.pt", "torch/state_dict.pt", {"model.pt"}},
+      {"keras",
+       "model.keras",
+       "keras3/k3_functional.keras",
+       {"model.keras"},
+       {{"config.json", "{}"}, {"variable_layout", kSmallLayout}}},
+      {"keras-weights",
+       "model.weights.h5",
+       "keras3/k3_functional.weights.h5",
+       {"model.weights.h5"},
+       {{"variable_layout", kSmallLayout}}},
       {"npz", "model.npz", "npz/keras_net.npz", {"model.npz"}},
   };
   return samples;
@@ -87,6 +107,12 @@ std::map<std::string, std::vector<std::byte>> Contents(const Checkpoint& checkpo
 class FormatContract : public ::testing::TestWithParam<Sample> {
  protected:
   const Format& format() const { return *FindFormat(GetParam().format); }
+  // SmallModel, with what the format needs beside it.
+  OutputModel ModelToWrite(const Checkpoint& checkpoint) const {
+    OutputModel model = ModelOf(checkpoint);
+    model.documents = GetParam().documents;
+    return model;
+  }
   std::string real_file() const { return std::string(CKPT_TESTDATA) + "/" + GetParam().real_file; }
 };
 
@@ -133,7 +159,7 @@ TEST_P(FormatContract, StreamsWholeTensorsInBoundedChunks) {
 TEST_P(FormatContract, WritesWhatItReadsBack) {
   const TemporaryFolder folder;
   const MemoryCheckpoint source = SmallModel();
-  const auto written = format().write(folder / GetParam().output, ModelOf(source), {});
+  const auto written = format().write(folder / GetParam().output, ModelToWrite(source), {});
   ASSERT_TRUE(written) << ToString(written.error());
   EXPECT_EQ(folder.Names(), GetParam().files_of_output);
   const auto back = OpenCheckpoint(folder / GetParam().output);
@@ -152,8 +178,8 @@ TEST_P(FormatContract, WritesWhatItReadsBack) {
 TEST_P(FormatContract, WritesTheSameBytesEachTime) {
   const TemporaryFolder one, two;
   const MemoryCheckpoint source = SmallModel();
-  ASSERT_TRUE(format().write(one / GetParam().output, ModelOf(source), {}));
-  ASSERT_TRUE(format().write(two / GetParam().output, ModelOf(source), {}));
+  ASSERT_TRUE(format().write(one / GetParam().output, ModelToWrite(source), {}));
+  ASSERT_TRUE(format().write(two / GetParam().output, ModelToWrite(source), {}));
   for (const std::string& name : GetParam().files_of_output) {
     EXPECT_EQ(one.Read(name), two.Read(name)) << name;
   }
@@ -164,12 +190,12 @@ TEST_P(FormatContract, KeepsAnExistingFileUnlessItMayReplaceIt) {
   const std::string marker = folder / GetParam().files_of_output.back();
   ckpt::testing::WriteFile(marker, "precious");
   const MemoryCheckpoint source = SmallModel();
-  const auto refused = format().write(folder / GetParam().output, ModelOf(source), {});
+  const auto refused = format().write(folder / GetParam().output, ModelToWrite(source), {});
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, ErrorCode::kAlreadyExists);
   EXPECT_EQ(ckpt::testing::ReadFile(marker), "precious");
   EXPECT_EQ(folder.Names().size(), 1U);
-  EXPECT_TRUE(format().write(folder / GetParam().output, ModelOf(source), {.replace = true}));
+  EXPECT_TRUE(format().write(folder / GetParam().output, ModelToWrite(source), {.replace = true}));
   EXPECT_NE(ckpt::testing::ReadFile(marker), "precious");
 }
 
@@ -178,7 +204,7 @@ TEST_P(FormatContract, LeavesNothingWhenATensorCannotBeRead) {
   MemoryCheckpoint source = SmallModel();
   source.Break("dense/kernel",
                Error{ErrorCode::kCorrupt, "checksum mismatch", "model", 12, "dense/kernel"});
-  const auto failed = format().write(folder / GetParam().output, ModelOf(source), {});
+  const auto failed = format().write(folder / GetParam().output, ModelToWrite(source), {});
   ASSERT_FALSE(failed);
   EXPECT_EQ(failed.error().code, ErrorCode::kCorrupt);
   EXPECT_TRUE(folder.Names().empty());
@@ -186,7 +212,7 @@ TEST_P(FormatContract, LeavesNothingWhenATensorCannotBeRead) {
 
 TEST_P(FormatContract, AFileCutAtAnyTenthIsRefusedOrMarked) {
   const TemporaryFolder folder;
-  ASSERT_TRUE(format().write(folder / GetParam().output, ModelOf(SmallModel()), {}));
+  ASSERT_TRUE(format().write(folder / GetParam().output, ModelToWrite(SmallModel()), {}));
   for (const std::string& name : GetParam().files_of_output) {
     const std::string whole = ckpt::testing::ReadFile(folder / name);
     for (std::size_t tenth = 0; tenth < 10; ++tenth) {

@@ -69,6 +69,8 @@ struct Format {
   Status (*can_hold)(const TensorInfo& tensor);
   // Applies a fold's graph edits to the documents of this format; null where it keeps no graph.
   Result<std::vector<Document>> (*rewrite)(const Manifest& manifest, const GraphEdits& edits);
+  // Other formats whose documents `rewrite` takes and `write` understands.
+  std::span<const std::string_view> kin = {};
 };
 
 std::span<const Format> BuiltinFormats() noexcept;
