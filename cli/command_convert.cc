@@ -7,83 +7,13 @@
 #include "cli/conversion.h"
 #include "cli/input_pass.h"
 #include "cli/name_map.h"
+#include "cli/plan_report.h"
 #include "cli/progress.h"
 #include "cli/report_sink.h"
 #include "cli/text_table.h"
 
 namespace ckpt::cli {
 namespace {
-
-Json FoldedToJson(const Folded& folded) {
-  Json json = {{"batch_norm", JsonText(folded.batch_norm)}};
-  json["into"] = Json::array();
-  for (const std::string& kernel : folded.into) json["into"].push_back(JsonText(kernel));
-  json["direction"] = Name(folded.direction);
-  json["epsilon"] = JsonSourced(folded.epsilon);
-  json["evidence"] = JsonEvidence(folded.evidence);
-  json["error_bound"] = JsonNumber(folded.error_bound);
-  return json;
-}
-
-// The lists of a plan, as the report and the record show them.
-void AddPlan(Json& json, const ConversionPlan& plan) {
-  json["folded"] = json["kept"] = json["dropped"] = Json::array();
-  for (const Folded& folded : plan.folded) json["folded"].push_back(FoldedToJson(folded));
-  for (const Kept& kept : plan.kept) {
-    json["kept"].push_back({{"batch_norm", JsonText(kept.batch_norm)},
-                            {"reason", JsonText(kept.reason)},
-                            {"affine", kept.affine}});
-  }
-  for (const Dropped& dropped : plan.dropped) {
-    json["dropped"].push_back(
-        {{"name", JsonText(dropped.name)}, {"reason", JsonText(dropped.reason)}});
-  }
-  json["renamed"] = Json::object();
-  for (const auto& [from, to] : plan.renamed)
-    json["renamed"][JsonText(from).get<std::string>()] = JsonText(to);
-  json["notes"] = JsonTexts(plan.notes);
-}
-
-std::string Join(const std::vector<std::string>& names) {
-  std::string out;
-  for (const std::string& name : names) out += (out.empty() ? "" : ", ") + EscapeForDisplay(name);
-  return out;
-}
-
-constexpr std::size_t kNamedLayers = 4;  // more layers with one reason are counted, not named
-
-std::string PlanToText(const ConversionPlan& plan, const Style& style) {
-  std::string out;
-  TextTable folded("  ");
-  for (const Folded& fold : plan.folded) {
-    folded.AddRow({"folded " + EscapeForDisplay(fold.batch_norm),
-                   std::string(Name(fold.direction)) + " into " + Join(fold.into),
-                   "epsilon " + FormatNumber(fold.epsilon.value) + " (" +
-                       std::string(Name(fold.epsilon.evidence.source)) + ")",
-                   "error bound " + FormatNumber(fold.error_bound)});
-  }
-  out += folded.ToString();
-  std::map<std::string, std::vector<std::string>> kept, dropped;
-  for (const Kept& layer : plan.kept) {
-    kept[(layer.affine ? "as one scale and one offset per channel: " : "") + layer.reason]
-        .push_back(layer.batch_norm);
-  }
-  for (const auto& [reason, scopes] : kept) {
-    out += "  " + std::string(style.yellow) + "kept" + std::string(style.reset) + " " +
-           (scopes.size() <= kNamedLayers ? Join(scopes) : Plural(scopes.size(), "batch norm")) +
-           ": " + EscapeForDisplay(reason) + "\n";
-  }
-  // "optimizer state of \"w\"" is one kind for every w.
-  for (const Dropped& tensor : plan.dropped) {
-    dropped[tensor.reason.substr(0, tensor.reason.find(" of \""))].push_back(tensor.name);
-  }
-  for (const auto& [reason, names] : dropped) {
-    out += "  dropped " + Plural(names.size(), "tensor") + ": " + EscapeForDisplay(reason) + "\n";
-  }
-  if (!plan.renamed.empty()) out += "  renamed " + Plural(plan.renamed.size(), "tensor") + "\n";
-  for (const std::string& note : plan.notes) out += "  " + EscapeForDisplay(note) + "\n";
-  return out;
-}
 
 class ConvertCommand : public Command {
  public:
@@ -131,6 +61,18 @@ class ConvertCommand : public Command {
                  "Write the moving averages of the weights instead of the weights");
     app.add_option("--rename", rename_file_, "JSON file {\"old name\": \"new name\"}")
         ->type_name("FILE");
+    const std::map<std::string, Framework> frameworks = {{"torch", Framework::kPyTorch},
+                                                         {"keras", Framework::kKeras},
+                                                         {"tensorflow", Framework::kTensorFlow}};
+    app.add_option("--names", convert_.names,
+                   "Write the names and kernel layouts of this framework (default: the input's, "
+                   "unless OUTPUT's format is another framework's)")
+        ->transform(CLI::CheckedTransformer(frameworks))
+        ->type_name("FRAMEWORK");
+    app.add_option("--input-names", convert_.input_names,
+                   "The framework whose names and layouts the input follows, where nothing says")
+        ->transform(CLI::CheckedTransformer(frameworks))
+        ->type_name("FRAMEWORK");
     app.add_option("--cast", cast_, "Convert floating tensors to this type")->type_name("DTYPE");
     app.add_flag(
         "--allow-findings", convert_.allow_findings,
@@ -192,12 +134,32 @@ class ConvertCommand : public Command {
       }
     }
     if (!rename_file_.empty()) {
-      CKPT_ASSIGN_OR_RETURN(convert_.rename, ReadNameMap(rename_file_));
+      CKPT_ASSIGN_OR_RETURN(NameMap map, ReadNameMap(rename_file_));
+      convert_.rename = std::move(map.names);
+      convert_.hints = std::move(map.hints);
     }
     if (!pairs_file_.empty()) {
       CKPT_ASSIGN_OR_RETURN(convert_.fold.pairs, ReadPairs(pairs_file_));
     }
     return {};
+  }
+
+  // A format of one framework holds that framework's names and layouts.
+  void ChooseNames(const Analysis& analysis) {
+    if (convert_.names) return;
+    const auto source = convert_.input_names ? convert_.input_names : analysis.framework;
+    const auto target = FrameworkOf(target_.format->name);
+    if (!source || !target || convert_.keep_training_state) return;
+    if (IsChannelsFirst(*source) != IsChannelsFirst(*target)) convert_.names = target;
+  }
+
+  static std::optional<Framework> FrameworkOf(std::string_view format) {
+    if (format == "torch") return Framework::kPyTorch;
+    if (format == "keras-h5" || format == "keras" || format == "keras-weights") {
+      return Framework::kKeras;
+    }
+    if (format == "tf-bundle" || format == "saved-model") return Framework::kTensorFlow;
+    return std::nullopt;
   }
 
   Status Work(Json& report, std::string& text) {
@@ -207,6 +169,7 @@ class ConvertCommand : public Command {
     report["from"] = source.format();
     report["to"] = target_.format->name;
     CKPT_RETURN_IF_ERROR(CheckTarget(target_, source.manifest()));
+    ChooseNames(input.analysis);
     const AuditResult audit = ckpt::Audit(source, input.analysis, {});
     CKPT_ASSIGN_OR_RETURN(const ConversionPlan plan,
                           PlanConversion(source, input.analysis, audit, convert_));

@@ -82,16 +82,35 @@ std::string Details(const TensorDiff& diff) {
   return out;
 }
 
-std::string ToText(const CheckpointDiff& diff, const Style& style) {
+std::string Pair(const TensorDiff& tensor) {
+  std::string name = tensor.name_a.empty() ? tensor.name_b : tensor.name_a;
+  if (!tensor.name_b.empty() && tensor.name_b != name) name += " = " + tensor.name_b;
+  return EscapeForDisplay(name);
+}
+
+// Which tensor was held against which, and how that was found.
+std::string MappingToText(const CheckpointDiff& diff) {
   std::string out;
   if (!diff.mapping.empty() && diff.mapping != "names")
     out += "matched by " + EscapeForDisplay(diff.mapping) + "\n";
+  if (!diff.across) return out;
+  TextTable table("    ");
+  for (const TensorDiff& tensor : diff.tensors) {
+    if (tensor.name_a.empty() || tensor.name_b.empty()) continue;
+    const bool plain = tensor.matched_by == MatchedBy::kName && tensor.reordered.empty();
+    if (plain) continue;
+    table.AddRow({Pair(tensor), "by " + std::string(Name(tensor.matched_by)),
+                  EscapeForDisplay(tensor.reordered)});
+  }
+  return out + table.ToString();
+}
+
+std::string ToText(const CheckpointDiff& diff, const Style& style) {
+  std::string out = MappingToText(diff);
   TextTable table("");
   for (const TensorDiff& tensor : diff.tensors) {
     if (tensor.status == TensorStatus::kEqual) continue;
-    std::string name = tensor.name_a.empty() ? tensor.name_b : tensor.name_a;
-    if (!tensor.name_b.empty() && tensor.name_b != name) name += " = " + tensor.name_b;
-    table.AddRow({std::string(1, Mark(tensor.status)) + " " + EscapeForDisplay(name),
+    table.AddRow({std::string(1, Mark(tensor.status)) + " " + Pair(tensor),
                   std::string(Name(tensor.role)),
                   Details(tensor) + (tensor.counts ? "" : "  (does not count)")});
   }
@@ -165,7 +184,7 @@ class DiffCommand : public Command {
     if (!rename_file_.empty()) {
       auto rename = ReadNameMap(rename_file_);
       if (!rename) return Complain(rename.error());
-      diff_.rename = *std::move(rename);
+      diff_.rename = std::move(rename->names);
     }
     auto sink = OpenReport(options_);
     if (!sink) return Complain(sink.error());

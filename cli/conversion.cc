@@ -116,6 +116,11 @@ Result<formats::OutputModel> ModelToWrite(const Checkpoint& source, const Conver
   };
   const Manifest& manifest = source.manifest();
   model.framework = manifest.framework;
+  if (plan.names) {
+    model.framework = plan.names;
+    model.metadata = plan.metadata;
+    return model;
+  }
   model.graph = manifest.graph;
   const auto& kin = target.format->kin;
   if (source.format() != target.format->name &&

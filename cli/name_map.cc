@@ -22,6 +22,34 @@ Result<nlohmann::json> ReadJson(const std::string& path) {
   return json;
 }
 
+// A name with what the file does not say of its tensor.
+Status ParseEntry(const std::string& path, const std::string& from, const nlohmann::json& json,
+                  NameMap& map) {
+  const auto bad = [&](const std::string& what) {
+    return Fail(Bad(path, "\"" + from + "\": " + what));
+  };
+  TensorHint hint;
+  for (const auto& [key, value] : json.items()) {
+    if (key == "name" && value.is_string()) {
+      map.names.emplace(from, value.get<std::string>());
+    } else if (key == "layout" && value.is_string()) {
+      hint.layout = KernelLayoutFromName(value.get<std::string>());
+      if (!hint.layout) return bad("unknown \"layout\": HWIO, HWOI, HWIM, OIHW, IOHW, IO or OI");
+    } else if (key == "multiplier" && value.is_number_unsigned()) {
+      hint.multiplier = value.get<std::int64_t>();
+    } else if (key == "flattened_channels" && value.is_number_unsigned()) {
+      hint.flattened_channels = value.get<std::int64_t>();
+    } else {
+      return bad("\"" + key +
+                 "\" is none of \"name\", \"layout\" (strings), \"multiplier\", "
+                 "\"flattened_channels\" (whole numbers)");
+    }
+  }
+  if (!hint.layout && (hint.multiplier || hint.flattened_channels)) return bad("no \"layout\"");
+  if (hint.layout) map.hints.emplace(from, hint);
+  return {};
+}
+
 Result<UserPair> ParsePair(const std::string& path, const nlohmann::json& json) {
   const auto text = [&](const char* key) -> std::optional<std::string> {
     const auto found = json.find(key);
@@ -59,15 +87,20 @@ Result<UserPair> ParsePair(const std::string& path, const nlohmann::json& json) 
 
 }  // namespace
 
-Result<std::map<std::string, std::string>> ReadNameMap(const std::string& path) {
+Result<NameMap> ReadNameMap(const std::string& path) {
   CKPT_ASSIGN_OR_RETURN(const nlohmann::json json, ReadJson(path));
   if (!json.is_object()) return Fail(Bad(path, "is not an object {\"old name\": \"new name\"}"));
-  std::map<std::string, std::string> names;
+  NameMap map;
   for (const auto& [from, to] : json.items()) {
-    if (!to.is_string()) return Fail(Bad(path, "the new name of \"" + from + "\" is not a string"));
-    names.emplace(from, to.get<std::string>());
+    if (to.is_string()) {
+      map.names.emplace(from, to.get<std::string>());
+    } else if (to.is_object()) {
+      CKPT_RETURN_IF_ERROR(ParseEntry(path, from, to, map));
+    } else {
+      return Fail(Bad(path, "the new name of \"" + from + "\" is not a string"));
+    }
   }
-  return names;
+  return map;
 }
 
 Result<std::vector<UserPair>> ReadPairs(const std::string& path) {

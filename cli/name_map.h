@@ -5,13 +5,18 @@
 #include <string>
 #include <vector>
 
-#include "ckpt/fold.h"
+#include "ckpt/convert.h"
 
 namespace ckpt::cli {
 
-// {"old name": "new name"}. kInvalidArgument where the content is not that, kNotFound or kIo for
-// the file.
-Result<std::map<std::string, std::string>> ReadNameMap(const std::string& path);
+struct NameMap {
+  std::map<std::string, std::string> names;
+  std::map<std::string, TensorHint> hints;  // by old name
+};
+// {"old name": "new name"}, or for a tensor whose layout nothing else settles {"old name": {"name":
+// "new name", "layout": "HWIM", "multiplier": 2, "flattened_channels": 64}}, every key optional.
+// kInvalidArgument where the content is not that, kNotFound or kIo for the file.
+Result<NameMap> ReadNameMap(const std::string& path);
 
 // {"pairs": [{"batch_norm", "into", "bias", "direction", "epsilon", "layout"}]}
 Result<std::vector<UserPair>> ReadPairs(const std::string& path);

@@ -132,6 +132,9 @@ Json JsonTensorDiff(const TensorDiff& diff) {
     json["shape_b"] =
         Json(std::vector<std::int64_t>(diff.shape_b.dims().begin(), diff.shape_b.dims().end()));
   }
+  if (!diff.name_a.empty() && !diff.name_b.empty()) json["matched_by"] = Name(diff.matched_by);
+  if (!diff.reordered.empty()) json["reordered"] = JsonText(diff.reordered);
+  if (!diff.note.empty()) json["note"] = JsonText(diff.note);
   json["by"] = ComparedByName(diff.by);
   if (diff.by != ComparedBy::kBytes) return json;
   json["max_abs"] = JsonNumber(diff.max_abs);

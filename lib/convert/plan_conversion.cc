@@ -2,6 +2,7 @@
 #include <set>
 
 #include "ckpt/convert.h"
+#include "conventions/apply_convention.h"
 #include "convert/cast_range.h"
 #include "convert/ema_weights.h"
 #include "convert/fitness.h"
@@ -154,13 +155,19 @@ Result<ConversionPlan> Planner::Plan() {
   plan_.notes.insert(plan_.notes.end(), fold.notes.begin(), fold.notes.end());
   CKPT_RETURN_IF_ERROR(CheckStrict());
   CKPT_RETURN_IF_ERROR(AddTensors(weights, std::move(fold), shadows));
+  CKPT_RETURN_IF_ERROR(ApplyConvention(manifest_, analysis_, options_, plan_));
   CKPT_RETURN_IF_ERROR(Rename(manifest_, options_.rename, plan_));
+  for (const FoldedTensor& tensor : plan_.tensors) {
+    if (tensor.order && !IsIdentity(*tensor.order)) {
+      plan_.reordered.emplace(tensor.info.name, tensor.order->name);
+    }
+  }
   RelateToOutput();
   for (FoldedTensor& tensor : plan_.tensors) {
     if (auto* copy = std::get_if<CopyOf>(&tensor.content)) {
       const TensorId source = weights.SourceOf(copy->source);
       const TensorInfo& info = manifest_.tensors[source.index];
-      if (tensor.info.dtype == info.dtype) tensor.info.checksum = info.checksum;
+      if (tensor.info.dtype == info.dtype && !tensor.order) tensor.info.checksum = info.checksum;
       copy->source = source;
     }
     if (auto* scaled = std::get_if<ScaledKernel>(&tensor.content)) {

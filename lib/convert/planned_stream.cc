@@ -60,8 +60,10 @@ Opened OpenComputed(const Checkpoint& checkpoint, TensorId source, Dtype dtype,
 
 }  // namespace
 
-Opened OpenPlanned(const Checkpoint& checkpoint, const ConversionPlan& plan, std::size_t index) {
-  const FoldedTensor& tensor = plan.tensors[index];
+namespace {
+
+// What a tensor holds, in the order of the input.
+Opened OpenContent(const Checkpoint& checkpoint, const FoldedTensor& tensor) {
   const Dtype dtype = tensor.info.dtype;
   if (const auto* constant = std::get_if<Constant>(&tensor.content)) {
     return std::unique_ptr<TensorStream>(std::make_unique<ConstantStream>(*constant, dtype));
@@ -72,6 +74,15 @@ Opened OpenPlanned(const Checkpoint& checkpoint, const ConversionPlan& plan, std
   const TensorId source = std::get<CopyOf>(tensor.content).source;
   if (checkpoint.manifest().tensors[source.index].dtype == dtype) return checkpoint.Open(source);
   return OpenComputed(checkpoint, source, dtype, {});
+}
+
+}  // namespace
+
+Opened OpenPlanned(const Checkpoint& checkpoint, const ConversionPlan& plan, std::size_t index) {
+  const FoldedTensor& tensor = plan.tensors[index];
+  if (!tensor.order || IsIdentity(*tensor.order)) return OpenContent(checkpoint, tensor);
+  return Permute([&checkpoint, &tensor] { return OpenContent(checkpoint, tensor); },
+                 BitSize(tensor.info.dtype) / 8, *tensor.order);
 }
 
 }  // namespace ckpt

@@ -16,19 +16,26 @@ std::string Number(double value) {
   return std::string(text, end);
 }
 
-// Settles the epsilon of both sides; false where neither is known.
+bool IsAssumed(const BatchNorm& layer) {
+  return layer.epsilon->evidence.source == EvidenceSource::kDefault;
+}
+
+// Settles the epsilon of both sides; false where neither is known. A default that is merely assumed
+// yields to what the other side records.
 bool SettleEpsilon(BatchNorm& a, BatchNorm& b, std::string& note) {
-  if (a.epsilon && b.epsilon) {
-    if (a.epsilon->value != b.epsilon->value) {
-      note = "epsilon " + Number(a.epsilon->value) + " against " + Number(b.epsilon->value);
-    }
-    return true;
-  }
   if (!a.epsilon && !b.epsilon) return false;
-  BatchNorm& unknown = a.epsilon ? b : a;
-  unknown.epsilon = a.epsilon ? a.epsilon : b.epsilon;
-  note = "epsilon " + Number(unknown.epsilon->value) + " is recorded in " +
-         (&unknown == &a ? "B" : "A") + " only, and used for both";
+  if (a.epsilon && b.epsilon) {
+    if (a.epsilon->value == b.epsilon->value) return true;
+    if (IsAssumed(a) == IsAssumed(b)) {
+      note = "epsilon " + Number(a.epsilon->value) + " against " + Number(b.epsilon->value);
+      if (IsAssumed(a)) note += ", both assumed";
+      return true;
+    }
+  }
+  const bool from_a = a.epsilon && (!b.epsilon || IsAssumed(b));
+  (from_a ? b : a).epsilon = (from_a ? a : b).epsilon;
+  note = "epsilon " + Number(a.epsilon->value) + " is recorded in " + (from_a ? "A" : "B") +
+         " only, and used for both";
   return true;
 }
 
@@ -97,7 +104,10 @@ constexpr char kNoEpsilon[] = "epsilon is recorded in neither";
 
 void SayEqual(bool epsilon_known, BatchNormDiff& diff) {
   diff.equal_as_function = true;
-  if (!epsilon_known) diff.note = std::string(kNoEpsilon) + "; equal for any one epsilon";
+  if (!epsilon_known) diff.note = std::string(kNoEpsilon);
+  if (!epsilon_known || diff.note.ends_with("both assumed")) {
+    diff.note += "; equal for any one epsilon";
+  }
 }
 
 }  // namespace
@@ -158,8 +168,10 @@ Result<BatchNormDiff> CompareLayers(const Checkpoint& a, const Checkpoint& b,
   }
   const bool known = SettleEpsilon(left, right, diff.note);
   if (!known) left.epsilon = right.epsilon = SourcedNumber{0, {EvidenceSource::kDefault, ""}};
+  // Two assumptions that differ are no difference between the files.
+  const bool both_assumed = known && IsAssumed(left) && IsAssumed(right);
   const bool same_formula =
-      left.spread == right.spread && left.epsilon->value == right.epsilon->value;
+      left.spread == right.spread && (left.epsilon->value == right.epsilon->value || both_assumed);
   if (same_tensors && same_formula) {
     SayEqual(known, diff);
     return diff;

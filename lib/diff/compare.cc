@@ -48,9 +48,15 @@ class Source {
   std::uint64_t read_ = 0;
 };
 
-Result<Source> OpenSource(const Checkpoint& checkpoint, TensorId id) {
+Result<Source> OpenSource(const Checkpoint& checkpoint, TensorId id,
+                          const AxisOrder* order = nullptr) {
+  const TensorInfo& info = checkpoint.manifest().tensors[id.index];
+  if (order != nullptr && !IsIdentity(*order)) {
+    return Source(info, Permute([&checkpoint, id] { return checkpoint.Open(id); },
+                                BitSize(info.dtype) / 8, *order));
+  }
   CKPT_ASSIGN_OR_RETURN(auto stream, checkpoint.Open(id));
-  return Source(checkpoint.manifest().tensors[id.index], std::move(stream));
+  return Source(info, std::move(stream));
 }
 
 bool SameBytes(Bytes a, Bytes b) {
@@ -195,11 +201,12 @@ bool CanCompare(const TensorInfo& a, const TensorInfo& b) noexcept {
 }
 
 Result<TensorComparison> CompareTensors(const Checkpoint& a, TensorId id_a, const Checkpoint& b,
-                                        TensorId id_b, Tolerance tolerance) {
+                                        TensorId id_b, Tolerance tolerance,
+                                        const AxisOrder* order_of_b) {
   const TensorInfo& info_a = a.manifest().tensors[id_a.index];
   const TensorInfo& info_b = b.manifest().tensors[id_b.index];
   CKPT_ASSIGN_OR_RETURN(Source source_a, OpenSource(a, id_a));
-  CKPT_ASSIGN_OR_RETURN(Source source_b, OpenSource(b, id_b));
+  CKPT_ASSIGN_OR_RETURN(Source source_b, OpenSource(b, id_b, order_of_b));
   TensorComparison result;
   if (AreComparable(info_a.dtype, info_b.dtype)) {
     CKPT_RETURN_IF_ERROR(
@@ -215,6 +222,27 @@ Result<TensorComparison> CompareTensors(const Checkpoint& a, TensorId id_a, cons
   }
   result.bytes_read += source_a.read() + source_b.read();
   return result;
+}
+
+Result<bool> HoldSame(const Checkpoint& a, TensorId id_a, const Checkpoint& b, TensorId id_b,
+                      const AxisOrder& order_of_b) {
+  const Dtype dtype_a = a.manifest().tensors[id_a.index].dtype;
+  const Dtype dtype_b = b.manifest().tensors[id_b.index].dtype;
+  CKPT_ASSIGN_OR_RETURN(Source source_a, OpenSource(a, id_a));
+  CKPT_ASSIGN_OR_RETURN(Source source_b, OpenSource(b, id_b, &order_of_b));
+  const std::size_t size_a = BitSize(dtype_a) / 8, size_b = BitSize(dtype_b) / 8;
+  while (true) {
+    CKPT_RETURN_IF_ERROR(source_a.Refill());
+    CKPT_RETURN_IF_ERROR(source_b.Refill());
+    const std::size_t count =
+        std::min(source_a.rest().size() / size_a, source_b.rest().size() / size_b);
+    if (count == 0) return source_a.rest().empty() && source_b.rest().empty();
+    const Bytes x = source_a.Take(count * size_a), y = source_b.Take(count * size_b);
+    if (dtype_a == dtype_b && SameBytes(x, y)) continue;
+    ElementComparison elements(dtype_a, dtype_b, {});
+    elements.Add(x, y);
+    if (elements.Finish().differing != 0) return false;
+  }
 }
 
 }  // namespace ckpt

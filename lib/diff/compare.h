@@ -1,6 +1,7 @@
 // Compares the values of two tensors by reading both streams in lockstep, in bounded memory.
 #pragma once
 
+#include "ckpt/axis_order.h"
 #include "ckpt/checkpoint.h"
 #include "diff/element_comparison.h"
 
@@ -18,8 +19,15 @@ bool CanCompare(const TensorInfo& a, const TensorInfo& b) noexcept;
 
 // REQUIRES: CanCompare, the same number of elements. Passes on read errors; kCorrupt where a stream
 // ends before the other. Bytes of one type are compared as such first and looked into only where
-// they differ. Pure: may run for several tensors at once.
+// they differ. The elements of B are taken in the order of `order_of_b`, where that is given: only
+// for types of whole bytes. Pure: may run for several tensors at once.
 Result<TensorComparison> CompareTensors(const Checkpoint& a, TensorId id_a, const Checkpoint& b,
-                                        TensorId id_b, Tolerance tolerance);
+                                        TensorId id_b, Tolerance tolerance,
+                                        const AxisOrder* order_of_b = nullptr);
+
+// Are all elements the same numbers, B's in this order? Stops at the first that is not. REQUIRES:
+// both real, of whole bytes. Errors as above.
+Result<bool> HoldSame(const Checkpoint& a, TensorId id_a, const Checkpoint& b, TensorId id_b,
+                      const AxisOrder& order_of_b);
 
 }  // namespace ckpt

@@ -5,6 +5,9 @@
 
 #include "diff/batch_norm_diff.h"
 #include "diff/compare.h"
+#include "diff/correspondence.h"
+#include "diff/folded_comparison.h"
+#include "diff/mapping_text.h"
 #include "diff/match.h"
 #include "diff/signatures.h"
 
@@ -23,9 +26,13 @@ class Differ {
         tolerance_{options.rtol, options.atol} {}
 
   Result<CheckpointDiff> Run() {
-    CKPT_ASSIGN_OR_RETURN(
-        const Matching matching,
-        MatchTensors(a_.manifest(), analysis_a_, b_.manifest(), analysis_b_, options_));
+    CKPT_ASSIGN_OR_RETURN(Matching matching, MatchByNames(a_.manifest(), analysis_a_, b_.manifest(),
+                                                          analysis_b_, options_));
+    if (matching.across) {
+      CKPT_RETURN_IF_ERROR(
+          FindCorrespondence(a_, analysis_a_, b_, analysis_b_, options_, matching));
+    }
+    result_.across = matching.across;
     result_.mapping = MappingText(matching);
     std::vector<Match> compared;
     for (const Match& match : matching.matches) {
@@ -43,16 +50,6 @@ class Differ {
   const TensorInfo& InfoA(TensorId id) const { return a_.manifest().tensors[id.index]; }
   const TensorInfo& InfoB(TensorId id) const { return b_.manifest().tensors[id.index]; }
 
-  static std::string MappingText(const Matching& matching) {
-    std::string text = "names";
-    if (!matching.prefix_a.empty()) text += ", after stripping \"" + matching.prefix_a + "\" in A";
-    if (!matching.prefix_b.empty()) {
-      text += (matching.prefix_a.empty() ? ", after stripping \"" : " and \"") + matching.prefix_b +
-              "\" in B";
-    }
-    return text;
-  }
-
   bool IsSelected(const Match& match) const {
     bool only = options_.only.empty();
     for (const auto& [id, manifest, analysis] :
@@ -69,9 +66,10 @@ class Differ {
     return only;
   }
 
-  // Batch counters, and a file's own bookkeeping, are no part of a model that another format holds.
+  // Batch counters, and a file's own bookkeeping, are no part of a model that another format or
+  // framework holds.
   bool CountsAlone(const TensorInfo& info, Role role) const {
-    const bool other_format = a_.format() != b_.format();
+    const bool other_format = a_.format() != b_.format() || result_.across;
     const bool incidental = role == Role::kBatchCounter || info.section == Section::kBookkeeping;
     return !(other_format && incidental);
   }
@@ -102,19 +100,23 @@ class Differ {
       diff.counts = CountsAlone(match.a ? InfoA(*match.a) : InfoB(*match.b), diff.role);
       return diff;
     }
-    CKPT_RETURN_IF_ERROR(CompareValues(*match.a, *match.b, diff));
+    diff.matched_by = match.by;
+    diff.note = match.note;
+    CKPT_RETURN_IF_ERROR(CompareValues(match, diff));
     return diff;
   }
 
-  Status CompareValues(TensorId id_a, TensorId id_b, TensorDiff& diff) {
-    const TensorInfo& a = InfoA(id_a);
-    const TensorInfo& b = InfoB(id_b);
-    if (a.shape != b.shape) {
+  Status CompareValues(const Match& match, TensorDiff& diff) {
+    const TensorInfo& a = InfoA(*match.a);
+    const TensorInfo& b = InfoB(*match.b);
+    if (match.order_of_b) diff.reordered = match.order_of_b->name;
+    if (a.shape != b.shape && !match.order_of_b) {
       diff.status = TensorStatus::kReshaped;
       diff.same_bits = false;
       return {};
     }
-    if (CompareChecksums(a, b, diff)) return {};
+    const bool as_it_is = !match.order_of_b || IsIdentity(*match.order_of_b);
+    if (as_it_is && CompareChecksums(a, b, diff)) return {};
     if (a.dtype != b.dtype) diff.status = TensorStatus::kRetyped;
     if (!CanCompare(a, b)) {
       diff.same_bits = false;
@@ -123,7 +125,8 @@ class Differ {
       return {};
     }
     CKPT_ASSIGN_OR_RETURN(const TensorComparison comparison,
-                          CompareTensors(a_, id_a, b_, id_b, tolerance_));
+                          CompareTensors(a_, *match.a, b_, *match.b, tolerance_,
+                                         match.order_of_b ? &*match.order_of_b : nullptr));
     Take(comparison, diff);
     return {};
   }
@@ -189,6 +192,8 @@ class Differ {
       result_.batch_norms.push_back(std::move(diff));
       layers.push_back(layer);
     }
+    CKPT_RETURN_IF_ERROR(CompareFolded(a_, analysis_a_, b_, analysis_b_, matches, layers,
+                                       tolerance_, result_.batch_norms));
     CKPT_ASSIGN_OR_RETURN(result_.signatures, FindSignatures(a_, b_, layers, compared, matching));
     return {};
   }
@@ -267,6 +272,28 @@ std::string_view Name(TensorStatus status) noexcept {
       return "reshaped";
   }
   return "equal";
+}
+
+std::string_view Name(MatchedBy by) noexcept {
+  switch (by) {
+    case MatchedBy::kName:
+      return "name";
+    case MatchedBy::kRename:
+      return "rename";
+    case MatchedBy::kPrefix:
+      return "prefix";
+    case MatchedBy::kConvention:
+      return "convention";
+    case MatchedBy::kContent:
+      return "content";
+    case MatchedBy::kFactors:
+      return "factors";
+    case MatchedBy::kLayer:
+      return "layer";
+    case MatchedBy::kOrder:
+      return "order";
+  }
+  return "name";
 }
 
 Result<CheckpointDiff> Diff(const Checkpoint& a, const Analysis& analysis_a, const Checkpoint& b,

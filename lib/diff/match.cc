@@ -9,6 +9,8 @@
 #include <unordered_set>
 #include <utility>
 
+#include "diff/possible_orders.h"
+
 namespace ckpt {
 namespace {
 
@@ -60,76 +62,56 @@ std::vector<std::string_view> SharedPrefixes(const Names& names) {
   return prefixes;
 }
 
-std::string_view Stripped(std::string_view name, std::string_view prefix) {
-  return StartsWith(name, prefix) ? name.substr(prefix.size()) : name;
-}
-
 std::size_t CountAgreeing(const Names& a, std::string_view prefix_a, const Names& b,
                           std::string_view prefix_b) {
   std::unordered_set<std::string_view> names;
   names.reserve(b.size());
-  for (const std::string_view name : b) names.insert(Stripped(name, prefix_b));
+  for (const std::string_view name : b) names.insert(WithoutPrefix(name, prefix_b));
   return static_cast<std::size_t>(std::count_if(a.begin(), a.end(), [&](std::string_view name) {
-    return names.count(Stripped(name, prefix_a)) != 0;
+    return names.count(WithoutPrefix(name, prefix_a)) != 0;
   }));
-}
-
-// Sets the prefixes that make most names agree, if that is at least half of the smaller side and
-// more than without any.
-void ChoosePrefixes(const Names& a, const Names& b, Matching& matching) {
-  matching.of = std::min(a.size(), b.size());
-  matching.agreeing = CountAgreeing(a, {}, b, {});
-  if (matching.agreeing == matching.of) return;
-  for (const std::string_view prefix_a : SharedPrefixes(a)) {
-    for (const std::string_view prefix_b : SharedPrefixes(b)) {
-      const std::size_t agreeing = CountAgreeing(a, prefix_a, b, prefix_b);
-      if (agreeing <= matching.agreeing || 2 * agreeing < matching.of) continue;
-      matching.agreeing = agreeing;
-      matching.prefix_a = prefix_a;
-      matching.prefix_b = prefix_b;
-    }
-  }
 }
 
 // Pairs tensors and keeps what is left on either side.
 class Pairs {
  public:
   Pairs(const Manifest& a, const Manifest& b)
-      : a_(a), b_(b), partner_(a.tensors.size()), taken_(b.tensors.size(), false) {}
+      : a_(a),
+        b_(b),
+        partner_(a.tensors.size()),
+        by_(a.tensors.size()),
+        taken_(b.tensors.size(), false) {}
 
-  void Pair(std::size_t a, TensorId b) {
+  void Pair(std::size_t a, TensorId b, MatchedBy by) {
     if (partner_[a] || taken_[b.index]) return;
     partner_[a] = b;
+    by_[a] = by;
     taken_[b.index] = true;
   }
 
   // By the names that remain without these prefixes.
   void PairByName(std::string_view prefix_a, std::string_view prefix_b,
-                  const std::vector<bool>& except) {
+                  const std::vector<bool>& except, MatchedBy by) {
     std::unordered_map<std::string_view, TensorId> ids;
     for (std::uint32_t i = 0; i < b_.tensors.size(); ++i) {
-      if (!taken_[i]) ids.emplace(Stripped(b_.tensors[i].name, prefix_b), TensorId{i});
+      if (!taken_[i]) ids.emplace(WithoutPrefix(b_.tensors[i].name, prefix_b), TensorId{i});
     }
     for (std::size_t i = 0; i < partner_.size(); ++i) {
       if (partner_[i] || except[i]) continue;
-      const auto found = ids.find(Stripped(a_.tensors[i].name, prefix_a));
-      if (found != ids.end()) Pair(i, found->second);
+      const auto found = ids.find(WithoutPrefix(a_.tensors[i].name, prefix_a));
+      if (found != ids.end()) Pair(i, found->second, by);
     }
   }
 
   std::vector<Match> Take() const {
     std::vector<Match> matches;
     for (std::uint32_t i = 0; i < partner_.size(); ++i) {
-      matches.push_back({TensorId{i}, partner_[i]});
+      matches.push_back({TensorId{i}, partner_[i], by_[i]});
     }
     for (std::uint32_t i = 0; i < taken_.size(); ++i) {
       if (!taken_[i]) matches.push_back({{}, TensorId{i}});
     }
-    const auto name = [&](const Match& match) -> const std::string& {
-      return match.a ? a_.tensors[match.a->index].name : b_.tensors[match.b->index].name;
-    };
-    std::stable_sort(matches.begin(), matches.end(),
-                     [&](const Match& x, const Match& y) { return name(x) < name(y); });
+    SortMatches(a_, b_, matches);
     return matches;
   }
 
@@ -137,10 +119,41 @@ class Pairs {
   const Manifest& a_;
   const Manifest& b_;
   std::vector<std::optional<TensorId>> partner_;  // of each tensor of A
-  std::vector<bool> taken_;                       // of B
+  std::vector<MatchedBy> by_;
+  std::vector<bool> taken_;  // of B
 };
 
 }  // namespace
+
+void SortMatches(const Manifest& a, const Manifest& b, std::vector<Match>& matches) {
+  const auto name = [&](const Match& match) -> const std::string& {
+    return match.a ? a.tensors[match.a->index].name : b.tensors[match.b->index].name;
+  };
+  std::stable_sort(matches.begin(), matches.end(),
+                   [&](const Match& x, const Match& y) { return name(x) < name(y); });
+}
+
+std::string_view WithoutPrefix(std::string_view name, std::string_view prefix) {
+  return StartsWith(name, prefix) ? name.substr(prefix.size()) : name;
+}
+
+// Prefixes have to make at least half of the smaller side agree, and more than none do.
+CommonPrefixes ChoosePrefixes(const Names& a, const Names& b) {
+  CommonPrefixes chosen;
+  chosen.of = std::min(a.size(), b.size());
+  chosen.agreeing = CountAgreeing(a, {}, b, {});
+  if (chosen.agreeing == chosen.of) return chosen;
+  for (const std::string_view prefix_a : SharedPrefixes(a)) {
+    for (const std::string_view prefix_b : SharedPrefixes(b)) {
+      const std::size_t agreeing = CountAgreeing(a, prefix_a, b, prefix_b);
+      if (agreeing <= chosen.agreeing || 2 * agreeing < chosen.of) continue;
+      chosen.agreeing = agreeing;
+      chosen.prefix_a = prefix_a;
+      chosen.prefix_b = prefix_b;
+    }
+  }
+  return chosen;
+}
 
 bool IsTrainingState(const TensorInfo& info, const TensorRole& role) noexcept {
   if (info.section != Section::kModel) return true;
@@ -163,7 +176,7 @@ bool MatchesAny(const std::vector<std::string>& globs, const TensorInfo& info) {
   });
 }
 
-Result<Matching> MatchTensors(const Manifest& a, const Analysis& analysis_a, const Manifest& b,
+Result<Matching> MatchByNames(const Manifest& a, const Analysis& analysis_a, const Manifest& b,
                               const Analysis& analysis_b, const DiffOptions& options) {
   Matching matching;
   Pairs pairs(a, b);
@@ -175,13 +188,22 @@ Result<Matching> MatchTensors(const Manifest& a, const Analysis& analysis_a, con
                                                    "\": the first checkpoint has none");
     }
     renamed[source->index] = true;
-    if (const auto target = FindTensor(b, to)) pairs.Pair(source->index, *target);
+    if (const auto target = FindTensor(b, to))
+      pairs.Pair(source->index, *target, MatchedBy::kRename);
   }
-  ChoosePrefixes(ModelNames(a, analysis_a), ModelNames(b, analysis_b), matching);
-  pairs.PairByName({}, {}, renamed);
+  const CommonPrefixes prefixes =
+      ChoosePrefixes(ModelNames(a, analysis_a), ModelNames(b, analysis_b));
+  matching.prefix_a = prefixes.prefix_a;
+  matching.prefix_b = prefixes.prefix_b;
+  matching.agreeing = prefixes.agreeing;
+  matching.of = prefixes.of;
+  pairs.PairByName({}, {}, renamed, MatchedBy::kName);
   if (!matching.prefix_a.empty() || !matching.prefix_b.empty()) {
-    pairs.PairByName(matching.prefix_a, matching.prefix_b, renamed);
+    pairs.PairByName(matching.prefix_a, matching.prefix_b, renamed, MatchedBy::kPrefix);
   }
+  matching.across =
+      DirectionOf(analysis_a.framework, analysis_b.framework) != Direction::kUnknown ||
+      2 * matching.agreeing < matching.of;
   matching.matches = pairs.Take();
   return matching;
 }

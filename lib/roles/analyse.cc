@@ -7,6 +7,7 @@
 #include "roles/batch_norm_layers.h"
 #include "roles/framework_defaults.h"
 #include "roles/op_layers.h"
+#include "roles/recorded_hyperparameters.h"
 #include "roles/scope_words.h"
 #include "roles/tensor_name.h"
 #include "roles/training_state.h"
@@ -245,12 +246,20 @@ class Analyser {
         found.convention->variance == "running_std") {
       norm.spread = KerasOneSpread(manifest_);
     }
+    const RecordedHyperparameters recorded = RecordedFor(manifest_, norm.scope);
+    const auto known = [](const std::optional<SourcedNumber>& number) {
+      return number && number->evidence.source != EvidenceSource::kDefault;
+    };
+    if (!norm.epsilon && known(recorded.epsilon)) norm.epsilon = recorded.epsilon;
+    if (!norm.momentum && known(recorded.momentum)) norm.momentum = recorded.momentum;
     if (!norm.epsilon && options_.epsilon) {
       norm.epsilon = {*options_.epsilon, {EvidenceSource::kUser, "--epsilon"}};
     }
     if (!norm.momentum && options_.momentum) {
       norm.momentum = {*options_.momentum, {EvidenceSource::kUser, "--momentum"}};
     }
+    if (!norm.epsilon) norm.epsilon = recorded.epsilon;
+    if (!norm.momentum) norm.momentum = recorded.momentum;
     if (found.convention == nullptr) return;
     const auto defaults = FrameworkDefaults(manifest_, *found.convention, norm);
     if (!defaults) return;

@@ -21,13 +21,13 @@ cd "$(dirname "$0")"
 export PYTHONDONTWRITEBYTECODE=1 PYTHONHASHSEED=0 CUDA_VISIBLE_DEVICES=
 
 folders="tf1 tf tf2 keras_h5 keras_h5_variants keras_configs keras3 hdf5 bad_values safetensors npz onnx torch malformed/keras_h5 malformed/hdf5 malformed/npz"
-folders="$folders flax chainer darknet caffe mxnet mxnet_real tfjs"
+folders="$folders flax chainer darknet caffe mxnet mxnet_real tfjs across"
 for folder in $folders; do
   rm -rf "../$folder"
 done
 
 for script in tf1_resnet tf1_mnist tf_bundles tf1_slim tf1_cases rewrite_bundle tf_v1 tf2_object \
-              keras2_models keras2_bad_values h5_variants hdf5_cases; do
+              keras2_models keras2_bad_values h5_variants hdf5_cases across_keras; do
   "$tf215" "$script.py"
 done
 for python in "$tf215" "$keras3"; do
@@ -42,6 +42,8 @@ JAX_PLATFORMS=cpu "$flax" flax_files.py
 "$chainer" chainer_files.py
 "$keras3" made_files.py
 "$mxnet" mxnet_files.py
+
+"$torch" across_torch.py
 
 cd ..
 find $folders -type f | LC_ALL=C sort | xargs sha256sum > SHA256SUMS

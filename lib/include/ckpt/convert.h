@@ -12,6 +12,13 @@
 
 namespace ckpt {
 
+// What the user says of a tensor of the input that its name and the file do not.
+struct TensorHint {
+  std::optional<KernelLayout> layout = {};              // in which it is stored
+  std::optional<std::int64_t> multiplier = {};          // of a depthwise kernel in layout OIHW
+  std::optional<std::int64_t> flattened_channels = {};  // a dense kernel: of the flatten before it
+};
+
 struct ConvertOptions {
   FoldOptions fold;
   bool keep_training_state = false;
@@ -19,6 +26,17 @@ struct ConvertOptions {
   std::map<std::string, std::string> rename = {};  // old name -> new name
   std::optional<Dtype> cast = {};                  // --cast: floating tensors only
   bool allow_findings = false;
+  // --names: write the names and kernel layouts of this framework. Absent: those of the input.
+  std::optional<Framework> names = {};
+  std::optional<Framework> input_names = {};     // --input-names: whose names the input follows
+  std::map<std::string, TensorHint> hints = {};  // by name in the input
+};
+
+// What a batch norm of the output needs beside its tensors.
+struct WrittenBatchNorm {
+  std::string scope;  // in the output
+  std::optional<SourcedNumber> epsilon = {};
+  std::optional<SourcedNumber> momentum = {};  // the decay: 1 - PyTorch's momentum
 };
 
 struct Dropped {
@@ -31,6 +49,12 @@ struct ConversionPlan {
   std::vector<Kept> kept;
   std::vector<Dropped> dropped;
   std::map<std::string, std::string> renamed;
+  std::map<std::string, std::string> reordered = {};  // name in the output -> "HWIO -> OIHW"
+  // The framework whose names and layouts the output follows, where they were converted.
+  std::optional<Framework> names = {};
+  std::vector<WrittenBatchNorm> batch_norms = {};
+  // For the output's metadata, where its format has any: epsilon and momentum of `batch_norms`.
+  std::map<std::string, std::string> metadata = {};
   GraphEdits edits;
   std::vector<std::string> notes;
 };

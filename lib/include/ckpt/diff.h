@@ -24,6 +24,18 @@ struct DiffOptions {
 
 enum class TensorStatus : std::uint8_t { kEqual, kChanged, kAdded, kRemoved, kRetyped, kReshaped };
 std::string_view Name(TensorStatus status) noexcept;
+// How a tensor of A and its partner in B were found.
+enum class MatchedBy : std::uint8_t {
+  kName,
+  kRename,      // --rename
+  kPrefix,      // the same name after stripping a prefix
+  kConvention,  // the same name, in the words of two frameworks: "conv/kernel", "conv.weight"
+  kContent,     // the only two that hold these values, in some order
+  kFactors,     // kernels alike but for one factor for each output channel: a batch norm's scale
+  kLayer,       // its layer was found by other tensors
+  kOrder,       // several hold the same values: paired in the order of their names
+};
+std::string_view Name(MatchedBy by) noexcept;  // "name", "rename", "prefix", "convention", ...
 enum class ComparedBy : std::uint8_t { kNothing, kBytes, kChecksum };
 
 // Values are compared as numbers: NaN equals NaN, +0 equals -0, and tensors of two types are
@@ -47,6 +59,9 @@ struct TensorDiff {
   // Elements not finite in A or B. Not counted in tensors whose bytes are the same: those are not
   // looked into.
   std::uint64_t non_finite = 0;
+  MatchedBy matched_by = MatchedBy::kName;
+  // How the elements of B were put in A's order: "OIHW -> HWIO"; empty where they were not.
+  std::string reordered = {};
   bool counts = true;     // false: reported, but no difference (a batch counter on one side)
   std::string note = {};  // "compared as bytes"; empty where there is nothing to say
 };
@@ -69,9 +84,11 @@ struct Signature {
 };
 
 struct CheckpointDiff {
-  bool identical = false;           // every value equal bit for bit, nothing added or removed
-  bool within_tolerance = false;    // no difference that counts: exit code 0
-  std::string mapping;              // "names", "names, after stripping \"module.\" in A"
+  bool identical = false;         // every value equal bit for bit, nothing added or removed
+  bool within_tolerance = false;  // no difference that counts: exit code 0
+  // "names", "names, after stripping \"module.\" in A", "content (30) and layers (12)"
+  std::string mapping;
+  bool across = false;  // tensors were sought by convention and content, not by name alone
   std::vector<TensorDiff> tensors;  // sorted by name
   std::vector<BatchNormDiff> batch_norms;
   std::vector<Signature> signatures;

@@ -17,6 +17,7 @@
 #include <variant>
 #include <vector>
 
+#include "ckpt/axis_order.h"
 #include "ckpt/batch_norm.h"
 
 namespace ckpt {
@@ -108,8 +109,10 @@ struct Constant {  // C order, rounded once to TensorInfo::dtype when it is writ
 using Content = std::variant<CopyOf, ScaledKernel, Constant>;
 
 struct FoldedTensor {
-  TensorInfo info;
+  TensorInfo info;  // of what is written
   Content content;
+  // The order in which the elements of `content` are written; absent: as they are.
+  std::optional<AxisOrder> order = {};
 };
 
 // Every batch norm of the analysis is in exactly one of `folded` and `kept`.

@@ -1,0 +1,70 @@
+#include "diff/mapping_text.h"
+
+#include <map>
+#include <vector>
+
+namespace ckpt {
+namespace {
+
+std::string Words(MatchedBy by) {
+  switch (by) {
+    case MatchedBy::kName:
+      return "names";
+    case MatchedBy::kRename:
+      return "--rename";
+    case MatchedBy::kPrefix:
+      return "names without a prefix";
+    case MatchedBy::kConvention:
+      return "conventions of naming";
+    case MatchedBy::kContent:
+      return "content";
+    case MatchedBy::kFactors:
+      return "content but for a factor per channel";
+    case MatchedBy::kLayer:
+      return "layers";
+    case MatchedBy::kOrder:
+      return "order, where values are the same";
+  }
+  return {};
+}
+
+std::string Prefixes(const Matching& matching) {
+  std::string text;
+  if (!matching.prefix_a.empty()) text += ", after stripping \"" + matching.prefix_a + "\" in A";
+  if (!matching.prefix_b.empty()) {
+    text += (matching.prefix_a.empty() ? ", after stripping \"" : " and \"") + matching.prefix_b +
+            "\" in B";
+  }
+  return text;
+}
+
+}  // namespace
+
+std::string MappingText(const Matching& matching) {
+  std::map<MatchedBy, std::size_t> counts;
+  std::size_t reordered = 0;
+  for (const Match& match : matching.matches) {
+    if (!match.a || !match.b) continue;
+    ++counts[match.by];
+    if (match.order_of_b && !IsIdentity(*match.order_of_b)) ++reordered;
+  }
+  const bool names_alone = counts.empty() || counts.rbegin()->first <= MatchedBy::kPrefix;
+  std::string text;
+  if (names_alone) {
+    text = "names" + Prefixes(matching);
+  } else {
+    std::size_t left = counts.size();
+    for (const auto& [by, count] : counts) {
+      text += (text.empty() ? ""
+               : left == 1  ? " and "
+                            : ", ") +
+              Words(by) + " (" + std::to_string(count) + ")";
+      --left;
+    }
+    text += Prefixes(matching);
+  }
+  if (reordered > 0) text += "; " + std::to_string(reordered) + " in another order of axes";
+  return text;
+}
+
+}  // namespace ckpt
