@@ -214,7 +214,7 @@ class HeaderParser {
   bool in_metadata_ = false, seen_metadata_ = false;
   std::string* metadata_value_ = nullptr;
   // The entry being read, and which of its fields were met.
-  StoredTensor tensor_;
+  HeaderTensor tensor_;
   Field field_ = Field::kNone;
   bool has_dtype_ = false;
   std::optional<std::vector<std::uint64_t>> dims_, offsets_;
@@ -226,7 +226,7 @@ Status RefuseRepeatedNames(const SafetensorsHeader& header, const std::string& f
       std::adjacent_find(tensors.begin(), tensors.end(),
                          [](const auto& a, const auto& b) { return a.name == b.name; });
   if (twin == tensors.end()) return {};
-  const StoredTensor& second = *std::next(twin);
+  const HeaderTensor& second = *std::next(twin);
   return Fail(Error{ErrorCode::kCorrupt, "its name is in the header twice", file, second.key_offset,
                     second.name});
 }
@@ -249,7 +249,7 @@ Status CheckCoverage(const SafetensorsHeader& header, const RandomAccessFile& fi
   };
   std::uint64_t covered = 0;
   for (const std::uint32_t index : order) {
-    const StoredTensor& tensor = tensors[index];
+    const HeaderTensor& tensor = tensors[index];
     if (tensor.begin > covered) {
       return corrupt(
           std::to_string(tensor.begin - covered) + " bytes before its data belong to no tensor",

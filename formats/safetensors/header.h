@@ -16,7 +16,7 @@ namespace ckpt::formats {
 // The format's own bound on N.
 inline constexpr std::uint64_t kMaxSafetensorsHeader = 100'000'000;
 
-struct StoredTensor {
+struct HeaderTensor {
   std::string name;
   Dtype dtype = Dtype::kF32;
   Shape shape;
@@ -25,7 +25,7 @@ struct StoredTensor {
 };
 
 struct SafetensorsHeader {
-  std::vector<StoredTensor> tensors;  // sorted by name
+  std::vector<HeaderTensor> tensors;  // sorted by name
   std::map<std::string, std::string> metadata;
   std::uint64_t data_start = 0;  // offset of the data in the file
 };

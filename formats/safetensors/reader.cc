@@ -63,7 +63,7 @@ std::optional<Framework> RecordedFramework(const std::map<std::string, std::stri
   return std::nullopt;
 }
 
-Placed Place(StoredTensor&& stored, const SharedFile& file, std::uint64_t data_start) {
+Placed Place(HeaderTensor&& stored, const SharedFile& file, std::uint64_t data_start) {
   Placed placed;
   placed.info.stored_as = stored.name;
   placed.info.name = std::move(stored.name);
@@ -82,7 +82,7 @@ Result<std::unique_ptr<Checkpoint>> OpenOneFile(std::unique_ptr<RandomAccessFile
   CKPT_ASSIGN_OR_RETURN(SafetensorsHeader header, ReadSafetensorsHeader(*file, limits));
   std::vector<Placed> tensors;
   tensors.reserve(header.tensors.size());
-  for (StoredTensor& stored : header.tensors) {
+  for (HeaderTensor& stored : header.tensors) {
     tensors.push_back(Place(std::move(stored), file, header.data_start));
   }
   Manifest manifest;
@@ -156,7 +156,7 @@ class ShardedSet {
       AddLostShard(std::move(header).error(), promised);
       return {};
     }
-    for (StoredTensor& stored : header->tensors) {
+    for (HeaderTensor& stored : header->tensors) {
       AddTensor(shard, std::move(stored), file, header->data_start);
     }
     for (const std::uint32_t i : promised) {
@@ -178,7 +178,7 @@ class ShardedSet {
     faults_.push_back(std::move(fault));
   }
 
-  void AddTensor(std::uint32_t shard, StoredTensor&& stored, const SharedFile& file,
+  void AddTensor(std::uint32_t shard, HeaderTensor&& stored, const SharedFile& file,
                  std::uint64_t data_start) {
     const auto entry = std::lower_bound(
         index_.tensors.begin(), index_.tensors.end(), stored.name,
