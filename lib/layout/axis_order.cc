@@ -99,8 +99,13 @@ bool IsChannelsFirst(Framework framework) noexcept {
   switch (framework) {
     case Framework::kTensorFlow:
     case Framework::kKeras:
+    case Framework::kFlax:
       return false;
     case Framework::kPyTorch:
+    case Framework::kCaffe:
+    case Framework::kDarknet:
+    case Framework::kMxNet:
+    case Framework::kChainer:
       return true;
   }
   return false;
