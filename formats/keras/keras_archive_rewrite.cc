@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <unordered_map>
 
 #include "formats/keras/group_paths.h"
 #include "formats/keras/keras_archive.h"
@@ -25,7 +26,11 @@ std::string NameIn(const keras::Json& config) {
 class LayoutMaker {
  public:
   LayoutMaker(const keras::ModelConfig& config, const Manifest& manifest)
-      : config_(config), manifest_(manifest) {}
+      : config_(config), manifest_(manifest) {
+    for (LayerId id = 0; id < config.layers.size(); ++id) {
+      ids_.emplace(config.graph.layers[id].name, id);
+    }
+  }
 
   Result<keras::VariableLayout> Make(int keras_major) {
     keras::VariableLayout layout;
@@ -34,8 +39,9 @@ class LayoutMaker {
     for (const keras::GroupPath& layer : keras::FindGroupPaths(config_, keras_major).layers) {
       if (layer.shared) continue;
       layout.groups.push_back({layer.path, layer.name, {}});
-      const auto id = config_.graph.FindLayer(layer.layer);
-      if (id) CKPT_RETURN_IF_ERROR(AddVariables(*id, layer.path, layout));
+      const auto id = ids_.find(layer.layer);
+      if (id == ids_.end()) continue;
+      CKPT_RETURN_IF_ERROR(AddVariables(id->second, layer.path, layout));
     }
     return layout;
   }
@@ -72,6 +78,7 @@ class LayoutMaker {
 
   const keras::ModelConfig& config_;
   const Manifest& manifest_;
+  std::unordered_map<std::string_view, LayerId> ids_;
 };
 
 // Archives name the module of each class, which the older layout does not. The depth of the config

@@ -70,25 +70,25 @@ Result<VariableStore> CollectVariables(std::span<const std::unique_ptr<Hdf5File>
         store.others.push_back({i, &object});
         continue;
       }
-      std::vector<StoredVariable>& variables = groups[*owner].variables;
       std::string key = object.path.substr(object.path.rfind('/') + 1);
-      const bool twice = std::any_of(variables.begin(), variables.end(), [&](const auto& other) {
-        return other.dataset.file != i && other.key == key;
-      });
-      if (twice) {
-        return Fail(Error{ErrorCode::kCorrupt,
-                          "holds a variable that another file of the set holds too",
-                          files[i]->file().path(),
-                          {},
-                          object.path});
-      }
-      variables.push_back({std::move(key), {i, &object}});
+      groups[*owner].variables.push_back({std::move(key), {i, &object}});
     }
   }
   for (auto& [path, group] : groups) {
     group.path = path;
     std::sort(group.variables.begin(), group.variables.end(),
               [](const auto& a, const auto& b) { return ComesBefore(a.key, b.key); });
+    const auto twin =
+        std::adjacent_find(group.variables.begin(), group.variables.end(),
+                           [](const auto& a, const auto& b) { return a.key == b.key; });
+    if (twin != group.variables.end()) {
+      const StoredDataset& second = std::next(twin)->dataset;
+      return Fail(Error{ErrorCode::kCorrupt,
+                        "holds a variable that another file of the set holds too",
+                        files[second.file]->file().path(),
+                        {},
+                        second.object->path});
+    }
     store.groups.push_back(std::move(group));
   }
   return store;

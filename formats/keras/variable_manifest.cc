@@ -49,7 +49,13 @@ class Describer {
  public:
   Describer(const VariableStore& store, const std::vector<std::string>& paths, ModelConfig* config,
             int keras_major)
-      : store_(store), paths_(paths), config_(config), keras_major_(keras_major) {}
+      : store_(store),
+        paths_(paths),
+        config_(config),
+        keras_major_(keras_major),
+        has_old_layers_(std::any_of(
+            store.groups.begin(), store.groups.end(),
+            [](const VariableGroup& group) { return group.path.starts_with(kOldLayers); })) {}
 
   VariableManifest Describe() {
     if (config_) ReadConfig();
@@ -87,18 +93,12 @@ class Describer {
 
   const VariableGroup* Group(const std::string& path) const {
     const VariableGroup* group = store_.Find(path);
-    if (group || !has_old_layers()) return group;
+    if (group || !has_old_layers_) return group;
     std::string old;
     for (const std::string& part : PathParts(path)) {
       old += (old.empty() ? "" : "/") + (part == "layers" ? std::string(kOldLayers) : part);
     }
     return store_.Find(old);
-  }
-
-  bool has_old_layers() const {
-    return std::any_of(store_.groups.begin(), store_.groups.end(), [](const VariableGroup& group) {
-      return group.path.starts_with(kOldLayers);
-    });
   }
 
   // The layer of the config whose group this is, or is below.
@@ -261,6 +261,12 @@ class Describer {
     if (names.empty() && group.name) {
       names = VariableNamesOfClass(WithoutCounter(*group.name), shapes);
     }
+    if (const std::vector<std::string> parts = PathParts(path);
+        names.empty() && last == "cell" && parts.size() > 1) {
+      // A recurrent layer calls its cell so.
+      const std::string_view layer = WithoutCounter(parts[parts.size() - 2]);
+      names = VariableNamesOfClass(std::string(layer) + "_cell", shapes);
+    }
     const bool batch_norm = NamesBatchNorm(last) || (group.name && NamesBatchNorm(*group.name));
     if (names.empty() && batch_norm && shapes.size() == 4) {
       names = VariableNamesOfClass("batch_normalization", shapes);
@@ -389,6 +395,7 @@ class Describer {
   const std::vector<std::string>& paths_;
   ModelConfig* config_;
   int keras_major_;
+  bool has_old_layers_;
   GroupPaths group_paths_;
   std::unordered_map<std::string, LayerId> owners_;  // by path
   VariableLayout layout_;

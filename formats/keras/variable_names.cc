@@ -106,6 +106,9 @@ Names VariableNamesOfClass(std::string_view snake, std::span<const Shape> shapes
     return {"gamma", "beta"};
   }
   if (snake == "p_re_lu" && shapes.size() == 1) return {"alpha"};
+  if (snake == "normalization" && shapes.size() == 3 && shapes[2].rank() == 0) {
+    return {"mean", "variance", "count"};
+  }
   return {};
 }
 
