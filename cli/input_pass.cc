@@ -5,6 +5,8 @@
 #include <mutex>
 #include <thread>
 
+#include "ckpt/formats/open_graph.h"
+
 namespace ckpt::cli {
 
 namespace {
@@ -13,9 +15,12 @@ namespace {
 class CheckpointWithGraph : public Checkpoint {
  public:
   CheckpointWithGraph(std::unique_ptr<Checkpoint> checkpoint, ModelGraph graph)
-      : checkpoint_(std::move(checkpoint)), manifest_(checkpoint_->manifest()) {
+      : CheckpointWithGraph(std::move(checkpoint)) {
     manifest_.graph = std::move(graph);
-    set_input_name(checkpoint_->input_name());
+  }
+  CheckpointWithGraph(std::unique_ptr<Checkpoint> checkpoint, std::shared_ptr<const OpGraph> ops)
+      : CheckpointWithGraph(std::move(checkpoint)) {
+    manifest_.ops = std::move(ops);
   }
   std::string_view format() const noexcept override { return checkpoint_->format(); }
   const Manifest& manifest() const noexcept override { return manifest_; }
@@ -24,9 +29,25 @@ class CheckpointWithGraph : public Checkpoint {
   }
 
  private:
+  explicit CheckpointWithGraph(std::unique_ptr<Checkpoint> checkpoint)
+      : checkpoint_(std::move(checkpoint)), manifest_(checkpoint_->manifest()) {
+    set_input_name(checkpoint_->input_name());
+  }
+
   std::unique_ptr<Checkpoint> checkpoint_;
   Manifest manifest_;
 };
+
+// `checkpoint` with the graph of the file `graph`: of layers, or of operations.
+Result<std::unique_ptr<Checkpoint>> WithGraph(std::unique_ptr<Checkpoint> checkpoint,
+                                              const std::string& graph) {
+  CKPT_ASSIGN_OR_RETURN(const auto model, formats::OpenGraphOf(graph));
+  if (!model->manifest().graph && model->manifest().ops) {
+    return std::make_unique<CheckpointWithGraph>(std::move(checkpoint), model->manifest().ops);
+  }
+  CKPT_ASSIGN_OR_RETURN(ModelGraph bound, BindGraph(model->manifest(), checkpoint->manifest()));
+  return std::make_unique<CheckpointWithGraph>(std::move(checkpoint), std::move(bound));
+}
 
 }  // namespace
 
@@ -43,11 +64,7 @@ Result<OpenedInput> OpenInput(const std::string& path, const CommonOptions& opti
   OpenedInput opened;
   CKPT_ASSIGN_OR_RETURN(opened.checkpoint, formats::OpenCheckpoint(path, OpenOptionsOf(options)));
   if (!graph.empty()) {
-    CKPT_ASSIGN_OR_RETURN(const auto model, formats::OpenCheckpoint(graph));
-    CKPT_ASSIGN_OR_RETURN(ModelGraph bound,
-                          BindGraph(model->manifest(), opened.checkpoint->manifest()));
-    opened.checkpoint =
-        std::make_unique<CheckpointWithGraph>(std::move(opened.checkpoint), std::move(bound));
+    CKPT_ASSIGN_OR_RETURN(opened.checkpoint, WithGraph(std::move(opened.checkpoint), graph));
   }
   opened.analysis = Analyse(opened.checkpoint->manifest(), analysis);
   return opened;

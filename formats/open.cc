@@ -3,10 +3,13 @@
 #include <array>
 
 #include "ckpt/formats/format.h"
+#include "ckpt/formats/open_graph.h"
 #include "formats/container/file.h"
 #include "formats/container/git_lfs.h"
 #include "formats/safetensors/safetensors.h"
 #include "formats/tf_bundle/checkpoint_state.h"
+#include "formats/tf_graph/graph_kind.h"
+#include "formats/tf_graph/saved_model.h"
 
 namespace ckpt::formats {
 namespace {
@@ -33,9 +36,8 @@ std::string_view KnownOther(const std::string& path, std::string_view head) {
   if (head.size() > 1 && head[0] == '\x80' && head[1] >= 2 && head[1] <= 5) {
     return "a pickle, but not one that torch.save wrote; pickles are never executed";
   }
-  if (path.ends_with(".meta")) return "a TensorFlow MetaGraph by its name; graphs are not read yet";
-  if (path.ends_with(".pb") || path.ends_with(".pbtxt"))
-    return "a TensorFlow graph by its name; graphs are not read yet";
+  if (path.ends_with(".meta") || path.ends_with(".pb") || path.ends_with(".pbtxt"))
+    return "a TensorFlow graph by its name, but not by its content";
   if (path.ends_with(".onnx")) return "ONNX by its name only";
   return "";
 }
@@ -108,6 +110,14 @@ Result<std::unique_ptr<Checkpoint>> OpenCheckpoint(const Files& files, const std
       return Fail(ErrorCode::kInvalidArgument, "unknown format \"" + *options.format + "\"");
   }
   InputName name{path};
+  if (format == nullptr || format->name == "saved-model") {
+    CKPT_ASSIGN_OR_RETURN(const auto saved_model, ResolveSavedModel(files, path));
+    if (saved_model) {
+      name.note = saved_model->note;
+      return OpenAs(files, *FindFormat("saved-model"), saved_model->folder, std::move(name),
+                    options.limits);
+    }
+  }
   if (format == nullptr || format->name == "tf-bundle" || format->name == "tf-v1") {
     CKPT_ASSIGN_OR_RETURN(const std::optional<ResolvedBundle> bundle, ResolveTfBundle(files, path));
     const std::string_view resolved_to = bundle && bundle->v1 ? "tf-v1" : "tf-bundle";
@@ -118,7 +128,9 @@ Result<std::unique_ptr<Checkpoint>> OpenCheckpoint(const Files& files, const std
                     options.limits);
     }
   }
-  CKPT_ASSIGN_OR_RETURN(const std::string file_path, ResolveFile(files, path, name));
+  CKPT_ASSIGN_OR_RETURN(std::string file_path, ResolveFile(files, path, name));
+  if (format != nullptr && format->name == "tf-meta" && !files.Exists(file_path))
+    file_path += ".meta";
   if (format == nullptr) {
     CKPT_ASSIGN_OR_RETURN(const auto file, files.Open(file_path));
     CKPT_ASSIGN_OR_RETURN(format, Detect(*file));
@@ -129,6 +141,21 @@ Result<std::unique_ptr<Checkpoint>> OpenCheckpoint(const Files& files, const std
 Result<std::unique_ptr<Checkpoint>> OpenCheckpoint(const std::string& path,
                                                    const OpenOptions& options) {
   return OpenCheckpoint(SystemFiles(), path, options);
+}
+
+Result<std::unique_ptr<Checkpoint>> OpenGraphOf(const std::string& path,
+                                                const OpenOptions& options) {
+  const Files& files = SystemFiles();
+  OpenOptions as_graph = options;
+  if (!options.format && !files.IsDirectory(path)) {
+    if (const auto file = files.Open(path)) {
+      std::vector<std::byte> head(static_cast<std::size_t>(std::min(kHeadBytes, (*file)->size())));
+      CKPT_RETURN_IF_ERROR((*file)->ReadAt(0, head));
+      const auto kind = SniffGraphKind(head);
+      if (kind && kind->kind == OpGraphKind::kMetaGraph) as_graph.format = "tf-meta";
+    }
+  }
+  return OpenCheckpoint(files, path, as_graph);
 }
 
 }  // namespace ckpt::formats

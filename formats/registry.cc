@@ -13,6 +13,8 @@
 #include "formats/onnx/onnx.h"
 #include "formats/safetensors/safetensors.h"
 #include "formats/tf_bundle/tf_bundle.h"
+#include "formats/tf_graph/graph_checkpoint.h"
+#include "formats/tf_graph/saved_model.h"
 #include "formats/tf_v1/tf_v1.h"
 #include "formats/tfjs/tfjs.h"
 #include "formats/torch/torch.h"
@@ -40,6 +42,30 @@ constexpr Format kFormats[] = {
      TfBundleCanHold,
      nullptr},
     {"tf-v1", "TensorFlow V1 checkpoint", {}, ProbeTfV1, OpenTfV1, nullptr, nullptr, nullptr},
+    {"tf-meta",
+     "TensorFlow MetaGraphDef (.meta)",
+     {},
+     ProbeTfMeta,
+     OpenTfMeta,
+     nullptr,
+     nullptr,
+     nullptr},
+    {"saved-model",
+     "TensorFlow SavedModel folder",
+     {},
+     ProbeSavedModel,
+     OpenSavedModel,
+     nullptr,
+     nullptr,
+     nullptr},
+    {"graph-def",
+     "TensorFlow GraphDef, frozen or not, binary or text",
+     {},
+     ProbeGraphDef,
+     OpenGraphDef,
+     nullptr,
+     nullptr,
+     nullptr},
     {"keras-h5", "legacy Keras HDF5, whole model or weights", kHdf5Suffixes, ProbeKerasH5,
      OpenKerasH5, WriteKerasH5, CanHoldKerasH5, RewriteKerasH5},
     {"keras", "Keras 3 archive (.keras)", kKerasSuffixes, ProbeKerasArchive, OpenKerasArchive,

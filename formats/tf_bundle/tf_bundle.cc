@@ -13,6 +13,7 @@
 #include "formats/tf_bundle/object_graph.h"
 #include "formats/tf_bundle/object_names.h"
 #include "formats/tf_bundle/tensor_streams.h"
+#include "formats/tf_graph/meta_graph_beside.h"
 
 namespace ckpt::formats {
 namespace {
@@ -37,6 +38,7 @@ class TfBundle : public Checkpoint {
     manifest_.files.insert(manifest_.files.begin(), manifest_.resolved + std::string(kIndexSuffix));
     Describe(limits);
     SortByName();
+    AttachMetaGraph(files, manifest_.resolved, limits, manifest_);
   }
 
   std::string_view format() const noexcept override { return "tf-bundle"; }

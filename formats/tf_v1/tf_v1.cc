@@ -8,6 +8,7 @@
 #include "formats/tf_bundle/first_value.h"
 #include "formats/tf_bundle/slice_cover.h"
 #include "formats/tf_bundle/tensor_streams.h"
+#include "formats/tf_graph/meta_graph_beside.h"
 #include "formats/tf_v1/saved_slices.h"
 #include "formats/tf_v1/shard_names.h"
 #include "formats/tf_v1/slice_elements.h"
@@ -135,6 +136,8 @@ void TfV1::Describe(std::string resolved, std::vector<std::string> absent) {
     tensors_.push_back(std::move(tensor));
   }
   by_name_.clear();
+  const auto shard = ParseV1ShardName(manifest_.resolved);
+  AttachMetaGraph(files_, shard ? shard->prefix : manifest_.resolved, limits_, manifest_);
   if (absent.empty()) return;
   std::string names = absent.front();
   if (absent.size() > 1) names += " and " + std::to_string(absent.size() - 1) + " more";

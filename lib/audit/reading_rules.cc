@@ -3,6 +3,7 @@
 
 #include "audit/rules.h"
 #include "audit/wording.h"
+#include "ckpt/graph_only.h"
 
 namespace ckpt::audit {
 namespace {
@@ -68,6 +69,11 @@ std::optional<Error> JudgeReading(const Subject& subject, FindingList& findings)
   }
   for (const TensorReader::Failure& failure : subject.reader.failures()) {
     damage.Add({failure.tensor}, failure.error);
+  }
+  if (IsGraphOnly(subject.manifest())) {
+    FileIssue issue{RuleIndex::kNotJudged, Severity::kInfo, subject.manifest().resolved, {}};
+    issue.message = "is a graph by itself: what it says was judged, values were not";
+    findings.Add(std::move(issue));
   }
   const std::optional<Error> error = damage.first;
   if (error) AddDamaged(subject, std::move(damage), findings);

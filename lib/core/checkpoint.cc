@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "ckpt/elements.h"
+#include "ckpt/graph_only.h"
 
 namespace ckpt {
 
@@ -42,9 +43,22 @@ std::optional<TensorId> FindTensor(const Manifest& manifest, std::string_view na
   return std::nullopt;
 }
 
+bool IsGraphOnly(const Manifest& manifest) {
+  return manifest.ops && manifest.problems.empty() && !manifest.tensors.empty() &&
+         std::none_of(manifest.tensors.begin(), manifest.tensors.end(),
+                      [](const TensorInfo& info) { return info.data_present; });
+}
+
 Error WhyAbsent(const Manifest& manifest, TensorId id) {
   const TensorInfo& info = manifest.tensors[id.index];
   Error error{ErrorCode::kInternal, "its bytes are not there", info.data_file, {}, {}};
+  if (IsGraphOnly(manifest)) {
+    error = Error{ErrorCode::kUnfit,
+                  "has no value: this is a graph by itself, without a checkpoint",
+                  manifest.resolved,
+                  {},
+                  {}};
+  }
   for (const Problem& problem : manifest.problems) {
     const auto& lost = problem.tensors;
     if (std::find(lost.begin(), lost.end(), id) == lost.end()) continue;

@@ -21,7 +21,7 @@ cd "$(dirname "$0")"
 export PYTHONDONTWRITEBYTECODE=1 PYTHONHASHSEED=0 CUDA_VISIBLE_DEVICES=
 
 folders="tf1 tf tf2 keras_h5 keras_h5_variants keras_configs keras3 hdf5 bad_values safetensors npz onnx torch malformed/keras_h5 malformed/hdf5 malformed/npz"
-folders="$folders flax chainer darknet caffe mxnet mxnet_real tfjs across"
+folders="$folders flax chainer darknet caffe mxnet mxnet_real tfjs across tf_graphs"
 for folder in $folders; do
   rm -rf "../$folder"
 done
@@ -34,6 +34,8 @@ for python in "$tf215" "$keras3"; do
   "$python" keras_configs.py
   "$python" keras3_archives.py
 done
+"$tf215" tf_graphs.py tf2.15
+"$keras3" tf_graphs.py tf2.21
 for script in keras3_legacy_h5 bad_values_flat safetensors_files npz_files onnx_models; do
   "$keras3" "$script.py"
 done

@@ -1,0 +1,150 @@
+#include "formats/tf_graph/saved_model.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "formats/tf_bundle/tf_bundle.h"
+#include "formats/tf_graph/graph_checkpoint.h"
+#include "formats/tf_graph/graph_kind.h"
+#include "formats/tf_graph/graph_tensors.h"
+#include "formats/tf_graph/read_op_graph.h"
+
+namespace ckpt::formats {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::array<std::string_view, 2> kGraphNames = {"saved_model.pb", "saved_model.pbtxt"};
+
+// The graph file of a SavedModel folder; nothing where it has none.
+std::optional<fs::path> GraphFileIn(const Files& files, const fs::path& folder) {
+  for (const std::string_view name : kGraphNames) {
+    const fs::path path = folder / name;
+    if (files.Exists(path) && !files.IsDirectory(path)) return path;
+  }
+  return std::nullopt;
+}
+
+std::optional<std::uint64_t> VersionOf(const std::string& name) {
+  std::uint64_t version = 0;
+  const auto [end, failed] = std::from_chars(name.data(), name.data() + name.size(), version);
+  if (failed != std::errc() || end != name.data() + name.size()) return std::nullopt;
+  return version;
+}
+
+// The bundle of variables with the graph that they belong to.
+class SavedModelCheckpoint : public Checkpoint {
+ public:
+  SavedModelCheckpoint(std::unique_ptr<Checkpoint> variables, Manifest manifest)
+      : variables_(std::move(variables)), manifest_(std::move(manifest)) {}
+  std::string_view format() const noexcept override { return "saved-model"; }
+  const Manifest& manifest() const noexcept override { return manifest_; }
+  Result<std::unique_ptr<TensorStream>> Open(TensorId id) const override {
+    return variables_->Open(id);
+  }
+
+ private:
+  std::unique_ptr<Checkpoint> variables_;
+  Manifest manifest_;
+};
+
+// By the key in the bundle, else by the name.
+void MarkTrainable(const OpGraph& graph, Manifest& manifest) {
+  std::unordered_map<std::string_view, bool> by_key;
+  for (const OpVariable& variable : graph.variables) {
+    if (!variable.from_object_graph || !variable.trainable) continue;
+    by_key.emplace(variable.checkpoint_key.empty() ? variable.name : variable.checkpoint_key,
+                   *variable.trainable);
+  }
+  for (TensorInfo& info : manifest.tensors) {
+    const auto found = by_key.find(info.stored_as);
+    if (found != by_key.end()) info.trainable = found->second;
+  }
+}
+
+void AddNote(std::string text, Manifest& manifest) {
+  manifest.note += (manifest.note.empty() ? "" : "; ") + std::move(text);
+}
+
+std::string NoteOfGraphs(const TfGraphRecord& record) {
+  const int count = record.saved_model.meta_graphs_size();
+  if (count <= 1) return {};
+  std::string tags;
+  for (const std::string& tag : record.meta().meta_info_def().tags())
+    tags += (tags.empty() ? "" : ", ") + EscapeForDisplay(tag);
+  return "holds " + std::to_string(count) + " graphs, of which the one tagged " +
+         (tags.empty() ? "with nothing" : tags) + " is read";
+}
+
+}  // namespace
+
+Result<std::optional<ResolvedSavedModel>> ResolveSavedModel(const Files& files,
+                                                            const std::string& path) {
+  if (!files.IsDirectory(path)) {
+    const std::string name = fs::path(path).filename().string();
+    const bool named = std::find(kGraphNames.begin(), kGraphNames.end(), name) != kGraphNames.end();
+    if (!named || !files.Exists(path)) return std::optional<ResolvedSavedModel>();
+    const std::string folder = fs::path(path).parent_path().string();
+    return ResolvedSavedModel{folder.empty() ? "." : folder};
+  }
+  if (GraphFileIn(files, path)) return ResolvedSavedModel{path};
+  const auto names = files.List(path);
+  if (!names) return std::optional<ResolvedSavedModel>();
+  std::vector<std::pair<std::uint64_t, std::string>> versions;
+  for (const std::string& name : *names) {
+    const auto version = VersionOf(name);
+    if (version && GraphFileIn(files, fs::path(path) / name)) versions.emplace_back(*version, name);
+  }
+  if (versions.empty()) return std::optional<ResolvedSavedModel>();
+  const auto& highest = *std::max_element(versions.begin(), versions.end());
+  return ResolvedSavedModel{(fs::path(path) / highest.second).string(),
+                            "version " + highest.second + ", the highest of " +
+                                std::to_string(versions.size()) + " in " + path};
+}
+
+Match ProbeSavedModel(const ProbeInput& input) {
+  const auto found = SniffGraphKind(input.head);
+  return found && found->kind == OpGraphKind::kSavedModel ? Match::kCertain : Match::kNo;
+}
+
+Result<std::unique_ptr<Checkpoint>> OpenSavedModel(const Files& files, const fs::path& path,
+                                                   const Limits& limits) {
+  fs::path file = path, folder = path.parent_path();
+  if (files.IsDirectory(path)) {
+    const auto found = GraphFileIn(files, path);
+    if (!found) {
+      return Fail(Error{ErrorCode::kUnfit, "holds no saved_model.pb", path.string(), {}, {}});
+    }
+    file = *found;
+    folder = path;
+  }
+  CKPT_ASSIGN_OR_RETURN(auto graph, ReadOpGraph(files, file, limits));
+  if (graph->kind != OpGraphKind::kSavedModel) {
+    return Fail(Error{ErrorCode::kUnsupported,
+                      "is a " + std::string(Name(graph->kind)) + ", not a SavedModel",
+                      file.string(),
+                      {},
+                      {}});
+  }
+  const std::string graphs = NoteOfGraphs(RecordOf(*graph));
+  const std::string prefix = (folder / "variables" / "variables").string();
+  if (!files.Exists(prefix + ".index")) {
+    return GraphAsCheckpoint("saved-model", file.string(), std::move(graph), limits);
+  }
+  CKPT_ASSIGN_OR_RETURN(auto variables, OpenTfBundle(files, prefix, limits));
+  Manifest manifest = variables->manifest();
+  manifest.resolved = file.string();
+  manifest.files.insert(manifest.files.begin(), file.string());
+  manifest.framework_version = graph->producer_version;
+  if (!graphs.empty()) AddNote(graphs, manifest);
+  MarkTrainable(*graph, manifest);
+  manifest.ops = std::move(graph);
+  return std::unique_ptr<Checkpoint>(
+      std::make_unique<SavedModelCheckpoint>(std::move(variables), std::move(manifest)));
+}
+
+}  // namespace ckpt::formats
