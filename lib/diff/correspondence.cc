@@ -222,6 +222,7 @@ class Finder {
     std::set<std::string_view> contested;
     for (const Match& match : paired_) {
       const std::string_view a = a_.scopes[match.a->index], b = b_.scopes[match.b->index];
+      if (a.empty() || b.empty()) continue;  // names without a layer say nothing
       if (layers.emplace(a, b).first->second != b) contested.insert(a);
       const auto other = back.emplace(b, a).first->second;
       if (other != a) contested.insert({a, other});
@@ -332,7 +333,8 @@ class Finder {
                             HoldSame(a_.checkpoint, *match.a, b_.checkpoint, *match.b, orders[i]));
       if (same) return std::optional(std::move(orders[i]));
     }
-    for (std::size_t i = 0; i < orders.size() && direction_ == Direction::kUnknown; ++i) {
+    const bool by_distance = direction_ == Direction::kUnknown && match.by != MatchedBy::kFactors;
+    for (std::size_t i = 0; i < orders.size() && by_distance; ++i) {
       CKPT_ASSIGN_OR_RETURN(
           const TensorComparison comparison,
           CompareTensors(a_.checkpoint, *match.a, b_.checkpoint, *match.b, {}, &orders[i]));

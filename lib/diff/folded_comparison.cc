@@ -29,7 +29,18 @@ struct OpenLayer {
   ScaleShift function;
 };
 
-// |x - y| / |y| over the elements, and whether it is a rounding.
+// The bias of the layer that a kernel belongs to, by the graph or else by names.
+std::optional<TensorId> BiasOf(const Manifest& manifest, TensorId kernel) {
+  if (!manifest.graph) return BiasBeside(manifest, kernel);
+  for (const Layer& layer : manifest.graph->layers) {
+    const auto found = layer.tensors.find("kernel");
+    if (found == layer.tensors.end() || found->second != kernel) continue;
+    const auto bias = layer.tensors.find("bias");
+    return bias == layer.tensors.end() ? std::optional<TensorId>{} : bias->second;
+  }
+  return BiasBeside(manifest, kernel);
+}
+
 double FarthestOff(const std::vector<double>& x, const std::vector<double>& y) {
   double farthest = 0;
   for (std::size_t c = 0; c < x.size(); ++c) farthest = std::max(farthest, std::fabs(x[c] - y[c]));
@@ -130,7 +141,7 @@ class Comparer {
     const Side& into = SideOf(!layer.in_a);
     const std::size_t channels = factor.size();
     std::vector<double> expected = layer.function.shift, size(channels, 0);
-    if (const auto bias = BiasBeside(from.checkpoint.manifest(), unfolded)) {
+    if (const auto bias = BiasOf(from.checkpoint.manifest(), unfolded)) {
       CKPT_ASSIGN_OR_RETURN(const auto values, ReadDoubles(from.checkpoint, *bias, channels));
       for (std::size_t c = 0; c < std::min(channels, values.size()); ++c) {
         expected[c] += values[c] * layer.function.scale[c];
@@ -172,7 +183,7 @@ class Comparer {
   Result<std::optional<Bias>> FindBias(const Side& side, TensorId kernel,
                                        const std::vector<double>& expected,
                                        const std::vector<double>& size, double unit) const {
-    const auto beside = BiasBeside(side.checkpoint.manifest(), kernel);
+    const auto beside = BiasOf(side.checkpoint.manifest(), kernel);
     std::vector<TensorId> candidates = side.unmatched;
     if (beside) candidates = {*beside};
     std::optional<Bias> best;

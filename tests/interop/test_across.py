@@ -72,6 +72,20 @@ class TestKerasInPyTorch:
         arrays = reference(KERAS_NET)
         np.testing.assert_allclose(self.outputs(net, arrays), arrays["output_f64"], rtol=1e-9, atol=1e-9)
 
+    def test_a_torch_file_holds_torch_names_without_being_asked(self, tmp_path):
+        import torch
+
+        path = tmp_path / "out.pt"
+        ckpt("convert", KERAS_NET, path)
+        net = self.net({})
+        for scope in ("conv_bn", "depthwise_bn", "fc_bn"):
+            net.get_submodule(scope).eps = 2e-3
+        net.load_state_dict(torch.load(path, weights_only=True), strict=True)
+        arrays = reference(KERAS_NET)
+        np.testing.assert_allclose(self.outputs(net, arrays), arrays["output_f64"], rtol=1e-9, atol=1e-9)
+        report = json.loads(ckpt("diff", KERAS_NET, path, "--format", "json"))
+        assert report["summary"]["changed"] == report["summary"]["removed"] == 0
+
     def test_folded(self, tmp_path):
         import torch
 
