@@ -59,8 +59,7 @@ Result<WriteSummary> WriteKerasArchive(const std::filesystem::path& path, const 
     return Fail(ErrorCode::kUnfit,
                 "a .keras archive needs the config of a Keras model, which the source lacks");
   }
-  CKPT_ASSIGN_OR_RETURN(const keras::VariableOutput output,
-                        keras::PlanVariables(model, /*whole_model=*/true));
+  CKPT_ASSIGN_OR_RETURN(const keras::VariableOutput output, keras::PlanVariables(model));
   std::string config_text = *config;
   if (output.lost_optimizer) {
     CKPT_ASSIGN_OR_RETURN(config_text, keras::WithoutCompileConfig(*config));

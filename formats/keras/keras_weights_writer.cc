@@ -13,8 +13,7 @@ Result<WriteSummary> WriteKerasWeights(const std::filesystem::path& path, const 
   for (const TensorInfo& tensor : model.tensors) {
     CKPT_RETURN_IF_ERROR(keras::CanHoldVariable(tensor));
   }
-  CKPT_ASSIGN_OR_RETURN(const keras::VariableOutput planned,
-                        keras::PlanVariables(model, /*whole_model=*/false));
+  CKPT_ASSIGN_OR_RETURN(const keras::VariableOutput planned, keras::PlanVariables(model));
   AtomicOutput output(OverwriteOf(options));
   CKPT_ASSIGN_OR_RETURN(OutputFile* const target, output.Create(path));
   {

@@ -34,7 +34,7 @@ Hdf5Writer::Charset CharsetOf(std::string_view text) {
 
 class Planner {
  public:
-  Planner(const OutputModel& model, bool whole_model) : model_(model), whole_model_(whole_model) {
+  explicit Planner(const OutputModel& model) : model_(model) {
     for (std::size_t i = 0; i < model.tensors.size(); ++i) ids_.emplace(model.tensors[i].name, i);
   }
 
@@ -63,10 +63,11 @@ class Planner {
     }
     const bool gone = here == 0 && !group.variables.empty();
     if (gone && IsOptimizer(group)) output_.lost_optimizer = true;
-    if (gone && !(whole_model_ && IsOfModel(group))) return {};
+    if (gone && !IsOfModel(group)) return {};
     for (const LayoutVariable& variable : group.variables) {
       const auto tensor = ids_.find(variable.tensor);
       if (tensor == ids_.end()) {
+        // Without the group, those behind it would have other numbers.
         return Unfit("Keras expects it among the variables of \"" + EscapeForDisplay(group.path) +
                          "\", and it is not to be written",
                      variable.tensor);
@@ -78,14 +79,13 @@ class Planner {
   }
 
   const OutputModel& model_;
-  bool whole_model_;
   std::unordered_map<std::string_view, std::size_t> ids_;
   VariableOutput output_;
 };
 
 }  // namespace
 
-Result<VariableOutput> PlanVariables(const OutputModel& model, bool whole_model) {
+Result<VariableOutput> PlanVariables(const OutputModel& model) {
   const std::string* text = FindDocument(model, kVariableLayoutDocument);
   if (!text) {
     return Unfit(
@@ -94,7 +94,7 @@ Result<VariableOutput> PlanVariables(const OutputModel& model, bool whole_model)
         model.tensors.empty() ? "" : model.tensors[0].name);
   }
   CKPT_ASSIGN_OR_RETURN(const VariableLayout layout, ParseVariableLayout(*text));
-  return Planner(model, whole_model).Plan(layout);
+  return Planner(model).Plan(layout);
 }
 
 Status WriteVariables(Hdf5Writer& file, const OutputModel& model, const VariableOutput& output) {

@@ -23,9 +23,9 @@ struct VariableOutput {
 };
 
 // Every tensor of the model has its place by its "variable_layout". kUnfit, with the tensor, where
-// it has none, or where a layer would get only some of its variables; with `whole_model`, where it
-// would get none either.
-Result<VariableOutput> PlanVariables(const OutputModel& model, bool whole_model);
+// it has none, or where a layer of the layout would not get all of its variables: a fold has to
+// change the layout, because layers are numbered.
+Result<VariableOutput> PlanVariables(const OutputModel& model);
 
 // Keras numbers variables only. An attribute "name" of each dataset, which Keras does not read,
 // keeps their names where no config settles them.

@@ -119,6 +119,18 @@ TEST(Keras3WriterTest, ALayerIsWrittenWholeOrNotAtAll) {
   EXPECT_TRUE(std::filesystem::is_empty(folder.path()));
 }
 
+// As a fold without a graph leaves it: the batch norms behind it would have other numbers.
+TEST(Keras3WriterTest, WeightsWithoutALayerAreRefused) {
+  const TemporaryFolder folder;
+  const auto source = OpenArchive("k3_sequential.keras");
+  const auto model =
+      Without(*source, [](const TensorInfo& info) { return info.name.starts_with("bn/"); });
+  const auto written = WriteKerasWeights(folder / "a.weights.h5", model, {});
+  ASSERT_FALSE(written.has_value());
+  EXPECT_EQ(written.error().code, ErrorCode::kUnfit);
+  EXPECT_THAT(written.error().tensor, ::testing::StartsWith("bn/"));
+}
+
 TEST(Keras3WriterTest, ATensorWithoutALayerIsRefused) {
   const TemporaryFolder folder;
   const auto source = OpenArchive("k3_trained.keras");
