@@ -215,7 +215,7 @@ class GraphJudge {
     });
     const bool in_file = !manifest().tensors.empty() && all_in_file && FromCheckpoint();
     const std::string which = facts_.savers.size() == 1
-                                  ? "the saver " + saver.scope
+                                  ? "the saver \"" + saver.scope + "\""
                                   : "none of " + Plural(facts_.savers.size(), "saver") + " (" +
                                         saver.scope + " comes closest)";
     std::string message = "by the graph (" + source() + "), " + which +

@@ -35,7 +35,17 @@ class UpdateFinder {
         if (IsAssign(bodies_.body(body).ops[id].type)) Read({body, id});
       }
     }
-    // Zero debiasing writes the moving average from the result of the assignment to a helper.
+    // Zero debiasing writes the moving average from the result of the assignment to a helper, which
+    // is the one that decays.
+    std::map<std::string, double> decays;
+    for (const OpUpdate& update : updates_) {
+      if (update.momentum) decays.emplace(update.variable, *update.momentum);
+    }
+    for (OpUpdate& update : updates_) {
+      const auto helper = helper_of_.find(update.variable);
+      const auto decay = helper == helper_of_.end() ? decays.end() : decays.find(helper->second);
+      if (!update.momentum && decay != decays.end()) update.momentum = decay->second;
+    }
     std::erase_if(updates_, [&](const OpUpdate& update) {
       return helpers_.count(update.variable) != 0 && moving_.count(update.variable) == 0;
     });
@@ -90,7 +100,9 @@ class UpdateFinder {
       if (!debiased) return;
     }
     for (std::string& name : assigned) {
-      if (name != update.variable) helpers_.insert(std::move(name));
+      if (name == update.variable) continue;
+      helper_of_.emplace(update.variable, name);
+      helpers_.insert(std::move(name));
     }
     std::sort(update.norms.begin(), update.norms.end());
     update.norms.erase(std::unique(update.norms.begin(), update.norms.end()), update.norms.end());
@@ -104,6 +116,7 @@ class UpdateFinder {
   const std::map<std::string, bool>& moving_;
   std::vector<OpUpdate> updates_ = {};
   std::set<std::string> helpers_ = {};
+  std::map<std::string, std::string> helper_of_ = {};  // of a moving average, by its variable
 };
 
 }  // namespace

@@ -334,6 +334,7 @@ TEST(Updates, TheHelpersOfZeroDebiasingAreNotTheStatistics) {
   ASSERT_THAT(found.updates, SizeIs(1));
   EXPECT_EQ(found.updates[0].variable, "bn/moving_mean");
   EXPECT_EQ(found.norms[0].moving_mean, "bn/moving_mean");
+  EXPECT_NEAR(found.norms[0].momentum.value_or(0), 0.9, 1e-7);
 }
 
 TEST(Bodies, AFunctionThatCallsItselfEnds) {
