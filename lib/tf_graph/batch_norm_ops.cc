@@ -195,7 +195,7 @@ class Finder {
     std::vector<bool> drop(found_.norms.size(), false);
     for (std::size_t i = 0; i < found_.norms.size(); ++i) {
       const OpBatchNorm& norm = found_.norms[i];
-      const bool affine = MayBeVariable(norm.gamma) || MayBeVariable(norm.beta);
+      const bool affine = IsLearnt(norm.gamma, 1) || IsLearnt(norm.beta, 0);
       const bool moving = !norm.moving_mean.empty() || !norm.moving_variance.empty();
       drop[i] = norm.form == OpBatchNormForm::kFused && norm.mode == OpBatchNormMode::kTraining &&
                 !affine && !moving;
@@ -213,10 +213,17 @@ class Finder {
     found_.norms = std::move(kept);
   }
 
-  // A variable, or an argument of a function that nothing in the file calls.
-  bool MayBeVariable(const OpBatchNormVector& vector) const {
+  // A variable, an argument of a function that nothing in the file calls, or a constant that was a
+  // variable before it was frozen: one with other values than the neutral one.
+  bool IsLearnt(const OpBatchNormVector& vector, double neutral) const {
     if (vector.kind == Kind::kVariable) return true;
-    return vector.origin && bodies_.op(*vector.origin).type == "_Arg";
+    if (!vector.origin) return false;
+    const Op& op = bodies_.op(*vector.origin);
+    if (op.type == "_Arg") return true;
+    if (vector.kind != Kind::kConstant) return false;
+    const auto values = ConstantValues(op);
+    return !values || std::any_of(values->begin(), values->end(),
+                                  [&](double value) { return value != neutral; });
   }
 
   const OpBodies& bodies_;

@@ -138,6 +138,10 @@ TEST(FusedBatchNorm, LayerNormsAreNotListed) {
   builder.top.Floats("empty", {0}, {});
   builder.top.Add("y", "FusedBatchNormV3", {"x", "ones", "zeros", "empty", "empty"});
   EXPECT_THAT(Found(builder).norms, IsEmpty());
+  // A frozen graph holds gamma and beta as constants too, but not ones and zeros.
+  builder.top.Floats("learnt", {4}, {0.9, 1.1, 1.2, 0.7});
+  builder.top.Add("z", "FusedBatchNormV3", {"x", "learnt", "zeros", "empty", "empty"});
+  EXPECT_THAT(Found(builder).norms, SizeIs(1));
 }
 
 TEST(GlobalNormalization, HasAnOrderOfInputsOfItsOwn) {

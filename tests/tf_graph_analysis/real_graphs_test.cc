@@ -104,6 +104,35 @@ TEST(PublicGraphs, SavedModelsServeInInferenceMode) {
   }
 }
 
+TEST(PublicGraphs, FrozenGraphsHoldTheirVectorsAsConstants) {
+  struct Case {
+    const char* folder;
+    std::size_t norms;
+    double epsilon;
+    OpBatchNormMode mode;
+  };
+  using enum OpBatchNormMode;
+  for (const auto& [folder, norms, epsilon, mode] :
+       {Case{"E1", 9, 0.001, kInference}, Case{"E8", 1, 0.001, kInference},
+        Case{"E14", 1, 0.001, kInference}, Case{"E17", 1, 0.1, kInference},
+        Case{"E19", 1, 0.001, kTraining}}) {
+    const std::string path = Corpus(folder, ".pb");
+    if (path.empty()) GTEST_SKIP() << "no corpus of public files";
+    SCOPED_TRACE(path);
+    const auto graph = Read(path);
+    const OpBodies bodies(*graph);
+    const OpBatchNorms found = FindBatchNorms(bodies);
+    EXPECT_THAT(found.norms, SizeIs(norms));
+    EXPECT_TRUE(IsServingArtefact(bodies));
+    EXPECT_THAT(TraceServing(bodies, found).training_norms, SizeIs(mode == kTraining ? 1u : 0u));
+    for (const OpBatchNorm& norm : found.norms) {
+      EXPECT_EQ(norm.mode, mode);
+      EXPECT_EQ(norm.epsilon, epsilon);
+      EXPECT_EQ(norm.gamma.kind, OpBatchNormVector::Kind::kConstant);
+    }
+  }
+}
+
 std::string Fixture(const std::string& name) { return CKPT_TESTDATA "/tf1/" + name; }
 
 TEST(FoundingFixtures, TheGraphSaysWhichUpdatesRun) {
