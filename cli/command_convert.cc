@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 
+#include "ckpt/formats/graph_output.h"
 #include "cli/command.h"
 #include "cli/conversion.h"
 #include "cli/input_pass.h"
@@ -10,10 +11,37 @@
 #include "cli/plan_report.h"
 #include "cli/progress.h"
 #include "cli/report_sink.h"
+#include "cli/serving_conversion.h"
 #include "cli/text_table.h"
 
 namespace ckpt::cli {
 namespace {
+
+std::string Join(const std::vector<std::string>& names) {
+  std::string out;
+  for (const std::string& name : names) out += (out.empty() ? "" : ", ") + EscapeForDisplay(name);
+  return out;
+}
+
+// What the written graph takes and yields.
+void AddSignature(Json& json, const OpGraph& graph) {
+  const OpSignature& signature = graph.signatures.front();
+  Json& out = json["signature"] = {{"name", JsonText(signature.name)}};
+  out["inputs"] = out["outputs"] = Json::object();
+  for (const auto& [key, tensor] : signature.inputs)
+    out["inputs"][JsonText(key).get<std::string>()] = JsonText(tensor);
+  for (const auto& [key, tensor] : signature.outputs)
+    out["outputs"][JsonText(key).get<std::string>()] = JsonText(tensor);
+}
+
+std::string SignatureToText(const OpGraph& graph) {
+  const OpSignature& signature = graph.signatures.front();
+  std::vector<std::string> inputs, outputs;
+  for (const auto& [key, tensor] : signature.inputs) inputs.push_back(tensor);
+  for (const auto& [key, tensor] : signature.outputs) outputs.push_back(tensor);
+  return "  serves " + EscapeForDisplay(signature.name) + ": " + Join(inputs) + " -> " +
+         Join(outputs) + "\n";
+}
 
 class ConvertCommand : public Command {
  public:
@@ -47,6 +75,17 @@ class ConvertCommand : public Command {
     app.add_option("--graph", graph_,
                    "A file whose model graph is evidence for an input without one")
         ->type_name("FILE");
+    app.add_option("--inputs", serving_.inputs,
+                   "Tensors that a serving graph takes (default: by the signature, or derived)")
+        ->delimiter(',')
+        ->type_name("A,B");
+    app.add_option("--outputs", serving_.outputs,
+                   "Tensors that a serving graph yields (default: by the signature, or derived)")
+        ->delimiter(',')
+        ->type_name("C,D");
+    app.add_option("--feed", feeds_,
+                   "What a scalar placeholder of the graph is at serving (may be repeated)")
+        ->type_name("NAME=VALUE");
     app.add_option("--epsilon", analysis_.epsilon,
                    "Epsilon of batch norms for which nothing records one")
         ->check(CLI::NonNegativeNumber)
@@ -133,6 +172,19 @@ class ConvertCommand : public Command {
                     "--cast: \"" + cast_ + "\" is no floating type; try float32 or float16");
       }
     }
+    for (const std::string& feed : feeds_) {
+      const std::size_t equals = feed.rfind('=');
+      if (equals == std::string::npos || equals == 0) {
+        return Fail(ErrorCode::kInvalidArgument, "--feed: \"" + feed + "\" is not NAME=VALUE");
+      }
+      serving_.feed[feed.substr(0, equals)] = feed.substr(equals + 1);
+    }
+    if (!formats::HoldsOperations(*target_.format) &&
+        (!serving_.inputs.empty() || !serving_.outputs.empty() || !serving_.feed.empty())) {
+      return Fail(ErrorCode::kInvalidArgument,
+                  "--inputs, --outputs and --feed are for OUTPUT with a graph: graph-def or "
+                  "saved-model");
+    }
     if (!rename_file_.empty()) {
       CKPT_ASSIGN_OR_RETURN(NameMap map, ReadNameMap(rename_file_));
       convert_.rename = std::move(map.names);
@@ -171,13 +223,21 @@ class ConvertCommand : public Command {
     CKPT_RETURN_IF_ERROR(CheckTarget(target_, source.manifest()));
     ChooseNames(input.analysis);
     const AuditResult audit = ckpt::Audit(source, input.analysis, {});
-    CKPT_ASSIGN_OR_RETURN(const ConversionPlan plan,
-                          PlanConversion(source, input.analysis, audit, convert_));
+    ServingConversion serving;
+    if (formats::HoldsOperations(*target_.format)) {
+      CKPT_ASSIGN_OR_RETURN(
+          serving, PlanServing(source, audit, analysis_, convert_, serving_, *target_.format));
+    } else {
+      CKPT_ASSIGN_OR_RETURN(serving.plan, PlanConversion(source, input.analysis, audit, convert_));
+    }
+    const ConversionPlan& plan = serving.plan;
     CKPT_RETURN_IF_ERROR(CheckHeld(target_, plan));
     AddPlan(report, plan);
+    if (serving.graph) AddSignature(report, *serving.graph);
     text = EscapeForDisplay(input_) + " (" + std::string(source.format()) + ") -> " +
            EscapeForDisplay(target_.path) + " (" + std::string(target_.format->name) + ")\n";
     for (const std::string& note : NotesOf(source)) text += "  " + EscapeForDisplay(note) + "\n";
+    if (serving.graph) text += SignatureToText(*serving.graph);
     text += PlanToText(plan, StyleFor(options_));
     if (dry_run_) {
       text += "  dry run: " + Plural(plan.tensors.size(), "tensor") + " would be written\n";
@@ -188,9 +248,10 @@ class ConvertCommand : public Command {
     Json record = {{"schema", "ckpt.record/1"}, {"tool", "ckpt " CKPT_VERSION}};
     record.update(report);
     record["schema"] = "ckpt.record/1";
-    const ProgressCheckpoint counted(source, "convert", options_.quiet);
+    const ProgressCheckpoint counted(serving.model ? *serving.model : source, "convert",
+                                     options_.quiet);
     CKPT_ASSIGN_OR_RETURN(const ConversionOutcome outcome,
-                          Convert(counted, plan, target_, std::move(record)));
+                          Convert(counted, plan, target_, std::move(record), serving.graph));
     report["record"] = JsonText(target_.record_path);
     text += "  wrote " + Plural(plan.tensors.size(), "tensor") + ", " + FormatBytes(outcome.bytes) +
             ", read back and checked; record in " + EscapeForDisplay(target_.record_path) + "\n";
@@ -201,6 +262,8 @@ class ConvertCommand : public Command {
   AnalysisOptions analysis_;
   ConvertOptions convert_;
   ConversionTarget target_;
+  ServingOptions serving_;
+  std::vector<std::string> feeds_;
   std::string input_, to_, pairs_file_, rename_file_, cast_, graph_;
   bool dry_run_ = false;
 };

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <future>
 
+#include "ckpt/formats/graph_output.h"
 #include "formats/container/atomic_output.h"
 #include "formats/container/file_digest.h"
 #include "formats/encoding/checksum.h"
@@ -17,6 +18,7 @@ namespace fs = std::filesystem;
 std::vector<fs::path> OutputMarkers(const ConversionTarget& target) {
   if (target.format->name == "tf-bundle" && !target.path.ends_with(".index"))
     return {target.path + ".index"};
+  if (target.format->name == "saved-model") return {fs::path(target.path) / "saved_model.pb"};
   return {target.path};
 }
 
@@ -56,6 +58,22 @@ Error Differs(const ConversionTarget& target, const std::string& tensor, std::st
                tensor};
 }
 
+// A graph lists constants of its own beside what was planned.
+Status CheckConstants(const ConversionTarget& target, const ConversionPlan& plan,
+                      const std::vector<std::uint32_t>& sums, const Checkpoint& written) {
+  for (std::size_t i = 0; i < plan.tensors.size(); ++i) {
+    const TensorInfo& meant = plan.tensors[i].info;
+    const auto id = FindTensor(written.manifest(), meant.name);
+    if (!id) return Fail(Differs(target, meant.name, "lacks it"));
+    const TensorInfo& found = written.manifest().tensors[id->index];
+    if (found.dtype != meant.dtype || found.shape != meant.shape)
+      return Fail(Differs(target, meant.name, "has another type or shape for it"));
+    CKPT_ASSIGN_OR_RETURN(const std::uint32_t sum, SumOf(written, *id));
+    if (sum != sums[i]) return Fail(Differs(target, meant.name, "reads back with other values"));
+  }
+  return {};
+}
+
 // Opens OUTPUT again and compares names, types, shapes and every byte with what was meant.
 Status CheckWritten(const ConversionTarget& target, const ConversionPlan& plan,
                     const std::vector<std::uint32_t>& sums) {
@@ -63,6 +81,7 @@ Status CheckWritten(const ConversionTarget& target, const ConversionPlan& plan,
   options.format = std::string(target.format->name);
   CKPT_ASSIGN_OR_RETURN(const auto written, formats::OpenCheckpoint(target.path, options));
   const auto& tensors = written->manifest().tensors;
+  if (formats::HoldsOperations(*target.format)) return CheckConstants(target, plan, sums, *written);
   if (tensors.size() != plan.tensors.size()) {
     return Fail(Differs(target, "",
                         "holds " + std::to_string(tensors.size()) + " tensors instead of " +
@@ -122,6 +141,7 @@ Result<formats::OutputModel> ModelToWrite(const Checkpoint& source, const Conver
     return model;
   }
   model.graph = manifest.graph;
+  if (formats::HoldsOperations(*target.format)) return model;
   const auto& kin = target.format->kin;
   if (source.format() != target.format->name &&
       std::find(kin.begin(), kin.end(), source.format()) == kin.end()) {
@@ -136,8 +156,12 @@ Result<formats::OutputModel> ModelToWrite(const Checkpoint& source, const Conver
 }
 
 Result<formats::WriteSummary> Write(const ConversionTarget& target,
-                                    const formats::OutputModel& model) {
-  auto written = target.format->write(target.path, model, formats::WriteOptions{target.replace});
+                                    const formats::OutputModel& model,
+                                    std::shared_ptr<const OpGraph> ops) {
+  const formats::WriteOptions options{target.replace};
+  auto written = ops == nullptr ? target.format->write(target.path, model, options)
+                                : formats::WriteOperations(*target.format, target.path, model,
+                                                           std::move(ops), options);
   if (written || !written.error().file.empty()) return written;
   Error error = std::move(written).error();
   error.file = target.path;
@@ -188,14 +212,15 @@ Status CheckHeld(const ConversionTarget& target, const ConversionPlan& plan) {
 }
 
 Result<ConversionOutcome> Convert(const Checkpoint& source, const ConversionPlan& plan,
-                                  const ConversionTarget& target, Json summary) {
+                                  const ConversionTarget& target, Json summary,
+                                  std::shared_ptr<const OpGraph> ops) {
   std::vector<std::uint32_t> sums;
   CKPT_ASSIGN_OR_RETURN(const formats::OutputModel model, ModelToWrite(source, plan, target, sums));
   // The input's digests are computed beside the writing: the second core is free and the pages are
   // warm.
   auto source_digests =
       std::async(std::launch::async, [&source] { return DigestFiles(source.manifest().files); });
-  const auto written = Write(target, model);
+  const auto written = Write(target, model, std::move(ops));
   if (!written) return Fail(written);
   auto output_digests =
       std::async(std::launch::async, [&written] { return DigestFiles(written->files); });

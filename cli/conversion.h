@@ -1,6 +1,7 @@
 // Carries out a conversion that was planned: writes, reopens and checks, and keeps the record.
 #pragma once
 
+#include <memory>
 #include <string>
 
 #include "ckpt/convert.h"
@@ -30,7 +31,9 @@ struct ConversionOutcome {
 
 // Writes OUTPUT, reads it back and compares it with what was meant, then writes the record
 // (`summary` with the files and their digests). On failure nothing of it is left.
+// `ops` is the serving graph for formats that hold one.
 Result<ConversionOutcome> Convert(const Checkpoint& source, const ConversionPlan& plan,
-                                  const ConversionTarget& target, Json summary);
+                                  const ConversionTarget& target, Json summary,
+                                  std::shared_ptr<const OpGraph> ops = nullptr);
 
 }  // namespace ckpt::cli

@@ -14,6 +14,7 @@
 #include "formats/safetensors/safetensors.h"
 #include "formats/tf_bundle/tf_bundle.h"
 #include "formats/tf_graph/graph_checkpoint.h"
+#include "formats/tf_graph/graph_writer.h"
 #include "formats/tf_graph/saved_model.h"
 #include "formats/tf_v1/tf_v1.h"
 #include "formats/tfjs/tfjs.h"
@@ -30,6 +31,7 @@ constexpr std::array<std::string_view, 2> kKerasWeightsKin = {"keras", "keras-h5
 constexpr std::array<std::string_view, 1> kSafetensorsSuffixes = {".safetensors"};
 constexpr std::array<std::string_view, 2> kTorchSuffixes = {".pt", ".pth"};
 constexpr std::array<std::string_view, 1> kNpzSuffixes = {".npz"};
+constexpr std::array<std::string_view, 1> kGraphDefSuffixes = {".pb"};
 constexpr std::array<std::string_view, 1> kOnnxSuffixes = {".onnx"};
 
 constexpr Format kFormats[] = {
@@ -55,16 +57,16 @@ constexpr Format kFormats[] = {
      {},
      ProbeSavedModel,
      OpenSavedModel,
-     nullptr,
-     nullptr,
+     WriteWithoutGraph,
+     GraphCanHold,
      nullptr},
     {"graph-def",
      "TensorFlow GraphDef, frozen or not, binary or text",
-     {},
+     kGraphDefSuffixes,
      ProbeGraphDef,
      OpenGraphDef,
-     nullptr,
-     nullptr,
+     WriteWithoutGraph,
+     GraphCanHold,
      nullptr},
     {"keras-h5", "legacy Keras HDF5, whole model or weights", kHdf5Suffixes, ProbeKerasH5,
      OpenKerasH5, WriteKerasH5, CanHoldKerasH5, RewriteKerasH5},

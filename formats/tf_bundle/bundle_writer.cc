@@ -257,14 +257,13 @@ Status TfBundleCanHold(const TensorInfo& tensor) {
   return {};
 }
 
-Result<WriteSummary> WriteTfBundle(const fs::path& path, const OutputModel& model,
-                                   const WriteOptions& options) {
+Result<WriteSummary> WriteTfBundleInto(AtomicOutput& output, const fs::path& path,
+                                       const OutputModel& model, const WriteOptions& options) {
   std::string prefix = path.string();
   if (prefix.ends_with(kIndexSuffix)) prefix.resize(prefix.size() - kIndexSuffix.size());
   const std::string index_path = prefix + std::string(kIndexSuffix);
   const std::string data_path = DataShardName(prefix, 0, 1);
 
-  AtomicOutput output(OverwriteOf(options));
   CKPT_ASSIGN_OR_RETURN(OutputFile* const data, output.Create(data_path, ExpectedBytes(model)));
   CKPT_ASSIGN_OR_RETURN(OutputFile* const index, output.Create(index_path));
   TableWriter table(*index);
@@ -272,9 +271,15 @@ Result<WriteSummary> WriteTfBundle(const fs::path& path, const OutputModel& mode
   if (options.replace) {
     for (fs::path& stale : StaleShards(prefix, data_path)) output.RemoveAtCommit(std::move(stale));
   }
-  const std::uint64_t bytes = data->size() + index->size();
+  return WriteSummary{{data_path, index_path}, data->size() + index->size()};
+}
+
+Result<WriteSummary> WriteTfBundle(const fs::path& path, const OutputModel& model,
+                                   const WriteOptions& options) {
+  AtomicOutput output(OverwriteOf(options));
+  CKPT_ASSIGN_OR_RETURN(WriteSummary summary, WriteTfBundleInto(output, path, model, options));
   CKPT_RETURN_IF_ERROR(output.Commit());
-  return WriteSummary{{data_path, index_path}, bytes};
+  return summary;
 }
 
 }  // namespace ckpt::formats

@@ -23,6 +23,8 @@
 
 namespace ckpt::formats {
 
+class AtomicOutput;
+
 Match ProbeTfBundle(const ProbeInput& input);
 
 // `path` is the prefix, or that with ".index"; see checkpoint_state.h for what else people name.
@@ -41,5 +43,8 @@ Status TfBundleCanHold(const TensorInfo& tensor);
 // `replace`, data shards of an older output that had more of them are removed.
 Result<WriteSummary> WriteTfBundle(const std::filesystem::path& path, const OutputModel& model,
                                    const WriteOptions& options);
+// The same as a part of `output`, which commits it: a checkpoint that belongs to other files.
+Result<WriteSummary> WriteTfBundleInto(AtomicOutput& output, const std::filesystem::path& path,
+                                       const OutputModel& model, const WriteOptions& options);
 
 }  // namespace ckpt::formats

@@ -1,0 +1,75 @@
+#include "cli/serving_conversion.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace ckpt::cli {
+namespace {
+
+Status CheckOptions(const Checkpoint& source, const ConvertOptions& convert,
+                    const formats::Format& target) {
+  if (source.manifest().ops == nullptr) {
+    return Fail(ErrorCode::kUnfit,
+                "there is no graph of operations in it or beside it, and " +
+                    std::string(target.name) +
+                    " is one; a .meta beside the checkpoint, a SavedModel or a GraphDef has it");
+  }
+  const char* refused = nullptr;
+  if (convert.use_ema) refused = "--ema";
+  if (convert.cast) refused = "--cast";
+  if (convert.keep_training_state) refused = "--keep-training-state";
+  if (!convert.fold.pairs.empty() || convert.fold.pair_by_order || convert.fold.pair_by_name)
+    refused = "a pairing of batch norms";
+  if (refused == nullptr) return {};
+  return Fail(ErrorCode::kInvalidArgument, std::string(refused) + " has no meaning for " +
+                                               std::string(target.name) +
+                                               ", whose graph says what belongs together");
+}
+
+// What the source's audit says of tensors that are served, where the model's does not say it too.
+void AddFindings(const AuditResult& of_source, const Manifest& served, AuditResult& audit) {
+  for (const Finding& finding : of_source.findings) {
+    const bool concerned =
+        std::any_of(finding.tensors.begin(), finding.tensors.end(),
+                    [&](const std::string& name) { return FindTensor(served, name).has_value(); });
+    const bool known = std::any_of(audit.findings.begin(), audit.findings.end(),
+                                   [&](const Finding& other) {
+                                     return other.rule == finding.rule &&
+                                            other.subject == finding.subject;
+                                   });
+    if (concerned && !known) audit.findings.push_back(finding);
+  }
+}
+
+}  // namespace
+
+Result<ServingConversion> PlanServing(const Checkpoint& source, const AuditResult& audit,
+                                      const AnalysisOptions& analysis,
+                                      const ConvertOptions& convert, const ServingOptions& options,
+                                      const formats::Format& target) {
+  CKPT_RETURN_IF_ERROR(CheckOptions(source, convert, target));
+  if (audit.error) return Fail(*audit.error);
+  ServingConversion serving;
+  CKPT_ASSIGN_OR_RETURN(serving.model, MakeServingModel(source, options));
+  const Analysis analysed = Analyse(serving.model->manifest(), analysis);
+  AuditResult findings = Audit(*serving.model, analysed, {});
+  AddFindings(audit, serving.model->manifest(), findings);
+  ConvertOptions planned = convert;
+  planned.keep_training_state = true;  // the graph has already left behind what only trains
+  CKPT_ASSIGN_OR_RETURN(serving.plan,
+                        PlanConversion(*serving.model, analysed, findings, planned));
+  ConversionPlan& plan = serving.plan;
+  const auto& unused = serving.model->unused();
+  plan.dropped.insert(plan.dropped.end(), unused.begin(), unused.end());
+  plan.notes.insert(plan.notes.begin(), serving.model->notes().begin(),
+                    serving.model->notes().end());
+  if (source.format() == "saved-model") {
+    plan.notes.emplace_back(
+        "a fingerprint (fingerprint.pb) describes the source alone and is not written");
+  }
+  CKPT_ASSIGN_OR_RETURN(OpGraph graph, serving.model->Apply(plan));
+  serving.graph = std::make_shared<OpGraph>(std::move(graph));
+  return serving;
+}
+
+}  // namespace ckpt::cli

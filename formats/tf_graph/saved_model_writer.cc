@@ -1,0 +1,177 @@
+#include <map>
+#include <set>
+#include <system_error>
+#include <utility>
+
+#include "formats/container/output_tensor.h"
+#include "formats/tf_bundle/tf_bundle.h"
+#include "formats/tf_graph/graph_record.h"
+#include "formats/tf_graph/graph_writer.h"
+#include "formats/tf_graph/node_record.h"
+#include "formats/tf_graph/variable_nodes.h"
+
+namespace ckpt::formats {
+namespace {
+
+namespace fs = std::filesystem;
+
+// Field numbers, as in meta_graph.proto.
+constexpr unsigned kSavedModelMetaGraph = 2, kMetaGraphGraph = 2;
+
+// Makes the folders of the output, and takes those away again that it made if nothing is written.
+class Folders {
+ public:
+  ~Folders() {
+    std::error_code ignored;
+    if (kept_) return;
+    for (auto it = made_.rbegin(); it != made_.rend(); ++it) fs::remove(*it, ignored);
+  }
+  Status Make(const fs::path& path) {
+    std::error_code error;
+    if (path.empty() || fs::is_directory(path, error)) return {};
+    CKPT_RETURN_IF_ERROR(Make(path.parent_path()));
+    fs::create_directory(path, error);
+    if (error) {
+      return Fail(Error{ErrorCode::kIo, "cannot make the folder: " + error.message(),
+                        path.string(), {}, {}});
+    }
+    made_.push_back(path);
+    return {};
+  }
+  void Keep() { kept_ = true; }
+
+ private:
+  std::vector<fs::path> made_;
+  bool kept_ = false;
+};
+
+// What a bundle is given: the tensors that stay variables.
+struct Variables {
+  OutputModel model;
+  std::vector<SavedVariable> saved;
+};
+
+Variables VariablesOf(const GraphToWrite& graph) {
+  const OutputModel& model = graph.model;
+  std::map<std::uint32_t, std::string> node_of;
+  for (const Op& op : graph.ops.top.ops) {
+    if (op.tensor && WasVariable(op)) node_of.emplace(op.tensor->index, op.name);
+  }
+  Variables variables;
+  std::vector<std::size_t> index;
+  for (const auto& [i, name] : node_of) {  // in the order of the tensors, which is by name
+    index.push_back(i);
+    variables.model.tensors.push_back(model.tensors[i]);
+    variables.saved.push_back({name, model.tensors[i]});
+  }
+  variables.model.open = [&model, index](std::size_t i) { return model.open(index[i]); };
+  return variables;
+}
+
+// A scope that no operation of the graph is in.
+std::string FreeScope(const OpGraph& graph) {
+  std::set<std::string> taken;
+  for (const Op& op : graph.top.ops) taken.insert(op.name.substr(0, op.name.find('/')));
+  std::string scope = "save";
+  for (std::size_t i = 1; taken.contains(scope); ++i) scope = "save_" + std::to_string(i);
+  return scope;
+}
+
+Result<tf_proto::TensorInfo> Described(const OpGraph& graph, const std::string& tensor) {
+  const std::size_t colon = tensor.rfind(':');
+  const auto id = graph.top.Find(tensor.substr(0, colon));
+  const auto dtype = id ? OutputDtype(graph.top.ops[*id], 0) : std::nullopt;
+  if (!dtype) {
+    return Fail(ErrorCode::kUnsupported,
+                "the type of \"" + tensor + "\" of the signature is not recorded");
+  }
+  tf_proto::TensorInfo info;
+  info.set_name(tensor);
+  info.set_dtype(static_cast<tf_proto::DataType>(dtype->number));
+  const OpShape* shape = FindAttr<OpShape>(graph.top.ops[*id], "shape");
+  if (shape != nullptr && *shape) {
+    for (const std::int64_t dim : **shape) info.mutable_tensor_shape()->add_dim()->set_size(dim);
+    info.mutable_tensor_shape();
+  } else {
+    info.mutable_tensor_shape()->set_unknown_rank(true);
+  }
+  return info;
+}
+
+Result<tf_proto::MetaGraphDef> MetaOf(const OpGraph& graph) {
+  tf_proto::MetaGraphDef meta;
+  auto& information = *meta.mutable_meta_info_def();
+  information.add_tags("serve");
+  information.set_tensorflow_version(graph.producer_version);
+  for (const OpSignature& signature : graph.signatures) {
+    auto& entry = *meta.add_signature_def();
+    entry.set_key(signature.name);
+    entry.mutable_value()->set_method_name(signature.method);
+    for (const auto& [key, tensor] : signature.inputs) {
+      auto& argument = *entry.mutable_value()->add_inputs();
+      argument.set_key(key);
+      CKPT_ASSIGN_OR_RETURN(*argument.mutable_value(), Described(graph, tensor));
+    }
+    for (const auto& [key, tensor] : signature.outputs) {
+      auto& argument = *entry.mutable_value()->add_outputs();
+      argument.set_key(key);
+      CKPT_ASSIGN_OR_RETURN(*argument.mutable_value(), Described(graph, tensor));
+    }
+  }
+  return meta;
+}
+
+}  // namespace
+
+Result<WriteSummary> WriteSavedModel(const fs::path& path, const GraphToWrite& graph,
+                                     const WriteOptions& options) {
+  CKPT_ASSIGN_OR_RETURN(GraphPieces pieces, BuildGraph(graph, true));
+  CKPT_ASSIGN_OR_RETURN(tf_proto::MetaGraphDef meta, MetaOf(graph.ops));
+  const Variables variables = VariablesOf(graph);
+  if (!variables.saved.empty()) {
+    SaverNodes saver = MakeSaver(variables.saved, FreeScope(graph.ops));
+    for (const auto& node : saver.nodes) pieces.AddNode(node);
+    *meta.mutable_saver_def() = std::move(saver.saver);
+    *meta.add_collection_def() = std::move(saver.variables);
+  }
+  const std::string rest = meta.SerializeAsString();
+  std::string graph_head, head;
+  AppendLengthField(kMetaGraphGraph, pieces.size(), graph_head);
+  const std::uint64_t meta_size = graph_head.size() + pieces.size() + rest.size();
+  tf_proto::SavedModel schema;
+  schema.set_saved_model_schema_version(1);
+  head = schema.SerializeAsString();
+  AppendLengthField(kSavedModelMetaGraph, meta_size, head);
+  if (head.size() + meta_size > kMaxMessageBytes) {
+    return Fail(ErrorCode::kUnsupported,
+                "the graph would take 2 GiB or more, where a protobuf message ends");
+  }
+
+  Folders folders;
+  CKPT_RETURN_IF_ERROR(folders.Make(path));
+  AtomicOutput output(OverwriteOf(options));
+  WriteSummary summary;
+  const fs::path prefix = path / "variables" / "variables";
+  if (!variables.saved.empty()) {
+    CKPT_RETURN_IF_ERROR(folders.Make(prefix.parent_path()));
+    CKPT_ASSIGN_OR_RETURN(summary, WriteTfBundleInto(output, prefix, variables.model, options));
+  }
+  const fs::path target = path / "saved_model.pb";
+  CKPT_ASSIGN_OR_RETURN(OutputFile* const file, output.Create(target));
+  CKPT_RETURN_IF_ERROR(AppendText(*file, head));
+  CKPT_RETURN_IF_ERROR(AppendText(*file, graph_head));
+  CKPT_RETURN_IF_ERROR(pieces.Write(*file));
+  CKPT_RETURN_IF_ERROR(AppendText(*file, rest));
+  if (options.replace) {
+    for (const char* stale : {"fingerprint.pb", "saved_model.pbtxt", "keras_metadata.pb"})
+      output.RemoveAtCommit(path / stale);
+    if (variables.saved.empty()) output.RemoveAtCommit(prefix.string() + ".index");
+  }
+  summary.files.push_back(target.string());
+  summary.bytes += file->size();
+  CKPT_RETURN_IF_ERROR(output.Commit());
+  folders.Keep();
+  return summary;
+}
+
+}  // namespace ckpt::formats

@@ -1,0 +1,19 @@
+// The moving statistics that a graph's own update operations keep of its batch statistics.
+#pragma once
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include "serving/working_graph.h"
+
+namespace ckpt {
+
+// Puts the moving statistic in the place of every batch statistic on the way to `roots`: fused
+// batch norms in training mode become inference mode, tf.nn.moments gives way to the variables that
+// its results update. A statistic's variable is known by the update alone, never by a name. kUnfit,
+// with the layers named, where some statistic of the batch remains.
+Status UseMovingStatistics(WorkingGraph& graph, std::span<const OpEdge> roots,
+                           std::vector<std::string>& notes);
+
+}  // namespace ckpt

@@ -1,0 +1,19 @@
+// Rewrites a graph of operations into the one that serves (see ckpt/serving.h).
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "ckpt/serving.h"
+
+namespace ckpt {
+
+struct ServingGraph {
+  // One body without functions, producers first, one signature. A constant's `tensor` is of the
+  // source's manifest.
+  OpGraph graph;
+  std::vector<std::string> notes;
+};
+Result<ServingGraph> MakeServingGraph(const Manifest& manifest, const ServingOptions& options);
+
+}  // namespace ckpt

@@ -1,0 +1,19 @@
+// Variables become constants that hold what the checkpoint saved.
+#pragma once
+
+#include <map>
+#include <span>
+#include <string>
+
+#include "ckpt/checkpoint.h"
+#include "serving/working_graph.h"
+
+namespace ckpt {
+
+// On the way to `roots`: each variable becomes a constant whose `tensor` is that of the manifest,
+// reads of it that constant. kUnfit, naming the layers, where the checkpoint lacks some;
+// kUnsupported for other uses of a variable (tables, writes whose value is read).
+Status ReadVariables(WorkingGraph& graph, const Manifest& manifest, const OpGraph& source,
+                     std::span<const OpEdge> roots);
+
+}  // namespace ckpt

@@ -1,0 +1,392 @@
+"""TensorFlow loads the serving graphs that ckpt writes and computes what the original computes.
+
+Frozen GraphDefs and SavedModels, batch norm preserved and folded, from the founding programs and from small graphs
+that are built here, layer by layer.  CKPT_BINARY is the program, CKPT_TESTDATA the folder of fixtures.
+"""
+
+import json
+import os
+import pathlib
+import subprocess
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+
+import numpy as np
+import pytest
+
+tf = pytest.importorskip("tensorflow")
+tf1 = tf.compat.v1
+
+TESTDATA = pathlib.Path(os.environ["CKPT_TESTDATA"])
+CORPUS = TESTDATA.parent.parent / "shared" / "corpus"
+TOLERANCE = 1e-5  # of the output's scale
+FORMATS = ["graph-def", "saved-model"]
+
+
+def ckpt(*arguments, expect=0):
+    command = [os.environ["CKPT_BINARY"], *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == expect, f"{command}: exit {done.returncode}\n{done.stdout}{done.stderr}"
+    return done.stdout + done.stderr
+
+
+def convert(source, target, to, *options):
+    """Converts, and returns the report."""
+    return json.loads(ckpt("convert", source, target, "--to", to, "--format", "json", "--quiet", *options))
+
+
+def read_graph(path):
+    graph = tf1.GraphDef()
+    graph.ParseFromString(path.read_bytes())
+    return graph
+
+
+def frozen(path):
+    """A function of a dictionary of input tensors that runs the frozen graph."""
+    definition = read_graph(path)
+
+    def run(feed, outputs):
+        with tf.Graph().as_default() as graph, tf1.Session(graph=graph) as session:
+            tf.import_graph_def(definition, name="")
+            return session.run(outputs, feed)
+    return run
+
+
+def served(folder):
+    """The same for a SavedModel, by TensorFlow 1's loader."""
+    def run(feed, outputs):
+        with tf.Graph().as_default() as graph, tf1.Session(graph=graph) as session:
+            tf1.saved_model.load(session, ["serve"], str(folder))
+            return session.run(outputs, feed)
+    return run
+
+
+def loader(to, path):
+    return frozen(path) if to == "graph-def" else served(path)
+
+
+def operations(to, path):
+    """The operation types of the written graph."""
+    if to == "graph-def":
+        return [node.op for node in read_graph(path).node]
+    from tensorflow.core.protobuf import saved_model_pb2
+    model = saved_model_pb2.SavedModel()
+    model.ParseFromString((path / "saved_model.pb").read_bytes())
+    return [node.op for node in model.meta_graphs[0].graph_def.node]
+
+
+def assert_close(computed, exact, what=""):
+    difference = np.abs(np.asarray(computed, np.float64) - exact).max()
+    assert difference <= TOLERANCE * np.abs(exact).max(), f"{what}: {difference}"
+
+
+def assert_serves(run, report, images, exact):
+    """The batch's output, and each row alone, are those of the original."""
+    [tensor] = report["signature"]["inputs"].values()
+    [output] = report["signature"]["outputs"].values()
+    assert_close(run({tensor: images}, output), exact, "batch")
+    for row in (0, len(images) - 1):
+        assert_close(run({tensor: images[row:row + 1]}, output)[0], exact[row], f"row {row} alone")
+
+
+@pytest.mark.parametrize("bn", ["preserve", "fold"])
+@pytest.mark.parametrize("to", FORMATS)
+@pytest.mark.parametrize("program", ["mnist/correct", "resnet/correct", "resnet/zero_debias_correct"])
+def test_founding_programs_serve(program, to, bn, tmp_path):
+    reference = np.load(TESTDATA / "tf1" / program / "reference.npz")
+    target = tmp_path / ("1" if to == "saved-model" else "model.pb")
+    report = convert(TESTDATA / "tf1" / program, target, to, "--bn", bn)
+    assert_serves(loader(to, target), report, reference["input"], reference["output_f64"])
+    types = operations(to, target)
+    for gone in ("Switch", "Merge", "AssignSub", "Assign", "SquaredDifference", "VariableV2", "ApplyMomentum"):
+        assert gone not in types
+    if bn == "fold" and program.startswith("mnist"):
+        assert len(report["folded"]) == 2 and not report["kept"]
+        assert not any(kind.startswith("FusedBatchNorm") for kind in types)
+    if bn == "fold" and program.startswith("resnet"):
+        assert len(report["folded"]) + len(report["kept"]) == 4 and len(report["folded"]) >= 2
+        assert all(layer["reason"] for layer in report["kept"])
+    if bn == "preserve":
+        assert not report["folded"]
+
+
+@pytest.mark.parametrize("to", FORMATS)
+@pytest.mark.parametrize("program", ["mnist", "resnet"])
+def test_missing_statistics_are_refused_with_the_layers_named(program, to, tmp_path):
+    text = ckpt("convert", TESTDATA / "tf1" / program / "trainable_only", tmp_path / "out", "--to", to, expect=3)
+    for layer in {"mnist": ["block1/bn", "block2/bn"], "resnet": ["init/init_bn", "final_bn"]}[program]:
+        assert layer in text
+    assert "moving_mean" in text and not (tmp_path / "out").exists()
+
+
+def test_saved_model_loads_in_tensorflow_2(tmp_path):
+    reference = np.load(TESTDATA / "tf1/mnist/correct/reference.npz")
+    report = convert(TESTDATA / "tf1/mnist/correct", tmp_path / "mnist" / "1", "saved-model")
+    loaded = tf.saved_model.load(str(tmp_path / "mnist" / "1"))
+    signature = loaded.signatures["serving_default"]
+    [key] = report["signature"]["inputs"]
+    [output] = report["signature"]["outputs"]
+    assert_close(signature(**{key: tf.constant(reference["input"])})[output].numpy(), reference["output_f64"])
+    assert not (tmp_path / "mnist" / "1" / "fingerprint.pb").exists()
+
+
+def test_same_bytes_again(tmp_path):
+    for to, files in (("graph-def", [""]), ("saved-model", ["saved_model.pb", "variables/variables.index",
+                                                            "variables/variables.data-00000-of-00001"])):
+        for name in ("a", "b"):
+            convert(TESTDATA / "tf1/resnet/correct", tmp_path / to / name, to, "--bn", "fold") \
+                if to == "saved-model" else convert(TESTDATA / "tf1/resnet/correct", tmp_path / f"{name}.pb", to)
+        for file in files:
+            a = tmp_path / to / "a" / file if to == "saved-model" else tmp_path / "a.pb"
+            b = tmp_path / to / "b" / file if to == "saved-model" else tmp_path / "b.pb"
+            assert a.read_bytes() == b.read_bytes()
+
+
+# Small graphs, saved as .meta and checkpoint, each with random statistics.
+
+class Weights:
+    """Makes variables of reproducible values."""
+
+    def __init__(self):
+        self.random = np.random.RandomState(5)
+
+    def __call__(self, name, shape, low=-1.0, high=1.0):
+        value = self.random.uniform(low, high, shape).astype(np.float32)
+        return tf1.get_variable(name, initializer=tf.constant(value), use_resource=True)
+
+    def norm(self, x, name, channels, gamma=True, beta=True, fused=True, data_format="NHWC"):
+        with tf1.variable_scope(name):
+            mean = self("moving_mean", [channels])
+            variance = self("moving_variance", [channels], 0.2, 3.0)
+            scale = self("gamma", [channels], 0.5, 2.0) if gamma else None
+            shift = self("beta", [channels]) if beta else None
+            if fused:
+                return tf1.nn.fused_batch_norm(x, scale, shift, mean, variance, epsilon=0.002, is_training=False,
+                                               data_format=data_format)[0]
+            return tf.nn.batch_normalization(x, mean, variance, shift, scale, 0.002)
+
+
+def conv_bn(w, x):
+    return tf.nn.relu(w.norm(tf1.nn.conv2d(x, w("k", [3, 3, 4, 6]), padding="SAME"), "bn", 6))
+
+
+def conv_bias_unfused(w, x):
+    y = tf.nn.bias_add(tf1.nn.conv2d(x, w("k", [3, 3, 4, 6]), padding="SAME"), w("b", [6]))
+    return tf.nn.relu(w.norm(y, "bn", 6, fused=False))
+
+
+def conv_add_no_gamma(w, x):
+    y = tf1.nn.conv2d(x, w("k", [3, 3, 4, 6]), padding="SAME") + w("b", [6])
+    return tf.nn.relu(w.norm(y, "bn", 6, gamma=False, fused=False))
+
+
+def conv_no_beta(w, x):
+    return tf.nn.relu(w.norm(tf1.nn.conv2d(x, w("k", [3, 3, 4, 6]), padding="SAME"), "bn", 6, beta=False, fused=False))
+
+
+def depthwise(w, x):
+    return tf.nn.relu(w.norm(tf1.nn.depthwise_conv2d(x, w("k", [3, 3, 4, 2]), [1, 1, 1, 1], "SAME"), "bn", 8))
+
+
+def transposed(w, x):
+    shape = tf.stack([tf.shape(x)[0], 16, 16, 6])
+    y = tf1.nn.conv2d_transpose(x, w("k", [3, 3, 6, 4]), shape, [1, 2, 2, 1])
+    return tf.nn.relu(w.norm(y, "bn", 6))
+
+
+def dilated(w, x):
+    y = tf1.space_to_batch_nd(x, [2, 2], [[2, 2], [2, 2]])
+    y = tf1.nn.conv2d(y, w("k", [3, 3, 4, 6]), padding="VALID")
+    return tf.nn.relu(w.norm(tf1.batch_to_space_nd(y, [2, 2], [[0, 0], [0, 0]]), "bn", 6))
+
+
+def conv1d(w, x):
+    y = tf1.nn.conv1d(tf.reshape(x, [-1, 64, 4]), w("k", [3, 4, 6]), 1, "SAME")
+    return tf.nn.relu(w.norm(y, "bn", 6, fused=False))
+
+
+def conv3d(w, x):
+    y = tf1.nn.conv3d(tf.reshape(x, [-1, 4, 4, 4, 4]), w("k", [3, 3, 3, 4, 6]), [1] * 5, "SAME")
+    return tf.nn.relu(w.norm(y, "bn", 6, fused=False))
+
+
+def conv3d_transposed(w, x):
+    x = tf.reshape(x, [-1, 4, 4, 4, 4])
+    y = tf1.nn.conv3d_transpose(x, w("k", [3, 3, 3, 6, 4]), tf.stack([tf.shape(x)[0], 4, 4, 4, 6]), [1] * 5)
+    return tf.nn.relu(w.norm(y, "bn", 6, fused=False))
+
+
+def dense(w, x):
+    y = tf.matmul(tf.reshape(x, [-1, 256]), w("k", [256, 6]))
+    return tf.nn.relu(w.norm(y, "bn", 6, fused=False))
+
+
+def dense_transposed(w, x):
+    y = tf.matmul(tf.reshape(x, [-1, 256]), w("k", [6, 256]), transpose_b=True)
+    return tf.nn.relu(w.norm(y, "bn", 6, fused=False))
+
+
+def concatenated(w, x):
+    parts = [tf1.nn.conv2d(x, w(f"k{i}", [3, 3, 4, 2 + i]), padding="SAME") for i in range(3)]
+    return tf.nn.relu(w.norm(tf.concat(parts, -1), "bn", 9))
+
+
+def pooled(w, x):
+    y = tf1.nn.conv2d(x, w("k", [3, 3, 4, 6]), padding="SAME")
+    return tf.nn.relu(w.norm(tf1.nn.avg_pool(y, [1, 2, 2, 1], [1, 2, 2, 1], "SAME"), "bn", 6))
+
+
+def forward_dense(w, x):
+    y = w.norm(x, "bn", 4)
+    return tf.nn.relu(tf.matmul(tf.reshape(y, [-1, 256]), w("k", [256, 6])) + w("b", [6]))
+
+
+def forward_valid(w, x):
+    return tf.nn.relu(tf1.nn.conv2d(w.norm(x, "bn", 4), w("k", [3, 3, 4, 6]), padding="VALID"))
+
+
+def two_in_a_row(w, x):
+    y = tf1.nn.conv2d(x, w("k", [3, 3, 4, 6]), padding="SAME")
+    return tf.nn.relu(w.norm(w.norm(y, "bn1", 6), "bn2", 6))
+
+
+def norm_is_output(w, x):
+    return w.norm(tf1.nn.conv2d(x, w("k", [3, 3, 4, 6]), padding="SAME"), "bn", 6)
+
+
+FOLDED = [conv_bn, conv_bias_unfused, conv_add_no_gamma, conv_no_beta, depthwise, transposed, dilated, conv1d, conv3d,
+          conv3d_transposed, dense, dense_transposed, concatenated, pooled, forward_dense, forward_valid, two_in_a_row,
+          norm_is_output]
+
+
+def several_readers(w, x):
+    y = tf1.nn.conv2d(x, w("k", [3, 3, 4, 6]), padding="SAME")
+    return tf.nn.relu(w.norm(y, "bn", 6)) + y
+
+
+def shared_kernel(w, x):
+    kernel = w("k", [3, 3, 4, 4])
+    y = tf.nn.relu(w.norm(tf1.nn.conv2d(x, kernel, padding="SAME"), "bn1", 4))
+    return tf.nn.relu(w.norm(tf1.nn.conv2d(y, kernel, padding="SAME"), "bn2", 4))
+
+
+def forward_same(w, x):
+    return tf.nn.relu(tf1.nn.conv2d(w.norm(x, "bn", 4), w("k", [3, 3, 4, 6]), padding="SAME"))
+
+
+def after_relu(w, x):
+    y = tf.nn.relu(tf1.nn.conv2d(x, w("k", [3, 3, 4, 6]), padding="SAME"))
+    return tf.nn.sigmoid(w.norm(y, "bn", 6))
+
+
+KEPT = [several_readers, shared_kernel, forward_same, after_relu]
+
+
+def save(build, folder):
+    """Saves the graph and its variables; returns images and the original's output in float64 terms."""
+    images = np.random.RandomState(1).randn(8, 8, 8, 4).astype(np.float32)
+    with tf.Graph().as_default() as graph, tf1.Session(graph=graph) as session:
+        x = tf1.placeholder(tf.float32, [None, 8, 8, 4], name="images")
+        output = tf.identity(build(Weights(), x), name="output")
+        session.run(tf1.global_variables_initializer())
+        tf1.train.Saver().save(session, str(folder / "model.ckpt"))
+        return images, session.run(output, {x: images}).astype(np.float64)
+
+
+@pytest.mark.parametrize("leftover", ["keep", "affine"])
+@pytest.mark.parametrize("to", FORMATS)
+@pytest.mark.parametrize("build", FOLDED + KEPT, ids=lambda build: build.__name__)
+def test_layers_fold_or_stay(build, to, leftover, tmp_path):
+    images, exact = save(build, tmp_path)
+    target = tmp_path / ("1" if to == "saved-model" else "out.pb")
+    report = convert(tmp_path / "model.ckpt", target, to, "--bn", "fold", "--leftover", leftover, "--outputs", "output")
+    assert list(report["signature"]["outputs"].values()) == ["output:0"]
+    assert_serves(loader(to, target), report, images, exact)
+    if build in FOLDED:
+        assert not report["kept"], report["kept"]
+        types = operations(to, target)
+        assert "Rsqrt" not in types and not any(kind.startswith("FusedBatchNorm") for kind in types)
+    else:
+        assert report["kept"] and all(layer["reason"] for layer in report["kept"])
+        if leftover == "affine":
+            types = operations(to, target)
+            assert "Rsqrt" not in types and not any(kind.startswith("FusedBatchNorm") for kind in types)
+
+
+def test_outputs_and_feeds_are_taken_by_name(tmp_path):
+    with tf.Graph().as_default() as graph, tf1.Session(graph=graph) as session:
+        x = tf1.placeholder(tf.float32, [None, 4], name="x")
+        keep = tf1.placeholder(tf.float32, [], name="keep")
+        hidden = tf.multiply(tf.matmul(x, tf1.get_variable("k", [4, 3], use_resource=False)), keep, name="hidden")
+        tf.nn.softmax(hidden, name="scores")
+        session.run(tf1.global_variables_initializer())
+        tf1.train.Saver().save(session, str(tmp_path / "model.ckpt"))
+        rows = np.ones([2, 4], np.float32)
+        exact = session.run("hidden:0", {"x:0": rows, "keep:0": 2.0})
+    report = convert(tmp_path / "model.ckpt", tmp_path / "out.pb", "graph-def", "--outputs", "hidden", "--feed", "keep=2")
+    assert report["signature"]["inputs"] == {"x": "x:0"}
+    assert_close(frozen(tmp_path / "out.pb")({"x:0": rows}, "hidden:0"), exact)
+    text = ckpt("convert", tmp_path / "model.ckpt", tmp_path / "no.pb", "--outputs", "nothing", expect=2)
+    assert "nothing" in text
+
+
+needs_corpus = pytest.mark.skipif(not CORPUS.is_dir(), reason="the corpus is not here")
+DL4J = "src/main/resources/tf_graphs/examples"
+
+
+@needs_corpus
+@pytest.mark.parametrize("to", FORMATS)
+def test_kws_folds_all_nine(to, tmp_path):
+    source = CORPUS / "C5/benchmark/training/keyword_spotting/trained_models/kws_ref_model"
+    target = tmp_path / ("1" if to == "saved-model" else "out.pb")
+    images = np.random.RandomState(2).randn(8, 49, 10, 1).astype(np.float32)
+    report = convert(source, target, to, "--bn", "fold")
+    assert len(report["folded"]) == 9 and not report["kept"]
+    exact = tf.saved_model.load(str(source)).signatures["serving_default"](tf.constant(images))
+    [exact] = exact.values()
+    assert_serves(loader(to, target), report, images, exact.numpy().astype(np.float64))
+
+
+@needs_corpus
+def test_basic_pitch_folds_two_of_three(tmp_path):
+    source = CORPUS / "C1/basic_pitch/saved_models/icassp_2022/nmp"
+    report = convert(source, tmp_path / "out.pb", "graph-def", "--bn", "fold")
+    assert len(report["folded"]) == 2 and len(report["kept"]) == 1
+    audio = np.random.RandomState(2).randn(2, 43844, 1).astype(np.float32) * 0.1
+    exact = tf.saved_model.load(str(source)).signatures["serving_default"](tf.constant(audio))
+    [tensor] = report["signature"]["inputs"].values()
+    for key, output in report["signature"]["outputs"].items():
+        assert_close(frozen(tmp_path / "out.pb")({tensor: audio}, output), exact[key].numpy().astype(np.float64), key)
+
+
+@needs_corpus
+def test_ds_cnn_folds_all_nine(tmp_path):
+    source = CORPUS / "E1/Pretrained_models/DS_CNN/DS_CNN_S.pb"
+    report = convert(source, tmp_path / "out.pb", "graph-def", "--bn", "fold")
+    assert len(report["folded"]) == 9 and not report["kept"]
+
+
+@needs_corpus
+@pytest.mark.parametrize("case, folder", [("E8", "batchnorm/rank2_batch2_sz5_fused"),
+                                          ("E14", "batchnorm/rank4_nchw_batch4_sz5_noFused"),
+                                          ("E17", "batchnorm/rank4_nhwc_batch4_sz5_noFused_m50e01")])
+@pytest.mark.parametrize("leftover", ["keep", "affine"])
+def test_stored_outputs_are_computed_again(case, folder, leftover, tmp_path):
+    folder = CORPUS / case / DL4J / folder
+    report = convert(folder / "frozen_model.pb", tmp_path / "out.pb", "graph-def", "--bn", "fold", "--leftover", leftover)
+    read = lambda name: np.loadtxt(folder / f"{name}.csv").reshape(np.loadtxt(folder / f"{name}.shape", int, ndmin=1))
+    [tensor] = report["signature"]["inputs"].values()
+    [output] = report["signature"]["outputs"].values()
+    computed = frozen(tmp_path / "out.pb")({tensor: read("in_0.0.prediction_inbw").astype(np.float32)}, output)
+    exact = read("batch_normalization/batchnorm/add_1.prediction")
+    assert np.abs(computed - exact).max() <= 1e-6 * max(1, np.abs(exact).max())
+    if leftover == "affine":
+        assert "Rsqrt" not in operations("graph-def", tmp_path / "out.pb")
+
+
+@needs_corpus
+def test_training_mode_is_refused(tmp_path):
+    source = CORPUS / "E19" / DL4J / "fused_batch_norm/float32_nhcw/frozen_model.pb"
+    text = ckpt("convert", source, tmp_path / "out.pb", "--bn", "fold", expect=3)
+    assert "training" in text

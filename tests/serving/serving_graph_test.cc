@@ -1,0 +1,197 @@
+// What a graph computes at inference is what is left of it.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/serving/trained_graph.h"
+
+namespace ckpt::testing {
+namespace {
+
+using ::testing::Contains;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::Key;
+using ::testing::Not;
+using ::testing::Pair;
+using ::testing::SizeIs;
+using ::testing::StartsWith;
+
+// dense, batch norm by a placeholder, ReLU; a loss against labels and what trains.
+TrainedGraph SwitchedByPlaceholder() {
+  TrainedGraph g;
+  g.Placeholder("x", kFloatNumber, {-1, 2});
+  g.Placeholder("labels", kFloatNumber, {-1, 4});
+  g.Placeholder("phase", kBoolNumber, {});
+  g.Dense("dense", "x");
+  g.SavedBatchNorm("bn");
+  for (const char* name : {"x", "gamma", "beta", "mean", "variance"}) {
+    const std::string read = std::string(name) == "x"          ? "dense/MatMul"
+                             : std::string(name) == "mean"     ? "bn/moving_mean/read"
+                             : std::string(name) == "variance" ? "bn/moving_variance/read"
+                                                               : "bn/" + std::string(name) + "/read";
+    g.top.Add(std::string("s/") + name, "Switch", {read, "phase"});
+  }
+  g.top.Add("bn/training", "FusedBatchNormV3",
+            {"s/x:1", "s/gamma:1", "s/beta:1", "s/mean:1", "s/variance:1"})
+      .attrs["is_training"] = true;
+  g.top.Add("bn/inference", "FusedBatchNormV3",
+            {"s/x", "s/gamma", "s/beta", "s/mean", "s/variance"})
+      .attrs["is_training"] = false;
+  for (const char* op : {"bn/training", "bn/inference"})
+    g.top.At(op).attrs["T"] = OpDtype{kFloatNumber};
+  g.top.Add("bn/merge", "Merge", {"bn/inference", "bn/training"});
+  g.top.Add("bn/mean", "Merge", {"bn/inference:1", "bn/training:1"});
+  g.MovingAverage("bn/update", "bn/moving_mean", "bn/mean");
+  g.top.Add("relu", "Relu", {"bn/merge"}).attrs["T"] = OpDtype{kFloatNumber};
+  g.top.Add("loss", "SquaredDifference", {"relu", "labels"});
+  g.top.Add("gradients/loss", "Mul", {"loss", "loss"});
+  g.top.Add("train", "ApplyGradientDescent", {"dense/kernel", "gradients/loss"});
+  return g;
+}
+
+TEST(ServingGraph, TakesTheBranchThatServes) {
+  TrainedGraph g = SwitchedByPlaceholder();
+  const auto model = g.Serve();
+  ASSERT_TRUE(model) << ToString(model.error());
+  const OpGraph& graph = *(*model)->manifest().ops;
+  EXPECT_THAT(Types(graph), ElementsAre("Placeholder", "Const", "MatMul", "Const", "Const", "Const",
+                                        "Const", "FusedBatchNormV3", "Relu"));
+  ASSERT_THAT(graph.signatures, SizeIs(1));
+  EXPECT_THAT(graph.signatures[0].inputs, ElementsAre(Pair("x", "x:0")));
+  EXPECT_THAT(graph.signatures[0].outputs, ElementsAre(Pair("relu", "relu:0")));
+  EXPECT_THAT((*model)->notes(), Contains(HasSubstr("\"phase\" is false at serving")));
+}
+
+TEST(ServingGraph, VariablesHoldWhatTheCheckpointSaved) {
+  TrainedGraph g = SwitchedByPlaceholder();
+  const auto model = g.Serve();
+  ASSERT_TRUE(model);
+  const auto id = FindTensor((*model)->manifest(), "bn/moving_variance");
+  ASSERT_TRUE(id);
+  const auto values = ReadDoubles(**model, *id, 16);
+  ASSERT_TRUE(values);
+  EXPECT_THAT(*values, ElementsAre(0.25, 1, 4, 9));
+}
+
+TEST(ServingGraph, NamesTheLayersWhoseVariablesWereNotSaved) {
+  TrainedGraph g;
+  g.unsaved = {"bn/moving_mean", "bn/moving_variance"};
+  g.Placeholder("x", kFloatNumber, {-1, 4});
+  g.SavedBatchNorm("bn");
+  g.Fused("bn", "x", false);
+  const auto model = g.Serve();
+  ASSERT_FALSE(model);
+  EXPECT_EQ(model.error().code, ErrorCode::kUnfit);
+  EXPECT_THAT(model.error().message, HasSubstr("bn (moving_mean, moving_variance)"));
+}
+
+TEST(ServingGraph, UsesTheStatisticsThatTrainingUpdates) {
+  TrainedGraph g;
+  g.Placeholder("x", kFloatNumber, {-1, 4});
+  g.SavedBatchNorm("bn");
+  Op& op = g.Fused("bn", "x", true);
+  op.attrs["T"] = OpDtype{kFloatNumber};
+  g.MovingAverage("a", "bn/moving_mean", "bn/FusedBatchNormV3:1");
+  g.MovingAverage("b", "bn/moving_variance", "bn/FusedBatchNormV3:2");
+  const auto model = g.Serve({.outputs = {"bn/FusedBatchNormV3"}});
+  ASSERT_TRUE(model) << ToString(model.error());
+  const OpBody& body = (*model)->manifest().ops->top;
+  const Op& norm = body.ops[*body.Find("bn/FusedBatchNormV3")];
+  EXPECT_FALSE(*FindAttr<bool>(norm, "is_training"));
+  EXPECT_EQ(body.ops[norm.inputs[3].op].name, "bn/moving_mean");
+  EXPECT_EQ(body.ops[norm.inputs[4].op].name, "bn/moving_variance");
+}
+
+TEST(ServingGraph, RefusesTrainingModeWithoutUpdates) {
+  TrainedGraph g;
+  g.Placeholder("x", kFloatNumber, {-1, 4});
+  g.SavedBatchNorm("layer/bn");
+  g.Fused("layer/bn", "x", true);
+  const auto model = g.Serve();
+  ASSERT_FALSE(model);
+  EXPECT_EQ(model.error().code, ErrorCode::kUnfit);
+  EXPECT_THAT(model.error().message, HasSubstr("\"layer/bn\""));
+}
+
+TEST(ServingGraph, AsksWhereNothingTellsTheBranches) {
+  TrainedGraph g;
+  g.Placeholder("x", kFloatNumber, {-1, 2});
+  g.Placeholder("flag", kBoolNumber, {});
+  g.Dense("dense", "x");
+  g.top.Add("s", "Switch", {"dense/MatMul", "flag"});
+  g.top.Add("a", "Relu", {"s"});
+  g.top.Add("b", "Tanh", {"s:1"});
+  g.top.Add("y", "Merge", {"a", "b"});
+  const auto refused = g.Serve();
+  ASSERT_FALSE(refused);
+  EXPECT_THAT(refused.error().message, HasSubstr("--feed flag="));
+  const auto fed = MakeServingModel(g.checkpoint, {.feed = {{"flag", "true"}}});
+  ASSERT_TRUE(fed) << ToString(fed.error());
+  EXPECT_THAT(Types(*(*fed)->manifest().ops), Contains("Tanh"));
+  EXPECT_THAT(Types(*(*fed)->manifest().ops), Not(Contains("Relu")));
+}
+
+TEST(ServingGraph, WritesFunctionsOut) {
+  TrainedGraph g;
+  g.Placeholder("x", kFloatNumber, {-1, 2});
+  BodyBuilder inner = g.Function("inner", 1);
+  inner.Add("relu", "Relu", {"arg0"});
+  g.Return("inner", {"relu"});
+  BodyBuilder outer = g.Function("outer", 2);
+  outer.Add("read", "ReadVariableOp", {"arg1"});
+  outer.Add("product", "MatMul", {"arg0", "read"});
+  outer.Add("call", "PartitionedCall", {"product"}).attrs["f"] = OpFunctionName{"inner"};
+  g.Return("outer", {"call"});
+  g.top.Add("kernel", "VarHandleOp").attrs["dtype"] = OpDtype{kFloatNumber};
+  g.checkpoint.Add("kernel", {2, 4}, std::vector<double>(8, 0.5));
+  g.top.Add("result", "StatefulPartitionedCall", {"x", "kernel"}).attrs["f"] =
+      OpFunctionName{"outer"};
+  g.graph.signatures.push_back(
+      {"serving_default", "tensorflow/serving/predict", {{"in", "x:0"}}, {{"out", "result:0"}}});
+  const auto model = g.Serve();
+  ASSERT_TRUE(model) << ToString(model.error());
+  const OpGraph& graph = *(*model)->manifest().ops;
+  EXPECT_THAT(Types(graph), ElementsAre("Placeholder", "Const", "MatMul", "Relu", "Identity"));
+  EXPECT_THAT(graph.signatures[0].outputs, ElementsAre(Pair("out", "out:0")));
+  EXPECT_THAT(graph.signatures[0].inputs, ElementsAre(Pair("in", "x:0")));
+}
+
+TEST(ServingGraph, RefusesFunctionsThatCallThemselves) {
+  TrainedGraph g;
+  g.Placeholder("x", kFloatNumber, {-1, 2});
+  BodyBuilder body = g.Function("f", 1);
+  body.Add("call", "PartitionedCall", {"arg0"}).attrs["f"] = OpFunctionName{"f"};
+  g.Return("f", {"call"});
+  g.top.Add("y", "PartitionedCall", {"x"}).attrs["f"] = OpFunctionName{"f"};
+  const auto model = g.Serve({.outputs = {"y"}});
+  ASSERT_FALSE(model);
+  EXPECT_EQ(model.error().code, ErrorCode::kUnsupported);
+}
+
+TEST(ServingGraph, RefusesOutputsThatWriteVariables) {
+  TrainedGraph g;
+  g.Placeholder("x", kFloatNumber, {-1, 4});
+  g.Saved("v", {1, 2, 3, 4});
+  g.top.Add("y", "AssignAdd", {"v", "x"});
+  const auto model = g.Serve({.outputs = {"y"}});
+  ASSERT_FALSE(model);
+  EXPECT_THAT(model.error().message, HasSubstr("\"y\" (AssignAdd)"));
+}
+
+TEST(ServingGraph, NamesThatTheGraphHasNotAreUsageErrors) {
+  TrainedGraph g = SwitchedByPlaceholder();
+  const auto model = g.Serve({.outputs = {"nothing"}});
+  ASSERT_FALSE(model);
+  EXPECT_EQ(model.error().code, ErrorCode::kInvalidArgument);
+}
+
+TEST(ServingGraph, CutsWhereInputsAreNamed) {
+  TrainedGraph g = SwitchedByPlaceholder();
+  const auto model = g.Serve({.inputs = {"dense/MatMul"}, .outputs = {"relu"}});
+  ASSERT_TRUE(model) << ToString(model.error());
+  EXPECT_THAT(Types(*(*model)->manifest().ops), Not(Contains("MatMul")));
+  EXPECT_THAT((*model)->manifest().ops->signatures[0].inputs, ElementsAre(Key("dense/MatMul")));
+}
+
+}  // namespace
+}  // namespace ckpt::testing
