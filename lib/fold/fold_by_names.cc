@@ -2,6 +2,7 @@
 
 #include <set>
 
+#include "fold/computed_weight.h"
 #include "fold/naming_pairs.h"
 #include "fold/nested_pairs.h"
 #include "fold/reason.h"
@@ -19,6 +20,10 @@ using Pairs = std::map<std::size_t, std::vector<KernelPair>>;
 // Checks what depends on the numbers, and completes the layer.
 Result<FoldPart> PartOf(const FoldContext& context, const KernelPair& pair,
                         const BatchNormFunction& function) {
+  if (const auto computed = ComputedWeight(context.manifest, pair.kernel)) {
+    return Refuse(Quoted(context.manifest.tensors[pair.kernel.index].name) + " " + *computed +
+                  "; save the module without it to fold");
+  }
   CKPT_ASSIGN_OR_RETURN(LinearLayer layer, LinearLayerOfNames(context.manifest, context.shared,
                                                               pair.kernel, pair.bias, pair.layout));
   const TensorInfo& kernel = context.manifest.tensors[pair.kernel.index];
@@ -75,10 +80,23 @@ class NameFolder {
     if (context_.options.pair_by_name) {
       Take(PairByName(context_.manifest, context_.analysis, Left()), true);
     }
-    if (context_.options.pair_by_order) {
+    if (const auto computed = FirstComputedWeight(context_.manifest);
+        computed && context_.options.pair_by_order) {
+      RefuseOrder(*computed);
+    } else if (context_.options.pair_by_order) {
       Take(PairByOrder(context_.manifest, context_.analysis, Left()), true);
     }
     return {};
+  }
+
+  // A weight that is not there as such leaves a gap in the order of the kernels.
+  void RefuseOrder(TensorId computed) {
+    const std::string& name = context_.manifest.tensors[computed.index].name;
+    for (std::size_t i = 0; i < context_.candidates.size(); ++i) {
+      if (pairs_.contains(i)) continue;
+      refused_.emplace(i, "the order of the kernels has a gap: " + Quoted(name) + " " +
+                              *ComputedWeight(context_.manifest, computed));
+    }
   }
 
   // What is settled already stays.
