@@ -89,14 +89,22 @@ Result<const Format*> Detect(const RandomAccessFile& file) {
   return best;
 }
 
-// A folder of safetensors files stands for one of them; any other path for itself.
+// The file of a folder that transformers' save_pretrained wrote with torch.save.
+std::optional<std::string> TorchFileIn(const Files& files, const fs::path& folder) {
+  for (const char* name : {"pytorch_model.bin.index.json", "pytorch_model.bin"}) {
+    if (files.Exists(folder / name)) return name;
+  }
+  return std::nullopt;
+}
+
+// A folder of safetensors or PyTorch files stands for one of them; any other path for itself.
 Result<std::string> ResolveFile(const Files& files, const std::string& path, InputName& name) {
   if (!files.IsDirectory(path)) return path;
-  CKPT_ASSIGN_OR_RETURN(const std::optional<std::string> file,
-                        ResolveSafetensorsFolder(files, path));
+  CKPT_ASSIGN_OR_RETURN(std::optional<std::string> file, ResolveSafetensorsFolder(files, path));
+  if (!file) file = TorchFileIn(files, path);
   if (!file) return Fail(Error{ErrorCode::kUnfit, "holds no checkpoint", path, {}, {}});
-  name.note = "the folder's checkpoint is " + fs::path(*file).filename().string();
-  return *file;
+  name.note = "the folder's checkpoint is " + *file;
+  return (fs::path(path) / *file).string();
 }
 
 }  // namespace

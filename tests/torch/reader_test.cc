@@ -145,6 +145,13 @@ TEST(TorchReader, ParametersThatWantAGradientAreTrainable) {
   EXPECT_EQ(manifest.tensors[FindTensor(manifest, "frozen")->index].trainable, std::nullopt);
 }
 
+TEST(TorchReader, AFolderStandsForItsIndex) {
+  const auto opened = OpenCheckpoint(TorchFile("sharded"));
+  ASSERT_TRUE(opened) << ToString(opened.error());
+  EXPECT_EQ((*opened)->format(), "torch");
+  EXPECT_THAT((*opened)->input_name().note, HasSubstr("pytorch_model.bin.index.json"));
+}
+
 TEST(TorchReader, AnAbsentShardLeavesTheOthers) {
   MemoryFiles files;
   const std::string folder = TorchFile("sharded/");
