@@ -34,8 +34,8 @@ class GraphFixture : public ::testing::TestWithParam<const char*> {
   }
 };
 INSTANTIATE_TEST_SUITE_P(Releases, GraphFixture, ::testing::Values("tf2.15", "tf2.21"),
-                         [](const auto& info) {
-                           return std::string(info.param) == "tf2.15" ? "tf215" : "tf221";
+                         [](const auto& release) {
+                           return std::string(release.param) == "tf2.15" ? "tf215" : "tf221";
                          });
 
 TEST_P(GraphFixture, FrozenGraphsListTheirWeights) {
@@ -135,8 +135,12 @@ TEST_P(GraphFixture, OutputsOfFunctionsAreCounted) {
       for (const OpEdge& edge : op.inputs) {
         const Op& producer = function.body.ops[edge.op];
         if (producer.type != "FusedBatchNormV3") continue;
-        if (edge.output_arg == "y") EXPECT_EQ(edge.output, 0u);
-        if (edge.output_arg == "batch_mean") EXPECT_EQ(edge.output, 1u);
+        if (edge.output_arg == "y") {
+          EXPECT_EQ(edge.output, 0u);
+        }
+        if (edge.output_arg == "batch_mean") {
+          EXPECT_EQ(edge.output, 1u);
+        }
         if (edge.output_arg == "batch_variance") {
           EXPECT_EQ(edge.output, 2u);
           ++variances;

@@ -195,14 +195,18 @@ TEST(MalformedGraph, CutsAndChangedBytes) {
     ASSERT_FALSE(whole.empty()) << name;
     for (int i = 0; i < 150; ++i) {
       const auto graph = ReadBytesOf(whole.substr(0, random() % whole.size()));
-      if (!graph) EXPECT_NE(graph.error().code, ErrorCode::kInternal);
+      if (!graph) {
+        EXPECT_NE(graph.error().code, ErrorCode::kInternal);
+      }
     }
     for (int i = 0; i < 400; ++i) {
       std::string changed = whole;
-      for (unsigned times = random() % 3 + 1; times > 0; --times)
+      for (auto times = random() % 3 + 1; times > 0; --times)
         changed[random() % changed.size()] = static_cast<char>(random());
       const auto graph = ReadBytesOf(changed);
-      if (!graph) EXPECT_NE(graph.error().code, ErrorCode::kInternal);
+      if (!graph) {
+        EXPECT_NE(graph.error().code, ErrorCode::kInternal);
+      }
     }
   }
 }
