@@ -167,7 +167,10 @@ class Editor {
   // The value that stands for `name` once the batch norms before it are gone.
   std::string Resolved(const std::string& name) const {
     std::string at = name;
-    for (auto found = replaced_.find(at); found != replaced_.end(); found = replaced_.find(at)) {
+    // No longer than every batch norm in a row: a broken graph may run in a circle.
+    for (std::size_t steps = 0; steps < replaced_.size(); ++steps) {
+      const auto found = replaced_.find(at);
+      if (found == replaced_.end()) break;
       at = found->second;
     }
     return at;

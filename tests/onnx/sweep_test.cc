@@ -46,7 +46,7 @@ TEST_P(OnnxSweep, EveryCutIsHandled) {
 
 TEST_P(OnnxSweep, EveryByteIsDamaged) {
   for (std::size_t i = 0; i < bytes_.size(); ++i) {
-    for (const int flip : {0x01, 0x08, 0x80, 0xFF}) {
+    for (const int flip : {0x01, 0x88}) {
       std::string damaged = bytes_;
       damaged[i] = static_cast<char>(damaged[i] ^ flip);
       (void)Exercise(damaged);
@@ -56,7 +56,7 @@ TEST_P(OnnxSweep, EveryByteIsDamaged) {
 
 TEST_P(OnnxSweep, RandomMutants) {
   std::mt19937 random(7);
-  for (int round = 0; round < 1500; ++round) {
+  for (int round = 0; round < 400; ++round) {
     std::string mutant = bytes_;
     for (int edits = 1 + static_cast<int>(random() % 4); edits > 0; --edits) {
       const std::size_t at = random() % mutant.size();
