@@ -79,15 +79,16 @@ INSTANTIATE_TEST_SUITE_P(
     TensorFlow, TestdataAudit,
     ::testing::Values(
         Case{"tf1/resnet/correct/model.ckpt-200", {}},
-        Case{"tf1/resnet/updates_not_run/model.ckpt-200", {"error BN010"}},
-        Case{"tf1/resnet/trainable_only/model.ckpt-200", {"error BN001"}},
-        Case{"tf1/resnet/updates_partly_run/model.ckpt-200", {"error BN010", "warning BN012"}},
+        Case{"tf1/resnet/updates_not_run/model.ckpt-200", {"error BN010", "error GR001"}},
+        Case{"tf1/resnet/trainable_only/model.ckpt-200", {"error BN001", "error GR003"}},
+        Case{"tf1/resnet/updates_partly_run/model.ckpt-200",
+             {"error BN010", "error GR001", "warning BN012"}},
         Case{"tf1/resnet/updates_fetched_beside/model.ckpt-200", {}},
         Case{"tf1/resnet/zero_debias_correct/model.ckpt-200", {}},
         Case{"tf1/resnet/zero_debias_updates_not_run/model.ckpt-200", {"error BN010"}},
         Case{"tf1/mnist/correct/model.ckpt-700", {}},
-        Case{"tf1/mnist/updates_not_run/model.ckpt-700", {"warning BN011"}},
-        Case{"tf1/mnist/trainable_only/model.ckpt-700", {"error BN001"}},
+        Case{"tf1/mnist/updates_not_run/model.ckpt-700", {"error BN010", "error GR001"}},
+        Case{"tf1/mnist/trainable_only/model.ckpt-700", {"error BN001", "error GR003"}},
         Case{"tf/slim/ema/model.ckpt-300", {}}, Case{"tf/slim/in_place_updates/model.ckpt-300", {}},
         Case{"tf/slim/zero_debias/model.ckpt-300", {}},
         Case{"tf/cases/warm_start/base/model.ckpt-150", {}},
@@ -182,7 +183,30 @@ TEST(TestdataAudits, OrdinaryTrainingBetweenTwoCheckpointsIsSilent) {
 TEST(TestdataAudits, UpdatesThatNeverRanBetweenTwoCheckpoints) {
   const std::string run = CKPT_TESTDATA "/tf1/mnist/updates_not_run/model.ckpt-";
   EXPECT_THAT(RulesOf(AuditFile(run + "700", run + "600").result),
-              ElementsAre("warning BN011", "warning BN050"));
+              ElementsAre("error BN010", "error GR001", "warning BN050"));
+}
+
+// The two founding bugs from the graph alone: the .meta copied away from its checkpoint.
+TEST(TestdataAudits, AGraphByItselfProvesBothFoundingBugs) {
+  const std::pair<const char*, std::vector<std::string>> cases[] = {
+      {"mnist/correct/model.ckpt-700", {}},
+      {"mnist/updates_not_run/model.ckpt-700", {"error GR001"}},
+      {"mnist/trainable_only/model.ckpt-700", {"error GR003"}},
+      {"resnet/correct/model.ckpt-200", {}},
+      {"resnet/updates_not_run/model.ckpt-200", {"error GR001"}},
+      {"resnet/updates_partly_run/model.ckpt-200", {"error GR001"}},
+      {"resnet/trainable_only/model.ckpt-200", {"error GR003"}},
+      {"resnet/zero_debias_correct/model.ckpt-200", {}},
+  };
+  for (const auto& [name, judged] : cases) {
+    SCOPED_TRACE(name);
+    const TemporaryFolder folder;
+    const std::string copy = (folder / "graph.meta").string();
+    std::filesystem::copy_file(std::string(CKPT_TESTDATA "/tf1/") + name + ".meta", copy);
+    const AuditedFile file = AuditFile(copy);
+    EXPECT_EQ(RulesOf(file.result), judged) << Described(file.result);
+    EXPECT_FALSE(file.result.error);
+  }
 }
 
 TEST(TestdataAudits, AFrozenLayerThatDrifted) {
@@ -283,6 +307,23 @@ TEST_F(CorpusAudit, SoundNetworksAreSilent) {
     EXPECT_THAT(file.analysis.batch_norms, SizeIs(layers)) << path;
     EXPECT_TRUE(Silent(file.result)) << path;
     EXPECT_TRUE(file.result.read_all);
+  }
+}
+
+TEST_F(CorpusAudit, PublishedSavedModelsServe) {
+  for (const auto& [path, layers] :
+       {std::pair("C1/basic_pitch/saved_models/icassp_2022/nmp", 3),
+        std::pair("C5/benchmark/training/keyword_spotting/trained_models/kws_ref_model", 9)}) {
+    const AuditedFile file = AuditFile(Path(path));
+    EXPECT_THAT(file.analysis.batch_norms, SizeIs(layers)) << path;
+    EXPECT_TRUE(Silent(file.result)) << path;
+    for (const BatchNorm& norm : file.analysis.batch_norms) {
+      ASSERT_TRUE(norm.epsilon) << norm.scope;
+      EXPECT_EQ(norm.epsilon->value, 0.001) << norm.scope;
+      EXPECT_EQ(norm.epsilon->evidence.source, EvidenceSource::kGraph) << norm.scope;
+      EXPECT_EQ(file.analysis.roles[norm.gamma->index].trainable, true) << norm.scope;
+      EXPECT_EQ(file.analysis.roles[norm.moving_mean->index].trainable, false) << norm.scope;
+    }
   }
 }
 
