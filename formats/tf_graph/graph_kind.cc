@@ -107,7 +107,10 @@ bool BeginsMetaGraph(std::string_view text) {
   const auto first = ReadField(&text);
   if (!first || first->wire_type != kBytes) return false;
   if (first->number == 2) return BeginsGraph(first->bytes);
-  return first->number == 1 && !BeginsNode(first->bytes) && BeginsMetaInfo(first->bytes);
+  if (first->number != 1 || BeginsNode(first->bytes) || !BeginsMetaInfo(first->bytes)) return false;
+  // Other messages begin with an empty or short text too: what follows must be of a MetaGraphDef.
+  const auto second = ReadField(&text);
+  return second ? second->number >= 2 && second->number <= 7 : text.empty();
 }
 
 bool BeginsSavedModel(std::string_view text) {
