@@ -13,6 +13,7 @@ namespace {
 
 constexpr unsigned kVarint = 0, kFixed64 = 1, kDelimited = 2, kFixed32 = 5;
 constexpr std::uint64_t kMaxAttributeBytes = 65536, kMaxAttributes = 4096;
+constexpr std::uint32_t kMostAttribute = 31;  // the numbers of fields that are looked at
 
 struct FieldHead {
   std::uint32_t number = 0;
@@ -221,6 +222,10 @@ class NetReader {
     while (cursor.ok() && cursor.remaining() > 0) {
       const FieldHead field = NextField(cursor);
       if (!cursor.ok()) return;
+      if (field.number > kMostAttribute) {
+        SkipTo(cursor, field);
+        continue;
+      }
       auto& values = attributes[{message, field.number}];
       if (values.size() >= kMaxAttributes) return;
       if (field.wire == kVarint) values.push_back(static_cast<double>(field.value));
