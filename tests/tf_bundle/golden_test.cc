@@ -104,7 +104,7 @@ TEST(GoldenShards, NamesTheFileOfEachTensor) {
   const std::string prefix = kTestdata + "/tf/bundles/sharded/model.ckpt-1";
   EXPECT_THAT(checkpoint->manifest().files,
               ::testing::ElementsAre(prefix + ".index", prefix + ".data-00000-of-00002",
-                                     prefix + ".data-00001-of-00002"));
+                                     prefix + ".data-00001-of-00002", prefix + ".meta"));
   const auto file_of = [&](const std::string& name) {
     return checkpoint->manifest()
         .tensors[FindTensor(checkpoint->manifest(), name)->index]
