@@ -49,7 +49,7 @@ std::optional<InputName> ParseInput(std::string_view text) {
   if (second != std::string_view::npos) {
     name.argument = rest.substr(0, second);
     rest.remove_prefix(second + 1);
-  } else if (!ParseNumber(rest)) {
+  } else if (!rest.empty() && (rest.front() < '0' || rest.front() > '9')) {
     name.argument = rest;  // "n:argument"
     return name;
   }

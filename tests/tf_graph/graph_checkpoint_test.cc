@@ -41,12 +41,14 @@ INSTANTIATE_TEST_SUITE_P(Releases, GraphFixture, ::testing::Values("tf2.15", "tf
 TEST_P(GraphFixture, FrozenGraphsListTheirWeights) {
   for (const std::string name : {"frozen", "values"}) {
     const auto expected = testing::ReadExpected(In(name + ".expected.json"));
+    // NumPy has no bfloat16: that constant is not in the list.
+    const std::size_t count = expected["tensors"].size() + (name == "values" ? 1U : 0U);
     for (const std::string suffix : {".pb", ".pbtxt"}) {
       SCOPED_TRACE(name + suffix);
       const auto checkpoint = Open(In(name + suffix));
       ASSERT_NE(checkpoint, nullptr);
       EXPECT_EQ(checkpoint->format(), "graph-def");
-      EXPECT_EQ(checkpoint->manifest().tensors.size(), expected["tensors"].size());
+      EXPECT_EQ(checkpoint->manifest().tensors.size(), count);
       for (const auto& tensor : expected["tensors"])
         testing::ExpectTensor(*checkpoint, tensor, tensor["name"].get<std::string>());
       ASSERT_NE(checkpoint->manifest().ops, nullptr);
@@ -56,7 +58,7 @@ TEST_P(GraphFixture, FrozenGraphsListTheirWeights) {
         ++bound;
         EXPECT_EQ(checkpoint->manifest().tensors[op.tensor->index].name, op.name);
       }
-      EXPECT_EQ(bound, expected["tensors"].size());
+      EXPECT_EQ(bound, count);
     }
   }
 }
