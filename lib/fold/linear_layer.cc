@@ -54,6 +54,20 @@ bool IsBias(const Shape& shape, std::uint64_t channels, bool may_repeat) {
   return shape.rank() >= 1 && wide <= 1 && shape.element_count() == channels;
 }
 
+// Darknet calls the beta of a convolution's batch norm the convolution's biases: that name is free
+// once the batch norm, which alone reads the layer, is folded into it. Where it is not after all,
+// the plan finds two tensors of one name.
+bool GoesWithItsBatchNorm(const Manifest& manifest, const Layer& layer, TensorId id) {
+  const ModelGraph& graph = *manifest.graph;
+  const auto calls = graph.CallsOf(static_cast<LayerId>(&layer - graph.layers.data()));
+  if (calls.size() != 1) return false;
+  const Value& output = graph.values[graph.nodes[calls.front()].output];
+  if (output.is_model_output || output.consumers.size() != 1) return false;
+  const Layer& reader = graph.layers[graph.nodes[output.consumers.front()].layer];
+  const auto beta = reader.tensors.find("beta");
+  return reader.kind == OpKind::kBatchNorm && beta != reader.tensors.end() && beta->second == id;
+}
+
 // Checks the tensors of `layer` and fills in what follows from them. `in_graph` may be null.
 Result<LinearLayer> Complete(const Manifest& manifest, const SharedTensors& shared,
                              LinearLayer layer, const Layer* in_graph, KernelLayout layout,
@@ -82,7 +96,9 @@ Result<LinearLayer> Complete(const Manifest& manifest, const SharedTensors& shar
     if (rebinds) {
       bias.name = bias.stored_as =
           FreeBiasName(manifest, kernel.name, shared.Contains(layer.kernel), *layer.layer);
-    } else if (const auto taken = FindTensor(manifest, bias.name)) {
+    } else if (const auto taken = FindTensor(manifest, bias.name);
+               taken && (in_graph == nullptr || shared.Contains(*taken) ||
+                         !GoesWithItsBatchNorm(manifest, *in_graph, *taken))) {
       return Refuse("its bias would be called " + Quoted(bias.name) +
                     ", and another tensor has that name");
     }

@@ -238,9 +238,15 @@ INSTANTIATE_TEST_SUITE_P(EveryFormat, FormatContract, ::testing::ValuesIn(Sample
                            return name;
                          });
 
+// What these write is a graph with its weights; the model of this suite has no graph. Their writers
+// have suites of their own, and the frameworks load what they write.
+bool WritesAGraph(const Format& format) {
+  return format.name == "onnx" || format.name == "saved-model" || format.name == "graph-def";
+}
+
 TEST(FormatTable, EveryWritableFormatIsInThisSuite) {
   for (const Format& format : BuiltinFormats()) {
-    if (format.write == nullptr) continue;
+    if (format.write == nullptr || WritesAGraph(format)) continue;
     EXPECT_TRUE(std::any_of(Samples().begin(), Samples().end(), [&](const Sample& sample) {
       return sample.format == format.name;
     })) << format.name;
