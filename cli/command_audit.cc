@@ -119,8 +119,10 @@ class Audit : public Command {
     app.add_flag("--checksums", audit_.all_data,
                  "Read all data: check every checksum, look for NaN everywhere");
     app.add_option("--rule", audit_.only_rules, "Apply only this rule (may be repeated)")
+        ->allow_extra_args(false)
         ->type_name("ID");
     app.add_option("--no-rule", audit_.without_rules, "Leave this rule out (may be repeated)")
+        ->allow_extra_args(false)
         ->type_name("ID");
     AddInputOptions(app, options_, &inputs_);
     AddReportOptions(app, options_);

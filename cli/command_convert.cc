@@ -78,13 +78,16 @@ class ConvertCommand : public Command {
     app.add_option("--inputs", serving_.inputs,
                    "Tensors that a serving graph takes (default: by the signature, or derived)")
         ->delimiter(',')
+        ->allow_extra_args(false)
         ->type_name("A,B");
     app.add_option("--outputs", serving_.outputs,
                    "Tensors that a serving graph yields (default: by the signature, or derived)")
         ->delimiter(',')
+        ->allow_extra_args(false)
         ->type_name("C,D");
     app.add_option("--feed", feeds_,
                    "What a scalar placeholder of the graph is at serving (may be repeated)")
+        ->allow_extra_args(false)
         ->type_name("NAME=VALUE");
     app.add_option("--epsilon", analysis_.epsilon,
                    "Epsilon of batch norms for which nothing records one")

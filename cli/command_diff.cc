@@ -163,8 +163,10 @@ class DiffCommand : public Command {
         ->check(CLI::NonNegativeNumber)
         ->type_name("X");
     app.add_option("--only", diff_.only, "Compare only tensors that match GLOB (may be repeated)")
+        ->allow_extra_args(false)
         ->type_name("GLOB");
     app.add_option("--ignore", diff_.ignore, "Leave out tensors that match GLOB (may be repeated)")
+        ->allow_extra_args(false)
         ->type_name("GLOB");
     app.add_flag("--ignore-training-state", diff_.ignore_training_state,
                  "Leave out optimizer slots, shadows, steps and counters");

@@ -58,13 +58,29 @@ Error Differs(const ConversionTarget& target, const std::string& tensor, std::st
                tensor};
 }
 
+// The value of a small constant of the graph, which a file with variables does not list.
+const OpConstant* ConstantOf(const Checkpoint& checkpoint, const std::string& name) {
+  const auto& ops = checkpoint.manifest().ops;
+  if (!ops) return nullptr;
+  const auto id = ops->top.Find(name);
+  return id && ops->top.ops[*id].constant ? &*ops->top.ops[*id].constant : nullptr;
+}
+
 // A graph lists constants of its own beside what was planned.
 Status CheckConstants(const ConversionTarget& target, const ConversionPlan& plan,
                       const std::vector<std::uint32_t>& sums, const Checkpoint& written) {
   for (std::size_t i = 0; i < plan.tensors.size(); ++i) {
     const TensorInfo& meant = plan.tensors[i].info;
     const auto id = FindTensor(written.manifest(), meant.name);
-    if (!id) return Fail(Differs(target, meant.name, "lacks it"));
+    if (!id) {
+      const OpConstant* constant = ConstantOf(written, meant.name);
+      if (constant == nullptr) return Fail(Differs(target, meant.name, "lacks it"));
+      if (constant->dtype != meant.dtype || constant->shape != meant.shape ||
+          formats::Crc32c(constant->bytes, 0) != sums[i]) {
+        return Fail(Differs(target, meant.name, "reads back with other values"));
+      }
+      continue;
+    }
     const TensorInfo& found = written.manifest().tensors[id->index];
     if (found.dtype != meant.dtype || found.shape != meant.shape)
       return Fail(Differs(target, meant.name, "has another type or shape for it"));

@@ -32,11 +32,10 @@ void AddFindings(const AuditResult& of_source, const Manifest& served, AuditResu
     const bool concerned =
         std::any_of(finding.tensors.begin(), finding.tensors.end(),
                     [&](const std::string& name) { return FindTensor(served, name).has_value(); });
-    const bool known = std::any_of(audit.findings.begin(), audit.findings.end(),
-                                   [&](const Finding& other) {
-                                     return other.rule == finding.rule &&
-                                            other.subject == finding.subject;
-                                   });
+    const bool known =
+        std::any_of(audit.findings.begin(), audit.findings.end(), [&](const Finding& other) {
+          return other.rule == finding.rule && other.subject == finding.subject;
+        });
     if (concerned && !known) audit.findings.push_back(finding);
   }
 }
@@ -56,8 +55,7 @@ Result<ServingConversion> PlanServing(const Checkpoint& source, const AuditResul
   AddFindings(audit, serving.model->manifest(), findings);
   ConvertOptions planned = convert;
   planned.keep_training_state = true;  // the graph has already left behind what only trains
-  CKPT_ASSIGN_OR_RETURN(serving.plan,
-                        PlanConversion(*serving.model, analysed, findings, planned));
+  CKPT_ASSIGN_OR_RETURN(serving.plan, PlanConversion(*serving.model, analysed, findings, planned));
   ConversionPlan& plan = serving.plan;
   const auto& unused = serving.model->unused();
   plan.dropped.insert(plan.dropped.end(), unused.begin(), unused.end());

@@ -50,9 +50,8 @@ void GraphPieces::AddNode(const tf_proto::NodeDef& node) {
   size_ += tail.size() - before;
 }
 
-void GraphPieces::AddConstant(const tf_proto::NodeDef& node,
-                              const tf_proto::TensorProto& described, std::uint64_t bytes,
-                              Source source) {
+void GraphPieces::AddConstant(const tf_proto::NodeDef& node, const tf_proto::TensorProto& described,
+                              std::uint64_t bytes, Source source) {
   const std::string head = node.SerializeAsString();
   const std::string tensor = described.SerializeAsString();
   static const std::string kKey = "value";

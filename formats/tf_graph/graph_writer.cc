@@ -47,9 +47,7 @@ class Builder {
     }
   }
 
-  bool IsVariable(const Op& op) const {
-    return keep_variables_ && op.tensor && WasVariable(op);
-  }
+  bool IsVariable(const Op& op) const { return keep_variables_ && op.tensor && WasVariable(op); }
 
   std::string NameOf(const OpEdge& edge) const {
     const Op& op = graph_.top.ops[edge.op];
@@ -66,8 +64,7 @@ class Builder {
     }
     CKPT_ASSIGN_OR_RETURN(tf_proto::NodeDef node, ToNodeDef(graph_, op));
     for (const OpEdge& input : op.inputs) node.add_input(NameOf(input));
-    for (const OpId control : op.control_inputs)
-      node.add_input('^' + graph_.top.ops[control].name);
+    for (const OpId control : op.control_inputs) node.add_input('^' + graph_.top.ops[control].name);
     if (op.tensor) return AddTensor(op, std::move(node));
     if (op.type == "Const") return AddRecorded(op, std::move(node));
     pieces_.AddNode(node);
@@ -100,15 +97,14 @@ class Builder {
 
   Status AddStrings(std::size_t index, tf_proto::TensorProto& out) const {
     std::vector<std::byte> bytes;
-    CKPT_RETURN_IF_ERROR(
-        PullTensor(model_, index, [&](std::span<const std::byte> chunk) -> Status {
-          if (bytes.size() + chunk.size() > kMaxStringBytes) {
-            return Fail(ErrorCode::kLimitExceeded,
-                        "the strings of \"" + model_.tensors[index].name + "\" are too many");
-          }
-          bytes.insert(bytes.end(), chunk.begin(), chunk.end());
-          return {};
-        }));
+    CKPT_RETURN_IF_ERROR(PullTensor(model_, index, [&](std::span<const std::byte> chunk) -> Status {
+      if (bytes.size() + chunk.size() > kMaxStringBytes) {
+        return Fail(ErrorCode::kLimitExceeded,
+                    "the strings of \"" + model_.tensors[index].name + "\" are too many");
+      }
+      bytes.insert(bytes.end(), chunk.begin(), chunk.end());
+      return {};
+    }));
     std::size_t at = 0;
     while (at + sizeof(std::uint64_t) <= bytes.size()) {
       const std::uint64_t size = ByteReader(std::span(bytes).subspan(at)).U64();
@@ -174,12 +170,12 @@ Status GraphCanHold(const TensorInfo& tensor) {
       (dtype->stored_bytes != 0 || tensor.dtype == Dtype::kString)) {
     return {};
   }
-  return Fail(Error{
-      ErrorCode::kUnsupported,
-      "a TensorFlow graph cannot hold elements of type " + std::string(Name(tensor.dtype)) + " here",
-      {},
-      {},
-      tensor.name});
+  return Fail(Error{ErrorCode::kUnsupported,
+                    "a TensorFlow graph cannot hold elements of type " +
+                        std::string(Name(tensor.dtype)) + " here",
+                    {},
+                    {},
+                    tensor.name});
 }
 
 Result<GraphPieces> BuildGraph(const GraphToWrite& graph, bool keep_variables) {

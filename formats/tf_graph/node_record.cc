@@ -124,18 +124,18 @@ Result<tf_proto::NodeDef> ToNodeDef(const OpGraph& graph, const Op& op) {
     const bool stays = op.attrs.find(entry.key()) != op.attrs.end();
     if (!stays || (entry.key() == "value" && op.tensor)) continue;
     if (entry.value().has_placeholder()) {
-      return Fail(ErrorCode::kUnsupported,
-                  "the operation \"" + op.name + "\" takes its attribute \"" + entry.key() +
-                      "\" from the function that it stood in");
+      return Fail(ErrorCode::kUnsupported, "the operation \"" + op.name +
+                                               "\" takes its attribute \"" + entry.key() +
+                                               "\" from the function that it stood in");
     }
     kept.Add()->Swap(&entry);
   }
   node.mutable_attr()->Swap(&kept);
   for (const auto& [name, attr] : op.attrs) {
     if (IsServingMark(name)) continue;
-    const auto recorded =
-        std::find_if(node.attr().begin(), node.attr().end(),
-                     [&, key = std::string_view(name)](const auto& entry) { return entry.key() == key; });
+    const auto recorded = std::find_if(
+        node.attr().begin(), node.attr().end(),
+        [&, key = std::string_view(name)](const auto& entry) { return entry.key() == key; });
     if (recorded != node.attr().end() && !Differs(attr, recorded->value())) continue;
     AttrValue value;
     if (SetValue(attr, value)) AttrOf(node, name) = std::move(value);

@@ -32,8 +32,8 @@ class Folders {
     CKPT_RETURN_IF_ERROR(Make(path.parent_path()));
     fs::create_directory(path, error);
     if (error) {
-      return Fail(Error{ErrorCode::kIo, "cannot make the folder: " + error.message(),
-                        path.string(), {}, {}});
+      return Fail(Error{
+          ErrorCode::kIo, "cannot make the folder: " + error.message(), path.string(), {}, {}});
     }
     made_.push_back(path);
     return {};

@@ -66,7 +66,8 @@ SaverNodes MakeSaver(const std::vector<SavedVariable>& variables, const std::str
 
   NodeDef restoring = Node(restore, "RestoreV2"), saving = Node(save, "SaveV2");
   for (NodeDef* node : {&restoring, &saving}) {
-    for (const std::string& input : {file, restore + "/tensor_names", restore + "/shape_and_slices"})
+    for (const std::string& input :
+         {file, restore + "/tensor_names", restore + "/shape_and_slices"})
       node->add_input(input);
     auto& types = *AttrOf(*node, "dtypes").mutable_list();
     for (const SavedVariable& variable : variables) types.add_type(DtypeOf(variable.tensor));

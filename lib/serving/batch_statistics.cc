@@ -10,8 +10,8 @@
 namespace ckpt {
 namespace {
 
-constexpr std::size_t kMaxSteps = 10000;   // over one update
-constexpr std::size_t kMaxNamed = 6;       // layers in a message
+constexpr std::size_t kMaxSteps = 10000;  // over one update
+constexpr std::size_t kMaxNamed = 6;      // layers in a message
 
 using Tensor = std::pair<OpId, std::uint32_t>;  // an edge as a key
 
@@ -111,8 +111,7 @@ class Updates {
       AddControlled(op, variable, through);
       for (std::size_t i = first; i < count; ++i) pending.push_back(graph_.Resolve(op.inputs[i]));
     }
-    for (const Tensor& statistic : statistics)
-      updates_[statistic].push_back({variable, through});
+    for (const Tensor& statistic : statistics) updates_[statistic].push_back({variable, through});
   }
 
   // A read that waits for another variable's update takes its new value.

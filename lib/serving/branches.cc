@@ -8,9 +8,9 @@
 namespace ckpt {
 namespace {
 
-constexpr int kMaxNesting = 64;               // of function calls
-constexpr std::size_t kMaxOps = 5'000'000;    // after inlining
-constexpr std::size_t kMaxPhases = 16;        // boolean placeholders that decide
+constexpr int kMaxNesting = 64;             // of function calls
+constexpr std::size_t kMaxOps = 5'000'000;  // after inlining
+constexpr std::size_t kMaxPhases = 16;      // boolean placeholders that decide
 
 std::string Quoted(std::string_view text) { return '"' + std::string(text) + '"'; }
 
@@ -35,9 +35,9 @@ Status InlineOne(WorkingGraph& graph, OpId id, const OpFunction& function,
                                          std::to_string(function.arguments));
   }
   if (graph.size() + function.body.ops.size() > kMaxOps) {
-    return Fail(ErrorCode::kLimitExceeded,
-                "the functions of the graph grow beyond " + std::to_string(kMaxOps) +
-                    " operations when they are written out");
+    return Fail(ErrorCode::kLimitExceeded, "the functions of the graph grow beyond " +
+                                               std::to_string(kMaxOps) +
+                                               " operations when they are written out");
   }
   const std::vector<OpEdge> results = graph.Inline(function, name, arguments);
   for (std::uint32_t i = 0; i < results.size(); ++i) graph.Redirect({id, i, {}}, results[i]);
@@ -60,7 +60,8 @@ class Evaluation {
   bool IsDead(const OpEdge& edge) const {
     const auto state = states_.find(edge.op);
     if (state == states_.end()) return false;
-    return state->second.dead || (state->second.dead_output && *state->second.dead_output == edge.output);
+    return state->second.dead ||
+           (state->second.dead_output && *state->second.dead_output == edge.output);
   }
 
   std::optional<double> Known(const OpEdge& edge) const {
@@ -123,13 +124,13 @@ class Evaluation {
   Status VisitIf(OpId id) {
     const auto predicate = Known(graph_.Input(id, 0));
     if (!predicate) return {};
-    const auto* branch = FindAttr<OpFunctionName>(
-        graph_.op(id), *predicate != 0 ? "then_branch" : "else_branch");
+    const auto* branch =
+        FindAttr<OpFunctionName>(graph_.op(id), *predicate != 0 ? "then_branch" : "else_branch");
     const auto function =
         branch == nullptr ? source_.functions.end() : source_.functions.find(branch->name);
     if (function == source_.functions.end()) {
-      return Fail(ErrorCode::kCorrupt, "the branch of " + Quoted(graph_.op(id).name) +
-                                           " is no function of the graph");
+      return Fail(ErrorCode::kCorrupt,
+                  "the branch of " + Quoted(graph_.op(id).name) + " is no function of the graph");
     }
     std::vector<OpEdge> arguments;
     for (std::size_t i = 1; i < graph_.op(id).inputs.size(); ++i)

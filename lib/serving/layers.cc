@@ -526,8 +526,9 @@ class Finder {
     if (op.inputs.size() == 2) axes = Integers(op.inputs[1]);
     std::sort(axes.begin(), axes.end());
     const auto before = rank;
-    if (!keeps) rank = before ? std::optional(*before - static_cast<std::int64_t>(axes.size()))
-                              : std::nullopt;
+    if (!keeps)
+      rank =
+          before ? std::optional(*before - static_cast<std::int64_t>(axes.size())) : std::nullopt;
     if (before != 4 && before != 5) return;
     std::vector<std::int64_t> last, first;
     for (std::int64_t axis = 1; axis + 1 < *before; ++axis) {

@@ -11,13 +11,13 @@ namespace ckpt {
 
 // What a layer stands for in the graph of operations.
 struct LayerOps {
-  OpEdge input;                           // what it reads (its first input)
-  OpEdge output;                          // what it yields
-  std::optional<OpId> bias_after = {};    // the operation behind which a new bias goes
-  std::optional<OpId> kernel = {};        // the constant
+  OpEdge input;                         // what it reads (its first input)
+  OpEdge output;                        // what it yields
+  std::optional<OpId> bias_after = {};  // the operation behind which a new bias goes
+  std::optional<OpId> kernel = {};      // the constant
   bool channels_first = false;
-  bool fused = false;                     // batch norm: one operation, its inputs 1 to 4 as below
-  std::vector<OpId> batch_norm = {};      // the operations it is made of, the last one last
+  bool fused = false;                 // batch norm: one operation, its inputs 1 to 4 as below
+  std::vector<OpId> batch_norm = {};  // the operations it is made of, the last one last
 };
 
 struct LayerGraph {

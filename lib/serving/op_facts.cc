@@ -46,9 +46,9 @@ bool IsVariableType(std::string_view type) noexcept {
 }
 
 bool IsAssignType(std::string_view type) noexcept {
-  return IsOneOf(type, std::array<std::string_view, 6>{"Assign", "AssignSub", "AssignAdd",
-                                                       "AssignVariableOp", "AssignSubVariableOp",
-                                                       "AssignAddVariableOp"});
+  return IsOneOf(
+      type, std::array<std::string_view, 6>{"Assign", "AssignSub", "AssignAdd", "AssignVariableOp",
+                                            "AssignSubVariableOp", "AssignAddVariableOp"});
 }
 
 bool IsPlaceholderType(std::string_view type) noexcept {

@@ -15,8 +15,8 @@ namespace ckpt {
 // tensorflow/core/framework/types.proto
 inline constexpr std::int32_t kTfInt32 = 3, kTfString = 7, kTfBool = 10, kTfResource = 20;
 
-bool IsVariableType(std::string_view type) noexcept;   // VariableV2, VarHandleOp...
-bool IsAssignType(std::string_view type) noexcept;     // writes a variable
+bool IsVariableType(std::string_view type) noexcept;     // VariableV2, VarHandleOp...
+bool IsAssignType(std::string_view type) noexcept;       // writes a variable
 bool IsPlaceholderType(std::string_view type) noexcept;  // without a default
 bool IsFusedBatchNormType(std::string_view type) noexcept;
 bool IsSwitchType(std::string_view type) noexcept;  // Switch, RefSwitch

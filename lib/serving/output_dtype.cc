@@ -21,10 +21,10 @@ std::optional<OpDtype> Recorded(const Op& op, std::string_view name) {
 
 // Of operations whose result is not of the type of what they read.
 std::optional<OpDtype> OwnDtype(const Op& op, std::uint32_t output) {
-  if (IsOneOf(op.type, std::array<std::string_view, 13>{
-                           "Equal", "NotEqual", "Less", "LessEqual", "Greater", "GreaterEqual",
-                           "LogicalAnd", "LogicalOr", "LogicalNot", "IsNan", "IsInf", "IsFinite",
-                           "InTopK"})) {
+  if (IsOneOf(op.type, std::array<std::string_view, 13>{"Equal", "NotEqual", "Less", "LessEqual",
+                                                        "Greater", "GreaterEqual", "LogicalAnd",
+                                                        "LogicalOr", "LogicalNot", "IsNan", "IsInf",
+                                                        "IsFinite", "InTopK"})) {
     return OpDtype{kBool};
   }
   if (op.type == "ArgMax" || op.type == "ArgMin")

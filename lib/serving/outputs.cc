@@ -17,7 +17,8 @@ std::string Quoted(std::string_view text) { return '"' + std::string(text) + '"'
 Result<OpEdge> EdgeOf(const WorkingGraph& graph, const std::string& name) {
   CKPT_ASSIGN_OR_RETURN(const TensorName parsed, ParseTensorName(name));
   const auto id = graph.Find(parsed.op);
-  if (!id) return Fail(ErrorCode::kInvalidArgument, "the graph has no operation " + Quoted(parsed.op));
+  if (!id)
+    return Fail(ErrorCode::kInvalidArgument, "the graph has no operation " + Quoted(parsed.op));
   return OpEdge{*id, parsed.output, {}};
 }
 
@@ -103,7 +104,8 @@ class Derivation {
       if (dtype == OpDtype{kTfBool} || dtype == OpDtype{kTfResource}) continue;
       const auto* shape = FindAttr<OpShape>(op, "shape");
       const bool scalar = shape != nullptr && *shape && (*shape)->empty();
-      if (scalar) continue;  // rates and flags
+      // Rates and flags; a string is the content of a file.
+      if (scalar && dtype != OpDtype{kTfString}) continue;
       placeholders_.push_back(id);
     }
   }
@@ -133,9 +135,9 @@ class Derivation {
       const bool one = mask != 0 && (mask & (mask - 1)) == 0;
       if (facts.weights && !facts.training && one) alone |= mask;
     }
-    const std::uint64_t all =
-        placeholders_.size() == 64 ? ~std::uint64_t{0}
-                                   : (std::uint64_t{1} << placeholders_.size()) - 1;
+    const std::uint64_t all = placeholders_.size() == 64
+                                  ? ~std::uint64_t{0}
+                                  : (std::uint64_t{1} << placeholders_.size()) - 1;
     if (alone == 0 && trains_) {
       return Fail(ErrorCode::kUnfit,
                   "nothing shows which placeholders are inputs and which hold labels; --inputs "

@@ -48,8 +48,7 @@ class Rewriting {
     CKPT_ASSIGN_OR_RETURN(ends_, FindServingEnds(graph_, source_, options_, result_.notes));
     for (const NamedEdge& output : ends_.outputs) roots_.push_back(output.edge);
     CKPT_RETURN_IF_ERROR(CutAtInputs());
-    CKPT_RETURN_IF_ERROR(
-        TakeServingBranch(graph_, source_, roots_, InputOps(), result_.notes));
+    CKPT_RETURN_IF_ERROR(TakeServingBranch(graph_, source_, roots_, InputOps(), result_.notes));
     CKPT_RETURN_IF_ERROR(UseMovingStatistics(graph_, roots_, result_.notes));
     SkipIdentities();
     CKPT_RETURN_IF_ERROR(ReadVariables(graph_, manifest_, source_, roots_));
@@ -88,7 +87,8 @@ class Rewriting {
       } else {
         EncodeFromDouble(*dtype, std::span(&value, 1), constant.bytes);
       }
-      const OpId fed = graph_.Add(MakeConstant(parsed.op + "/fed", number->number, std::move(constant)));
+      const OpId fed =
+          graph_.Add(MakeConstant(parsed.op + "/fed", number->number, std::move(constant)));
       graph_.Redirect({*id, parsed.output, {}}, {fed, 0, {}});
       result_.notes.push_back("the placeholder " + Quoted(name) + " is " + text + " (--feed)");
     }

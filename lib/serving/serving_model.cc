@@ -79,7 +79,7 @@ class Model : public ServingModel {
   };
 
   void TakeTensors(OpGraph& graph, const Manifest& from) {
-    std::map<std::string, Held> by_name;  // sorted, as a manifest is
+    std::map<std::string, Held> by_name;           // sorted, as a manifest is
     std::map<std::uint32_t, std::string> name_of;  // of the source's tensors: read once
     for (OpId id = 0; id < graph.top.ops.size(); ++id) {
       const Op& op = graph.top.ops[id];

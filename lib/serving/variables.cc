@@ -43,13 +43,13 @@ class Reader {
                                          ") writes to a variable: the graph changes its variables "
                                          "at inference");
     } else if (IsTableType(op.type)) {
-      return Fail(ErrorCode::kUnsupported, "the outputs need the lookup table " + Quoted(op.name) +
-                                               " (" + op.type +
-                                               "), which a serving file cannot take from a checkpoint here");
-    } else if (op.type.starts_with("Resource") || op.type == "VariableShape") {
       return Fail(ErrorCode::kUnsupported,
-                  "the operation " + Quoted(op.name) + " (" + op.type + ") uses a variable in a way "
-                  "that a serving graph cannot");
+                  "the outputs need the lookup table " + Quoted(op.name) + " (" + op.type +
+                      "), which a serving file cannot take from a checkpoint here");
+    } else if (op.type.starts_with("Resource") || op.type == "VariableShape") {
+      return Fail(ErrorCode::kUnsupported, "the operation " + Quoted(op.name) + " (" + op.type +
+                                               ") uses a variable in a way "
+                                               "that a serving graph cannot");
     }
     return {};
   }

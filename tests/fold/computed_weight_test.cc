@@ -62,16 +62,15 @@ TEST_P(ComputedWeights, AreNotFoldedIntoThoughTheUserSaysSo) {
 
 INSTANTIATE_TEST_SUITE_P(
     All, ComputedWeights,
-    ::testing::Values(Case{{"conv.weight_orig", "conv.weight_u"}, "spectral norm"},
-                      Case{{"conv.weight_v", "conv.weight_g"}, "weight norm"},
-                      Case{{"conv.weight_orig", "conv.weight_mask"}, "pruning"},
-                      Case{{"conv.parametrizations.weight.original1",
-                            "conv.parametrizations.weight.original0"},
-                           "weight norm"},
-                      Case{{"conv.parametrizations.weight.original",
-                            "conv.parametrizations.weight.0._u"},
-                           "spectral norm"},
-                      Case{{"conv.parametrizations.weight.original"}, "parametrisation"}));
+    ::testing::Values(
+        Case{{"conv.weight_orig", "conv.weight_u"}, "spectral norm"},
+        Case{{"conv.weight_v", "conv.weight_g"}, "weight norm"},
+        Case{{"conv.weight_orig", "conv.weight_mask"}, "pruning"},
+        Case{{"conv.parametrizations.weight.original1", "conv.parametrizations.weight.original0"},
+             "weight norm"},
+        Case{{"conv.parametrizations.weight.original", "conv.parametrizations.weight.0._u"},
+             "spectral norm"},
+        Case{{"conv.parametrizations.weight.original"}, "parametrisation"}));
 
 TEST(ComputedWeight, IsNotSeenInOtherNames) {
   const MemoryCheckpoint checkpoint =

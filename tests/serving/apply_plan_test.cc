@@ -92,9 +92,8 @@ TEST(ApplyPlan, WhatCannotBeFoldedStaysOrBecomesOneProductAndOneSum) {
     EXPECT_THAT(Types(kept->graph), Contains(fused ? "FusedBatchNormV3" : "Rsqrt"));
     const auto affine = Fold(**model, true);
     ASSERT_TRUE(affine) << ToString(affine.error());
-    EXPECT_THAT(Types(affine->graph),
-                ElementsAre("Placeholder", "Const", "MatMul", "Relu", "Const", "Mul", "Const", "Add",
-                            "Identity"));
+    EXPECT_THAT(Types(affine->graph), ElementsAre("Placeholder", "Const", "MatMul", "Relu", "Const",
+                                                  "Mul", "Const", "Add", "Identity"));
     EXPECT_THAT(affine->plan.tensors, SizeIs(3));
   }
 }

@@ -25,17 +25,19 @@ TrainedGraph SwitchedByPlaceholder() {
   g.Dense("dense", "x");
   g.SavedBatchNorm("bn");
   for (const char* name : {"x", "gamma", "beta", "mean", "variance"}) {
-    const std::string read = std::string(name) == "x"          ? "dense/MatMul"
-                             : std::string(name) == "mean"     ? "bn/moving_mean/read"
-                             : std::string(name) == "variance" ? "bn/moving_variance/read"
-                                                               : "bn/" + std::string(name) + "/read";
+    const std::string read = std::string(name) == "x"      ? "dense/MatMul"
+                             : std::string(name) == "mean" ? "bn/moving_mean/read"
+                             : std::string(name) == "variance"
+                                 ? "bn/moving_variance/read"
+                                 : "bn/" + std::string(name) + "/read";
     g.top.Add(std::string("s/") + name, "Switch", {read, "phase"});
   }
-  g.top.Add("bn/training", "FusedBatchNormV3",
-            {"s/x:1", "s/gamma:1", "s/beta:1", "s/mean:1", "s/variance:1"})
+  g.top
+      .Add("bn/training", "FusedBatchNormV3",
+           {"s/x:1", "s/gamma:1", "s/beta:1", "s/mean:1", "s/variance:1"})
       .attrs["is_training"] = true;
-  g.top.Add("bn/inference", "FusedBatchNormV3",
-            {"s/x", "s/gamma", "s/beta", "s/mean", "s/variance"})
+  g.top
+      .Add("bn/inference", "FusedBatchNormV3", {"s/x", "s/gamma", "s/beta", "s/mean", "s/variance"})
       .attrs["is_training"] = false;
   for (const char* op : {"bn/training", "bn/inference"})
     g.top.At(op).attrs["T"] = OpDtype{kFloatNumber};

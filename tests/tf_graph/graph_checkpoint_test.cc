@@ -170,7 +170,8 @@ TEST(MetaGraphBeside, IsEvidence) {
 TEST(MetaGraphBeside, ADamagedOneLeavesTheCheckpoint) {
   const ckpt::testing::TemporaryFolder folder;
   for (const auto& entry : fs::directory_iterator(Fixture("tf1/resnet/correct")))
-    if (entry.is_regular_file()) fs::copy_file(entry.path(), folder / entry.path().filename().string());
+    if (entry.is_regular_file())
+      fs::copy_file(entry.path(), folder / entry.path().filename().string());
   const std::string meta = folder / "model.ckpt-200.meta";
   fs::resize_file(meta, fs::file_size(meta) / 2);
   const auto checkpoint = Open(folder / "model.ckpt-200");

@@ -48,8 +48,8 @@ class ServingModel : public Checkpoint {
   // Tensors of the source that the serving graph does not read.
   virtual const std::vector<Dropped>& unused() const noexcept = 0;
   // The serving graph after a conversion that was planned for this model: folded batch norms gone,
-  // biases added, leftovers reduced. A constant's `tensor` is an index into plan.tensors, from which
-  // what the graph no longer reads is taken out.
+  // biases added, leftovers reduced. A constant's `tensor` is an index into plan.tensors, from
+  // which what the graph no longer reads is taken out.
   virtual Result<OpGraph> Apply(ConversionPlan& plan) const = 0;
 };
 
