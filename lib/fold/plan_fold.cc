@@ -86,8 +86,9 @@ void AddReadTensors(const ModelGraph& graph, const FoldPlan& plan, std::set<Tens
     if (std::binary_search(edits.removed.begin(), edits.removed.end(), id)) continue;
     const bool affine = std::binary_search(edits.to_affine.begin(), edits.to_affine.end(), id);
     for (const auto& [name, tensor] : graph.layers[id].tensors) {
+      const std::string& local_name = name;
       const bool own = std::any_of(edits.rebound.begin(), edits.rebound.end(), [&](const auto& r) {
-        return r.layer == id && r.local_name == name;
+        return r.layer == id && r.local_name == local_name;
       });
       const bool gone =
           affine && std::binary_search(plan.consumed.begin(), plan.consumed.end(), tensor);

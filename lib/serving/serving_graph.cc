@@ -191,8 +191,9 @@ class Rewriting {
   Status CheckInputs() const {
     if (options_.inputs.empty()) return {};
     for (const auto& [key, tensor] : result_.graph.signatures.front().inputs) {
+      const std::string& wanted = key;
       const bool named = std::any_of(ends_.inputs.begin(), ends_.inputs.end(),
-                                     [&](const NamedEdge& input) { return input.key == key; });
+                                     [&](const NamedEdge& input) { return input.key == wanted; });
       if (!named) {
         return Fail(ErrorCode::kUnfit, "the outputs need the placeholder " + Quoted(key) +
                                            " too, which --inputs does not name");
