@@ -162,7 +162,8 @@ class Derivation {
     for (const OpId id : order_) {
       const Op& op = graph_.op(id);
       const Facts& facts = facts_[id];
-      const bool forward = !facts.training && facts.weights && facts.placeholders != 0 &&
+      const bool forward = !facts.training && facts.weights &&
+                           (facts.placeholders != 0 || placeholders_.empty()) &&
                            (facts.placeholders & labels_) == 0;
       if (!forward || IsSideEffect(op.type) || IsVariableType(op.type)) continue;
       if (facts.read && !facts.read_with_labels) continue;

@@ -48,7 +48,8 @@ TEST(AxisOrder, ConvolutionFromChannelsLastToFirst) {
   EXPECT_EQ(order.result, *Shape::FromDims({5, 4, 2, 3}));
   EXPECT_EQ(order.name, "HWIO -> OIHW");
   const auto got = Reordered({2, 3, 4, 5}, order);
-  for (int o = 0, at = 0; o < 5; ++o)
+  std::size_t at = 0;
+  for (int o = 0; o < 5; ++o)
     for (int i = 0; i < 4; ++i)
       for (int h = 0; h < 2; ++h)
         for (int w = 0; w < 3; ++w, ++at) ASSERT_EQ(got[at], ((h * 3 + w) * 4 + i) * 5 + o);

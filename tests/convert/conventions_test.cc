@@ -74,7 +74,8 @@ TEST(Conventions, KerasToTorch) {
                                           "stem.bn.weight", "stem.conv.bias", "stem.conv.weight"));
   EXPECT_EQ(DimsOf(*plan, "stem.conv.weight"), (std::vector<std::int64_t>{4, 3, 1, 2}));
   const auto kernel = ValuesOf(keras, *plan, "stem.conv.weight");
-  for (int o = 0, at = 0; o < 4; ++o)
+  std::size_t at = 0;
+  for (int o = 0; o < 4; ++o)
     for (int i = 0; i < 3; ++i)
       for (int w = 0; w < 2; ++w, ++at) EXPECT_EQ(kernel[at], (w * 3 + i) * 4 + o + 1);
   EXPECT_EQ(ValuesOf(keras, *plan, "stem.bn.running_var"), std::vector<double>(4, 5));

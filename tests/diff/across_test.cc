@@ -30,7 +30,8 @@ std::vector<double> ToOihw(const std::vector<double>& w, int h, int wi, int in, 
   std::vector<double> result;
   for (int o = 0; o < out; ++o)
     for (int i = 0; i < in; ++i)
-      for (int s = 0; s < h * wi; ++s) result.push_back(w[(s * in + i) * out + o]);
+      for (int s = 0; s < h * wi; ++s)
+        result.push_back(w[static_cast<std::size_t>((s * in + i) * out + o)]);
   return result;
 }
 

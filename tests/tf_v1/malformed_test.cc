@@ -12,7 +12,7 @@ namespace {
 
 using ::testing::HasSubstr;
 
-constexpr std::int32_t kFloat = 1, kUint8 = 4, kInt8 = 6, kString = 7, kBfloat16 = 14, kHalf = 19;
+constexpr std::int32_t kFloat = 1, kUint8 = 4, kInt8 = 6, kString = 7, kHalf = 19;
 constexpr std::uint64_t kFloatField = 5, kIntField = 7, kStringField = 8, kHalfField = 13;
 
 Result<std::unique_ptr<Checkpoint>> OpenBytes(const std::string& bytes, MemoryFiles& files) {
