@@ -341,10 +341,14 @@ def test_outputs_and_feeds_are_taken_by_name(tmp_path):
     assert "nothing" in text
 
 
+# TensorFlow 2.21 cannot load the originals: "'_UserObject' object has no attribute 'add_slot'".
+loads_keras2_slots = pytest.mark.skipif(os.environ.get("CKPT_WORLD") == "keras3",
+                                        reason="this TensorFlow does not load a SavedModel with a Keras 2 optimizer")
 needs_corpus = pytest.mark.skipif(not CORPUS.is_dir(), reason="the corpus is not here")
 DL4J = "src/main/resources/tf_graphs/examples"
 
 
+@loads_keras2_slots
 @needs_corpus
 @pytest.mark.parametrize("to", FORMATS)
 def test_kws_folds_all_nine(to, tmp_path):
@@ -358,6 +362,7 @@ def test_kws_folds_all_nine(to, tmp_path):
     assert_serves(loader(to, target), report, images, exact.numpy().astype(np.float64))
 
 
+@loads_keras2_slots
 @needs_corpus
 def test_basic_pitch_folds_two_of_three(tmp_path):
     source = CORPUS / "C1/basic_pitch/saved_models/icassp_2022/nmp"
