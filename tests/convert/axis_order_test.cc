@@ -1,3 +1,6 @@
+// Small extents of kernels are ints here.
+#pragma GCC diagnostic ignored "-Wsign-conversion"
+
 // Elements in another order, against index arithmetic written out here.
 #include "ckpt/axis_order.h"
 

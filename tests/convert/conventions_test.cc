@@ -1,3 +1,6 @@
+// Small extents of kernels are ints here.
+#pragma GCC diagnostic ignored "-Wsign-conversion"
+
 // Names and kernel layouts of one framework written as another's.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

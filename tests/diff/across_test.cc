@@ -1,3 +1,6 @@
+// Small extents of kernels are ints here.
+#pragma GCC diagnostic ignored "-Wsign-conversion"
+
 // Files of two frameworks: which tensor is which, and in which order of axes.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
