@@ -6,31 +6,14 @@
 #include <vector>
 
 #include "formats/container/range_stream.h"
+#include "formats/encoding/utf8.h"
 
 namespace ckpt::formats {
 namespace {
 
-bool AppendUtf8(std::uint32_t code, std::string& out) {
-  if (code > 0x10FFFF || (code >= 0xD800 && code <= 0xDFFF)) return false;
-  const auto continuation = [&](unsigned shift) {
-    out += static_cast<char>(0x80 | ((code >> shift) & 0x3F));
-  };
-  if (code < 0x80) {
-    out += static_cast<char>(code);
-  } else if (code < 0x800) {
-    out += static_cast<char>(0xC0 | (code >> 6));
-    continuation(0);
-  } else if (code < 0x10000) {
-    out += static_cast<char>(0xE0 | (code >> 12));
-    continuation(6);
-    continuation(0);
-  } else {
-    out += static_cast<char>(0xF0 | (code >> 18));
-    continuation(12);
-    continuation(6);
-    continuation(0);
-  }
-  return true;
+// Is it a Unicode scalar value?
+bool IsCharacter(std::uint32_t code) {
+  return code <= 0x10FFFF && (code < 0xD800 || code > 0xDFFF);
 }
 
 class TextStream : public TensorStream {
@@ -87,7 +70,7 @@ class TextStream : public TensorStream {
         code = (code << 8) |
                std::to_integer<std::uint32_t>(item[text_.big_endian ? at + i : at + 3 - i]);
       }
-      if (!AppendUtf8(code, element_)) {
+      if (!IsCharacter(code)) {
         return Fail(
             Error{ErrorCode::kCorrupt,
                   "holds the code point " + std::to_string(code) + ", which Unicode does not have",
@@ -95,6 +78,7 @@ class TextStream : public TensorStream {
                   {},
                   tensor_});
       }
+      AppendUtf8(code, element_);
       if (code != 0) used = element_.size();
     }
     element_.resize(used);
