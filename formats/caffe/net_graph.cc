@@ -67,17 +67,17 @@ class Builder {
       if (found != values_.end()) {
         inputs.push_back(found->second);
       } else {
-        inputs.push_back(Call({bottom, "input", OpKind::kInput}, {}));
+        inputs.push_back(result_.graph.AddCall({bottom, "input", OpKind::kInput}, {}));
         values_[bottom] = inputs.back();
       }
     }
     Layer described = Describe(layer, i);
     if (described.kind == OpKind::kDense) {
       // It flattens what it reads; nothing is folded through that.
-      inputs = {Call({layer.name + "/flatten", "flatten"}, std::move(inputs))};
+      inputs = {result_.graph.AddCall({layer.name + "/flatten", "flatten"}, std::move(inputs))};
     }
     result_.layers[i] = static_cast<LayerId>(result_.graph.layers.size());
-    const ValueId output = Call(std::move(described), std::move(inputs));
+    const ValueId output = result_.graph.AddCall(std::move(described), std::move(inputs));
     for (const std::string& top : layer.tops) values_[top] = output;
   }
 
@@ -145,17 +145,6 @@ class Builder {
     out.axis = 1;
     out.can_gain_bias = true;
     if (CaffeNumber(layer, kConvolutionParam, 16, 1) != 1) out.kind = OpKind::kOther;
-  }
-
-  ValueId Call(Layer layer, std::vector<ValueId> inputs) {
-    ModelGraph& graph = result_.graph;
-    const auto id = static_cast<NodeId>(graph.nodes.size());
-    const auto output = static_cast<ValueId>(graph.values.size());
-    for (const ValueId input : inputs) graph.values[input].consumers.push_back(id);
-    graph.nodes.push_back({static_cast<LayerId>(graph.layers.size()), std::move(inputs), output});
-    graph.values.push_back({id, {}, false, {}});
-    graph.layers.push_back(std::move(layer));
-    return output;
   }
 
   const std::vector<CaffeLayer>& layers_;

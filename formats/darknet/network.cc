@@ -29,7 +29,7 @@ class Builder {
     if (input.channels == 0) {
       return Fail(ErrorCode::kCorrupt, "the section [net] gives no channels");
     }
-    input.value = Call({"input", "net", OpKind::kInput}, {}, 4);
+    input.value = network_.graph.AddCall({"input", "net", OpKind::kInput}, {}, 4);
     last_ = input;
     return {};
   }
@@ -126,7 +126,7 @@ class Builder {
     conv.axis = 1;
     conv.can_gain_bias = true;
     const LayerId conv_id = NextLayer();
-    output.value = Call(std::move(conv), {output.value}, 4);
+    output.value = network_.graph.AddCall(std::move(conv), {output.value}, 4);
     const std::int64_t fan_in = output.channels / groups;
     output.channels = filters;
     if (transposed) {
@@ -160,13 +160,14 @@ class Builder {
                   "the layer " + layer_ + " has no inputs that can be counted");
     }
     // It flattens what it reads; nothing is folded through that.
-    const ValueId flat = Call({layer_ + "/flatten", "flatten"}, {output.value}, 2);
+    const ValueId flat =
+        network_.graph.AddCall({layer_ + "/flatten", "flatten"}, {output.value}, 2);
     Layer dense{layer_, section.kind, OpKind::kDense};
     dense.layout = KernelLayout::kOutInSpatial;
     dense.axis = -1;
     dense.can_gain_bias = true;
     const LayerId dense_id = NextLayer();
-    output = {outputs, 1, 1, Call(std::move(dense), {flat}, 2)};
+    output = {outputs, 1, 1, network_.graph.AddCall(std::move(dense), {flat}, 2)};
     const LayerId norm_id = NextLayer();
     const bool norm = normalized != 0;
     CKPT_RETURN_IF_ERROR(
@@ -279,7 +280,7 @@ class Builder {
     CKPT_RETURN_IF_ERROR(CheckSize(output));
     Layer layer{layer_, layer_.substr(layer_.find('_') + 1), kind};
     if (kind == OpKind::kConcat) layer.axis = 1;
-    output.value = Call(std::move(layer), std::move(inputs), 4);
+    output.value = network_.graph.AddCall(std::move(layer), std::move(inputs), 4);
     return {};
   }
 
@@ -288,7 +289,7 @@ class Builder {
     if (activation == "linear") return {};
     Layer layer{layer_ + "/" + activation, "activation", OpKind::kActivation};
     layer.activation = activation;
-    output.value = Call(std::move(layer), {output.value}, {});
+    output.value = network_.graph.AddCall(std::move(layer), {output.value}, {});
     return {};
   }
 
@@ -310,7 +311,7 @@ class Builder {
     layer.axis = 1;
     layer.epsilon = kEpsilon;
     layer.momentum = kMomentum;
-    output.value = Call(std::move(layer), {output.value}, {});
+    output.value = network_.graph.AddCall(std::move(layer), {output.value}, {});
   }
 
   Status Store(const char* name, std::initializer_list<std::int64_t> dims, LayerId layer,
@@ -322,17 +323,6 @@ class Builder {
     network_.arrays.push_back(
         {layer_, name, *std::move(shape), outputs_.size(), layer, graph_name});
     return {};
-  }
-
-  ValueId Call(Layer layer, std::vector<ValueId> inputs, std::optional<std::int64_t> rank) {
-    ModelGraph& graph = network_.graph;
-    const auto id = static_cast<NodeId>(graph.nodes.size());
-    const auto output = static_cast<ValueId>(graph.values.size());
-    for (const ValueId input : inputs) graph.values[input].consumers.push_back(id);
-    graph.nodes.push_back({NextLayer(), std::move(inputs), output});
-    graph.values.push_back({id, {}, false, rank});
-    graph.layers.push_back(std::move(layer));
-    return output;
   }
 
   DarknetFork fork_;

@@ -111,20 +111,9 @@ class GraphBuilder {
     }
     // A dense layer flattens what it reads unless told not to: nothing is folded through that.
     if (layer.kind == OpKind::kDense && Attribute(node, "flatten") != "False") {
-      inputs = {Call({node.name + "/flatten", "flatten"}, std::move(inputs))};
+      inputs = {symbol_.graph.AddCall({node.name + "/flatten", "flatten"}, std::move(inputs))};
     }
-    values_[i] = Call(std::move(layer), std::move(inputs));
-  }
-
-  ValueId Call(Layer layer, std::vector<ValueId> inputs) {
-    ModelGraph& graph = symbol_.graph;
-    const auto id = static_cast<NodeId>(graph.nodes.size());
-    const auto output = static_cast<ValueId>(graph.values.size());
-    for (const ValueId input : inputs) graph.values[input].consumers.push_back(id);
-    graph.nodes.push_back({static_cast<LayerId>(graph.layers.size()), std::move(inputs), output});
-    graph.values.push_back({id, {}, false, {}});
-    graph.layers.push_back(std::move(layer));
-    return output;
+    values_[i] = symbol_.graph.AddCall(std::move(layer), std::move(inputs));
   }
 
   // Binds the inputs from the second on to the names, in order; a name that no tensor has is one of

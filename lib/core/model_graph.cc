@@ -1,5 +1,7 @@
 #include "ckpt/model_graph.h"
 
+#include <utility>
+
 namespace ckpt {
 
 std::string_view Name(KernelLayout layout) noexcept {
@@ -33,6 +35,17 @@ std::optional<KernelLayout> KernelLayoutFromName(std::string_view name) {
   if (spatial_last && channels == "IO") return KernelLayout::kInOutSpatial;
   if (spatial_first && channels == "IM") return KernelLayout::kSpatialInMultiplier;
   return std::nullopt;
+}
+
+ValueId ModelGraph::AddCall(Layer layer, std::vector<ValueId> inputs,
+                            std::optional<std::int64_t> rank) {
+  const auto node = static_cast<NodeId>(nodes.size());
+  const auto output = static_cast<ValueId>(values.size());
+  for (const ValueId input : inputs) values[input].consumers.push_back(node);
+  nodes.push_back({static_cast<LayerId>(layers.size()), std::move(inputs), output});
+  values.push_back({node, {}, false, rank});
+  layers.push_back(std::move(layer));
+  return output;
 }
 
 std::vector<NodeId> ModelGraph::CallsOf(LayerId layer) const {

@@ -134,6 +134,9 @@ struct ModelGraph {
   // Besides those of tensors, names that a new tensor must not have.
   std::set<std::string, std::less<>> taken_names = {};
 
+  // Adds a layer and its only call, after those of its inputs; returns the value that it makes.
+  ValueId AddCall(Layer layer, std::vector<ValueId> inputs, std::optional<std::int64_t> rank = {});
+
   std::vector<NodeId> CallsOf(LayerId layer) const;
   std::optional<LayerId> FindLayer(std::string_view name) const;
 };
