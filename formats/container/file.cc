@@ -59,26 +59,6 @@ class SystemFile : public RandomAccessFile {
   std::uint64_t size_;
 };
 
-// Takes ownership of `descriptor`.
-Result<std::unique_ptr<RandomAccessFile>> Wrap(const std::string& path, int descriptor) {
-  struct stat status {};
-  if (::fstat(descriptor, &status) != 0) {
-    const int number = errno;
-    ::close(descriptor);
-    return Fail(SystemError(path, "cannot inspect", number));
-  }
-  if (!S_ISREG(status.st_mode)) {
-    ::close(descriptor);
-    return Fail(Error{ErrorCode::kUnsupported,
-                      S_ISDIR(status.st_mode) ? "is a folder, not a file" : "is not a regular file",
-                      path,
-                      {},
-                      {}});
-  }
-  return std::unique_ptr<RandomAccessFile>(
-      std::make_unique<SystemFile>(path, descriptor, static_cast<std::uint64_t>(status.st_size)));
-}
-
 // A plain relative name: no empty, "." or ".." component, not absolute, no backslash or NUL.
 Status CheckPlainRelative(const std::filesystem::path& folder, const std::string& name) {
   bool plain =
@@ -116,7 +96,7 @@ class RealFiles : public Files {
     // O_NONBLOCK: opening a FIFO must not wait for a writer.
     const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (descriptor < 0) return Fail(SystemError(path.string(), "cannot open", errno));
-    return Wrap(path.string(), descriptor);
+    return WrapDescriptor(path.string(), descriptor);
   }
 
   bool Exists(const std::filesystem::path& path) const override {
@@ -183,6 +163,25 @@ class MemoryFile : public RandomAccessFile {
 };
 
 }  // namespace
+
+Result<std::unique_ptr<RandomAccessFile>> WrapDescriptor(const std::string& path, int descriptor) {
+  struct stat status {};
+  if (::fstat(descriptor, &status) != 0) {
+    const int number = errno;
+    ::close(descriptor);
+    return Fail(SystemError(path, "cannot inspect", number));
+  }
+  if (!S_ISREG(status.st_mode)) {
+    ::close(descriptor);
+    return Fail(Error{ErrorCode::kUnsupported,
+                      S_ISDIR(status.st_mode) ? "is a folder, not a file" : "is not a regular file",
+                      path,
+                      {},
+                      {}});
+  }
+  return std::unique_ptr<RandomAccessFile>(
+      std::make_unique<SystemFile>(path, descriptor, static_cast<std::uint64_t>(status.st_size)));
+}
 
 const Files& SystemFiles() noexcept {
   static const RealFiles files;

@@ -47,6 +47,9 @@ class Files {
 const Files&
 SystemFiles() noexcept;  // pread; never mmap: a file that shrinks must not kill the process
 
+// The regular file behind `descriptor`, called `path` in messages. Takes ownership, on failure too.
+Result<std::unique_ptr<RandomAccessFile>> WrapDescriptor(const std::string& path, int descriptor);
+
 // Files held in memory, for tests and fuzzing: path -> bytes.
 class MemoryFiles : public Files {
  public:
