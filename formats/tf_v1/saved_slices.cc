@@ -10,6 +10,7 @@
 #include "formats/tf_bundle/slice_key.h"
 #include "formats/tf_bundle/table_reader.h"
 #include "formats/tf_proto/saved_tensor_slices.pb.h"
+#include "formats/tf_v1/message_fields.h"
 #include "formats/tf_v1/slice_strings.h"
 
 namespace ckpt::formats {
@@ -18,33 +19,11 @@ namespace {
 constexpr std::int32_t kCheckpointVersion = 1;  // the only one of this format
 constexpr std::int32_t kFirstReferenceType = 101;
 
-enum Wire : unsigned { kVarint = 0, kFixed64 = 1, kLengthDelimited = 2, kFixed32 = 5 };
-
 // The last field `number` that is a message or bytes; nothing where there is none. Fails through
 // `reader` where the bytes are no message.
 std::optional<std::span<const std::byte>> FindField(ByteReader& reader, std::uint32_t number) {
   std::optional<std::span<const std::byte>> found;
-  while (reader.ok() && reader.remaining() > 0) {
-    const std::uint32_t tag = reader.Varint32();
-    switch (tag & 7U) {
-      case kVarint:
-        (void)reader.Varint64();
-        break;
-      case kFixed64:
-        (void)reader.U64();
-        break;
-      case kFixed32:
-        (void)reader.U32();
-        break;
-      case kLengthDelimited: {
-        const auto bytes = reader.Bytes(reader.Varint64());
-        if (tag >> 3U == number) found = bytes;
-        break;
-      }
-      default:
-        reader.Fail("is not a message");
-    }
-  }
+  while (const auto field = NextBytesField(reader, number, "is not a message")) found = field;
   return found;
 }
 

@@ -7,12 +7,13 @@
 #include "formats/container/range_stream.h"
 #include "formats/encoding/byte_reader.h"
 #include "formats/tf_bundle/sticky_stream.h"
+#include "formats/tf_v1/message_fields.h"
 
 namespace ckpt::formats {
 namespace {
 
 constexpr std::uint32_t kStringField = 8;
-constexpr unsigned kVarint = 0, kFixed64 = 1, kLengthDelimited = 2, kFixed32 = 5;
+constexpr unsigned kLengthDelimited = 2;
 constexpr std::size_t kLengthBytes = sizeof(std::uint64_t);
 
 class SavedStringsStream : public StickyStream {
@@ -56,28 +57,9 @@ class SavedStringsStream : public StickyStream {
 Result<std::uint64_t> MeasureStrings(std::span<const std::byte> proto, std::uint64_t count) {
   ByteReader reader(proto);
   std::uint64_t found = 0, total = 0;
-  while (reader.ok() && reader.remaining() > 0) {
-    const std::uint32_t tag = reader.Varint32();
-    switch (tag & 7U) {
-      case kVarint:
-        (void)reader.Varint64();
-        break;
-      case kFixed64:
-        (void)reader.U64();
-        break;
-      case kFixed32:
-        (void)reader.U32();
-        break;
-      case kLengthDelimited: {
-        const auto bytes = reader.Bytes(reader.Varint64());
-        if (tag >> 3U != kStringField || !reader.ok()) break;
-        ++found;
-        total += bytes.size() + kLengthBytes;
-        break;
-      }
-      default:
-        reader.Fail("is not a TensorProto");
-    }
+  while (const auto bytes = NextBytesField(reader, kStringField, "is not a TensorProto")) {
+    ++found;
+    total += bytes->size() + kLengthBytes;
   }
   CKPT_RETURN_IF_ERROR(reader.status());
   if (found == count) return total;
