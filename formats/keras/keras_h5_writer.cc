@@ -1,9 +1,8 @@
 #include <algorithm>
 #include <set>
 
-#include "formats/container/atomic_output.h"
 #include "formats/container/output_tensor.h"
-#include "formats/hdf5/hdf5_writer.h"
+#include "formats/hdf5/hdf5_output.h"
 #include "formats/keras/keras_h5.h"
 #include "formats/keras/output_layout.h"
 #include "formats/keras/weight_names.h"
@@ -168,17 +167,8 @@ Result<WriteSummary> WriteKerasH5(const std::filesystem::path& path, const Outpu
                                   const WriteOptions& options) {
   for (const TensorInfo& tensor : model.tensors) CKPT_RETURN_IF_ERROR(CanHoldKerasH5(tensor));
   CKPT_ASSIGN_OR_RETURN(const OutputLayout layout, keras::PlanOutput(model));
-  AtomicOutput output(OverwriteOf(options));
-  CKPT_ASSIGN_OR_RETURN(OutputFile* const target, output.Create(path));
-  {
-    CKPT_ASSIGN_OR_RETURN(const auto file, Hdf5Writer::Create(target->temporary_path()));
-    CKPT_RETURN_IF_ERROR(KerasH5Writer(*file, model, layout).Write());
-    CKPT_RETURN_IF_ERROR(file->Close());
-  }
-  std::error_code failed;
-  const std::uint64_t bytes = std::filesystem::file_size(target->temporary_path(), failed);
-  CKPT_RETURN_IF_ERROR(output.Commit());
-  return WriteSummary{{path.string()}, failed ? 0 : bytes};
+  return WriteHdf5File(
+      path, options, [&](Hdf5Writer& file) { return KerasH5Writer(file, model, layout).Write(); });
 }
 
 }  // namespace ckpt::formats
