@@ -17,32 +17,6 @@
 namespace ckpt::cli {
 namespace {
 
-std::string Join(const std::vector<std::string>& names) {
-  std::string out;
-  for (const std::string& name : names) out += (out.empty() ? "" : ", ") + EscapeForDisplay(name);
-  return out;
-}
-
-// What the written graph takes and yields.
-void AddSignature(Json& json, const OpGraph& graph) {
-  const OpSignature& signature = graph.signatures.front();
-  Json& out = json["signature"] = {{"name", JsonText(signature.name)}};
-  out["inputs"] = out["outputs"] = Json::object();
-  for (const auto& [key, tensor] : signature.inputs)
-    out["inputs"][JsonText(key).get<std::string>()] = JsonText(tensor);
-  for (const auto& [key, tensor] : signature.outputs)
-    out["outputs"][JsonText(key).get<std::string>()] = JsonText(tensor);
-}
-
-std::string SignatureToText(const OpGraph& graph) {
-  const OpSignature& signature = graph.signatures.front();
-  std::vector<std::string> inputs, outputs;
-  for (const auto& [key, tensor] : signature.inputs) inputs.push_back(tensor);
-  for (const auto& [key, tensor] : signature.outputs) outputs.push_back(tensor);
-  return "  serves " + EscapeForDisplay(signature.name) + ": " + Join(inputs) + " -> " +
-         Join(outputs) + "\n";
-}
-
 class ConvertCommand : public Command {
  public:
   void Setup(CLI::App& app) override {
@@ -203,18 +177,9 @@ class ConvertCommand : public Command {
   void ChooseNames(const Analysis& analysis) {
     if (convert_.names) return;
     const auto source = convert_.input_names ? convert_.input_names : analysis.framework;
-    const auto target = FrameworkOf(target_.format->name);
+    const auto target = target_.format->framework;
     if (!source || !target || convert_.keep_training_state) return;
     if (IsChannelsFirst(*source) != IsChannelsFirst(*target)) convert_.names = target;
-  }
-
-  static std::optional<Framework> FrameworkOf(std::string_view format) {
-    if (format == "torch") return Framework::kPyTorch;
-    if (format == "keras-h5" || format == "keras" || format == "keras-weights") {
-      return Framework::kKeras;
-    }
-    if (format == "tf-bundle" || format == "saved-model") return Framework::kTensorFlow;
-    return std::nullopt;
   }
 
   Status Work(Json& report, std::string& text) {

@@ -132,4 +132,23 @@ std::string PlanToText(const ConversionPlan& plan, const Style& style) {
   return out;
 }
 
+void AddSignature(Json& json, const OpGraph& graph) {
+  const OpSignature& signature = graph.signatures.front();
+  Json& out = json["signature"] = {{"name", JsonText(signature.name)}};
+  out["inputs"] = out["outputs"] = Json::object();
+  for (const auto& [key, tensor] : signature.inputs)
+    out["inputs"][JsonText(key).get<std::string>()] = JsonText(tensor);
+  for (const auto& [key, tensor] : signature.outputs)
+    out["outputs"][JsonText(key).get<std::string>()] = JsonText(tensor);
+}
+
+std::string SignatureToText(const OpGraph& graph) {
+  const OpSignature& signature = graph.signatures.front();
+  std::vector<std::string> inputs, outputs;
+  for (const auto& [key, tensor] : signature.inputs) inputs.push_back(tensor);
+  for (const auto& [key, tensor] : signature.outputs) outputs.push_back(tensor);
+  return "  serves " + EscapeForDisplay(signature.name) + ": " + Join(inputs) + " -> " +
+         Join(outputs) + "\n";
+}
+
 }  // namespace ckpt::cli

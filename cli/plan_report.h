@@ -14,5 +14,8 @@ void AddPlan(Json& json, const ConversionPlan& plan);
 // Epsilon and momentum (the decay) of each batch norm of the output, with their sources.
 Json WrittenBatchNorms(const ConversionPlan& plan);
 std::string PlanToText(const ConversionPlan& plan, const Style& style);
+// What the written graph takes and yields, by its first signature. REQUIRES: it has one.
+void AddSignature(Json& json, const OpGraph& graph);
+std::string SignatureToText(const OpGraph& graph);
 
 }  // namespace ckpt::cli

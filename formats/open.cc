@@ -38,7 +38,6 @@ std::string_view KnownOther(const std::string& path, std::string_view head) {
   }
   if (path.ends_with(".meta") || path.ends_with(".pb") || path.ends_with(".pbtxt"))
     return "a TensorFlow graph by its name, but not by its content";
-  if (path.ends_with(".onnx")) return "ONNX by its name only";
   return "";
 }
 

@@ -71,6 +71,8 @@ struct Format {
   Result<std::vector<Document>> (*rewrite)(const Manifest& manifest, const GraphEdits& edits);
   // Other formats whose documents `rewrite` takes and `write` understands.
   std::span<const std::string_view> kin = {};
+  // Whose names and kernel layouts an output of this format has; absent where any may be in it.
+  std::optional<Framework> framework = {};
 };
 
 std::span<const Format> BuiltinFormats() noexcept;
