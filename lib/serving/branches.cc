@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <unordered_map>
 
+#include "fold/reason.h"
 #include "serving/op_facts.h"
 
 namespace ckpt {
@@ -11,8 +12,6 @@ namespace {
 constexpr int kMaxNesting = 64;             // of function calls
 constexpr std::size_t kMaxOps = 5'000'000;  // after inlining
 constexpr std::size_t kMaxPhases = 16;      // boolean placeholders that decide
-
-std::string Quoted(std::string_view text) { return '"' + std::string(text) + '"'; }
 
 const OpFunction* Called(const Op& op, const OpGraph& source) {
   if (op.type == "PartitionedCall" || op.type == "StatefulPartitionedCall") {

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <utility>
 
+#include "fold/reason.h"
 #include "serving/op_facts.h"
 
 namespace ckpt {
@@ -11,8 +12,6 @@ namespace {
 
 constexpr std::size_t kMaxPlaceholders = 64;  // bits of a mask
 constexpr std::size_t kMaxOutputs = 16;
-
-std::string Quoted(std::string_view text) { return '"' + std::string(text) + '"'; }
 
 Result<OpEdge> EdgeOf(const WorkingGraph& graph, const std::string& name) {
   CKPT_ASSIGN_OR_RETURN(const TensorName parsed, ParseTensorName(name));

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "ckpt/elements.h"
+#include "fold/reason.h"
 #include "serving/batch_statistics.h"
 #include "serving/branches.h"
 #include "serving/finish_graph.h"
@@ -15,8 +16,6 @@
 
 namespace ckpt {
 namespace {
-
-std::string Quoted(std::string_view text) { return '"' + std::string(text) + '"'; }
 
 // What a number of TensorFlow's DataType is here, of the types that --feed gives.
 std::optional<Dtype> FeedDtype(std::int32_t number) {

@@ -3,14 +3,13 @@
 #include <algorithm>
 #include <utility>
 
+#include "fold/reason.h"
 #include "serving/op_facts.h"
 
 namespace ckpt {
 namespace {
 
 constexpr std::size_t kMaxNamed = 6;
-
-std::string Quoted(std::string_view text) { return '"' + std::string(text) + '"'; }
 
 class Reader {
  public:
