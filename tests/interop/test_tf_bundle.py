@@ -74,11 +74,18 @@ def assert_serves(prefix, build, reference):
     assert np.abs(single[0] - exact[0]).max() <= 1e-5 * scale
 
 
+@pytest.fixture
+def ref_variables():
+    """The variables of TensorFlow 1. Only for a test: graph_mode() of the generators would end eager execution in the
+    whole process, and other modules need it."""
+    tf1.disable_resource_variables()
+    yield
+    tf1.enable_resource_variables()
+
+
 @pytest.mark.skipif(not GRAPH_MODE, reason="needs tf.layers")
 @pytest.mark.parametrize("program", ["resnet", "mnist"])
-def test_saver_restores_and_serves(program, tmp_path):
-    common = __import__("tf1_common")
-    common.graph_mode()
+def test_saver_restores_and_serves(program, tmp_path, ref_variables):
     module = __import__(f"tf1_{program}")
     folder = f"tf1/{program}/correct"
     ckpt("convert", "--to", "tf-bundle", TESTDATA / folder, tmp_path / "out.ckpt")
@@ -98,8 +105,7 @@ def folded_mnist(images):
 
 @pytest.mark.skipif(not GRAPH_MODE, reason="needs tf.layers")
 @pytest.mark.parametrize("pairing", ["--pair-by-order", "--pair-by-name"])
-def test_folded_mnist_serves_without_batch_norm(pairing, tmp_path):
-    __import__("tf1_common").graph_mode()
+def test_folded_mnist_serves_without_batch_norm(pairing, tmp_path, ref_variables):
     ckpt("convert", "--to", "tf-bundle", "--bn", "fold", pairing, "--epsilon", "0.001", "--strict",
          TESTDATA / "tf1/mnist/correct", tmp_path / "out.ckpt")
     assert not [name for name in read(tmp_path / "out.ckpt") if "/bn/" in name]
