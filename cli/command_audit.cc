@@ -4,6 +4,7 @@
 #include <map>
 
 #include "ckpt/audit.h"
+#include "cli/choices.h"
 #include "cli/command.h"
 #include "cli/input_pass.h"
 #include "cli/progress.h"
@@ -100,7 +101,7 @@ class Audit : public Command {
     app.add_option("--fail-on", fail_on_,
                    "Exit 1 on findings of this severity or a higher one: error, warning, "
                    "info or never (default warning)")
-        ->transform(CLI::CheckedTransformer(thresholds))
+        ->transform(OneOf(thresholds))
         ->type_name("SEVERITY");
     app.add_option("--since", since_,
                    "An older checkpoint of the same run, to compare the statistics with")

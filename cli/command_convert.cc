@@ -4,6 +4,7 @@
 #include <map>
 
 #include "ckpt/formats/graph_output.h"
+#include "cli/choices.h"
 #include "cli/command.h"
 #include "cli/conversion.h"
 #include "cli/input_pass.h"
@@ -26,14 +27,14 @@ class ConvertCommand : public Command {
     const std::map<std::string, bool> folds = {{"fold", true}, {"preserve", false}};
     app.add_option("--bn", convert_.fold.fold,
                    "fold batch norms into their neighbours, or preserve them (default)")
-        ->transform(CLI::CheckedTransformer(folds))
+        ->transform(OneOf(folds))
         ->type_name("MODE");
     const std::map<std::string, bool> leftovers = {{"affine", true}, {"keep", false}};
     app.add_option("--leftover", convert_.fold.leftover_affine,
                    "What becomes of a batch norm that cannot be folded: keep it, or reduce it to "
                    "one scale and one "
                    "offset per channel (affine)")
-        ->transform(CLI::CheckedTransformer(leftovers))
+        ->transform(OneOf(leftovers))
         ->type_name("MODE");
     auto* pairs =
         app.add_option("--pairs", pairs_file_, "JSON file that ties batch norms to kernels")
@@ -83,11 +84,11 @@ class ConvertCommand : public Command {
     app.add_option("--names", convert_.names,
                    "Write the names and kernel layouts of this framework (default: the input's, "
                    "unless OUTPUT's format is another framework's)")
-        ->transform(CLI::CheckedTransformer(frameworks))
+        ->transform(OneOf(frameworks))
         ->type_name("FRAMEWORK");
     app.add_option("--input-names", convert_.input_names,
                    "The framework whose names and layouts the input follows, where nothing says")
-        ->transform(CLI::CheckedTransformer(frameworks))
+        ->transform(OneOf(frameworks))
         ->type_name("FRAMEWORK");
     app.add_option("--cast", cast_, "Convert floating tensors to this type")->type_name("DTYPE");
     app.add_flag(

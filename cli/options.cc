@@ -5,6 +5,8 @@
 #include <iostream>
 #include <map>
 
+#include "cli/choices.h"
+
 namespace ckpt::cli {
 
 void AddReportOptions(CLI::App& command, CommonOptions& options) {
@@ -14,12 +16,12 @@ void AddReportOptions(CLI::App& command, CommonOptions& options) {
   const std::map<std::string, ColorMode> colors = {
       {"auto", ColorMode::kAuto}, {"always", ColorMode::kAlways}, {"never", ColorMode::kNever}};
   command.add_option("--format", options.format, "Form of the report: text, json or jsonl")
-      ->transform(CLI::CheckedTransformer(formats))
+      ->transform(OneOf(formats))
       ->type_name("FORMAT");
   command.add_option("--report", options.report_file, "Write the report to FILE instead of stdout")
       ->type_name("FILE");
   command.add_option("--color", options.color, "Colour: auto (on a terminal), always or never")
-      ->transform(CLI::CheckedTransformer(colors))
+      ->transform(OneOf(colors))
       ->type_name("WHEN");
   command.add_flag("-q,--quiet", options.quiet,
                    "No progress, and no text report unless there is something to say");

@@ -166,7 +166,7 @@ Status FoldOverGraph(FoldContext& context) {
   CKPT_RETURN_IF_ERROR(GraphFolder(context).Fold());
   for (Candidate& candidate : context.candidates) {
     if (candidate.IsOpen() && candidate.reason.empty()) {
-      candidate.reason = "the graph in the file does not contain it";
+      candidate.reason = "no layer of the graph in the file is this batch norm";
     }
   }
   if (context.options.pair_by_order || context.options.pair_by_name) {

@@ -126,6 +126,8 @@ Result<ChangedBatchNorm> AsAffine(const Manifest& manifest, const SharedTensors&
     CKPT_RETURN_IF_ERROR(writer.Put(batch_norm.moving_variance, "moving_variance",
                                     std::vector<double>(channels, 1 - batch_norm.epsilon->value)));
     writer.changed().to_affine = true;
+  } else if (manifest.graph) {
+    return Refuse("no layer of the graph in the file reads scale and offset in its place");
   } else {
     CKPT_RETURN_IF_ERROR(writer.Put({}, "scale", function.scale));
     CKPT_RETURN_IF_ERROR(writer.Put({}, "offset", std::move(offset)));

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <csignal>
 #include <filesystem>
 #include <nlohmann/json.hpp>
@@ -172,6 +173,18 @@ TEST(Graph, OfAnotherFileProvesAFold) {
   EXPECT_EQ(
       Ckpt({"audit", "--graph", "keras_h5/conv2d_bn_square.h5", folder / "names.npz"}).exit_code,
       3);
+}
+
+TEST(Help, WordsOfAChoiceAreNamed) {
+  for (const char* command : {"inspect", "audit", "convert", "diff"}) {
+    const std::string help = Ckpt({command, "--help"}).out;
+    EXPECT_THAT(help, HasSubstr("{json, jsonl, text}"));
+    const auto is_control = [](char c) { return c >= 0 && c < ' ' && c != '\n'; };
+    EXPECT_EQ(std::count_if(help.begin(), help.end(), is_control), 0) << command;
+  }
+  const auto result = Ckpt({"inspect", "--format", "xml", "x"});
+  EXPECT_EQ(result.exit_code, 2);
+  EXPECT_THAT(result.err, HasSubstr("\"xml\" is none of json, jsonl, text"));
 }
 
 TEST(Help, EveryLevelHasAnExample) {

@@ -99,6 +99,19 @@ TEST(LeftoverTest, WithoutAGraphTwoTensorsReplaceTheFour) {
   }
 }
 
+// Nothing in the graph would read the two.
+TEST(LeftoverTest, OneThatIsNoLayerOfTheGraphKeepsTheFour) {
+  MemoryCheckpoint checkpoint = NamesOnly("/");
+  checkpoint.mutable_manifest().graph.emplace();
+  const auto plan = PlanFold(checkpoint, Analyse(checkpoint.manifest(), {.epsilon = 0.0}), kAffine);
+  ASSERT_TRUE(plan);
+  ASSERT_THAT(plan->kept, SizeIs(1));
+  EXPECT_FALSE(plan->kept[0].affine);
+  EXPECT_THAT(plan->kept[0].reason, HasSubstr("no layer of the graph"));
+  EXPECT_THAT(plan->tensors, IsEmpty());
+  EXPECT_THAT(plan->consumed, IsEmpty());
+}
+
 TEST(LeftoverTest, ANameThatIsTakenKeepsTheFour) {
   MemoryCheckpoint checkpoint = NamesOnly("/");
   checkpoint.Add("net/bn/scale", {2}, {5, 5});
