@@ -28,6 +28,10 @@ class Writer {
       info.alias_of.reset();
       changed_.rebound.push_back({*batch_norm_.layer, leaf, info.name});
     }
+    if (!existing && InGraph() != nullptr && InGraph()->can_rebind) {
+      info.name = info.stored_as = OwnName(leaf);
+      changed_.rebound.push_back({*batch_norm_.layer, leaf, info.name});
+    }
     if (as_affine_nodes()) {
       std::vector<std::int64_t> dims(*InGraph()->axes_behind_channels + 1, 1);
       dims.front() = static_cast<std::int64_t>(values.size());
@@ -67,6 +71,20 @@ class Writer {
   bool IsOwn(TensorId id) const {
     return batch_norm_.gamma == id || batch_norm_.beta == id || batch_norm_.moving_mean == id ||
            batch_norm_.moving_variance == id;
+  }
+
+  // Of a vector that the layer did not have: beside the mean, or after its name, so that two layers
+  // of a plan do not want one name.
+  std::string OwnName(const std::string& leaf) const {
+    const TensorInfo& mean = InfoOf(*batch_norm_.moving_mean);
+    const NameParts parts = SplitName(mean.name);
+    const bool is_shared = shared_.Contains(*batch_norm_.moving_mean);
+    const bool conventional = !parts.parent.empty() && !is_shared &&
+                              (parts.leaf == "moving_mean" || parts.leaf == "running_mean");
+    std::string wanted =
+        conventional ? parts.parent + parts.separator + leaf : mean.name + "_" + leaf;
+    if (is_shared) wanted += "_" + std::to_string(*batch_norm_.layer);
+    return FreeName(manifest_, wanted, *batch_norm_.layer);
   }
 
   TensorInfo NewTensor(const std::string& leaf) const {

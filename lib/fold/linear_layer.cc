@@ -27,8 +27,13 @@ TensorInfo NewBias(const Manifest& manifest, TensorId kernel, std::uint64_t chan
 std::string FreeBiasName(const Manifest& manifest, const std::string& kernel, bool is_shared,
                          LayerId layer) {
   const NameParts parts = SplitName(kernel);
-  const bool conventional =
-      !parts.parent.empty() && !is_shared && (parts.leaf == "weight" || parts.leaf == "kernel");
+  std::size_t kernels = 0;  // of the scope: only one of them can have "bias"
+  bool known = false;
+  for (const char* leaf : {"kernel", "weight", "weights"}) {
+    known |= parts.leaf == leaf;
+    kernels += FindTensor(manifest, parts.parent + parts.separator + leaf).has_value();
+  }
+  const bool conventional = !parts.parent.empty() && !is_shared && known && kernels == 1;
   std::string wanted = conventional ? BiasNameFor(kernel) : kernel + "_bias";
   if (is_shared) wanted += "_" + std::to_string(layer);
   return FreeName(manifest, wanted, layer);

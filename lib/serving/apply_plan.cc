@@ -27,6 +27,7 @@ class Application {
 
   Result<OpGraph> Run() {
     for (OpId id = 0; id < source_.top.ops.size(); ++id) BindConstant(id);
+    for (const Rebound& rebound : plan_.edits.rebound) CKPT_RETURN_IF_ERROR(Rebind(rebound));
     for (const LayerId layer : plan_.edits.gained_bias) CKPT_RETURN_IF_ERROR(AddBias(layer));
     for (const LayerId layer : plan_.edits.to_affine) CKPT_RETURN_IF_ERROR(MakeAffine(layer));
     for (const LayerId layer : plan_.edits.removed)
@@ -53,6 +54,7 @@ class Application {
     op.tensor.reset();
     if (!index) return;  // consumed: nothing reads it in the end
     op.tensor = TensorId{*index};
+    constant_of_.emplace(name, id);
     op.constant.reset();
     op.record.reset();
     if (op.name == name) op.name = plan_.tensors[*index].info.name;
@@ -83,16 +85,50 @@ class Application {
     return dtype ? OpAttr(*dtype) : OpAttr(OpOpaque{});
   }
 
+  // The tensor that a layer reads under `name` of its own, if the plan gives it another.
+  const std::string* ReboundTo(LayerId id, std::string_view name) const {
+    for (const Rebound& rebound : plan_.edits.rebound) {
+      if (rebound.layer == id && rebound.local_name == name) return &rebound.tensor;
+    }
+    return nullptr;
+  }
+
+  // A layer that shared a tensor reads its own: a new constant, behind the same changes of shape.
+  Status Rebind(const Rebound& rebound) {
+    const auto& edits = plan_.edits;
+    const auto has = [&](const std::vector<LayerId>& layers) {
+      return std::find(layers.begin(), layers.end(), rebound.layer) != layers.end();
+    };
+    if (has(edits.to_affine) || (rebound.local_name == "bias" && has(edits.gained_bias))) return {};
+    const auto& places = layers_.ops[rebound.layer].places;
+    const auto place = places.find(rebound.local_name);
+    if (place == places.end()) {
+      return Fail(ErrorCode::kInternal, "\"" + layers_.graph.layers[rebound.layer].name +
+                                            "\" does not read a " + rebound.local_name);
+    }
+    std::vector<OpId> chain;
+    OpEdge edge = graph_.op(place->second.op).inputs[place->second.input];
+    for (; graph_.op(edge.op).type != "Const"; edge = graph_.op(edge.op).inputs[0])
+      chain.push_back(edge.op);
+    CKPT_ASSIGN_OR_RETURN(OpId own, NewConstant(rebound.tensor, WasVariable(graph_.op(edge.op))));
+    for (auto id = chain.rbegin(); id != chain.rend(); ++id) {
+      Op copy = graph_.op(*id);
+      copy.inputs[0] = {own, 0, {}};
+      own = graph_.Add(std::move(copy));
+    }
+    graph_.op(place->second.op).inputs[place->second.input] = {own, 0, {}};
+    return {};
+  }
+
   Status AddBias(LayerId id) {
     const LayerOps& ops = layers_.ops[id];
     const Layer& layer = layers_.graph.layers[id];
-    if (!ops.bias_after || !ops.kernel)
+    const std::string* tensor = ReboundTo(id, "bias");
+    if (!ops.bias_after || !ops.kernel || tensor == nullptr)
       return Fail(ErrorCode::kInternal, "\"" + layer.name + "\" has no place for a bias");
     const OpId last = *ops.bias_after;
     const bool from_variable = WasVariable(graph_.op(*ops.kernel));
-    CKPT_ASSIGN_OR_RETURN(
-        const OpId constant,
-        NewConstant(BiasNameFor(NameOf(layer.tensors.at("kernel"))), from_variable));
+    CKPT_ASSIGN_OR_RETURN(const OpId constant, NewConstant(*tensor, from_variable));
     // What read the last operation reads the bias from now on; the operation itself moves on.
     Op copy = graph_.op(last);
     const std::string name = copy.name;
@@ -110,58 +146,44 @@ class Application {
     return {};
   }
 
-  // The constant of gamma or beta, new where the layer had none.
+  // The constant of gamma or beta, new where the layer had none or shared it.
   Result<OpEdge> VectorOf(LayerId id, const char* leaf) {
     const Layer& layer = layers_.graph.layers[id];
-    const TensorId mean = layer.tensors.at("moving_mean");
-    const auto own = layer.tensors.find(leaf);
-    const NameParts parts = SplitName(NameOf(mean));
-    const std::string name =
-        own != layer.tensors.end() ? NameOf(own->second) : parts.parent + parts.separator + leaf;
-    OpEdge edge;
-    if (const auto known = OpOf(name)) {
-      edge = {*known, 0, {}};
-    } else {
-      const auto mean_op = OpOf(NameOf(mean));
-      CKPT_ASSIGN_OR_RETURN(edge.op,
-                            NewConstant(name, mean_op && WasVariable(graph_.op(*mean_op))));
+    if (const std::string* own = ReboundTo(id, leaf)) {
+      const auto mean = OpOf(NameOf(layer.tensors.at("moving_mean")));
+      CKPT_ASSIGN_OR_RETURN(const OpId made,
+                            NewConstant(*own, mean && WasVariable(graph_.op(*mean))));
+      return OpEdge{made, 0, {}};
     }
-    if (!layers_.ops[id].channels_first) return edge;
-    return Upright(id, edge);
+    const auto tensor = layer.tensors.find(leaf);
+    const auto known = tensor == layer.tensors.end() ? std::nullopt : OpOf(NameOf(tensor->second));
+    if (!known) return Fail(ErrorCode::kInternal, "\"" + layer.name + "\" has lost its " + leaf);
+    return OpEdge{*known, 0, {}};
   }
 
   std::optional<OpId> OpOf(const std::string& tensor) const {
-    const auto index = Planned(tensor);
-    if (!index) return std::nullopt;
-    for (OpId id = 0; id < graph_.size(); ++id) {
-      const Op& op = graph_.op(id);
-      if (op.type == "Const" && op.tensor && op.tensor->index == *index) return id;
-    }
-    return std::nullopt;
+    const auto found = constant_of_.find(tensor);
+    return found == constant_of_.end() ? std::nullopt : std::optional(found->second);
   }
 
-  // [C] as [C, 1, 1], for values whose channels are axis 1.
-  OpEdge Upright(LayerId id, const OpEdge& vector) {
-    std::int64_t rank = 4;
-    for (const Node& node : layers_.graph.nodes) {
-      if (node.layer == id) rank = layers_.graph.values[node.output].rank.value_or(4);
-    }
-    OpConstant shape{Dtype::kI32, {}, {}, {}};
-    const auto dims = static_cast<std::size_t>(std::max<std::int64_t>(rank - 1, 1));
-    shape.shape = *Shape::FromDims({static_cast<std::int64_t>(dims)});
-    shape.bytes.resize(4 * dims);
-    std::fill_n(shape.bytes.begin(), 4, std::byte{0xff});  // -1: as many as there are
-    for (std::size_t i = 1; i < dims; ++i) shape.bytes[4 * i] = std::byte{1};
-    const std::string name = graph_.op(vector.op).name;
-    const OpId constant =
-        graph_.Add(MakeConstant(name + "/channels/shape", kTfInt32, std::move(shape)));
-    Op reshape;
-    reshape.name = name + "/channels";
-    reshape.type = "Reshape";
-    reshape.attrs["T"] = TypeOf(layers_.ops[id].output);
-    reshape.attrs["Tshape"] = OpDtype{kTfInt32};
-    reshape.inputs = {vector, {constant, 0, {}}};
-    return {graph_.Add(std::move(reshape)), 0, {}};
+  OpEdge AddUnary(std::string name, std::string type,
+                  std::map<std::string, OpAttr, std::less<>> attrs, const OpEdge& input) {
+    Op op;
+    op.name = std::move(name);
+    op.type = std::move(type);
+    op.attrs = std::move(attrs);
+    op.inputs = {input};
+    return {graph_.Add(std::move(op)), 0, {}};
+  }
+
+  OpEdge AddBinary(std::string name, std::string type, const OpAttr& dtype, const OpEdge& a,
+                   const OpEdge& b) {
+    Op op;
+    op.name = std::move(name);
+    op.type = std::move(type);
+    op.attrs["T"] = dtype;
+    op.inputs = {a, b};
+    return {graph_.Add(std::move(op)), 0, {}};
   }
 
   Status MakeAffine(LayerId id) {
@@ -169,20 +191,18 @@ class Application {
     CKPT_ASSIGN_OR_RETURN(const OpEdge scale, VectorOf(id, "gamma"));
     CKPT_ASSIGN_OR_RETURN(const OpEdge shift, VectorOf(id, "beta"));
     const OpAttr type = TypeOf(ops.output);
+    const auto* number = std::get_if<OpDtype>(&type);
     const std::string name = graph_.op(ops.output.op).name;
-    Op product;
-    product.name = name + "/scaled";
-    product.type = "Mul";
-    product.attrs["T"] = type;
-    product.inputs = {ops.input, scale};
-    const OpId scaled = graph_.Add(std::move(product));
-    Op sum;
-    sum.name = name + "/shifted";
-    sum.type = "Add";
-    sum.attrs["T"] = type;
-    sum.inputs = {{scaled, 0, {}}, shift};
-    const OpId shifted = graph_.Add(std::move(sum));
-    graph_.Redirect(ops.output, {shifted, 0, {}});
+    // A fused batch norm of halves computes in the type of its vectors.
+    const bool casts = ops.vector_dtype && number != nullptr && *number != *ops.vector_dtype;
+    const OpAttr computed = casts ? OpAttr(*ops.vector_dtype) : type;
+    OpEdge x = ops.input;
+    if (casts) x = AddUnary(name + "/widened", "Cast", {{"SrcT", type}, {"DstT", computed}}, x);
+    const OpEdge scaled = AddBinary(name + "/scaled", "Mul", computed, x, scale);
+    OpEdge shifted = AddBinary(name + "/shifted", "Add", computed, scaled, shift);
+    if (casts)
+      shifted = AddUnary(name + "/narrowed", "Cast", {{"SrcT", computed}, {"DstT", type}}, shifted);
+    graph_.Redirect(ops.output, shifted);
     return {};
   }
 
@@ -234,6 +254,7 @@ class Application {
   ConversionPlan& plan_;
   WorkingGraph graph_;
   std::map<std::string, std::uint32_t> planned_;
+  std::map<std::string, OpId> constant_of_ = {};  // by the tensor's name in the manifest
 };
 
 }  // namespace

@@ -1,11 +1,14 @@
 // The layers of a serving graph, and the operations that each is made of.
 #pragma once
 
+#include <map>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "ckpt/model_graph.h"
 #include "ckpt/op_graph.h"
+#include "serving/body_view.h"
 
 namespace ckpt {
 
@@ -16,8 +19,11 @@ struct LayerOps {
   std::optional<OpId> bias_after = {};  // the operation behind which a new bias goes
   std::optional<OpId> kernel = {};      // the constant
   bool channels_first = false;
-  bool fused = false;                 // batch norm: one operation, its inputs 1 to 4 as below
-  std::vector<OpId> batch_norm = {};  // the operations it is made of, the last one last
+  // Where its tensors are read, by their names in the layer; a chain of changes of shape may lie
+  // between the constant and this input.
+  std::map<std::string, OpInput, std::less<>> places = {};
+  // The type of a batch norm's vectors where it may be another than that of its input.
+  std::optional<OpDtype> vector_dtype = {};
 };
 
 struct LayerGraph {
@@ -25,8 +31,11 @@ struct LayerGraph {
   std::vector<LayerOps> ops;  // by layer
 };
 
-// REQUIRES: `body` is sorted producers first; every constant with a value of its own that a layer
-// may hold has its `tensor` set. `outputs`: the edges that the graph yields.
-LayerGraph FindLayers(const OpBody& body, const std::vector<OpEdge>& outputs, std::string source);
+// REQUIRES: `graph.top` is sorted producers first and calls no functions; every constant with a
+// value of its own that a layer may hold has its `tensor` set, an index into `tensors`. `outputs`:
+// the edges that the graph yields. A last layer without calls holds the tensors that operations
+// read which are no part of any layer: they are shared with these.
+LayerGraph FindLayers(const OpGraph& graph, const std::vector<TensorInfo>& tensors,
+                      const std::vector<OpEdge>& outputs);
 
 }  // namespace ckpt

@@ -52,7 +52,7 @@ class Model : public ServingModel {
       const auto id = parsed ? graph->top.Find(parsed->op) : std::nullopt;
       if (id) outputs.push_back({*id, parsed->output, {}});
     }
-    layers_ = FindLayers(graph->top, outputs, graph->source);
+    layers_ = FindLayers(*graph, manifest_.tensors, outputs);
     MakeNamesUnique(layers_.graph);
     manifest_.graph = layers_.graph;
     manifest_.ops = std::move(graph);

@@ -60,7 +60,7 @@ class Finder {
     norm.form = OpBatchNormForm::kFused;
     norm.body = at.body;
     norm.output = at.op;
-    norm.ops = {at.op};
+    norm.ops = norm.path = {at.op};
     norm.input = op.inputs[0];
     norm.gamma = tracer_.Trace(at, 1).vector;
     norm.beta = tracer_.Trace(at, 2).vector;
@@ -86,7 +86,7 @@ class Finder {
     norm.form = OpBatchNormForm::kGlobal;
     norm.body = at.body;
     norm.output = at.op;
-    norm.ops = {at.op};
+    norm.ops = norm.path = {at.op};
     norm.input = op.inputs[0];
     const TracedVector mean = tracer_.Trace(at, 1), variance = tracer_.Trace(at, 2);
     norm.mean = mean.vector;
@@ -107,6 +107,7 @@ class Finder {
     norm.body = body;
     norm.output = pattern.output;
     norm.ops = pattern.ops;
+    norm.path = pattern.path;
     std::sort(norm.ops.begin(), norm.ops.end());
     norm.ops.erase(std::unique(norm.ops.begin(), norm.ops.end()), norm.ops.end());
     norm.input = bodies_.op(pattern.x.at).inputs[pattern.x.input];
@@ -121,7 +122,7 @@ class Finder {
     norm.variance = variance.vector;
     if (pattern.gamma) norm.gamma = tracer_.Trace(pattern.gamma->at, pattern.gamma->input).vector;
     if (pattern.beta) norm.beta = tracer_.Trace(pattern.beta->at, pattern.beta->input).vector;
-    norm.epsilon = tf_graph::ShortestDecimal(pattern.epsilon);
+    norm.epsilon = pattern.epsilon;
     norm.mode = ModeOf(mean, variance);
     norm.channel_axis = ChannelAxis(pattern);
     Add(std::move(norm), mean, variance);

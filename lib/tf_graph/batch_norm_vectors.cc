@@ -42,6 +42,8 @@ TracedVector VectorTracer::Trace(OpRef at, std::size_t input) const {
   TracedVector traced;
   OpBatchNormVector& vector = traced.vector;
   vector.edge = bodies_.op(at).inputs[input];
+  vector.reader = at.op;
+  vector.reader_input = input;
   vector.kind = Kind::kOther;
   for (const OpValue& origin : bodies_.OriginsOfInput(at, input).values) {
     const Op& op = bodies_.op(origin.at);

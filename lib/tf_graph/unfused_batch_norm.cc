@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "tf_graph/assigned_value.h"
+
 namespace ckpt::tf_graph {
 namespace {
 
@@ -76,7 +78,9 @@ class PatternFinder {
       // A variance of one channel that was made a constant is no epsilon.
       const bool scalar =
           value && bodies_.op(origin.at).constant->shape.rank() == 0 && *value >= 0 && *value < 1;
-      return scalar ? value : std::nullopt;
+      if (!scalar) return std::nullopt;
+      const bool is_double = bodies_.op(origin.at).constant->dtype == Dtype::kF64;
+      return is_double ? *value : ShortestDecimal(*value);
     }
     return std::nullopt;
   }
@@ -116,6 +120,7 @@ class PatternFinder {
         pattern.ops = {variance_.at.op, rsqrt_.op, scaled->op, sum.at.op};
         if (gamma) pattern.ops.push_back(gamma->at.op);
         for (const OpRef part : ops) pattern.ops.push_back(part.op);
+        pattern.path = {scaled->op, sum.at.op};
         pattern.x = {*scaled, 1 - i};
         pattern.variance = variance_;
         pattern.mean = mean;

@@ -19,6 +19,7 @@ struct InputPlace {
 struct UnfusedPattern {
   OpId output = 0;  // the last addition
   std::vector<OpId> ops = {};
+  std::vector<OpId> path = {};  // those from x to the output, in order
   InputPlace x, variance, mean;
   std::optional<InputPlace> gamma = {}, beta = {};
   double epsilon = 0;

@@ -12,8 +12,6 @@ namespace {
 
 using ::testing::Contains;
 using ::testing::ElementsAre;
-using ::testing::IsEmpty;
-using ::testing::Not;
 using ::testing::SizeIs;
 
 struct Folding {
@@ -98,16 +96,40 @@ TEST(ApplyPlan, WhatCannotBeFoldedStaysOrBecomesOneProductAndOneSum) {
   }
 }
 
-TEST(ApplyPlan, AKernelOfTwoLayersIsLeftAlone) {
+TEST(ApplyPlan, AKernelOfTwoLayersIsFoldedAsACopy) {
   TrainedGraph g = DenseBatchNorm(true);
   g.top.Add("again", "MatMul", {"x", "dense/kernel/read"}).attrs["T"] = OpDtype{kFloatNumber};
   const auto model = g.Serve({.outputs = {"bn/FusedBatchNormV3", "again"}});
   ASSERT_TRUE(model);
   const auto folding = Fold(**model);
-  ASSERT_TRUE(folding);
-  EXPECT_THAT(folding->plan.folded, IsEmpty());
-  ASSERT_THAT(folding->plan.kept, SizeIs(1));
-  EXPECT_THAT(folding->plan.kept[0].reason, Not(IsEmpty()));
+  ASSERT_TRUE(folding) << ToString(folding.error());
+  EXPECT_THAT(folding->plan.folded, SizeIs(1));
+  const OpBody& body = folding->graph.top;
+  const auto kernel_of = [&](const char* name) {
+    const Op& op = body.ops[body.ops[*body.Find(name)].inputs[1].op];
+    return folding->plan.tensors[op.tensor->index];
+  };
+  EXPECT_TRUE(std::holds_alternative<CopyOf>(kernel_of("again").content));
+  EXPECT_EQ(kernel_of("again").info.name, "dense/kernel");
+  EXPECT_TRUE(std::holds_alternative<ScaledKernel>(kernel_of("dense/MatMul").content));
+  EXPECT_NE(kernel_of("dense/MatMul").info.name, "dense/kernel");
+}
+
+TEST(ApplyPlan, WhatOtherOperationsReadKeepsItsValue) {
+  TrainedGraph g = DenseBatchNorm(false);
+  g.top.Add("tied", "Transpose", {"dense/kernel/read"}).attrs["T"] = OpDtype{kFloatNumber};
+  g.top.Add("spread", "Sqrt", {"bn/moving_variance/read"}).attrs["T"] = OpDtype{kFloatNumber};
+  const auto model = g.Serve({.outputs = {"bn/add_1", "tied", "spread"}});
+  ASSERT_TRUE(model);
+  const auto folding = Fold(**model);
+  ASSERT_TRUE(folding) << ToString(folding.error());
+  EXPECT_THAT(folding->plan.folded, SizeIs(1));
+  const OpBody& body = folding->graph.top;
+  for (const char* name : {"tied", "spread"}) {
+    const Op& op = body.ops[body.ops[*body.Find(name)].inputs[0].op];
+    ASSERT_TRUE(op.tensor);
+    EXPECT_TRUE(std::holds_alternative<CopyOf>(folding->plan.tensors[op.tensor->index].content));
+  }
 }
 
 }  // namespace

@@ -35,6 +35,8 @@ struct OpBatchNormVector {
   Kind kind = Kind::kNone;
   // As the batch norm reads it, an output of an operation of its own body. Absent for kNone.
   std::optional<OpEdge> edge = {};
+  OpId reader = 0;  // the operation that reads it there, and the input
+  std::size_t reader_input = 0;
   std::optional<OpRef> origin = {};  // the variable's or the constant's operation
   std::string variable = {};         // kVariable: the name that a saver gives it
 };
@@ -46,6 +48,9 @@ struct OpBatchNorm {
   OpId output = 0;             // the operation whose output 0 is the normalised value
   std::vector<OpId> ops = {};  // of this body, that make up the batch norm; `output` among them
   OpEdge input = {};           // what is normalised
+  // Those of `ops` from `input` to `output`, in order: each reads the one before it, the first one
+  // reads `input`. Casts may lie between.
+  std::vector<OpId> path = {};
   OpBatchNormVector gamma = {}, beta = {}, mean = {}, variance = {};
   double epsilon = 0;
   bool epsilon_recorded = true;  // false: the operation's default

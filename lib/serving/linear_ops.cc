@@ -1,0 +1,97 @@
+#include "serving/linear_ops.h"
+
+#include <algorithm>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace ckpt {
+namespace {
+
+struct LinearType {
+  std::string_view type;
+  OpKind kind;
+  KernelLayout layout;
+  std::size_t data_input;
+  std::int64_t rank;
+};
+
+const LinearType* FindLinear(std::string_view type) {
+  static constexpr LinearType kTypes[] = {
+      {"Conv2D", OpKind::kConv, KernelLayout::kSpatialInOut, 0, 4},
+      {"DepthwiseConv2dNative", OpKind::kDepthwiseConv, KernelLayout::kSpatialInMultiplier, 0, 4},
+      {"Conv2DBackpropInput", OpKind::kConvTranspose, KernelLayout::kSpatialOutIn, 2, 4},
+      {"Conv3D", OpKind::kConv, KernelLayout::kSpatialInOut, 0, 5},
+      {"Conv3DBackpropInputV2", OpKind::kConvTranspose, KernelLayout::kSpatialOutIn, 2, 5},
+      {"MatMul", OpKind::kDense, KernelLayout::kSpatialInOut, 0, 2},
+  };
+  for (const LinearType& one : kTypes) {
+    if (one.type == type) return &one;
+  }
+  return nullptr;
+}
+
+// The kernel's last two axes are its channels, and those of a matrix are all that it has.
+bool IsReadAsStored(const BodyView& body, const Weight& kernel, bool matrix) {
+  const auto stored = body.tensor(kernel.tensor).shape.dims();
+  const auto& read = kernel.shape;
+  if (stored.size() < 2 || read.size() < 2 || (matrix && stored.size() != 2)) return false;
+  return std::equal(stored.end() - 2, stored.end(), read.end() - 2);
+}
+
+void ReadGeometry(const Op& op, Layer& layer) {
+  const auto* padding = FindAttr<std::string>(op, "padding");
+  if (layer.kind == OpKind::kDense) {
+    layer.padding = Padding::kNone;
+  } else if (padding != nullptr) {
+    layer.padding = *padding == "VALID"  ? Padding::kNone
+                    : *padding == "SAME" ? Padding::kSame
+                                         : Padding::kZeros;
+  }
+  if (const auto* strides = FindAttr<std::vector<std::int64_t>>(op, "strides")) {
+    layer.unit_stride =
+        std::all_of(strides->begin(), strides->end(), [](std::int64_t s) { return s == 1; });
+  }
+}
+
+bool IsSet(const Op& op, std::string_view attr) {
+  const bool* value = FindAttr<bool>(op, attr);
+  return value != nullptr && *value;
+}
+
+}  // namespace
+
+bool ChannelsFirst(const Op& op) {
+  const auto* format = FindAttr<std::string>(op, "data_format");
+  return format != nullptr && format->starts_with("NC");
+}
+
+std::optional<LinearOp> ReadLinearOp(const BodyView& body, OpId id) {
+  const Op& op = body.op(id);
+  const LinearType* type = FindLinear(op.type);
+  if (type == nullptr || op.inputs.size() <= std::max<std::size_t>(type->data_input, 1))
+    return std::nullopt;
+  const bool dense = type->kind == OpKind::kDense;
+  const auto kernel = body.WeightOf(op.inputs[1]);
+  if (!kernel || body.IsConstant(op.inputs[type->data_input]) ||
+      !IsReadAsStored(body, *kernel, dense) || (dense && IsSet(op, "transpose_a"))) {
+    return std::nullopt;
+  }
+  LinearOp linear;
+  linear.kernel = *kernel;
+  linear.data_input = type->data_input;
+  linear.rank = type->rank;
+  linear.channels_first = !dense && ChannelsFirst(op);
+  Layer& layer = linear.layer;
+  layer.op_type = op.type;
+  layer.kind = type->kind;
+  layer.layout = dense && IsSet(op, "transpose_b") ? KernelLayout::kOutInSpatial : type->layout;
+  layer.tensors["kernel"] = kernel->tensor;
+  layer.axis = linear.channels_first ? 1 : -1;
+  layer.can_gain_bias = layer.can_rebind = true;
+  ReadGeometry(op, layer);
+  return linear;
+}
+
+}  // namespace ckpt
