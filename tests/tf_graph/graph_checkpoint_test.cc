@@ -68,8 +68,8 @@ TEST_P(GraphFixture, ASavedModelHasItsVariablesByName) {
   ASSERT_NE(checkpoint, nullptr);
   EXPECT_EQ(checkpoint->format(), "saved-model");
   const Manifest& manifest = checkpoint->manifest();
-  for (const auto& tensor :
-       testing::ReadExpected(In("served/1/variables/variables.expected.json"))["tensors"]) {
+  const auto expected = testing::ReadExpected(In("served/1/variables/variables.expected.json"));
+  for (const auto& tensor : expected["tensors"]) {
     if (tensor["name"] != "_CHECKPOINTABLE_OBJECT_GRAPH")
       testing::ExpectTensor(*checkpoint, tensor, tensor["name"].get<std::string>());
   }
@@ -116,7 +116,8 @@ TEST_P(GraphFixture, ASavedModelWithoutVariables) {
   ASSERT_NE(frozen, nullptr);
   EXPECT_EQ(frozen->format(), "saved-model");
   EXPECT_TRUE(frozen->manifest().problems.empty());
-  for (const auto& tensor : testing::ReadExpected(In("frozen.expected.json"))["tensors"])
+  const auto expected = testing::ReadExpected(In("frozen.expected.json"));
+  for (const auto& tensor : expected["tensors"])
     testing::ExpectTensor(*frozen, tensor, tensor["name"].get<std::string>());
   // The same in text, of a graph that has variables: they are missed.
   const auto text = Open(In("text"));
