@@ -41,7 +41,7 @@ class ConvertCommand : public Command {
             ->type_name("FILE");
     auto* by_order =
         app.add_flag("--pair-by-order", convert_.fold.pair_by_order,
-                     "Tie each batch norm to the kernel before it in the file's order");
+                     "Tie each batch norm to a kernel by the natural order of their names");
     auto* by_name =
         app.add_flag("--pair-by-name", convert_.fold.pair_by_name,
                      "Tie batch norms to kernels of corresponding names (conv2 and bn2)");

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
+#include <charconv>
 #include <span>
 
 #include "fold/channel_view.h"
@@ -82,8 +83,31 @@ Result<KernelPair> MakePair(const Manifest& manifest, const Analysis& analysis, 
   return pair;
 }
 
-// Gives each batch norm a kernel of its own, in order. It is the only way to do so if taking each
-// as early as possible and as late as possible ends in the same kernels.
+// How many places a batch norm stands behind a kernel in a numbered sequence, as the modules of
+// torch.nn.Sequential are ("net.0" and "net.1"); nothing where their names part otherwise.
+std::optional<std::int64_t> PlacesBehind(std::string_view batch_norm, std::string_view kernel) {
+  constexpr std::string_view kSeparators = "./";
+  while (!batch_norm.empty() && !kernel.empty()) {
+    const std::string_view b = batch_norm.substr(0, batch_norm.find_first_of(kSeparators));
+    const std::string_view k = kernel.substr(0, kernel.find_first_of(kSeparators));
+    if (b != k) {
+      std::int64_t at_b = 0, at_k = 0;
+      const auto read = [](std::string_view text, std::int64_t& value) {
+        const auto end = text.data() + text.size();
+        const auto [stop, error] = std::from_chars(text.data(), end, value);
+        return error == std::errc() && stop == end && value >= 0;
+      };
+      return read(b, at_b) && read(k, at_k) ? std::optional(at_b - at_k) : std::nullopt;
+    }
+    batch_norm.remove_prefix(std::min(batch_norm.size(), b.size() + 1));
+    kernel.remove_prefix(std::min(kernel.size(), k.size() + 1));
+  }
+  return std::nullopt;
+}
+
+// Gives each batch norm a kernel of its own, in order, and none that comes after it. It is the only
+// way to do so if taking each as early as possible and as late as possible ends in the same
+// kernels.
 struct Alignment {
   std::vector<std::size_t> kernels = {};  // by batch norm: index into OpenLayers::kernels
   std::string why_not = {};
@@ -96,11 +120,18 @@ Alignment Align(const Manifest& manifest, const Analysis& analysis, const OpenLa
   const auto batch_norm = [&](std::size_t b) -> const BatchNorm& {
     return analysis.batch_norms[layers.batch_norms[b]];
   };
+  const auto name = [&](std::size_t k) -> const std::string& {
+    return manifest.tensors[layers.kernels[k].index].name;
+  };
+  const auto fits = [&](std::size_t k, std::size_t b) {
+    return channels[k] == batch_norm(b).channels &&
+           PlacesBehind(batch_norm(b).scope, name(k)).value_or(1) > 0;
+  };
   const std::size_t count = layers.batch_norms.size();
   Alignment early;
   std::size_t kernel = 0;
   for (std::size_t b = 0; b < count; ++b, ++kernel) {
-    while (kernel < channels.size() && channels[kernel] != batch_norm(b).channels) ++kernel;
+    while (kernel < channels.size() && !fits(kernel, b)) ++kernel;
     if (kernel == channels.size()) {
       return {.why_not =
                   "the kernels in order cannot be paired with the batch norms: none is left "
@@ -113,13 +144,10 @@ Alignment Align(const Manifest& manifest, const Analysis& analysis, const OpenLa
   for (std::size_t b = count; b-- > 0;) {
     do {
       --kernel;  // ends at the early one, if not before
-    } while (channels[kernel] != batch_norm(b).channels);
+    } while (!fits(kernel, b));
     if (kernel == early.kernels[b]) continue;
-    const auto name = [&](std::size_t k) {
-      return Quoted(manifest.tensors[layers.kernels[k].index].name);
-    };
     return {.why_not = "the order is ambiguous: " + Quoted(batch_norm(b).scope) + " may go with " +
-                       name(early.kernels[b]) + " or with " + name(kernel)};
+                       Quoted(name(early.kernels[b])) + " or with " + Quoted(name(kernel))};
   }
   return early;
 }
@@ -217,10 +245,16 @@ PairingResult PairByOrder(const Manifest& manifest, const Analysis& analysis,
       continue;
     }
     const TensorId kernel = layers.kernels[alignment.kernels[b]];
+    const std::string& name = manifest.tensors[kernel.index].name;
+    if (PlacesBehind(analysis.batch_norms[i].scope, name).value_or(1) > 1) {
+      result.refused[i] = "by their numbers another module stands between it and " + Quoted(name) +
+                          ", an activation perhaps; --pairs can say that it is none";
+      continue;
+    }
     Add(result, i,
         MakePair(manifest, analysis, kernel,
                  "--pair-by-order: " + Quoted(analysis.batch_norms[i].scope) + " goes with " +
-                     Quoted(manifest.tensors[kernel.index].name)));
+                     Quoted(name)));
   }
   return result;
 }

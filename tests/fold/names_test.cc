@@ -398,10 +398,10 @@ TEST(PairByNameTest, TheBiasBesideTheKernelIsUsed) {
 TEST(PairByOrderTest, OneWayToPair) {
   Names names(kPyTorch);
   names.Kernel("f.0.weight", {4, 3, 3, 3}).BatchNorm("f.1", 4);
-  names.Kernel("f.2.weight", {6, 4, 3, 3}).BatchNorm("f.10", 6);
+  names.Kernel("f.9.weight", {6, 4, 3, 3}).BatchNorm("f.10", 6);
   names.Kernel("f.11.weight", {5, 6});
   const auto plan = names.Plan({.pair_by_order = true});
-  EXPECT_EQ(Pairs(plan), "f.1 -> f.0.weight, f.10 -> f.2.weight");
+  EXPECT_EQ(Pairs(plan), "f.1 -> f.0.weight, f.10 -> f.9.weight");
   ASSERT_TRUE(plan);
   EXPECT_THAT(plan->notes, SizeIs(2));
 }
@@ -412,6 +412,31 @@ TEST(PairByOrderTest, TwoWaysToPairAreRefused) {
   EXPECT_THAT(Pairs(names.Plan({.pair_by_order = true})),
               AllOf(HasSubstr("order is ambiguous"), HasSubstr("\"f.0.weight\""),
                     HasSubstr("\"f.1.weight\"")));
+}
+
+// A block that normalises first: batch norm 0 has no kernel before it, and is not in front of one.
+TEST(PairByOrderTest, AKernelBehindIsNone) {
+  Names names(kPyTorch);
+  names.BatchNorm("f.0", 4).Kernel("f.1.weight", {4, 4, 3, 3});
+  names.BatchNorm("f.2", 4).Kernel("f.3.weight", {4, 4, 3, 3});
+  EXPECT_THAT(Pairs(names.Plan({.pair_by_order = true})), HasSubstr("kept f.0"));
+  Names blocks(kPyTorch);
+  blocks.BatchNorm("b.0.n", 4).Kernel("b.0.c.weight", {4, 4, 3, 3});
+  blocks.BatchNorm("b.1.n", 4).Kernel("b.2.c.weight", {4, 4, 3, 3});
+  EXPECT_THAT(Pairs(blocks.Plan({.pair_by_order = true})), HasSubstr("none is left for \"b.1.n\""));
+}
+
+// Sequential(Conv, ReLU, BatchNorm): number 1 has no tensors.
+TEST(PairByOrderTest, AModuleBetweenIsNoticed) {
+  Names names(kPyTorch);
+  names.Kernel("f.0.weight", {4, 3, 3, 3}).BatchNorm("f.2", 4);
+  names.Kernel("f.3.weight", {6, 4, 3, 3}).BatchNorm("f.4", 6);
+  const auto plan = names.Plan({.pair_by_order = true});
+  ASSERT_TRUE(plan);
+  ASSERT_THAT(plan->folded, SizeIs(1));
+  EXPECT_EQ(plan->folded[0].batch_norm, "f.4");
+  ASSERT_THAT(plan->kept, SizeIs(1));
+  EXPECT_THAT(plan->kept[0].reason, HasSubstr("another module stands between"));
 }
 
 TEST(PairByOrderTest, NoWayToPairIsRefused) {
