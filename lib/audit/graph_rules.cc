@@ -54,6 +54,7 @@ class GraphJudge {
   void Judge() {
     JudgeUpdates();
     JudgeFetch();
+    JudgeTowers();
     JudgeSavers();
     JudgeRestores();
     JudgeTrainingMode();
@@ -181,6 +182,50 @@ class GraphJudge {
       Add(RuleIndex::kUpdatesOutsideTrainOp, Severity::kInfo, others,
           told + ". That is sound where the program fetches it");
     }
+  }
+
+  // Statistics that several calls of a layer update, some of which do not run.
+  void JudgeTowers() {
+    std::vector<std::string> variables;
+    const UpdatedVariable* first = nullptr;
+    for (const UpdatedVariable& variable : facts_.reach.variables) {
+      if (!variable.RunsPartly()) continue;
+      if (first == nullptr) first = &variable;
+      variables.push_back(variable.variable);
+    }
+    if (first == nullptr) return;
+    const auto [runs, rests] = Difference(first->runs_example, first->example);
+    const bool towers = IsTower(runs) && IsTower(rests);
+    std::string text = "by the graph (" + source() + "), " + std::to_string(first->updates_run) +
+                       " of the " + std::to_string(first->updates) + " updates of each of " +
+                       Plural(variables.size(), "moving statistic") + " (" +
+                       Listed(Scopes(variables), kNamed) + ") run with " + Roots() + ": ";
+    text += towers ? "those of " + runs + " do and those of " + rests +
+                         " do not, so the statistics are of the share of the data that one tower "
+                         "sees. That is sound where all towers see alike data"
+                   : first->runs_example + " does and " + first->example +
+                         " does not: two calls of the layer. That is sound where serving makes "
+                         "the calls that are counted";
+    Add(RuleIndex::kUpdatesOutsideTrainOp, Severity::kInfo, variables, std::move(text));
+  }
+
+  // The first component in which two names differ.
+  static std::pair<std::string, std::string> Difference(std::string_view a, std::string_view b) {
+    while (true) {
+      const std::size_t i = a.find('/'), k = b.find('/');
+      const std::string_view one = a.substr(0, i), other = b.substr(0, k);
+      if (one != other || i == std::string_view::npos || k == std::string_view::npos)
+        return {std::string(one), std::string(other)};
+      a.remove_prefix(i + 1);
+      b.remove_prefix(k + 1);
+    }
+  }
+
+  static bool IsTower(const std::string& component) {
+    for (const char* word : {"tower", "Tower", "clone", "replica", "gpu", "GPU"}) {
+      if (component.find(word) != std::string::npos) return true;
+    }
+    return false;
   }
 
   // GR003.

@@ -290,7 +290,9 @@ constexpr std::array kRows = {
         "operations) depends neither by data nor by control edges on the operations that update "
         "the moving statistics. It is an error while the values are still initial or not there, "
         "and information where they moved (the program fetched the updates itself) or where an "
-        "operation after the train operation runs both (tf.group).",
+        "operation after the train operation runs both (tf.group). Where several towers, or several "
+        "calls of a layer, update the same statistics and not all of them run, that is information "
+        "too: the statistics are of the share of the data that the others see.",
         "Training normalises with each batch, so its loss looks fine; serving normalises with mean "
         "0 and variance 1.",
         "run the updates with every training step",

@@ -38,6 +38,7 @@ class ReachTracer {
       UpdatedVariable& variable = reach_.variables[it->second];
       ++variable.updates;
       if (running.Has(update.op)) {
+        if (!variable.runs) variable.runs_example = bodies_.Describe(update.op);
         variable.runs = true;
         ++variable.updates_run;
       } else if (variable.example.empty()) {
@@ -118,7 +119,10 @@ class ReachTracer {
       return variable.runs || variable.runs_with_fetch;
     };
     if (std::all_of(variables.begin(), variables.end(), runs)) {
-      return reach_.without_update.empty() ? UpdateVerdict::kAllRun : UpdateVerdict::kPartlyRun;
+      if (!reach_.without_update.empty()) return UpdateVerdict::kPartlyRun;
+      const bool partly = std::any_of(variables.begin(), variables.end(),
+                                      [](const auto& variable) { return variable.RunsPartly(); });
+      return partly ? UpdateVerdict::kSomeCallsRun : UpdateVerdict::kAllRun;
     }
     if (std::all_of(variables.begin(), variables.end(), fetched)) {
       return UpdateVerdict::kOnlyIfFetched;

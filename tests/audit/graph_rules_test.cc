@@ -97,6 +97,45 @@ TEST(GraphRules, AGroupAfterTheTrainOperationIsNoBug) {
   EXPECT_THAT(FindingOf(result, "GR001")->message, HasSubstr("only if group is fetched"));
 }
 
+// Two towers of one layer; the updates of the first alone run with the train operation.
+TEST(GraphRules, UpdatesOfOneTowerAreInformationThatNamesIt) {
+  GraphBuilder graph;
+  graph.graph.source = "MetaGraphDef";
+  graph.graph.kind = OpGraphKind::kMetaGraph;
+  graph.top.Add("x", "Placeholder");
+  graph.BatchNormVariables("bn");
+  for (const std::string tower : {"tower_0/bn", "tower_1/bn"}) {
+    graph.top
+        .Add(tower + "/norm", "FusedBatchNormV3",
+             {"x", "bn/gamma/read", "bn/beta/read", "bn/moving_mean/read",
+              "bn/moving_variance/read"})
+        .attrs["is_training"] = true;
+    graph.MovingAverage(tower + "/u", "bn/moving_mean", tower + "/norm:1");
+    graph.MovingAverage(tower + "/v", "bn/moving_variance", tower + "/norm:2");
+  }
+  graph.top.Add(
+      "apply", "ApplyMomentum",
+      {"bn/gamma", "tower_0/bn/norm", "tower_1/bn/norm", "^tower_0/bn/u", "^tower_0/bn/v"});
+  graph.top.Add("train", "NoOp", {"^apply"});
+  graph.graph.collections["train_op"] = {"train"};
+  Network network;
+  network.BatchNormalization("bn").Scalar("global_step", 200);
+  const AuditResult result = AuditedWith(network, graph);
+  EXPECT_TRUE(Silent(result));
+  const Finding* finding = FindingOf(result, "GR001");
+  ASSERT_NE(finding, nullptr) << Described(result);
+  EXPECT_EQ(finding->severity, Severity::kInfo);
+  EXPECT_THAT(finding->message, HasSubstr("1 of the 2 updates"));
+  EXPECT_THAT(finding->message, HasSubstr("those of tower_0 do and those of tower_1 do not"));
+  EXPECT_THAT(finding->tensors, ElementsAre("bn/moving_mean", "bn/moving_variance"));
+  // With both it is silent altogether.
+  graph.top.Link("^tower_1/bn/u", "train");
+  graph.top.Link("^tower_1/bn/v", "train");
+  Network again;
+  again.BatchNormalization("bn").Scalar("global_step", 200);
+  EXPECT_EQ(FindingOf(AuditedWith(again, graph), "GR001"), nullptr);
+}
+
 TEST(GraphRules, ASaverWithoutTheStatisticsIsFoundByTheGraphAlone) {
   TrainedGraph graph(true);
   graph.Saver({"bn/gamma", "bn/beta"});

@@ -405,6 +405,47 @@ def test_layers_fold_or_stay(build, to, leftover, tmp_path):
             assert "Rsqrt" not in types and not any(kind.startswith("FusedBatchNorm") for kind in types)
 
 
+def train_two_towers(folder, counted):
+    """Two towers that share their variables, trained for three steps with the updates of the `counted` ones."""
+    with tf.Graph().as_default() as graph, tf1.Session(graph=graph) as session:
+        x = tf1.placeholder(tf.float32, [None, 4], name="x")
+        losses, updates = [], []
+        gamma, beta = tf1.get_variable("bn/gamma", initializer=tf.ones([4])), tf1.get_variable("bn/beta", [4])
+        mean = tf1.get_variable("bn/moving_mean", initializer=tf.zeros([4]), trainable=False)
+        variance = tf1.get_variable("bn/moving_variance", initializer=tf.ones([4]), trainable=False)
+        for i in range(2):
+            with tf1.name_scope(f"tower_{i}"):
+                batch_mean, batch_variance = tf.nn.moments(x[i::2], [0])
+                y = tf.nn.batch_normalization(x[i::2], batch_mean, batch_variance, beta, gamma, 0.001)
+                updates.append([tf1.assign(mean, mean * 0.9 + batch_mean * 0.1),
+                                tf1.assign(variance, variance * 0.9 + batch_variance * 0.1)])
+                losses.append(tf.reduce_mean(tf.square(y - 1)))
+        with tf.control_dependencies([update for i in counted for update in updates[i]]):
+            train = tf1.train.MomentumOptimizer(0.1, 0.9).minimize(tf.add_n(losses),
+                                                                   tf1.train.get_or_create_global_step())
+        tf1.add_to_collection("train_op", train)
+        session.run(tf1.global_variables_initializer())
+        for _ in range(3):
+            session.run(train, {x: np.random.RandomState(0).randn(8, 4).astype(np.float32) + 2})
+        tf1.train.Saver().save(session, str(folder / "model.ckpt"))
+
+
+def test_updates_of_one_tower_alone_are_named(tmp_path):
+    for counted in ([0, 1], [1]):
+        folder = tmp_path / str(len(counted))
+        folder.mkdir()
+        train_two_towers(folder, counted)
+        report = json.loads(ckpt("audit", folder / "model.ckpt", "--format", "json"))
+        findings = [finding for finding in report["inputs"][0]["findings"] if finding["rule"] == "GR001"]
+        if len(counted) == 2:
+            assert not findings
+            continue
+        [finding] = findings
+        assert finding["severity"] == "info"
+        assert "1 of the 2 updates" in finding["message"]
+        assert "those of tower_1 do and those of tower_0 do not" in finding["message"]
+
+
 def test_halves_are_widened_as_the_fused_operation_does(tmp_path):
     def build(w, x):
         return tf.cast(w.norm(tf.nn.relu(tf.cast(x, tf.float16)), "bn", 4), tf.float32)

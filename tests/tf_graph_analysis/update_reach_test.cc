@@ -75,10 +75,12 @@ TEST(Updates, OfATowerLeaveTheVariableUpdated) {
   for (const char* update : {"^a/u", "^a/v", "^b/u", "^b/v"}) graph.top.Link(update, "apply");
   graph.MovingAverage("tower_0/u", "a/moving_mean", "a/FusedBatchNormV3:1");
   const UpdateReach reach = graph.Reach();
-  EXPECT_EQ(reach.verdict, UpdateVerdict::kAllRun);
+  EXPECT_EQ(reach.verdict, UpdateVerdict::kSomeCallsRun);
   EXPECT_EQ(reach.variables[0].updates, 2u);
   EXPECT_EQ(reach.variables[0].updates_run, 1u);
   EXPECT_EQ(reach.variables[0].example, "tower_0/u");
+  EXPECT_EQ(reach.variables[0].runs_example, "a/u");
+  EXPECT_FALSE(reach.variables[1].RunsPartly());
 }
 
 TEST(Updates, OfTwoOptimizersAreCountedForEach) {

@@ -35,6 +35,7 @@ enum class UpdateVerdict : std::uint8_t {
   kAllRun,
   kOnlyIfFetched,  // all run only if `fetch`, which depends on the train operation, is fetched
   kPartlyRun,
+  kSomeCallsRun,  // all variables are updated, some not by every call of their layer (a tower)
   kNoneRuns,
   kNoUpdateOp,  // a batch norm trains and no operation updates any statistic
 };
@@ -42,11 +43,13 @@ enum class UpdateVerdict : std::uint8_t {
 struct UpdatedVariable {
   std::string variable;
   bool variance = false;
-  bool runs = false;             // with a train operation
-  bool runs_with_fetch = false;  // only with `fetch`
-  std::size_t updates = 0;       // operations that write it: several with towers
-  std::size_t updates_run = 0;   // of these, with a train operation
-  std::string example = {};      // the first of them that does not run
+  bool runs = false;              // with a train operation
+  bool runs_with_fetch = false;   // only with `fetch`
+  std::size_t updates = 0;        // operations that write it: several with towers
+  std::size_t updates_run = 0;    // of these, with a train operation
+  std::string example = {};       // the first of them that does not run
+  std::string runs_example = {};  // the first of them that does
+  bool RunsPartly() const { return runs && updates_run < updates; }
 };
 
 struct UpdateReach {
