@@ -24,7 +24,10 @@ class Writer {
       if (InGraph() == nullptr || !InGraph()->can_rebind) {
         return Refuse(Quoted(info.name) + " is shared with another layer");
       }
-      info.name = info.stored_as = FreeName(manifest_, info.name, *batch_norm_.layer);
+      // The layer itself may read one tensor twice, as gamma and as beta.
+      const std::string name = FreeName(manifest_, info.name, *batch_norm_.layer);
+      info.name = info.stored_as =
+          Wrote(name) ? FreeName(manifest_, info.name + "_" + leaf, *batch_norm_.layer) : name;
       info.alias_of.reset();
       changed_.rebound.push_back({*batch_norm_.layer, leaf, info.name});
     }
@@ -67,6 +70,11 @@ class Writer {
 
  private:
   const TensorInfo& InfoOf(TensorId id) const { return manifest_.tensors[id.index]; }
+
+  bool Wrote(const std::string& name) const {
+    return std::any_of(changed_.tensors.begin(), changed_.tensors.end(),
+                       [&](const FoldedTensor& tensor) { return tensor.info.name == name; });
+  }
 
   bool IsOwn(TensorId id) const {
     return batch_norm_.gamma == id || batch_norm_.beta == id || batch_norm_.moving_mean == id ||

@@ -51,9 +51,14 @@ Status CheckTensor(const Manifest& manifest, const SharedTensors& shared, Tensor
   return {};
 }
 
-// One value per out channel, on one axis; or, in a dense layer of a graph, one for all.
-bool IsBias(const Shape& shape, std::uint64_t channels, bool may_repeat) {
-  if (may_repeat && shape.element_count() == 1 && shape.rank() <= 1) return true;
+// One value per out channel, on one axis; or, in a dense layer of a graph that broadcasts, one for
+// all. There the channels are the last axis: [C, 1] has a value per row.
+bool IsBias(const Shape& shape, std::uint64_t channels, bool broadcasts) {
+  if (broadcasts && shape.element_count() == 1 && shape.rank() <= 1) return true;
+  if (broadcasts && shape.rank() > 1 &&
+      static_cast<std::uint64_t>(shape[shape.rank() - 1]) != channels) {
+    return false;
+  }
   const auto wide = std::count_if(shape.dims().begin(), shape.dims().end(),
                                   [](std::int64_t dim) { return dim != 1; });
   return shape.rank() >= 1 && wide <= 1 && shape.element_count() == channels;
@@ -90,6 +95,10 @@ Result<LinearLayer> Complete(const Manifest& manifest, const SharedTensors& shar
     CKPT_RETURN_IF_ERROR(CheckTensor(manifest, shared, *layer.bias, rebinds));
     const TensorInfo& bias = manifest.tensors[layer.bias->index];
     layer.bias_name = own_name(*layer.bias);
+    // One tensor may be both.
+    if (layer.bias_name == layer.kernel_name) {
+      layer.bias_name = FreeName(manifest, kernel.name + "_bias", *layer.layer);
+    }
     if (!IsBias(bias.shape, layer.views.out_channels,
                 rebinds && in_graph->kind == OpKind::kDense)) {
       return Refuse(Quoted(bias.name) + " has shape " + ToString(bias.shape) + " where " +

@@ -19,6 +19,7 @@ onnxruntime = pytest.importorskip("onnxruntime")
 FOLDER = pathlib.Path(os.environ["CKPT_TESTDATA"]) / "onnx"
 sys.path.insert(0, str(FOLDER.parent / "generators"))
 import onnx_models  # noqa: E402
+from random_onnx import random_model  # noqa: E402
 
 # What stays a batch norm, and a word of the reason. All others fold without a rest.
 KEPT = {
@@ -163,3 +164,21 @@ def test_graph_is_evidence_for_a_file_of_names(tmp_path):
     assert sorted(folded) == sorted(tensor.name for tensor in model.graph.initializer)
     for tensor in model.graph.initializer:
         np.testing.assert_array_equal(folded[tensor.name], onnx.numpy_helper.to_array(tensor))
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_random_graph_computes_the_same(seed, tmp_path):
+    """Channel axes that move through Reshape and Transpose, shared tensors, outputs inside, branches: folded or kept."""
+    model, shape = random_model(seed)
+    onnx.checker.check_model(model, full_check=True)
+    source, target = tmp_path / "in.onnx", tmp_path / "out.onnx"
+    onnx.save(model, source)
+    inputs = {"x": np.random.RandomState(seed).uniform(-1, 1, shape).astype(np.float32)}
+    before = run(source, inputs)
+    for options in ((), ("--leftover", "affine")):
+        report = convert(source, target, "--force", "--bn", "fold", *options)
+        assert all(kept["reason"] for kept in report["kept"])
+        onnx.checker.check_model(str(target), full_check=True)
+        for old, new in zip(before, run(target, inputs), strict=True):
+            assert old.shape == new.shape
+            assert largest_error([new], [old]) < 2e-5

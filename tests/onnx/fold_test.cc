@@ -210,5 +210,61 @@ TEST(OnnxWriter, NeedsAGraph) {
   EXPECT_THAT(folder.Names(), IsEmpty());
 }
 
+// A model in memory, folded.
+Folded FoldModel(const onnx_proto::ModelProto& model, bool leftover_affine = false) {
+  const auto source = OpenModel(model);
+  EXPECT_TRUE(source) << ToString(source.error());
+  return Folded(**source, leftover_affine);
+}
+
+void AddStatistics(onnx_proto::ModelProto& model) {
+  AddTensor(model, "gamma", {2}, {1, 2});
+  AddTensor(model, "beta", {2}, {3, 4});
+  AddTensor(model, "mean", {2}, {5, 6});
+  AddTensor(model, "variance", {2}, {7, 8});
+}
+
+// C of shape [2, 1] has one value per row, although the layer has two channels.
+TEST(OnnxFold, ABiasPerRowIsNoBiasPerChannel) {
+  for (const bool per_row : {true, false}) {
+    auto model = EmptyModel();
+    model.mutable_graph()->add_input()->set_name("x");
+    AddTensor(model, "w", {2, 2}, {1, 2, 3, 4});
+    auto& c = AddTensor(model, "c", {}, {1, 2});
+    c.add_dims(per_row ? 2 : 1);
+    c.add_dims(per_row ? 1 : 2);
+    AddStatistics(model);
+    AddNode(model, "Gemm", {"x", "w", "c"}, "y");
+    AddNode(model, "BatchNormalization", {"y", "gamma", "beta", "mean", "variance"}, "z")
+        .set_name("bn");
+    model.mutable_graph()->add_output()->set_name("z");
+    const Folded folded = FoldModel(model);
+    EXPECT_EQ(folded.refusal(), "");
+    EXPECT_THAT(folded.ReasonOf("bn"), HasSubstr(per_row ? "has shape [2, 1]" : "(folded)"));
+  }
+}
+
+// Exporters store equal tensors once: here a gamma and a beta of zeros.
+TEST(OnnxFold, GammaAndBetaMayBeOneTensor) {
+  auto model = EmptyModel();
+  auto& input = *model.mutable_graph()->add_input();
+  input.set_name("x");
+  auto& shape = *input.mutable_type()->mutable_tensor_type()->mutable_shape();
+  for (int i = 0; i < 4; ++i) shape.add_dim()->set_dim_value(2);
+  AddStatistics(model);
+  AddNode(model, "Relu", {"x"}, "y");
+  AddNode(model, "BatchNormalization", {"y", "gamma", "gamma", "mean", "variance"}, "z")
+      .set_name("bn");
+  model.mutable_graph()->add_output()->set_name("z");
+  const Folded folded = FoldModel(model, true);
+  ASSERT_EQ(folded.refusal(), "");
+  EXPECT_THAT(folded.Operators(), ElementsAre("Relu", "Mul", "Add"));
+  const auto scale = ElementsOf(folded.written(), NodeAt(folded, 1).input(1));
+  const auto offset = ElementsOf(folded.written(), NodeAt(folded, 2).input(1));
+  const double factor = 2 / std::sqrt(8 + 1e-5);
+  EXPECT_NEAR(scale[1], factor, 1e-6);
+  EXPECT_NEAR(offset[1], 2 - 6 * factor, 1e-5);
+}
+
 }  // namespace
 }  // namespace ckpt::testing
