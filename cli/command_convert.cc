@@ -184,7 +184,7 @@ class ConvertCommand : public Command {
   }
 
   Status Work(Json& report, std::string& text) {
-    CKPT_ASSIGN_OR_RETURN(const OpenedInput input, OpenInput(input_, options_, analysis_, graph_));
+    CKPT_ASSIGN_OR_RETURN(const OpenedInput input, OpenInput(input_, options_, analysis_, graph_, convert_.fold.fold));
     const Checkpoint& source = *input.checkpoint;
     report["resolved"] = JsonText(source.manifest().resolved);
     report["from"] = source.format();

@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "ckpt/formats/open_graph.h"
+#include "ckpt/weight_norm.h"
 
 namespace ckpt::cli {
 
@@ -60,9 +61,13 @@ std::vector<std::string> NotesOf(const Checkpoint& checkpoint) {
 }
 
 Result<OpenedInput> OpenInput(const std::string& path, const CommonOptions& options,
-                              const AnalysisOptions& analysis, const std::string& graph) {
+                              const AnalysisOptions& analysis, const std::string& graph,
+                              bool compute_weights) {
   OpenedInput opened;
   CKPT_ASSIGN_OR_RETURN(opened.checkpoint, formats::OpenCheckpoint(path, OpenOptionsOf(options)));
+  if (compute_weights) {
+    opened.checkpoint = WithWeightNormsComputed(std::move(opened.checkpoint));
+  }
   if (!graph.empty()) {
     CKPT_ASSIGN_OR_RETURN(opened.checkpoint, WithGraph(std::move(opened.checkpoint), graph));
   }

@@ -22,9 +22,10 @@ struct OpenedInput {
 std::vector<std::string> NotesOf(const Checkpoint& checkpoint);
 
 // `graph` names a file whose graph is evidence for an input that has none itself; empty: there is
-// none.
+// none. With `compute_weights` the weights of weight norms stand in the place of their parts.
 Result<OpenedInput> OpenInput(const std::string& path, const CommonOptions& options,
-                              const AnalysisOptions& analysis = {}, const std::string& graph = {});
+                              const AnalysisOptions& analysis = {}, const std::string& graph = {},
+                              bool compute_weights = false);
 
 // Runs work(i) for every input, on up to `jobs` threads, and then emit(i) in order of i, each as
 // soon as its turn has come. Stops early when emit fails, and returns its error.

@@ -117,3 +117,26 @@ def test_by_order(tmp_path):
     assert len(record["folded"]) == 3 and not record["kept"]
     assert text.count("--pair-by-order") >= 3
     assert_same(net, sequential(norms=False), state, x)
+
+
+@pytest.mark.parametrize("kind", ("hook", "parametrization"))
+@pytest.mark.parametrize("dim", (0, 1, None))
+def test_weight_norm_is_computed_before_the_fold(kind, dim, tmp_path):
+    net, x = trained(Named())
+    old = kind == "hook"
+    normalise = nn.utils.weight_norm if old else nn.utils.parametrizations.weight_norm
+    for layer in (net.conv1, net.conv2, net.fc4):
+        normalise(layer.float(), "weight", dim)
+    torch.manual_seed(9)
+    with torch.no_grad():
+        for name, value in net.state_dict().items():
+            if name.endswith(("weight_g", "original0")):
+                value.uniform_(0.5, 2)
+    net = net.float()
+    assert any(name.endswith("weight_g" if old else "original0") for name in net.state_dict())
+    state, text, record = fold(net, tmp_path, "--pair-by-name")
+    assert "weight norms are computed" in text
+    assert {entry["batch_norm"] for entry in record["folded"]} == {"bn1", "bn2", "bn4"}
+    half = Named(norms=False)
+    half.deconv3, half.bn3 = nn.ConvTranspose2d(6, 4, 2, stride=2, bias=False), nn.BatchNorm2d(4)
+    assert_same(net.double(), half, state, x)
