@@ -5,6 +5,7 @@
 #include "ckpt/formats/format.h"
 #include "ckpt/formats/open_graph.h"
 #include "formats/container/file.h"
+#include "formats/container/foreign_content.h"
 #include "formats/container/git_lfs.h"
 #include "formats/safetensors/safetensors.h"
 #include "formats/tf_bundle/checkpoint_state.h"
@@ -31,8 +32,12 @@ Result<std::unique_ptr<Checkpoint>> OpenAs(const Files& files, const Format& for
 }
 
 // A name for what is recognised but not read, so that the message helps.
-std::string_view KnownOther(const std::string& path, std::string_view head) {
-  if (head.starts_with("PK\x03\x04")) return "a zip archive without arrays";
+std::string_view KnownOther(const std::string& path, std::string_view head, std::string_view tail) {
+  if (head.starts_with("PK\x03\x04")) {
+    return tail.find("PK\x05\x06") == std::string_view::npos
+               ? "a zip archive that is cut short: its end is missing"
+               : "a zip archive without tensors that are known here";
+  }
   if (head.size() > 1 && head[0] == '\x80' && head[1] >= 2 && head[1] <= 5) {
     return "a pickle, but not one that torch.save wrote; pickles are never executed";
   }
@@ -41,8 +46,8 @@ std::string_view KnownOther(const std::string& path, std::string_view head) {
   return "";
 }
 
-Error Unrecognised(const std::string& path, std::string_view head) {
-  const std::string_view other = KnownOther(path, head);
+Error Unrecognised(const std::string& path, std::string_view head, std::string_view tail) {
+  const std::string_view other = KnownOther(path, head, tail);
   if (!other.empty())
     return Error{ErrorCode::kUnsupported, "is " + std::string(other), path, {}, {}};
   std::string known;
@@ -77,7 +82,7 @@ Result<const Format*> Detect(const RandomAccessFile& file) {
     best = &format;
     best_match = match;
   }
-  if (best == nullptr) return Fail(Unrecognised(file.path(), AsText(head)));
+  if (best == nullptr) return Fail(Unrecognised(file.path(), AsText(head), AsText(tail)));
   if (tie) {
     return Fail(Error{ErrorCode::kUnsupported,
                       "fits several formats; --from says which one it is",
@@ -106,10 +111,8 @@ Result<std::string> ResolveFile(const Files& files, const std::string& path, Inp
   return (fs::path(path) / *file).string();
 }
 
-}  // namespace
-
-Result<std::unique_ptr<Checkpoint>> OpenCheckpoint(const Files& files, const std::string& path,
-                                                   const OpenOptions& options) {
+Result<std::unique_ptr<Checkpoint>> OpenResolved(const Files& files, const std::string& path,
+                                                 const OpenOptions& options) {
   const Format* format = nullptr;
   if (options.format) {
     format = FindFormat(*options.format);
@@ -143,6 +146,15 @@ Result<std::unique_ptr<Checkpoint>> OpenCheckpoint(const Files& files, const std
     CKPT_ASSIGN_OR_RETURN(format, Detect(*file));
   }
   return OpenAs(files, *format, file_path, std::move(name), options.limits);
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Checkpoint>> OpenCheckpoint(const Files& files, const std::string& path,
+                                                   const OpenOptions& options) {
+  auto opened = OpenResolved(files, path, options);
+  if (!opened) return Fail(WithForeignContent(files, path, std::move(opened).error()));
+  return opened;
 }
 
 Result<std::unique_ptr<Checkpoint>> OpenCheckpoint(const std::string& path,

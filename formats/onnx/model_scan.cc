@@ -36,13 +36,20 @@ class Scanner {
     std::uint64_t end() const { return body + size; }
   };
 
+  Error NoField(std::uint64_t offset) const {
+    return window_.Corrupt(offset, offset < 16
+                                       ? "is no ONNX model: it does not begin as a protocol "
+                                         "buffer does"
+                                       : "no field of a protocol buffer starts here");
+  }
+
   Result<Field> Next(std::uint64_t offset, std::uint64_t end) {
     Field field{offset, 0, offset, 0, WireType::kVarint};
     CKPT_ASSIGN_OR_RETURN(const std::uint64_t tag, window_.Varint(field.body, end));
     field.number = tag >> 3;
     field.type = static_cast<WireType>(tag & 7);
     if (field.number == 0 || field.number > kMaxFieldNumber) {
-      return Fail(window_.Corrupt(offset, "no field of a protocol buffer starts here"));
+      return Fail(NoField(offset));
     }
     std::uint64_t after = field.body;
     switch (field.type) {
@@ -63,11 +70,13 @@ class Scanner {
         break;
       }
       default:
-        return Fail(window_.Corrupt(offset, "no field of a protocol buffer starts here"));
+        return Fail(NoField(offset));
     }
     if (!RangeFits(field.body, field.size, end)) {
-      return Fail(window_.Corrupt(offset, "a field of " + std::to_string(field.size) +
-                                              " bytes does not fit in what holds it"));
+      return Fail(window_.Corrupt(
+          offset, "a field of " + std::to_string(field.size) + " bytes does not fit in " +
+                      (end == file_.size() ? "the file: it is cut short, or no ONNX model"
+                                           : "what holds it")));
     }
     return field;
   }
