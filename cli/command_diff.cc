@@ -82,6 +82,14 @@ std::string Details(const TensorDiff& diff) {
   return out;
 }
 
+// Why a tensor of one file alone is no difference, or may be one after all.
+std::string Remark(const TensorDiff& diff) {
+  const bool alone = diff.status == TensorStatus::kAdded || diff.status == TensorStatus::kRemoved;
+  std::string out = alone ? diff.note : "";
+  if (!diff.counts) out += std::string(out.empty() ? "" : "; ") + "does not count";
+  return out.empty() ? out : "  (" + out + ")";
+}
+
 std::string Pair(const TensorDiff& tensor) {
   std::string name = tensor.name_a.empty() ? tensor.name_b : tensor.name_a;
   if (!tensor.name_b.empty() && tensor.name_b != name) name += " = " + tensor.name_b;
@@ -111,8 +119,7 @@ std::string ToText(const CheckpointDiff& diff, const Style& style) {
   for (const TensorDiff& tensor : diff.tensors) {
     if (tensor.status == TensorStatus::kEqual) continue;
     table.AddRow({std::string(1, Mark(tensor.status)) + " " + Pair(tensor),
-                  std::string(Name(tensor.role)),
-                  Details(tensor) + (tensor.counts ? "" : "  (does not count)")});
+                  std::string(Name(tensor.role)), Details(tensor) + Remark(tensor)});
   }
   out += table.ToString();
   for (const BatchNormDiff& layer : diff.batch_norms) {
@@ -136,9 +143,12 @@ std::string ToText(const CheckpointDiff& diff, const Style& style) {
       !diff.batch_norms.empty() &&
       std::all_of(diff.batch_norms.begin(), diff.batch_norms.end(),
                   [](const BatchNormDiff& layer) { return layer.equal_as_function; });
+  const auto uncounted = std::count_if(diff.tensors.begin(), diff.tensors.end(),
+                                       [](const TensorDiff& tensor) { return !tensor.counts; });
   out += std::to_string(diff.equal) + " equal, " + std::to_string(diff.changed) + " changed, " +
          std::to_string(diff.added) + " added, " + std::to_string(diff.removed) + " removed, " +
          std::to_string(diff.retyped) + " retyped, " + std::to_string(diff.reshaped) + " reshaped";
+  if (uncounted > 0) out += "; " + std::to_string(uncounted) + " of these do not count";
   if (diff.changed > 0) {
     out += "; largest change in weights " + FormatNumber(diff.weights_max_abs) +
            ", in moving statistics " + FormatNumber(diff.statistics_max_abs);

@@ -7,6 +7,7 @@
 #include "formats/container/range_stream.h"
 #include "formats/encoding/byte_reader.h"
 #include "formats/onnx/external_data.h"
+#include "formats/onnx/graph_constants.h"
 #include "formats/onnx/graph_values.h"
 #include "formats/onnx/model_graph.h"
 #include "formats/onnx/model_scan.h"
@@ -355,6 +356,7 @@ class Opener {
           return elements ? std::optional(*std::move(elements)) : std::nullopt;
         }};
     checkpoint.mutable_manifest().graph = onnx::BuildModelGraph(model_, lookup);
+    onnx::MarkGraphConstants(model_.graph(), checkpoint.mutable_manifest());
   }
 
   struct ExternalFile {

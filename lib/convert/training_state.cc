@@ -45,6 +45,7 @@ std::string WhyByRole(const Manifest& manifest, const Analysis& analysis, Tensor
     case Section::kBookkeeping:
       return "bookkeeping of the checkpoint";
     case Section::kModel:
+    case Section::kConstant:  // the graph needs it
       break;
   }
   return {};

@@ -34,6 +34,7 @@ class Differ {
     }
     result_.across = matching.across;
     result_.mapping = MappingText(matching);
+    FindAlone(matching.matches);
     std::vector<Match> compared;
     for (const Match& match : matching.matches) {
       if (!IsSelected(match)) continue;
@@ -66,12 +67,29 @@ class Differ {
     return only;
   }
 
-  // Batch counters, and a file's own bookkeeping, are no part of a model that another format or
-  // framework holds.
-  bool CountsAlone(const TensorInfo& info, Role role) const {
-    const bool other_format = a_.format() != b_.format() || result_.across;
-    const bool incidental = role == Role::kBatchCounter || info.section == Section::kBookkeeping;
-    return !(other_format && incidental);
+  // Batch counters, a file's own bookkeeping and the constants of a graph are no part of a model
+  // that another format or framework holds. A constant that has a counterpart over there without a
+  // partner either is one: it may have been changed.
+  void JudgeAlone(const TensorInfo& info, const Manifest& other,
+                  const std::vector<TensorId>& others_alone, TensorDiff& diff) const {
+    if (a_.format() == b_.format() && !result_.across) return;
+    if (diff.role == Role::kBatchCounter || info.section == Section::kBookkeeping) {
+      diff.counts = false;
+    }
+    if (info.section != Section::kConstant) return;
+    diff.note = "a constant of the graph, no parameter";
+    diff.counts = std::any_of(others_alone.begin(), others_alone.end(), [&](TensorId id) {
+      const TensorInfo& alone = other.tensors[id.index];
+      return alone.section == Section::kConstant && alone.shape == info.shape &&
+             alone.dtype == info.dtype;
+    });
+  }
+
+  void FindAlone(const std::vector<Match>& matches) {
+    for (const Match& match : matches) {
+      if (!match.b && match.a) alone_in_a_.push_back(*match.a);
+      if (!match.a && match.b) alone_in_b_.push_back(*match.b);
+    }
   }
 
   Result<TensorDiff> CompareMatch(const Match& match) {
@@ -97,7 +115,8 @@ class Differ {
     if (!match.a || !match.b) {
       diff.status = match.a ? TensorStatus::kRemoved : TensorStatus::kAdded;
       diff.same_bits = false;
-      diff.counts = CountsAlone(match.a ? InfoA(*match.a) : InfoB(*match.b), diff.role);
+      if (match.a) JudgeAlone(InfoA(*match.a), b_.manifest(), alone_in_b_, diff);
+      if (match.b) JudgeAlone(InfoB(*match.b), a_.manifest(), alone_in_a_, diff);
       return diff;
     }
     diff.matched_by = match.by;
@@ -251,6 +270,7 @@ class Differ {
   const Analysis& analysis_b_;
   const DiffOptions& options_;
   const Tolerance tolerance_;
+  std::vector<TensorId> alone_in_a_, alone_in_b_;  // tensors without a partner
   CheckpointDiff result_;
 };
 

@@ -25,6 +25,7 @@ struct Side {
 struct OpenLayer {
   std::size_t index;  // into the lists of layers
   bool in_a;
+  bool epsilon_assumed;
   BatchNormValues values;
   ScaleShift function;
 };
@@ -54,13 +55,24 @@ class Comparer {
 
   Status Run(const std::vector<Match>& matches, const std::vector<LayerMatch>& layers) {
     for (std::size_t i = 0; i < layers.size(); ++i) CKPT_RETURN_IF_ERROR(TakeUp(layers[i], i));
-    if (open_.empty()) return {};
+    if (open_.empty() && unknown_epsilon_.empty()) return {};
     for (const Match& match : matches) {
       if (match.a && !match.b) a_.unmatched.push_back(*match.a);
       if (match.b && !match.a) b_.unmatched.push_back(*match.b);
     }
     for (const Match& match : matches) {
       if (match.a && match.b) CKPT_RETURN_IF_ERROR(CompareKernel(match));
+    }
+    if (kernels_ == 0) return {};
+    for (const OpenLayer& layer : open_) {
+      if (!layer.epsilon_assumed) continue;
+      diffs_[layer.index].note +=
+          "; nor folded into a kernel with the default epsilon of its framework, which is assumed: "
+          "--epsilon gives another";
+    }
+    for (const std::size_t index : unknown_epsilon_) {
+      diffs_[index].note +=
+          "; epsilon is recorded nowhere: with --epsilon the layer is sought in folded kernels";
     }
     return {};
   }
@@ -72,8 +84,11 @@ class Comparer {
     if ((match.a == nullptr) == (match.b == nullptr)) return {};
     const bool in_a = match.a != nullptr;
     const BatchNorm& layer = in_a ? *match.a : *match.b;
-    if (!layer.moving_mean || !layer.moving_variance || !layer.channels || !layer.epsilon)
+    if (!layer.moving_mean || !layer.moving_variance || !layer.channels) return {};
+    if (!layer.epsilon) {
+      unknown_epsilon_.push_back(index);
       return {};
+    }
     const Checkpoint& checkpoint = SideOf(in_a).checkpoint;
     for (const TensorId id : TensorsOf(layer)) {
       if (!SideOf(in_a).Info(id).data_present) return {};
@@ -83,7 +98,8 @@ class Comparer {
       if (!(variance + values.epsilon > 0)) return {};
     }
     ScaleShift function = EffectiveScaleShift(values);
-    open_.push_back({index, in_a, std::move(values), std::move(function)});
+    const bool assumed = layer.epsilon->evidence.source == EvidenceSource::kDefault;
+    open_.push_back({index, in_a, assumed, std::move(values), std::move(function)});
     return {};
   }
 
@@ -94,6 +110,7 @@ class Comparer {
                          a.data_present && b.data_present &&
                          (a.shape == b.shape || match.order_of_b);
     if (!kernels) return {};
+    ++kernels_;
     for (const ChannelView& view : OutViews(a.shape, a_.analysis.framework)) {
       const bool fits = std::any_of(open_.begin(), open_.end(), [&](const OpenLayer& layer) {
         return layer.function.scale.size() == view.channels_per_group;
@@ -210,6 +227,8 @@ class Comparer {
   const Tolerance tolerance_;
   std::vector<BatchNormDiff>& diffs_;
   std::vector<OpenLayer> open_;
+  std::vector<std::size_t> unknown_epsilon_;  // layers that could be compared with one
+  std::size_t kernels_ = 0;                   // that both files have
 };
 
 }  // namespace

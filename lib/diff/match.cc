@@ -156,7 +156,7 @@ CommonPrefixes ChoosePrefixes(const Names& a, const Names& b) {
 }
 
 bool IsTrainingState(const TensorInfo& info, const TensorRole& role) noexcept {
-  if (info.section != Section::kModel) return true;
+  if (info.section == Section::kOptimizer || info.section == Section::kBookkeeping) return true;
   switch (role.role) {
     case Role::kOptimizerSlot:
     case Role::kEmaShadow:

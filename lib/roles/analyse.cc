@@ -87,6 +87,9 @@ class Analyser {
                      false,
                      {{EvidenceSource::kFrameworkRecord, "bookkeeping of the file"}},
                      {}});
+      } else if (manifest_.tensors[i].section == Section::kConstant) {
+        Settle({i},
+               {Role::kOther, false, {{EvidenceSource::kGraph, "a constant of the graph"}}, {}});
       } else if (auto role = TrainingRole(manifest_, names_, {i})) {
         Settle({i}, std::move(*role));
       }

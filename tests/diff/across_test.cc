@@ -88,6 +88,47 @@ TEST(Across, NamesOfTwoConventions) {
   EXPECT_TRUE(diff.batch_norms[0].equal_as_function);
 }
 
+TEST(Across, AConstantOfAGraphAloneIsNoDifference) {
+  Across two;
+  two.Conv("one/conv", "features.0", 3, 4);
+  two.BatchNorm("one/bn", "features.1", 4);
+  two.a.Add("anchors", {2}, {1, 2}).section = Section::kConstant;
+  two.b.Add("shape", {3}, {1, 2, 3}, Dtype::kI64).section = Section::kConstant;
+  const CheckpointDiff diff = two.Compare();
+  EXPECT_TRUE(diff.within_tolerance);
+  EXPECT_FALSE(diff.identical);
+  const TensorDiff* anchors = Find(diff, "anchors");
+  ASSERT_NE(anchors, nullptr);
+  EXPECT_FALSE(anchors->counts);
+  EXPECT_THAT(anchors->note, HasSubstr("a constant of the graph"));
+}
+
+TEST(Across, AConstantThatMayHaveBeenChangedCounts) {
+  Across two;
+  two.Conv("one/conv", "features.0", 3, 4);
+  two.a.Add("anchors", {2}, {1, 2}).section = Section::kConstant;
+  two.b.Add("prior", {2}, {1, 3}).section = Section::kConstant;
+  EXPECT_FALSE(two.Compare().within_tolerance);
+}
+
+TEST(Across, AConstantIsPairedWithTheBufferOfTheSameContent) {
+  Across two;
+  two.Conv("one/conv", "features.0", 3, 4);
+  two.a.Add("anchors", {2}, {1, 2}).section = Section::kConstant;
+  two.b.Add("features.priors", {2}, {1, 2});
+  const CheckpointDiff diff = two.Compare();
+  EXPECT_TRUE(diff.within_tolerance);
+  EXPECT_EQ(Find(diff, "anchors")->name_b, "features.priors");
+}
+
+TEST(Across, ABufferWithoutAConstantCounts) {
+  Across two;
+  two.Conv("one/conv", "features.0", 3, 4);
+  two.a.Add("anchors", {2}, {1, 2}).section = Section::kConstant;
+  two.b.Add("features.priors", {2}, {1, 3});
+  EXPECT_FALSE(two.Compare().within_tolerance);
+}
+
 TEST(Across, ContentFindsWhatNamesDoNot) {
   Across two;
   two.Conv("one/conv", "features.0", 4, 4);

@@ -17,6 +17,7 @@ using ::testing::HasSubstr;
 constexpr char kTorch[] = "H1/models/pretrained/version-RFB-320.pth";
 constexpr char kOnnx[] = "H1/models/onnx/version-RFB-320.onnx";
 constexpr char kFolded[] = "H1/models/onnx/version-RFB-320_simplified.onnx";
+constexpr char kCaffe[] = "H1/caffe/model/RFB-320/RFB-320.caffemodel";
 constexpr char kTensorFlow[] = "C8/tf/export_models/RFB/variables/variables";
 
 class AcrossCorpus : public ::testing::Test {
@@ -51,19 +52,45 @@ TEST_F(AcrossCorpus, TensorFlowHoldsWhatPyTorchHolds) {
   }
 }
 
+// Counters of batches and the 31 constants of the ONNX graph are in one file only, and no
+// difference.
 TEST_F(AcrossCorpus, TensorFlowHoldsWhatOnnxHolds) {
-  const CheckpointDiff diff = Compare(kTensorFlow, kOnnx);
-  EXPECT_EQ(diff.changed, 0u);
-  EXPECT_EQ(diff.equal, kShared);
+  for (const auto& [a, b] : {std::pair(kTensorFlow, kOnnx), std::pair(kOnnx, kTensorFlow)}) {
+    const CheckpointDiff diff = Compare(a, b);
+    EXPECT_TRUE(diff.within_tolerance);
+    EXPECT_EQ(diff.changed, 0u);
+    EXPECT_EQ(diff.equal, kShared);
+  }
+}
+
+TEST_F(AcrossCorpus, OnnxHoldsWhatPyTorchHolds) {
+  for (const auto& [a, b] : {std::pair(kTorch, kOnnx), std::pair(kOnnx, kTorch)}) {
+    const CheckpointDiff diff = Compare(a, b);
+    EXPECT_TRUE(diff.within_tolerance);
+    EXPECT_EQ(diff.changed, 0u);
+    EXPECT_EQ(diff.equal, 244u);
+    EXPECT_EQ(diff.added + diff.removed, 31u);
+    for (const TensorDiff& tensor : diff.tensors) {
+      EXPECT_EQ(tensor.counts, tensor.status == TensorStatus::kEqual) << tensor.name_a;
+    }
+  }
+}
+
+TEST_F(AcrossCorpus, TheFoldedFilesOfTwoFrameworksHoldTheSame) {
+  const CheckpointDiff diff = Compare(kFolded, kCaffe);
+  EXPECT_TRUE(diff.within_tolerance);
+  EXPECT_EQ(diff.equal, 104u);
 }
 
 TEST_F(AcrossCorpus, EveryFoldedLayerIsFoundInTheKernelThatTookIt) {
-  for (const char* source : {kTorch, kTensorFlow}) {
-    const CheckpointDiff diff = Compare(source, kFolded);
-    ASSERT_EQ(diff.batch_norms.size(), 35u);
-    for (const BatchNormDiff& layer : diff.batch_norms) {
-      EXPECT_THAT(layer.note, HasSubstr("folded into")) << source << " " << layer.scope_a;
-      EXPECT_TRUE(layer.equal_as_function) << source << " " << layer.scope_a << " " << layer.note;
+  for (const char* source : {kTorch, kTensorFlow, kOnnx}) {
+    for (const char* folded : {kFolded, kCaffe}) {
+      const CheckpointDiff diff = Compare(source, folded);
+      ASSERT_EQ(diff.batch_norms.size(), 35u);
+      for (const BatchNormDiff& layer : diff.batch_norms) {
+        EXPECT_THAT(layer.note, HasSubstr("folded into")) << source << " " << layer.scope_a;
+        EXPECT_TRUE(layer.equal_as_function) << source << " " << layer.scope_a << " " << layer.note;
+      }
     }
   }
 }

@@ -56,6 +56,56 @@ TEST(OnnxReader, ConstantsAreTensorsUnderTheNameOfTheirOutput) {
   EXPECT_EQ(ElementsOf(*checkpoint, "b").size(), 5U);
 }
 
+// A Constant node, or with `as_constant` false an initializer.
+void AddNumbers(onnx_proto::ModelProto& model, const std::string& name, std::int32_t type,
+                std::size_t count, bool as_constant) {
+  onnx_proto::TensorProto* tensor = nullptr;
+  if (as_constant) {
+    auto& attribute = *AddNode(model, "Constant", {}, name).add_attribute();
+    attribute.set_name("value");
+    tensor = attribute.mutable_t();
+  } else {
+    tensor = model.mutable_graph()->add_initializer();
+    tensor->set_name(name);
+  }
+  tensor->set_data_type(type);
+  tensor->add_dims(static_cast<std::int64_t>(count));
+  tensor->set_raw_data(std::string(count * (type == 1 ? 4 : 8), '\1'));
+}
+
+TEST(OnnxReader, WhatSaysHowTheGraphComputesIsNoParameter) {
+  constexpr std::int32_t kFloat = 1, kInt64 = 7;
+  auto model = EmptyModel();
+  model.mutable_graph()->add_input()->set_name("x");
+  AddNumbers(model, "shape", kInt64, 2, false);
+  AddNumbers(model, "anchors", kFloat, 2, true);
+  AddNumbers(model, "learned", kFloat, 2, false);
+  AddNumbers(model, "low", kFloat, 1, false);
+  AddNumbers(model, "slope", kFloat, 2, true);
+  AddNumbers(model, "unread", kInt64, 1, false);
+  AddNumbers(model, "w", kFloat, 4, true);
+  AddNumbers(model, "bias", kFloat, 2, true);
+  auto& dims = *model.mutable_graph()->mutable_node(2)->mutable_attribute(0)->mutable_t();
+  dims.clear_dims();
+  dims.add_dims(2);
+  dims.add_dims(2);
+  AddNode(model, "Reshape", {"x", "shape"}, "reshaped");
+  AddNode(model, "MatMul", {"reshaped", "w"}, "product");
+  AddNode(model, "Add", {"product", "bias"}, "dense");
+  AddNode(model, "Mul", {"dense", "anchors"}, "scaled");
+  AddNode(model, "Mul", {"scaled", "learned"}, "twice");
+  AddNode(model, "Clip", {"twice", "low"}, "clipped");
+  AddNode(model, "PRelu", {"clipped", "slope"}, "y");
+  model.mutable_graph()->add_output()->set_name("y");
+  const auto opened = OpenModel(model);
+  ASSERT_TRUE(opened) << ToString(opened.error());
+  std::vector<std::string> constants;
+  for (const TensorInfo& info : (*opened)->manifest().tensors) {
+    if (info.section == Section::kConstant) constants.push_back(info.name);
+  }
+  EXPECT_THAT(constants, ElementsAre("anchors", "low", "shape"));
+}
+
 TEST(OnnxReader, HalfFloatsAreTheSameInEitherField) {
   const auto raw = OpenFixture("float16"), typed = OpenFixture("float16_in_int32_data");
   for (const std::string& name : NamesOf(raw->manifest())) {

@@ -23,6 +23,7 @@ struct TensorId {
 // What the file itself says a tensor is for; facts of the file, not of naming.
 enum class Section : std::uint8_t {
   kModel,        // weights and buffers (or: the file makes no difference)
+  kConstant,     // a number that a graph computes with: a shape, an axis, an index; no parameter
   kOptimizer,    // state that the file records as the optimizer's
   kBookkeeping,  // object graphs, save counters, versions: not part of the model
 };
