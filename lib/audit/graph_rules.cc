@@ -345,11 +345,12 @@ class GraphJudge {
     const std::vector<std::size_t>& norms = facts_.serving.training_norms;
     if (norms.empty()) return;
     std::vector<std::string> names, variables;
+    std::set<std::string> known;
     for (const std::size_t i : norms) {
       const OpBatchNorm& norm = facts_.found.norms[i];
       names.push_back(facts_.bodies.Describe({norm.body, norm.output}));
       for (const std::string& name : {norm.moving_mean, norm.moving_variance}) {
-        if (!name.empty()) variables.push_back(name);
+        if (!name.empty() && known.insert(name).second) variables.push_back(name);
       }
     }
     const std::string told = std::to_string(norms.size()) + " of " +

@@ -1,5 +1,6 @@
 #include "tf_graph/train_roots.h"
 
+#include <set>
 #include <string_view>
 
 namespace ckpt::tf_graph {
@@ -63,9 +64,11 @@ TrainRoots FindTrainRoots(const OpBodies& bodies) {
   found.optimizes = optimizing[0];
   const auto& collections = bodies.graph().collections;
   if (const auto train = collections.find("train_op"); train != collections.end()) {
+    std::set<OpId> known;  // minimize() and the program may both have added it
     for (std::string_view name : train->second) {
       name = name.substr(0, name.find(':'));
-      if (const auto id = bodies.body(0).Find(name)) found.roots.push_back({0, *id});
+      const auto id = bodies.body(0).Find(name);
+      if (id && known.insert(*id).second) found.roots.push_back({0, *id});
     }
   }
   if (!found.roots.empty()) {

@@ -406,7 +406,7 @@ def test_layers_fold_or_stay(build, to, leftover, tmp_path):
 
 
 def train_two_towers(folder, counted):
-    """Two towers that share their variables, trained for three steps with the updates of the `counted` ones."""
+    """Two towers that share their variables, trained for a while with the updates of the `counted` ones."""
     with tf.Graph().as_default() as graph, tf1.Session(graph=graph) as session:
         x = tf1.placeholder(tf.float32, [None, 4], name="x")
         losses, updates = [], []
@@ -425,7 +425,7 @@ def train_two_towers(folder, counted):
                                                                    tf1.train.get_or_create_global_step())
         tf1.add_to_collection("train_op", train)
         session.run(tf1.global_variables_initializer())
-        for _ in range(3):
+        for _ in range(50):
             session.run(train, {x: np.random.RandomState(0).randn(8, 4).astype(np.float32) + 2})
         tf1.train.Saver().save(session, str(folder / "model.ckpt"))
 
@@ -443,6 +443,7 @@ def test_updates_of_one_tower_alone_are_named(tmp_path):
         [finding] = findings
         assert finding["severity"] == "info"
         assert "1 of the 2 updates" in finding["message"]
+        assert "with the train operation Momentum:" in finding["message"]  # which is in the collection twice
         assert "those of tower_1 do and those of tower_0 do not" in finding["message"]
 
 
