@@ -208,7 +208,10 @@ class ConvertCommand : public Command {
     for (const std::string& note : NotesOf(source)) text += "  " + EscapeForDisplay(note) + "\n";
     if (serving.graph) text += SignatureToText(*serving.graph);
     text += PlanToText(plan, StyleFor(options_));
+    const ProgressCheckpoint counted(serving.model ? *serving.model : source, "convert",
+                                     options_.quiet);
     if (dry_run_) {
+      CKPT_RETURN_IF_ERROR(ReadPlanned(counted, plan));
       text += "  dry run: " + Plural(plan.tensors.size(), "tensor") + " would be written\n";
       report["dry_run"] = true;
       report["record"] = nullptr;
@@ -217,8 +220,6 @@ class ConvertCommand : public Command {
     Json record = {{"schema", "ckpt.record/1"}, {"tool", "ckpt " CKPT_VERSION}};
     record.update(report);
     record["schema"] = "ckpt.record/1";
-    const ProgressCheckpoint counted(serving.model ? *serving.model : source, "convert",
-                                     options_.quiet);
     CKPT_ASSIGN_OR_RETURN(const ConversionOutcome outcome,
                           Convert(counted, plan, target_, std::move(record), serving.graph));
     report["record"] = JsonText(target_.record_path);

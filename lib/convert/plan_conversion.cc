@@ -164,7 +164,10 @@ Result<ConversionPlan> Planner::Plan() {
   }
   RelateToOutput();
   for (FoldedTensor& tensor : plan_.tensors) {
+    tensor.must_be_finite = !options_.allow_findings;
     if (auto* copy = std::get_if<CopyOf>(&tensor.content)) {
+      const Role role = analysis_.roles[copy->source.index].role;
+      if (role == Role::kOptimizerSlot || role == Role::kEmaShadow) tensor.must_be_finite = false;
       const TensorId source = weights.SourceOf(copy->source);
       const TensorInfo& info = manifest_.tensors[source.index];
       if (tensor.info.dtype == info.dtype && !tensor.order) tensor.info.checksum = info.checksum;

@@ -5,6 +5,7 @@
 
 #include "ckpt/convert.h"
 #include "ckpt/elements.h"
+#include "convert/finite_stream.h"
 #include "fold/element_stream.h"
 
 namespace ckpt {
@@ -80,9 +81,24 @@ Opened OpenContent(const Checkpoint& checkpoint, const FoldedTensor& tensor) {
 
 Opened OpenPlanned(const Checkpoint& checkpoint, const ConversionPlan& plan, std::size_t index) {
   const FoldedTensor& tensor = plan.tensors[index];
-  if (!tensor.order || IsIdentity(*tensor.order)) return OpenContent(checkpoint, tensor);
-  return Permute([&checkpoint, &tensor] { return OpenContent(checkpoint, tensor); },
-                 BitSize(tensor.info.dtype) / 8, *tensor.order);
+  const auto open = [&checkpoint, &tensor]() -> Opened {
+    CKPT_ASSIGN_OR_RETURN(auto stream, OpenContent(checkpoint, tensor));
+    if (!tensor.must_be_finite) return stream;
+    return FailWhereNotFinite(std::move(stream), tensor.info, checkpoint.manifest().resolved);
+  };
+  if (!tensor.order || IsIdentity(*tensor.order)) return open();
+  return Permute(open, BitSize(tensor.info.dtype) / 8, *tensor.order);
+}
+
+Status ReadPlanned(const Checkpoint& checkpoint, const ConversionPlan& plan) {
+  for (std::size_t i = 0; i < plan.tensors.size(); ++i) {
+    CKPT_ASSIGN_OR_RETURN(const auto stream, OpenPlanned(checkpoint, plan, i));
+    while (true) {
+      CKPT_ASSIGN_OR_RETURN(const auto chunk, stream->Next());
+      if (chunk.empty()) break;
+    }
+  }
+  return {};
 }
 
 }  // namespace ckpt

@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <limits>
 #include <numeric>
 
 #include "fold/element_stream.h"
@@ -150,6 +151,37 @@ TEST(PlannedStreamTest, ReadErrorsArePassedOn) {
     const auto stream = OpenPlanned(checkpoint, plan, 0);
     ASSERT_FALSE(stream);
     EXPECT_EQ(stream.error().code, ErrorCode::kIo);
+  }
+}
+
+// What the whole conversion says: the audit by default reads batch norms alone.
+Status Converted(const std::vector<double>& weight, Dtype dtype, bool allow_findings) {
+  MemoryCheckpoint checkpoint;
+  checkpoint.Add("dense/kernel", {1, static_cast<std::int64_t>(weight.size())}, weight, dtype);
+  checkpoint.Seal();
+  ConvertOptions options;
+  options.allow_findings = allow_findings;
+  const auto plan = testing::PlanOf(checkpoint, options);
+  return plan ? ReadPlanned(checkpoint, *plan) : Fail(plan);
+}
+
+TEST(PlannedStreamTest, AWeightThatIsNotFiniteStopsTheConversion) {
+  constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
+  constexpr double kInf = std::numeric_limits<double>::infinity();
+  for (const Dtype dtype : {Dtype::kF32, Dtype::kF64, Dtype::kF16, Dtype::kBF16}) {
+    for (const double bad : {kNan, kInf, -kInf}) {
+      for (const std::vector<double>& weight :
+           {std::vector{1.0, bad}, {bad, 1.0}, {0.0, bad, 0.0, 2.0}}) {
+        const Status status = Converted(weight, dtype, false);
+        ASSERT_FALSE(status);
+        EXPECT_EQ(status.error().code, ErrorCode::kUnfit);
+        EXPECT_EQ(status.error().tensor, "dense/kernel");
+        EXPECT_TRUE(Converted(weight, dtype, true));
+      }
+    }
+    EXPECT_FALSE(Converted({0.0, kNan}, dtype, false));
+    EXPECT_TRUE(Converted({0.0, -kInf, 0.0}, dtype, false));  // an attention mask
+    EXPECT_TRUE(Converted({0.0, 1.0, -2.0}, dtype, false));
   }
 }
 

@@ -65,8 +65,12 @@ Result<ConversionPlan> PlanConversion(const Checkpoint& checkpoint, const Analys
                                       const AuditResult& audit, const ConvertOptions& options);
 
 // The bytes of tensor `index` of the plan, computed on the way in bounded chunks. `checkpoint`
-// and `plan` must outlive the stream.
+// and `plan` must outlive the stream. Reading fails with kUnfit where a weight is not finite,
+// unless the plan was made with `allow_findings`.
 Result<std::unique_ptr<TensorStream>> OpenPlanned(const Checkpoint& checkpoint,
                                                   const ConversionPlan& plan, std::size_t index);
+// Reads all that the plan would write and fails where writing would: damaged data, a weight that is
+// not finite.
+Status ReadPlanned(const Checkpoint& checkpoint, const ConversionPlan& plan);
 
 }  // namespace ckpt

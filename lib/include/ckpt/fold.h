@@ -113,6 +113,7 @@ struct FoldedTensor {
   Content content;
   // The order in which the elements of `content` are written; absent: as they are.
   std::optional<AxisOrder> order = {};
+  bool must_be_finite = false;  // serving reads it: NaN and infinity stop a conversion
 };
 
 // Every batch norm of the analysis is in exactly one of `folded` and `kept`.
