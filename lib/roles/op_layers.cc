@@ -22,6 +22,8 @@ std::string_view FormName(OpBatchNormForm form) {
       return "FusedBatchNorm";
     case OpBatchNormForm::kUnfused:
       return "tf.nn.batch_normalization";
+    case OpBatchNormForm::kWrittenOut:
+      return "gamma * (x - mean) / sqrt(variance + epsilon) + beta";
     case OpBatchNormForm::kGlobal:
       return "BatchNormWithGlobalNormalization";
   }

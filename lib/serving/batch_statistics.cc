@@ -162,7 +162,10 @@ Status UseMovingStatistics(WorkingGraph& graph, std::span<const OpEdge> roots,
     op.attrs.erase("exponential_avg_factor");
     ++replaced;
   }
+  std::vector<bool> read(graph.size(), false);
+  for (const OpId id : graph.Ancestors(roots, false)) read[id] = true;
   for (const auto& [tensor, list] : updates.all()) {
+    if (!read[tensor.first]) continue;
     const Op& op = graph.op(tensor.first);
     if (IsFusedBatchNormType(op.type)) continue;
     // A mean that keeps its axes has another shape than the variable: only what was reshaped does.

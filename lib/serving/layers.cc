@@ -20,6 +20,10 @@ bool IsAddition(const Op& op) {
   return (op.type == "Add" || op.type == "AddV2") && op.inputs.size() == 2;
 }
 
+bool IsOfSimpleOperations(OpBatchNormForm form) {
+  return form == OpBatchNormForm::kUnfused || form == OpBatchNormForm::kWrittenOut;
+}
+
 // "block1/conv/Conv2D" is the layer "block1/conv".
 std::string LayerName(const std::string& op_name) {
   const std::size_t slash = op_name.rfind('/');
@@ -99,7 +103,7 @@ class Finder {
   void VisitBatchNorm(const ServingBatchNorm& norm) {
     const OpBatchNorm& found = norm.found;
     const Op& op = body_.op(found.output);
-    const bool unfused = found.form == OpBatchNormForm::kUnfused;
+    const bool unfused = IsOfSimpleOperations(found.form);
     Layer layer;
     layer.name = LayerName(op.name);
     layer.op_type = unfused ? "batch normalization (" + Types(found.path) + ")" : op.type;
@@ -129,8 +133,7 @@ class Finder {
 
   // The axis of the channels: of the data format, or that in which the vectors are wide.
   void SetAxis(const ServingBatchNorm& norm, Rank& rank, Layer& layer) const {
-    const bool unfused = norm.found.form == OpBatchNormForm::kUnfused;
-    if (!unfused) {
+    if (!IsOfSimpleOperations(norm.found.form)) {
       layer.axis = norm.found.channel_axis;
       layer.axes_behind_channels = 0;
       if (layer.axis == -1) return;

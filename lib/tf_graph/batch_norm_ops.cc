@@ -47,11 +47,16 @@ class Finder {
       if (op.inputs.size() >= 5) ReadFused(at);
     } else if (op.type == "BatchNormWithGlobalNormalization") {
       if (op.inputs.size() == 5) ReadGlobal(at);
-    } else if (op.type == "Rsqrt") {
-      for (const tf_graph::UnfusedPattern& pattern : tf_graph::UnfusedPatternsAt(bodies_, at)) {
-        ReadUnfused(at.body, pattern);
-      }
+    } else if (op.type == "Rsqrt" || op.type == "Sqrt") {
+      ReadPatterns(at);
     }
+  }
+
+  void ReadPatterns(OpRef root) {
+    auto patterns = tf_graph::UnfusedPatternsAt(bodies_, root);
+    const auto form = patterns.empty() ? OpBatchNormForm::kWrittenOut : OpBatchNormForm::kUnfused;
+    if (patterns.empty()) patterns = tf_graph::WrittenOutPatternsAt(bodies_, root);
+    for (const auto& pattern : patterns) ReadPattern(root.body, form, pattern);
   }
 
   void ReadFused(OpRef at) {
@@ -101,9 +106,10 @@ class Finder {
     Add(std::move(norm), mean, variance);
   }
 
-  void ReadUnfused(std::uint32_t body, const tf_graph::UnfusedPattern& pattern) {
+  void ReadPattern(std::uint32_t body, OpBatchNormForm form,
+                   const tf_graph::UnfusedPattern& pattern) {
     OpBatchNorm norm;
-    norm.form = OpBatchNormForm::kUnfused;
+    norm.form = form;
     norm.body = body;
     norm.output = pattern.output;
     norm.ops = pattern.ops;

@@ -111,6 +111,27 @@ def test_founding_programs_serve(program, to, bn, tmp_path):
         assert not report["folded"]
 
 
+@pytest.mark.parametrize("bn", ["preserve", "fold"])
+@pytest.mark.parametrize("to", FORMATS)
+@pytest.mark.parametrize("file", ["model.ckpt", "model_v1.ckpt"])
+def test_hand_written_updates_give_way_to_what_was_saved(file, to, bn, tmp_path):
+    """`pop_mean` and `pop_var`, updated in place in the training branch of a tf.cond (RefSwitch), V2 and V1 files."""
+    folder = TESTDATA / "tf1/hand_written"
+    reference = np.load(folder / "reference.npz")
+    target = tmp_path / ("1" if to == "saved-model" else "model.pb")
+    report = convert(folder / file, target, to, "--bn", bn)
+    assert report["signature"]["outputs"] == {"logits": "logits:0"}
+    assert_serves(loader(to, target), report, reference["input"], reference["output_f64"])
+    types = operations(to, target)
+    for gone in ("RefSwitch", "Switch", "Merge", "Assign", "Mean", "SquaredDifference", "VariableV2"):
+        assert gone not in types
+    if bn == "fold":
+        assert len(report["folded"]) == 2 and not report["kept"]
+        assert "Sqrt" not in types and "Rsqrt" not in types
+    else:
+        assert "Sqrt" in types and "Rsqrt" in types
+
+
 @pytest.mark.parametrize("to", FORMATS)
 @pytest.mark.parametrize("program", ["mnist", "resnet"])
 def test_missing_statistics_are_refused_with_the_layers_named(program, to, tmp_path):
@@ -166,6 +187,12 @@ class Weights:
                                                data_format=data_format)[0]
             return tf.nn.batch_normalization(x, mean, variance, shift, scale, 0.002)
 
+    def written_out(self, x, formula):
+        with tf1.variable_scope("bn"):
+            channels = x.shape[-1]
+            mean, variance = self("mean", [channels]), self("variance", [channels], 0.2, 3.0)
+            return tf.nn.relu(formula(x, mean, variance + 0.002, self("gain", [channels], 0.5, 2.0), self("shift", [channels])))
+
     def shaped_norm(self, x, shape):
         with tf1.variable_scope("bn"):
             channels = max(shape)
@@ -201,6 +228,26 @@ def shaped_vectors(w, x):
     """Vectors of shape [1, 1, 1, C], which are broadcast over the last axis."""
     y = tf1.nn.conv2d(x, w("k", [3, 3, 4, 6]), padding="SAME")
     return tf.nn.relu(w.shaped_norm(y, [1, 1, 1, 6]))
+
+
+def gamma_times_difference_over_root(w, x):
+    return w.written_out(tf1.nn.conv2d(x, w("k", [3, 3, 4, 6]), padding="SAME"),
+                         lambda x, mean, variance, gamma, beta: gamma * (x - mean) / tf.sqrt(variance) + beta)
+
+
+def difference_over_root_times_gamma(w, x):
+    return w.written_out(tf.matmul(tf.reshape(x, [-1, 256]), w("k", [256, 6])),
+                         lambda x, mean, variance, gamma, beta: (x - mean) / tf.sqrt(variance) * gamma + beta)
+
+
+def difference_times_gamma_over_root(w, x):
+    return w.written_out(tf1.nn.conv2d(x, w("k", [3, 3, 4, 6]), padding="SAME"),
+                         lambda x, mean, variance, gamma, beta: (x - mean) * (gamma / tf.sqrt(variance)) + beta)
+
+
+def difference_times_reciprocal_root(w, x):
+    return w.written_out(tf1.nn.conv2d(x, w("k", [3, 3, 4, 6]), padding="SAME"),
+                         lambda x, mean, variance, gamma, beta: beta + gamma * ((x - mean) * tf.math.rsqrt(variance)))
 
 
 def depthwise(w, x):
@@ -311,7 +358,8 @@ def variance_is_read_elsewhere(w, x):
     return tf.nn.relu(y) + tf.sqrt(variance)
 
 
-FOLDED = [conv_bn, conv_bias_unfused, conv_add_no_gamma, conv_no_beta, conv_no_gamma_no_beta, shaped_vectors, depthwise,
+FOLDED = [gamma_times_difference_over_root, difference_over_root_times_gamma, difference_times_gamma_over_root,
+          difference_times_reciprocal_root, conv_bn, conv_bias_unfused, conv_add_no_gamma, conv_no_beta, conv_no_gamma_no_beta, shaped_vectors, depthwise,
           transposed, dilated, conv1d, conv3d, conv3d_transposed, dense, dense_transposed, concatenated, pooled,
           forward_dense, forward_valid, two_in_a_row, norm_is_output, shared_kernel, shared_kernel_one_norm,
           shared_kernel_conv1d, tied_weights, bias_is_read_elsewhere, variance_is_read_elsewhere]
@@ -369,7 +417,11 @@ def shared_vectors(w, x):
     return tf.nn.relu(tf.nn.batch_normalization(y, *vectors, 0.003))
 
 
-KEPT = [several_readers, forward_same, after_relu, gamma_is_read_elsewhere, another_axis, after_sum_nchw,
+def written_out_over_placeholder(w, x):
+    return w.written_out(x, lambda x, mean, variance, gamma, beta: gamma * (x - mean) / tf.sqrt(variance) + beta)
+
+
+KEPT = [written_out_over_placeholder, several_readers, forward_same, after_relu, gamma_is_read_elsewhere, another_axis, after_sum_nchw,
         over_placeholder, over_placeholder_nothing_learnt, over_constant, shared_vectors]
 
 

@@ -225,6 +225,60 @@ TEST(UnfusedBatchNorm, IsFoundInAllItsVariants) {
   }
 }
 
+// gamma * (x - mean) / sqrt(variance + epsilon) + beta, its factors in several orders.
+TEST(WrittenOutBatchNorm, IsFoundInAllItsOrders) {
+  enum class Order { kGammaFirst, kGammaLast, kGammaDivided, kGammaTimesRoot, kNoGamma, kNoBeta };
+  using enum Order;
+  for (const Order order :
+       {kGammaFirst, kGammaLast, kGammaDivided, kGammaTimesRoot, kNoGamma, kNoBeta}) {
+    SCOPED_TRACE(static_cast<int>(order));
+    GraphBuilder builder;
+    builder.BatchNormVariables("bn");
+    BodyBuilder& top = builder.top;
+    top.Add("x", "Placeholder");
+    top.Floats("epsilon", {}, {0.001});
+    top.Add("add", "AddV2", {"bn/moving_variance/read", "epsilon"});
+    top.Add("sub", "Sub", {"x", "bn/moving_mean/read"});
+    top.Add("root", order == kGammaTimesRoot ? "Rsqrt" : "Sqrt", {"add"});
+    if (order == kGammaFirst) {
+      top.Add("mul", "Mul", {"bn/gamma/read", "sub"});
+      top.Add("y", "RealDiv", {"mul", "root"});
+    } else if (order == kGammaDivided || order == kGammaTimesRoot) {
+      top.Add("scale", order == kGammaDivided ? "RealDiv" : "Mul", {"bn/gamma/read", "root"});
+      top.Add("y", "Mul", {"sub", "scale"});
+    } else if (order == kNoGamma) {
+      top.Add("y", "RealDiv", {"sub", "root"});
+    } else {
+      top.Add("div", "RealDiv", {"sub", "root"});
+      top.Add("y", "Mul", {"div", "bn/gamma/read"});
+    }
+    if (order != kNoBeta) top.Add("z", "AddV2", {"y", "bn/beta/read"});
+    const OpBatchNorm norm = Only(builder);
+    EXPECT_EQ(norm.form, OpBatchNormForm::kWrittenOut);
+    EXPECT_EQ(norm.mode, Mode::kInference);
+    EXPECT_EQ(norm.gamma.variable, order == kNoGamma ? "" : "bn/gamma");
+    EXPECT_EQ(norm.beta.variable, order == kNoBeta ? "" : "bn/beta");
+    EXPECT_EQ(norm.moving_mean, "bn/moving_mean");
+    EXPECT_EQ(norm.moving_variance, "bn/moving_variance");
+    EXPECT_EQ(norm.epsilon, 0.001);
+    EXPECT_EQ(builder.graph.top.ops[norm.output].name, order == kNoBeta ? "y" : "z");
+    EXPECT_EQ(builder.graph.top.ops[norm.path.front()].name, "sub");
+  }
+}
+
+TEST(WrittenOutBatchNorm, WithNeitherGammaNorBetaItMayBeAnyNormalisation) {
+  GraphBuilder builder;
+  builder.BatchNormVariables("bn");
+  builder.top.Add("x", "Placeholder");
+  builder.top.Floats("epsilon", {}, {0.001});
+  builder.top.Add("add", "AddV2", {"bn/moving_variance/read", "epsilon"});
+  builder.top.Add("sub", "Sub", {"x", "bn/moving_mean/read"});
+  builder.top.Add("root", "Sqrt", {"add"});
+  builder.top.Add("y", "RealDiv", {"sub", "root"});
+  builder.top.Add("z", "Relu", {"y"});
+  EXPECT_THAT(Found(builder).norms, IsEmpty());
+}
+
 TEST(UnfusedBatchNorm, CastsAndReshapesOfTheVectorsAreLookedThrough) {
   GraphBuilder builder;
   builder.BatchNormVariables("bn");

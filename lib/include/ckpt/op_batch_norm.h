@@ -11,9 +11,10 @@
 namespace ckpt {
 
 enum class OpBatchNormForm : std::uint8_t {
-  kFused,    // FusedBatchNorm, V2, V3, _FusedBatchNormEx
-  kUnfused,  // tf.nn.batch_normalization: add, Rsqrt, mul, mul, sub, add
-  kGlobal,   // BatchNormWithGlobalNormalization
+  kFused,       // FusedBatchNorm, V2, V3, _FusedBatchNormEx
+  kUnfused,     // tf.nn.batch_normalization: add, Rsqrt, mul, mul, sub, add
+  kWrittenOut,  // gamma * (x - mean) / Sqrt(variance + epsilon) + beta, as it stands
+  kGlobal,      // BatchNormWithGlobalNormalization
 };
 
 enum class OpBatchNormMode : std::uint8_t {
