@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <span>
+#include <vector>
 
 #include "ckpt/formats/format.h"
 #include "formats/container/atomic_output.h"
@@ -14,6 +15,10 @@ namespace ckpt::formats {
 // yields more or fewer bytes than byte_size.
 Status PullTensor(const OutputModel& model, std::size_t index,
                   const std::function<Status(std::span<const std::byte>)>& sink);
+
+// For each tensor the one whose bytes it can share: itself, or where `alias_of` names another of
+// the same type and shape, and both yield the same bytes, that one.
+Result<std::vector<std::size_t>> SharedTensorsOf(const OutputModel& model);
 
 inline AtomicOutput::Overwrite OverwriteOf(const WriteOptions& options) {
   return options.replace ? AtomicOutput::Overwrite::kReplace : AtomicOutput::Overwrite::kRefuse;

@@ -137,7 +137,9 @@ void WriteModuleVersions(PickleWriter& out, const std::vector<ModuleVersion>& ve
 
 }  // namespace
 
-std::string PickleStateDict(std::span<const TensorInfo> tensors, std::string_view module_versions) {
+std::string PickleStateDict(std::span<const TensorInfo> tensors,
+                            std::span<const std::size_t> storages,
+                            std::string_view module_versions) {
   PickleWriter out;
   out.Op('\x80');
   out.Op('\x02');
@@ -145,7 +147,7 @@ std::string PickleStateDict(std::span<const TensorInfo> tensors, std::string_vie
   for (std::size_t i = 0; i < tensors.size(); ++i) {
     if (i % kBatch == 0) out.Op('(');
     out.Text(tensors[i].name);
-    WriteTensor(out, tensors[i], std::to_string(i));
+    WriteTensor(out, tensors[i], std::to_string(storages[i]));
     if (i % kBatch == kBatch - 1 || i + 1 == tensors.size()) out.Op('u');
   }
   const std::vector<ModuleVersion> versions = ParseModuleVersions(module_versions);

@@ -9,9 +9,11 @@
 
 namespace ckpt::formats {
 
-// OrderedDict of name -> tensor, the storage of tensors[i] under the key "i", contiguous.
+// OrderedDict of name -> tensor, contiguous, each the whole storage under the key storages[i].
 // `module_versions` is the state dict's _metadata as JSON ({"bn1": {"version": 2}}) or empty; other
-// text is left out. REQUIRES: CanHoldTorch of each tensor.
-std::string PickleStateDict(std::span<const TensorInfo> tensors, std::string_view module_versions);
+// text is left out. REQUIRES: CanHoldTorch of each tensor; storages.size() == tensors.size().
+std::string PickleStateDict(std::span<const TensorInfo> tensors,
+                            std::span<const std::size_t> storages,
+                            std::string_view module_versions);
 
 }  // namespace ckpt::formats

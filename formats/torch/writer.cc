@@ -50,8 +50,10 @@ Result<WriteSummary> WriteTorch(const std::filesystem::path& path, const OutputM
                                 const WriteOptions& options) {
   for (const TensorInfo& tensor : model.tensors) CKPT_RETURN_IF_ERROR(CanHoldTorch(tensor));
   const auto versions = model.metadata.find("_metadata");
-  const std::string pickle = PickleStateDict(
-      model.tensors, versions == model.metadata.end() ? "" : std::string_view(versions->second));
+  CKPT_ASSIGN_OR_RETURN(const std::vector<std::size_t> storages, SharedTensorsOf(model));
+  const std::string pickle =
+      PickleStateDict(model.tensors, storages,
+                      versions == model.metadata.end() ? "" : std::string_view(versions->second));
   AtomicOutput output(OverwriteOf(options));
   CKPT_ASSIGN_OR_RETURN(OutputFile * file,
                         output.Create(path, ExpectedBytes(model, pickle.size())));
@@ -59,6 +61,7 @@ Result<WriteSummary> WriteTorch(const std::filesystem::path& path, const OutputM
   CKPT_RETURN_IF_ERROR(WriteRecord(zip, "data.pkl", pickle));
   CKPT_RETURN_IF_ERROR(WriteRecord(zip, "byteorder", "little"));
   for (std::size_t i = 0; i < model.tensors.size(); ++i) {
+    if (storages[i] != i) continue;  // tied: the same storage
     CKPT_RETURN_IF_ERROR(zip.Begin(std::string(kFolder) + "data/" + std::to_string(i),
                                    model.tensors[i].byte_size, kAlignment));
     CKPT_RETURN_IF_ERROR(

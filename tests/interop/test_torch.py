@@ -87,3 +87,15 @@ def test_safetensors_and_back(tmp_path):
 def test_a_keras_net_becomes_a_file_that_loads(tmp_path):
     source = pathlib.Path(os.environ["CKPT_TESTDATA"]) / "npz" / "keras_net.npz"
     assert torch.load(convert(source, tmp_path / "out.pth"), weights_only=True, mmap=True)
+
+
+def test_tied_weights_stay_tied(tmp_path):
+    weight = torch.randn(300, 40)
+    state = {"embed.weight": weight, "head.weight": weight, "head.bias": torch.zeros(300), "mask": torch.zeros(300)}
+    torch.save(state, tmp_path / "in.pt")
+    written = convert(tmp_path / "in.pt", tmp_path / "out.pt")
+    loaded = torch.load(written, weights_only=True)
+    assert_same(loaded, state)
+    assert loaded["embed.weight"].data_ptr() == loaded["head.weight"].data_ptr()
+    assert loaded["head.bias"].data_ptr() != loaded["mask"].data_ptr()
+    assert written.stat().st_size < 60000

@@ -45,6 +45,26 @@ TEST(TorchWriter, StoredRecordsAtMultiplesOf64) {
   EXPECT_EQ(*archive->Read(4, 100), "3\n");
 }
 
+// Tied weights: one record, and one storage for PyTorch; but only where the bytes are the same.
+TEST(TorchWriter, AnAliasSharesTheRecordIfItHoldsTheSame) {
+  for (const bool same : {true, false}) {
+    const TemporaryFolder folder;
+    RawTensors tensors;
+    tensors.Add("decoder.weight", Dtype::kF32, {2, 3}, std::string(24, same ? '\x3f' : '\x40'));
+    tensors.Add("embed.weight", Dtype::kF32, {2, 3}, std::string(24, '\x3f'));
+    OutputModel model = tensors.Model();
+    model.tensors[0].alias_of = TensorId{1};
+    ASSERT_TRUE(WriteTorch(folder / "model.pt", model, {}));
+    const auto back = OpenTorch(SystemFiles(), folder / "model.pt", {});
+    ASSERT_TRUE(back) << ToString(back.error());
+    const auto& infos = (*back)->manifest().tensors;
+    EXPECT_EQ(infos[0].alias_of || infos[1].alias_of, same);
+    const auto bytes = ReadBytes(**back, TensorId{0}, 100);
+    ASSERT_TRUE(bytes);
+    EXPECT_EQ(std::to_integer<int>(bytes->front()), same ? 0x3f : 0x40);
+  }
+}
+
 TEST(TorchWriter, EveryFixtureOfPlainTensorsComesBack) {
   for (const char* name : {"dtypes.pt", "shapes.pt", "views.pt", "state_dict_legacy.pth"}) {
     SCOPED_TRACE(name);
@@ -90,7 +110,8 @@ TEST(TorchWriter, NumbersAboveTwoToThe31AreLongs) {
   info.name = "w";
   info.shape = *Shape::FromDims({3, std::int64_t{1} << 31});
   info.byte_size = info.shape.element_count() * 4;
-  const std::string pickle = PickleStateDict(std::vector<TensorInfo>{info}, "");
+  const std::string pickle =
+      PickleStateDict(std::vector<TensorInfo>{info}, std::vector<std::size_t>{0}, "");
   // 3 * 2^31 elements; the dimension 2^31: LONG1 of five bytes, whose highest bit is clear.
   EXPECT_THAT(pickle, HasSubstr(std::string("\x8a\x05\x00\x00\x00\x80\x01", 7)));
   EXPECT_THAT(pickle, HasSubstr(std::string("\x8a\x05\x00\x00\x00\x80\x00", 7)));
