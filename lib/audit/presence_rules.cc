@@ -19,8 +19,17 @@ std::string LikelySaver(const Subject& subject) {
     text += "by a Saver that is given tf.trainable_variables() only";
   }
   if (!framework) text += ", or ";
-  if (!framework || framework == Framework::kPyTorch) {
-    text += "where named_parameters() were saved instead of state_dict()";
+  if (framework && framework != Framework::kPyTorch) return text;
+  text += "where named_parameters() were saved instead of state_dict()";
+  // state_dict() has a counter for each batch norm that has statistics.
+  const std::vector<TensorInfo>& tensors = subject.manifest().tensors;
+  const bool counted = std::any_of(tensors.begin(), tensors.end(), [](const TensorInfo& info) {
+    return info.name.ends_with("num_batches_tracked");
+  });
+  if (!counted) {
+    text +=
+        "; or the modules never had any (track_running_stats=False) and normalise by the batch at "
+        "serving too: the file cannot tell, since it has no num_batches_tracked either";
   }
   return text;
 }

@@ -21,6 +21,20 @@ TEST(Presence, StatisticsMissingIsAnErrorThatNamesTheSaver) {
   EXPECT_TRUE(finding->rule->stops_conversion);
 }
 
+TEST(Presence, AStateDictMayNeverHaveHadStatistics) {
+  for (const bool counted : {false, true}) {
+    Network network;
+    network.mutable_manifest().framework = Framework::kPyTorch;
+    network.BatchNorm2d("bn1", kNoStatistics);
+    if (counted) network.Scalar("bn1.num_batches_tracked", 7);
+    const AuditResult result = Audited(network);
+    EXPECT_THAT(Judged(result), ElementsAre("error BN001 bn1"));
+    const std::string& message = FindingOf(result, "BN001")->message;
+    EXPECT_THAT(message, HasSubstr("named_parameters()"));
+    EXPECT_EQ(message.find("track_running_stats=False") == std::string::npos, counted) << message;
+  }
+}
+
 TEST(Presence, StatisticsMissingBesideSavedOnesDoesNotBlameTheSaver) {
   Network network;
   network.BatchNormalization("bn1").BatchNormalization("bn2", kNoStatistics);
