@@ -113,6 +113,7 @@ std::vector<Malformed> MalformedArchives() {
         zip.parts[0].local.size = zip.parts[0].local.compressed_size = 0;
       },
       local_a, "another CRC-32");
+  // Z35: flag 1 is encryption, 0x40 strong encryption, 0x2000 an encrypted directory.
   for (const std::uint16_t flag : std::initializer_list<std::uint16_t>{1, 0x20, 0x40, 0x2000}) {
     spoiled(
         "Z12_DirectoryFlag" + std::to_string(flag),
@@ -347,6 +348,7 @@ struct BadMember {
   std::string message;
 };
 
+// Z11, Z21, Z22
 TEST(ZipMember, IsRefusedWhenItsBytesAreNotWhatTheArchiveSays) {
   const std::string text(10'000, 't');
   ZipPart crc = Stored("m", "0123456789");
@@ -455,6 +457,7 @@ TEST(ZipSweep, SurvivesEveryFlippedBit) {
   EXPECT_GT(refused, whole.size());
 }
 
+// Z28 too: a name longer than the limit.
 TEST(ZipLimits, HoldForDirectoryMembersAndNames) {
   const std::string bytes = Two().Build();
   Limits limits;

@@ -162,11 +162,16 @@ std::vector<Sound> SoundArchives() {
     change(zip);
     cases.push_back({std::move(name), zip});
   };
-  add("archive comment", [](ZipFile& zip) { zip.comment = "made by hand"; });
-  add("member comment", [](ZipFile& zip) { zip.parts[0].comment = "made by hand"; });
-  add("bytes between members and directory", [](ZipFile& zip) { zip.before_directory = "gap"; });
-  add("bytes before the first member, offsets right",
+  add("Z08 archive comment", [](ZipFile& zip) { zip.comment = "made by hand"; });
+  add("Z08 member comment", [](ZipFile& zip) { zip.parts[0].comment = "made by hand"; });
+  add("Z18 bytes between members and directory",
+      [](ZipFile& zip) { zip.before_directory = "gap"; });
+  add("Z18 bytes before the first member, offsets right",
       [](ZipFile& zip) { zip.parts[0].before = "gap"; });
+  for (const std::uint32_t mode : {0120777U, 0060666U, 0104755U}) {  // link, device, setuid
+    add("Z26 a Unix mode that only an extraction would heed",
+        [&](ZipFile& zip) { zip.parts[0].external_attributes = mode << 16; });
+  }
   add("unknown extra fields", [](ZipFile& zip) {
     zip.parts[0].central.extra = Little(0x5455, 2) + Little(1, 2) + "x";
     zip.parts[0].local.extra = Little(0x4246, 2) + Little(40, 2) + std::string(40, 'Z');
@@ -219,6 +224,7 @@ TEST(Zip, TakesUnusualArchivesThatMeanOneThing) {
   }
 }
 
+// Z25, Z28: nothing is ever extracted.
 TEST(Zip, NamesThatLookLikePathsAreNames) {
   ZipFile zip;
   zip.parts = {Stored("/etc/passwd", "1"), Stored("../up", "2"), Stored("a\\b", "3"),
@@ -226,6 +232,24 @@ TEST(Zip, NamesThatLookLikePathsAreNames) {
   const auto opened = OpenZip(zip.Build());
   ASSERT_TRUE(opened.has_value()) << ToString(opened.error());
   EXPECT_EQ(*opened->Read(*opened->Find("../up"), 1), "2");
+  const std::string name(5000, 'n');
+  zip.parts = {Stored(name, "6")};
+  const auto longer = OpenZip(zip.Build());
+  ASSERT_TRUE(longer.has_value()) << ToString(longer.error());
+  EXPECT_EQ(*longer->Read(*longer->Find(name), 1), "6");
+}
+
+// Z32: an archive that holds archives, itself even, holds bytes.
+TEST(Zip, AMemberThatIsAnArchiveIsNotOpened) {
+  ZipFile inner;
+  inner.parts = {Stored("a", "0123456789")};
+  const std::string bytes = inner.Build();
+  ZipFile outer;
+  outer.parts = {Deflated("inner.zip", bytes)};
+  const auto opened = OpenZip(outer.Build());
+  ASSERT_TRUE(opened.has_value()) << ToString(opened.error());
+  ASSERT_EQ(opened->members().size(), 1U);
+  EXPECT_EQ(*opened->Read(0, 1000), bytes);
 }
 
 TEST(Zip, AnArchiveMayBeEmpty) {

@@ -119,6 +119,7 @@ TEST_F(OnnxExternalData, AnAbsentOrShortFileIsAProblem) {
   }
 }
 
+// O07
 TEST_F(OnnxExternalData, DataHereAndThereIsCorrupt) {
   SetExternal(tensor_, {{"location", "data.bin"}});
   tensor_.set_raw_data("12345678");

@@ -181,6 +181,7 @@ TEST(OnnxHostile, AGraphThatIsThereTwiceIsCorrupt) {
   EXPECT_FALSE(OpenBytes(bytes + bytes));
 }
 
+// O15: the data of a file beyond 2 GiB is stepped over; a graph beyond the limit is not held.
 TEST(OnnxHostile, ALargeGraphIsALimit) {
   auto model = ModelWithTensor();
   model.mutable_graph()->add_node()->set_name(std::string(5000, 'n'));

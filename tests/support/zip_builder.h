@@ -52,6 +52,7 @@ struct ZipPart {
   std::string comment;
   std::uint16_t disk = 0;
   std::optional<std::uint64_t> header_offset = {};  // a lie in the directory
+  std::uint32_t external_attributes = 0;            // the high half: a Unix mode
 };
 
 inline ZipPart Stored(std::string name, std::string data) {
@@ -118,8 +119,9 @@ struct ZipFile {
   static std::string Central(const ZipPart& part, std::uint64_t offset) {
     return "PK\x01\x02" + Little(20, 2) + Little(20, 2) + Fields(part.central) +
            Little(part.central.name.size(), 2) + Little(part.central.extra.size(), 2) +
-           Little(part.comment.size(), 2) + Little(part.disk, 2) + Little(0, 2) + Little(0, 4) +
-           Little(offset, 4) + part.central.name + part.central.extra + part.comment;
+           Little(part.comment.size(), 2) + Little(part.disk, 2) + Little(0, 2) +
+           Little(part.external_attributes, 4) + Little(offset, 4) + part.central.name +
+           part.central.extra + part.comment;
   }
 };
 

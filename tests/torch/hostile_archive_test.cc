@@ -95,6 +95,16 @@ TEST(HostileArchive, P33TheTarFilesBefore0_1_10) {
   ExpectRefused(tar, ErrorCode::kUnsupported, "0.1.10");
 }
 
+TEST(HostileArchive, P40TheCodeOfATorchScriptArchiveIsNotRead) {
+  Records records = Sound();
+  records.push_back({"a/constants.pkl", pickle::kStart + ")."});
+  records.push_back({"a/code/__torch__.py", "\xff\xfe is no code ("});
+  records.push_back({"a/code/__torch__.py.debug_pkl", "\xff is no pickle"});
+  EXPECT_THAT(NoteOf(Archive(records)), HasSubstr("a TorchScript archive, whose code is not read"));
+  records[3].second = "\xff";
+  ExpectRefused(Archive(records), ErrorCode::kCorrupt, "");
+}
+
 TEST(HostileArchive, Z33RecordsInTwoFolders) {
   Records records = Sound();
   records.push_back({"b/data.pkl", records[0].second});

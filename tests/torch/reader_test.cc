@@ -51,6 +51,7 @@ INSTANTIATE_TEST_SUITE_P(
       return name;
     });
 
+// P38
 TEST(TorchReader, TiedWeightsAreAliasesAndOtherViewsAreNot) {
   for (const char* file : {"views.pt", "views_legacy.pth"}) {
     const auto opened = OpenFixture(file);
