@@ -457,6 +457,35 @@ def test_layers_fold_or_stay(build, to, leftover, tmp_path):
             assert "Rsqrt" not in types and not any(kind.startswith("FusedBatchNorm") for kind in types)
 
 
+def assert_opencv_computes(path, images, exact):
+    """OpenCV's DNN module: images and maps of features are NCHW there."""
+    cv2 = pytest.importorskip("cv2")
+    network = cv2.dnn.readNetFromTensorflow(str(path))
+    network.setInput(np.ascontiguousarray(images.transpose(0, 3, 1, 2)))
+    output = network.forward()
+    assert_close(output.transpose(0, 2, 3, 1) if output.ndim == 4 else output, exact)
+
+
+# What OpenCV's importer reads of TensorFlow's operations, batch norm by tf.nn.batch_normalization with beta included.
+@pytest.mark.parametrize("options", [["--bn", "preserve"], ["--bn", "fold"], ["--bn", "fold", "--leftover", "affine"]],
+                         ids=["preserve", "fold", "affine"])
+@pytest.mark.parametrize("build", [conv_bn, conv_bias_unfused, conv_add_no_gamma, depthwise, dilated, concatenated, pooled,
+                                   forward_valid, forward_same, two_in_a_row, norm_is_output, shared_kernel,
+                                   bias_is_read_elsewhere, several_readers, after_relu, over_placeholder])
+def test_opencv_loads_frozen_graphs(build, options, tmp_path):
+    images, exact = save(build, tmp_path)
+    convert(tmp_path / "model.ckpt", tmp_path / "out.pb", "graph-def", *options, "--outputs", "output")
+    assert_opencv_computes(tmp_path / "out.pb", images, exact)
+
+
+@pytest.mark.parametrize("bn", ["preserve", "fold"])
+@pytest.mark.parametrize("program", ["mnist/correct", "resnet/correct", "resnet/zero_debias_correct"])
+def test_opencv_loads_the_founding_programs(program, bn, tmp_path):
+    reference = np.load(TESTDATA / "tf1" / program / "reference.npz")
+    convert(TESTDATA / "tf1" / program, tmp_path / "out.pb", "graph-def", "--bn", bn)
+    assert_opencv_computes(tmp_path / "out.pb", reference["input"], reference["output_f64"])
+
+
 def train_two_towers(folder, counted):
     """Two towers that share their variables, trained for a while with the updates of the `counted` ones."""
     with tf.Graph().as_default() as graph, tf1.Session(graph=graph) as session:

@@ -218,7 +218,7 @@ TEST(MetaGraphAlone, ByItsContent) {
   const auto graph = Open(folder / "graph.bin");
   ASSERT_NE(graph, nullptr);
   EXPECT_EQ(graph->format(), "tf-meta");
-  std::ofstream(folder / "no.pb") << "hello";
+  std::ofstream(folder / "no.pb") << "\x01\x02\xff\xfe";
   const auto other = OpenCheckpoint(folder / "no.pb");
   ASSERT_FALSE(other);
   EXPECT_EQ(other.error().code, ErrorCode::kUnsupported);
