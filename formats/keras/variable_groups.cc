@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <map>
 
+#include "formats/keras/old_layers.h"
+
 namespace ckpt::formats::keras {
 namespace {
 
@@ -91,6 +93,7 @@ Result<VariableStore> CollectVariables(std::span<const std::unique_ptr<Hdf5File>
     }
     store.groups.push_back(std::move(group));
   }
+  store.old_layers = RenameOldLayers(store);
   return store;
 }
 

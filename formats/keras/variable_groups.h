@@ -21,6 +21,7 @@
 #include <vector>
 
 #include "formats/hdf5/hdf5_file.h"
+#include "formats/keras/variable_layout.h"
 
 namespace ckpt::formats::keras {
 
@@ -44,7 +45,8 @@ struct VariableGroup {
 };
 
 struct VariableStore {
-  std::vector<VariableGroup> groups;  // sorted by path, no path twice
+  std::vector<VariableGroup> groups;  // sorted by path, no path twice; as Keras 2.15 calls them
+  OldLayers old_layers = OldLayers::kNone;
   std::vector<StoredDataset> others;  // datasets that are no object's variables
 
   const VariableGroup* Find(std::string_view path) const;  // null if there is none

@@ -13,6 +13,10 @@ bool AddLine(const std::vector<std::string_view>& fields, VariableLayout& layout
     if (fields.size() == 3) group.name = Unescaped(fields[2]);
     return true;
   }
+  if (fields[0] == "old_layers" && fields.size() == 2) {
+    layout.old_layers = fields[1] == "twice" ? OldLayers::kCountedTwice : OldLayers::kCountedOnce;
+    return fields[1] == "twice" || fields[1] == "once";
+  }
   if (fields.size() != 3) return false;
   LayoutVariable variable{Unescaped(fields[1]), Unescaped(fields[2])};
   if (fields[0] == "variable" && !layout.groups.empty()) {
@@ -39,6 +43,10 @@ std::string VariableLayoutText(const VariableLayout& layout) {
     for (const LayoutVariable& variable : group.variables) text += Line("variable", variable);
   }
   for (const LayoutVariable& other : layout.others) text += Line("other", other);
+  if (layout.old_layers != OldLayers::kNone) {
+    text += layout.old_layers == OldLayers::kCountedTwice ? "old_layers\ttwice\n"
+                                                          : "old_layers\tonce\n";
+  }
   return text;
 }
 

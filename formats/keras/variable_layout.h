@@ -5,9 +5,11 @@
 //   group <path> <name>      the variables of an object follow
 //   variable <key> <tensor>  its number; its name in the manifest
 //   other <path> <tensor>    a dataset that is no object's variable
+//   old_layers once|twice    the file is one of Keras 2.12 to 2.14
 // Fields are separated by tabs; tab, newline and backslash in a name are \t, \n, \\.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -32,9 +34,13 @@ struct LayoutGroup {
   bool operator==(const LayoutGroup&) const = default;
 };
 
+// How the file calls its lists of layers (old_layers.h); the paths of a layout are those of kNone.
+enum class OldLayers : std::uint8_t { kNone, kCountedOnce, kCountedTwice };
+
 struct VariableLayout {
   std::vector<LayoutGroup> groups = {};
   std::vector<LayoutVariable> others = {};  // by path
+  OldLayers old_layers = OldLayers::kNone;
 };
 
 std::string VariableLayoutText(const VariableLayout& layout);

@@ -50,6 +50,7 @@ class LayoutRewriter {
   Result<VariableLayout> Rewrite(const VariableLayout& layout, const GroupPaths& paths) const {
     VariableLayout result;
     result.others = layout.others;
+    result.old_layers = layout.old_layers;
     for (LayoutGroup group : layout.groups) {
       if (IsBelow(group.path, "optimizer")) continue;
       const auto top = LayerAbove(group.path);

@@ -12,17 +12,6 @@
 namespace ckpt::formats::keras {
 namespace {
 
-// Keras 2.12 to 2.14 walked this attribute before "layers", which is the same list.
-constexpr std::string_view kOldLayers = "_layer_checkpoint_dependencies";
-
-std::string WithNewLayers(std::string path) {
-  for (std::size_t at = path.find(kOldLayers); at != std::string::npos;
-       at = path.find(kOldLayers)) {
-    path.replace(at, kOldLayers.size(), "layers");
-  }
-  return path;
-}
-
 bool IsBelow(std::string_view path, std::string_view top) {
   return path == top ||
          (path.size() > top.size() && path.starts_with(top) && path[top.size()] == '/');
@@ -49,13 +38,9 @@ class Describer {
  public:
   Describer(const VariableStore& store, const std::vector<std::string>& paths, ModelConfig* config,
             int keras_major)
-      : store_(store),
-        paths_(paths),
-        config_(config),
-        keras_major_(keras_major),
-        has_old_layers_(std::any_of(
-            store.groups.begin(), store.groups.end(),
-            [](const VariableGroup& group) { return group.path.starts_with(kOldLayers); })) {}
+      : store_(store), paths_(paths), config_(config), keras_major_(keras_major) {
+    layout_.old_layers = store.old_layers;
+  }
 
   VariableManifest Describe() {
     if (config_) ReadConfig();
@@ -75,7 +60,7 @@ class Describer {
   void ReadConfig() {
     group_paths_ = FindGroupPaths(*config_, keras_major_);
     for (const GroupPath& layer : group_paths_.layers) {
-      const VariableGroup* group = Group(layer.path);
+      const VariableGroup* group = store_.Find(layer.path);
       if (!layer.shared && group && group->name && *group->name != layer.name) {
         manifest().metadata["model_config"] =
             "not used: it calls the layer at " + EscapeForDisplay(layer.path) + " \"" +
@@ -89,16 +74,6 @@ class Describer {
       const std::string& path = group_paths_.OfLayer(config_->graph.layers[id].name);
       if (!path.empty()) owners_.emplace(path, id);  // the first of those that share it
     }
-  }
-
-  const VariableGroup* Group(const std::string& path) const {
-    const VariableGroup* group = store_.Find(path);
-    if (group || !has_old_layers_) return group;
-    std::string old;
-    for (const std::string& part : PathParts(path)) {
-      old += (old.empty() ? "" : "/") + (part == "layers" ? std::string(kOldLayers) : part);
-    }
-    return store_.Find(old);
   }
 
   // The layer of the config whose group this is, or is below.
@@ -132,7 +107,7 @@ class Describer {
   void AddGroup(const VariableGroup& group) {
     const GroupNames names = NamesOf(group);
     LayoutGroup& layout = layout_.groups.emplace_back();
-    layout.path = WithNewLayers(group.path);
+    layout.path = group.path;
     layout.name = group.name;
     for (std::size_t i = 0; i < group.variables.size(); ++i) {
       const StoredVariable& variable = group.variables[i];
@@ -163,7 +138,7 @@ class Describer {
   }
 
   GroupNames NamesOf(const VariableGroup& group) {
-    const std::string path = WithNewLayers(group.path);
+    const std::string& path = group.path;
     if (IsBelow(path, "optimizer") || IsBelow(path, "metrics") || IsBelow(path, "_metrics")) {
       return Numbered(group, group.stored_path(),
                       IsBelow(path, "optimizer") ? Section::kOptimizer : Section::kBookkeeping);
@@ -219,7 +194,7 @@ class Describer {
     std::string at = top, scope;
     for (const std::string& part : PathParts(path.substr(top.empty() ? 0 : top.size() + 1))) {
       at += (at.empty() ? "" : "/") + part;
-      const VariableGroup* group = Group(at);
+      const VariableGroup* group = store_.Find(at);
       scope += (scope.empty() ? "" : "/") + (group && group->name ? *group->name : part);
     }
     return scope;
@@ -232,7 +207,7 @@ class Describer {
       std::string at;
       for (const std::string& part : PathParts(path)) {
         at += (at.empty() ? "" : "/") + part;
-        const VariableGroup* object = Group(at);
+        const VariableGroup* object = store_.Find(at);
         if (object && object->name) names.scope += (names.scope.empty() ? "" : "/") + *object->name;
       }
     } else {
@@ -395,7 +370,6 @@ class Describer {
   const std::vector<std::string>& paths_;
   ModelConfig* config_;
   int keras_major_;
-  bool has_old_layers_;
   GroupPaths group_paths_;
   std::unordered_map<std::string, LayerId> owners_;  // by path
   VariableLayout layout_;

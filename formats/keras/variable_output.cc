@@ -4,6 +4,7 @@
 #include <unordered_map>
 
 #include "formats/container/output_tensor.h"
+#include "formats/keras/old_layers.h"
 #include "formats/keras/output_layout.h"
 
 namespace ckpt::formats::keras {
@@ -94,7 +95,7 @@ Result<VariableOutput> PlanVariables(const OutputModel& model) {
         model.tensors.empty() ? "" : model.tensors[0].name);
   }
   CKPT_ASSIGN_OR_RETURN(const VariableLayout layout, ParseVariableLayout(*text));
-  return Planner(model).Plan(layout);
+  return Planner(model).Plan(WithOldLayers(layout));
 }
 
 Status WriteVariables(Hdf5Writer& file, const OutputModel& model, const VariableOutput& output) {

@@ -1,14 +1,14 @@
 #!/bin/sh
 # Makes all of testdata/ anew.
 #
-#   run_all.sh TF215_PYTHON KERAS3_PYTHON TORCH_PYTHON FLAX_PYTHON CHAINER_PYTHON MXNET_PYTHON
+#   run_all.sh TF215_PYTHON KERAS3_PYTHON TORCH_PYTHON FLAX_PYTHON CHAINER_PYTHON MXNET_PYTHON TF213_PYTHON TF214_PYTHON
 #
 # Each interpreter has the packages of the requirements file of that name.
 # Run `sha256sum -c SHA256SUMS` in testdata/ to compare; README.md names the files that differ from run to run.
 set -eu
 
-if [ $# -ne 6 ]; then
-  echo "usage: $0 TF215_PYTHON KERAS3_PYTHON TORCH_PYTHON FLAX_PYTHON CHAINER_PYTHON MXNET_PYTHON" >&2
+if [ $# -ne 8 ]; then
+  echo "usage: $0 TF215_PYTHON KERAS3_PYTHON TORCH_PYTHON FLAX_PYTHON CHAINER_PYTHON MXNET_PYTHON TF213_PYTHON TF214_PYTHON" >&2
   exit 2
 fi
 tf215=$1
@@ -17,11 +17,13 @@ torch=$3
 flax=$4
 chainer=$5
 mxnet=$6
+tf213=$7
+tf214=$8
 cd "$(dirname "$0")"
 export PYTHONDONTWRITEBYTECODE=1 PYTHONHASHSEED=0 CUDA_VISIBLE_DEVICES=
 
 folders="tf1 tf tf2 keras_h5 keras_h5_variants keras_configs keras3 hdf5 bad_values safetensors npz onnx torch malformed/keras_h5 malformed/hdf5 malformed/npz"
-folders="$folders flax chainer darknet caffe mxnet mxnet_real tfjs across tf_graphs"
+folders="$folders flax chainer darknet caffe mxnet mxnet_real tfjs across tf_graphs keras_old"
 for folder in $folders; do
   rm -rf "../$folder"
 done
@@ -34,6 +36,8 @@ for python in "$tf215" "$keras3"; do
   "$python" keras_configs.py
   "$python" keras3_archives.py
 done
+"$tf213" keras_old_archives.py
+"$tf214" keras_old_archives.py
 "$tf215" tf_graphs.py tf2.15
 "$keras3" tf_graphs.py tf2.21
 for script in keras3_legacy_h5 bad_values_flat safetensors_files npz_files onnx_models; do
