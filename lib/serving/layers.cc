@@ -166,6 +166,7 @@ class Finder {
     ops.input = input;
     Rank rank = linear.rank;
     if (body_.op(last).type == "Squeeze") rank = linear.rank - 1;
+    if (layer.kind == OpKind::kDense) TakeReshape(linear, last, rank);
     if (!TakeBias(layer, ops, last)) ops.bias_after = last;
     ops.output = {last, 0, {}};
     AddNode(std::move(layer), std::move(ops), {input}, rank);
@@ -192,6 +193,36 @@ class Finder {
       absorbed_[*reader] = true;
       last = *reader;
     }
+  }
+
+  // A product whose rows are given their axes again (Tensordot): the units stay the last axis.
+  void TakeReshape(const LinearOp& linear, OpId& last, Rank& rank) {
+    const auto reader = body_.OnlyReader(last);
+    if (!reader || body_.op(*reader).type != "Reshape" || body_.op(*reader).inputs.size() != 2 ||
+        body_.op(*reader).inputs[0].op != last) {
+      return;
+    }
+    const bool transposed = linear.layer.layout == KernelLayout::kOutInSpatial;
+    const std::int64_t units =
+        transposed ? linear.kernel.shape.front() : linear.kernel.shape.back();
+    const OpEdge& shape = body_.op(*reader).inputs[1];
+    if (LastOfShape(shape) != units) return;
+    absorbed_[*reader] = true;
+    last = *reader;
+    const auto dims = body_.Integers(shape);
+    rank = dims.empty() ? std::nullopt : Rank(static_cast<std::int64_t>(dims.size()));
+  }
+
+  // The last element of a shape, which may be put together from known and unknown ones.
+  Rank LastOfShape(OpEdge shape) const {
+    const Op& op = body_.op(shape.op);
+    if (op.type == "ConcatV2" && op.inputs.size() >= 2) {
+      shape = op.inputs[op.inputs.size() - 2];
+    } else if (op.type == "Pack" && !op.inputs.empty()) {
+      shape = op.inputs.back();
+    }
+    const auto values = body_.Integers(shape);
+    return values.empty() ? std::nullopt : Rank(values.back());
   }
 
   // The operation before the convolution was already visited as a layer of its own.

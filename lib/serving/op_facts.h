@@ -13,7 +13,7 @@
 namespace ckpt {
 
 // tensorflow/core/framework/types.proto
-inline constexpr std::int32_t kTfInt32 = 3, kTfString = 7, kTfBool = 10, kTfResource = 20;
+inline constexpr std::int32_t kTfInt32 = 3, kTfString = 7, kTfInt64 = 9, kTfBool = 10, kTfResource = 20;
 
 bool IsVariableType(std::string_view type) noexcept;     // VariableV2, VarHandleOp...
 bool IsAssignType(std::string_view type) noexcept;       // writes a variable

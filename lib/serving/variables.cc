@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "ckpt/elements.h"
 #include "fold/reason.h"
 #include "serving/op_facts.h"
 
@@ -22,6 +23,7 @@ class Reader {
   }
 
   Status Run(std::span<const OpEdge> roots) {
+    for (const OpId id : graph_.Ancestors(roots, false)) JoinPartitions(id);
     const std::vector<OpId> order = graph_.Ancestors(roots, false);
     for (const OpId id : order) CKPT_RETURN_IF_ERROR(Visit(id));
     if (!missing_.empty()) return Fail(Missing());
@@ -32,7 +34,12 @@ class Reader {
   Status Visit(OpId id) {
     Op& op = graph_.op(id);
     if (IsVariableType(op.type)) {
-      BecomeConstant(op);
+      const OpVariable* part = TensorOf(op) ? nullptr : PartOf(op);
+      if (part != nullptr) {
+        BecomeSlice(id, *part);
+      } else {
+        BecomeConstant(op);
+      }
     } else if (op.type == "ReadVariableOp" && op.inputs.size() == 1) {
       graph_.Redirect({id, 0, {}}, graph_.Input(id, 0));
     } else if (op.type == "ResourceGather" && op.inputs.size() == 2) {
@@ -66,6 +73,103 @@ class Reader {
     op.record.reset();
     op.tensor = tensor;
     op.attrs[std::string(kWasVariable)] = true;
+  }
+
+  // The record of a variable that is a part of another one, which the checkpoint holds as a whole.
+  const OpVariable* PartOf(const Op& op) const {
+    const auto found = by_op_.find(op.name);
+    if (found == by_op_.end() || found->second->full_name.empty()) return nullptr;
+    const OpVariable& part = *found->second;
+    const auto tensor = FindTensor(manifest_, part.full_name);
+    if (!tensor) return nullptr;
+    const auto dims = manifest_.tensors[tensor->index].shape.dims();
+    if (!std::equal(dims.begin(), dims.end(), part.full_shape.begin(), part.full_shape.end()) ||
+        part.offset.size() != dims.size() || part.extent.size() != dims.size()) {
+      return nullptr;
+    }
+    for (std::size_t i = 0; i < dims.size(); ++i) {
+      if (part.offset[i] < 0 || part.extent[i] < 0 || part.offset[i] > dims[i] ||
+          part.extent[i] > dims[i] - part.offset[i]) {
+        return nullptr;
+      }
+    }
+    return &part;
+  }
+
+  // All parts of a variable in their order are the variable.
+  void JoinPartitions(OpId id) {
+    if (graph_.op(id).type != "ConcatV2" || graph_.op(id).inputs.size() < 2) return;
+    const std::size_t count = graph_.op(id).inputs.size() - 1;
+    const auto axes = ConstantIntegers(graph_, graph_.op(id).inputs[count]);
+    if (!axes || axes->size() != 1) return;
+    const OpVariable* first = nullptr;
+    std::int64_t end = 0;
+    std::size_t axis = 0;
+    for (std::size_t i = 0; i < count; ++i) {
+      const auto variable = VariableOf(graph_, graph_.op(id).inputs[i]);
+      if (!variable || TensorOf(graph_.op(*variable))) return;
+      const OpVariable* part = PartOf(graph_.op(*variable));
+      if (part == nullptr || (first != nullptr && part->full_name != first->full_name)) return;
+      if (first == nullptr) {
+        first = part;
+        const auto rank = static_cast<std::int64_t>(part->full_shape.size());
+        const std::int64_t wanted = axes->front() < 0 ? axes->front() + rank : axes->front();
+        if (wanted < 0 || wanted >= rank) return;
+        axis = static_cast<std::size_t>(wanted);
+      }
+      for (std::size_t k = 0; k < part->offset.size(); ++k) {
+        const bool whole = part->offset[k] == 0 && part->extent[k] == part->full_shape[k];
+        if (k == axis ? part->offset[k] != end : !whole) return;
+      }
+      end += part->extent[axis];
+    }
+    if (end != first->full_shape[axis]) return;
+    const auto dtype = OutputDtype(graph_.op(id), 0);
+    graph_.Redirect({id, 0, {}}, {Whole(*first, dtype.value_or(OpDtype{})), 0, {}});
+  }
+
+  // The constant that holds all of a partitioned variable.
+  OpId Whole(const OpVariable& part, OpDtype dtype) {
+    const auto known = whole_.find(part.full_name);
+    if (known != whole_.end()) return known->second;
+    // Usually the identity of the joined parts has the name, and nothing else needs it now.
+    const auto taken = graph_.Find(part.full_name);
+    const bool free = taken && IsIdentityType(graph_.op(*taken).type);
+    if (free) graph_.op(*taken).name += "/replaced";
+    Op op;
+    op.name = part.full_name;
+    op.type = "Const";
+    op.attrs["dtype"] = dtype;
+    op.attrs[std::string(kWasVariable)] = true;
+    op.tensor = FindTensor(manifest_, part.full_name);
+    const OpId id = graph_.Add(std::move(op));
+    if (free) graph_.op(id).name = part.full_name;
+    whole_.emplace(part.full_name, id);
+    return id;
+  }
+
+  OpEdge Integers(const std::string& name, const std::vector<std::int64_t>& values) {
+    OpConstant constant{Dtype::kI64, {}, std::vector<std::byte>(8 * values.size()), {}};
+    constant.shape = *Shape::FromDims({static_cast<std::int64_t>(values.size())});
+    const std::vector<double> numbers(values.begin(), values.end());
+    EncodeFromDouble(Dtype::kI64, numbers, constant.bytes);
+    return {graph_.Add(MakeConstant(name, kTfInt64, std::move(constant))), 0, {}};
+  }
+
+  void BecomeSlice(OpId id, const OpVariable& part) {
+    const std::string name = graph_.op(id).name;
+    const OpDtype dtype = OutputDtype(graph_.op(id), 0).value_or(OpDtype{});
+    const OpId whole = Whole(part, dtype);
+    const OpEdge begin = Integers(name + "/begin", part.offset);
+    const OpEdge size = Integers(name + "/size", part.extent);
+    Op& op = graph_.op(id);
+    op.type = "Slice";
+    op.attrs.clear();
+    op.attrs["T"] = dtype;
+    op.attrs["Index"] = OpDtype{kTfInt64};
+    op.inputs = {{whole, 0, {}}, begin, size};
+    op.control_inputs.clear();
+    op.record.reset();
   }
 
   void BecomeGather(Op& op, OpId id) {
@@ -132,6 +236,7 @@ class Reader {
   WorkingGraph& graph_;
   const Manifest& manifest_;
   std::map<std::string, const OpVariable*> by_op_, by_name_;
+  std::map<std::string, OpId> whole_ = {};  // partitioned variables
   std::vector<std::string> missing_;
 };
 

@@ -47,7 +47,14 @@ TracedVector VectorTracer::Trace(OpRef at, std::size_t input) const {
   vector.kind = Kind::kOther;
   for (const OpValue& origin : bodies_.OriginsOfInput(at, input).values) {
     const Op& op = bodies_.op(origin.at);
-    if (IsVariableOp(op.type)) {
+    const std::string partitioned = PartitionedVariable(origin.at);
+    if (!partitioned.empty()) {
+      traced.stored = true;
+      if (vector.kind == Kind::kVariable) continue;
+      vector.kind = Kind::kVariable;
+      vector.origin = origin.at;
+      vector.variable = partitioned;
+    } else if (IsVariableOp(op.type)) {
       traced.stored = true;
       if (vector.kind == Kind::kVariable) continue;  // of several calls: the first
       vector.kind = Kind::kVariable;
@@ -78,6 +85,23 @@ TracedVector VectorTracer::Trace(OpRef at, std::size_t input) const {
   }
   if (vector.kind == Kind::kNone) vector.edge.reset();
   return traced;
+}
+
+// The full name of the variable whose parts a ConcatV2 joins; empty where it is none.
+std::string VectorTracer::PartitionedVariable(OpRef concat) const {
+  const Op& op = bodies_.op(concat);
+  if (op.type != "ConcatV2" || op.inputs.size() < 2) return {};
+  std::string full;
+  for (std::size_t i = 0; i + 1 < op.inputs.size(); ++i) {
+    const OpOrigins origins = bodies_.OriginsOfInput(concat, i);
+    if (origins.values.size() != 1) return {};
+    const Op& part = bodies_.op(origins.values.front().at);
+    const OpVariable* record = IsVariableOp(part.type) ? variables_.RecordOf(part) : nullptr;
+    if (record == nullptr || record->full_name.empty()) return {};
+    if (i == 0) full = record->full_name;
+    if (record->full_name != full) return {};
+  }
+  return full;
 }
 
 OpBatchNormMode ModeOf(const TracedVector& mean, const TracedVector& variance) {

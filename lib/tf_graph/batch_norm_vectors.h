@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "ckpt/op_batch_norm.h"
@@ -27,6 +28,8 @@ class VectorTracer {
   TracedVector Trace(OpRef at, std::size_t input) const;
 
  private:
+  std::string PartitionedVariable(OpRef concat) const;
+
   const OpBodies& bodies_;
   const OpVariables& variables_;
 };

@@ -250,6 +250,28 @@ def difference_times_reciprocal_root(w, x):
                          lambda x, mean, variance, gamma, beta: beta + gamma * ((x - mean) * tf.math.rsqrt(variance)))
 
 
+def tensordot(w, x):
+    """What a Keras Dense layer does with more than two axes: the batch norm is behind a reshape of the product."""
+    y = tf.nn.bias_add(tf.tensordot(x, w("k", [4, 6]), [[3], [0]]), w("b", [6]))
+    return tf.nn.relu(w.norm(y, "bn", 6, fused=False))
+
+
+def dense_reshaped(w, x):
+    y = tf.matmul(tf.reshape(x, [-1, 128]), w("k", [128, 12]))
+    return tf.nn.relu(w.norm(tf.reshape(y, [-1, 2, 12]), "bn", 12, fused=False))
+
+
+def partitioned(w, x):
+    """Kernel, gamma and beta are joined from parts; the checkpoint holds them whole."""
+    with tf1.variable_scope("", partitioner=tf1.fixed_size_partitioner(2)):
+        variable = lambda name, shape, low, high: tf.convert_to_tensor(tf1.get_variable(
+            name, shape, initializer=tf1.random_uniform_initializer(low, high, seed=3)))
+        y = tf1.nn.conv2d(x, variable("k", [4, 3, 4, 6], -1, 1), padding="SAME")
+        gamma, beta = variable("bn/gamma", [6], 0.5, 2), variable("bn/beta", [6], -1, 1)
+    return tf.nn.relu(tf.nn.batch_normalization(y, w("bn/moving_mean", [6]), w("bn/moving_variance", [6], 0.2, 3.0),
+                                                beta, gamma, 0.002))
+
+
 def depthwise(w, x):
     return tf.nn.relu(w.norm(tf1.nn.depthwise_conv2d(x, w("k", [3, 3, 4, 2]), [1, 1, 1, 1], "SAME"), "bn", 8))
 
@@ -358,7 +380,7 @@ def variance_is_read_elsewhere(w, x):
     return tf.nn.relu(y) + tf.sqrt(variance)
 
 
-FOLDED = [gamma_times_difference_over_root, difference_over_root_times_gamma, difference_times_gamma_over_root,
+FOLDED = [tensordot, dense_reshaped, partitioned, gamma_times_difference_over_root, difference_over_root_times_gamma, difference_times_gamma_over_root,
           difference_times_reciprocal_root, conv_bn, conv_bias_unfused, conv_add_no_gamma, conv_no_beta, conv_no_gamma_no_beta, shaped_vectors, depthwise,
           transposed, dilated, conv1d, conv3d, conv3d_transposed, dense, dense_transposed, concatenated, pooled,
           forward_dense, forward_valid, two_in_a_row, norm_is_output, shared_kernel, shared_kernel_one_norm,
@@ -410,6 +432,16 @@ def over_constant(w, x):
     return tf.reduce_mean(y, 0) + x
 
 
+def dense_reshaped_across_units(w, x):
+    """The reshape mixes units and rows: channel i of the batch norm is no unit."""
+    y = tf.matmul(tf.reshape(x, [-1, 256]), w("k", [256, 12]))
+    return tf.nn.relu(w.norm(tf.reshape(y, [-1, 2, 6]), "bn", 6, fused=False))
+
+
+def before_tensordot(w, x):
+    return tf.nn.relu(tf.tensordot(w.norm(x, "bn", 4, fused=False), w("k", [4, 6]), [[3], [0]]))
+
+
 def shared_vectors(w, x):
     """Two batch norms of the same variables, on values that differ."""
     vectors = [w("moving_mean", [4]), w("moving_variance", [4], 0.2, 3.0), w("beta", [4]), w("gamma", [4])]
@@ -421,7 +453,7 @@ def written_out_over_placeholder(w, x):
     return w.written_out(x, lambda x, mean, variance, gamma, beta: gamma * (x - mean) / tf.sqrt(variance) + beta)
 
 
-KEPT = [written_out_over_placeholder, several_readers, forward_same, after_relu, gamma_is_read_elsewhere, another_axis, after_sum_nchw,
+KEPT = [dense_reshaped_across_units, before_tensordot, written_out_over_placeholder, several_readers, forward_same, after_relu, gamma_is_read_elsewhere, another_axis, after_sum_nchw,
         over_placeholder, over_placeholder_nothing_learnt, over_constant, shared_vectors]
 
 
@@ -535,6 +567,18 @@ def test_halves_are_widened_as_the_fused_operation_does(tmp_path):
     convert(tmp_path / "model.ckpt", tmp_path / "out.pb", "graph-def", "--bn", "fold", "--leftover", "affine",
             "--outputs", "output")
     assert_close(frozen(tmp_path / "out.pb")({"images:0": images}, "output:0"), exact)
+
+
+def test_one_part_of_a_partitioned_variable_is_a_slice_of_it(tmp_path):
+    def build(w, x):
+        parts = tf1.get_variable("k", [6, 5], partitioner=tf1.fixed_size_partitioner(2), use_resource=False,
+                                 initializer=tf1.random_uniform_initializer(-1, 1, seed=3))
+        return tf.matmul(tf.reshape(x, [-1, 256])[:, :3], list(parts)[1]) + tf.reduce_sum(list(parts)[0], 0)
+    images, exact = save(build, tmp_path)
+    for to in FORMATS:
+        target = tmp_path / ("1" if to == "saved-model" else "out.pb")
+        convert(tmp_path / "model.ckpt", target, to, "--outputs", "output")
+        assert_close(loader(to, target)({"images:0": images}, "output:0"), exact)
 
 
 def test_outputs_and_feeds_are_taken_by_name(tmp_path):

@@ -75,6 +75,59 @@ TEST(ServingGraph, VariablesHoldWhatTheCheckpointSaved) {
   EXPECT_THAT(*values, ElementsAre(0.25, 1, 4, 9));
 }
 
+// A variable "gain" of four elements in two parts, joined on axis 0; the checkpoint holds it whole.
+TrainedGraph PartitionedGain() {
+  TrainedGraph g;
+  g.Placeholder("x", kFloatNumber, {-1, 4});
+  for (const std::int64_t offset : {0, 2}) {
+    const std::string name = "gain/part_" + std::to_string(offset / 2);
+    g.Variable(name);
+    g.top.At(name).attrs["dtype"] = OpDtype{kFloatNumber + 100};
+    OpVariable& part = g.graph.variables.back();
+    part.full_name = "gain";
+    part.full_shape = {4};
+    part.offset = {offset};
+    part.extent = {2};
+  }
+  g.checkpoint.Add("gain", {4}, std::vector<double>{1, 2, 3, 4});
+  g.top.Ints("axis", {}, {0});
+  return g;
+}
+
+TEST(ServingGraph, PartsThatAreJoinedAgainAreTheirVariable) {
+  TrainedGraph g = PartitionedGain();
+  g.top.Add("gain", "ConcatV2", {"gain/part_0/read", "gain/part_1/read", "axis"});
+  g.top.Add("y", "Mul", {"x", "gain"}).attrs["T"] = OpDtype{kFloatNumber};
+  const auto model = g.Serve({.outputs = {"y"}});
+  ASSERT_TRUE(model) << ToString(model.error());
+  EXPECT_THAT(Types(*(*model)->manifest().ops), ElementsAre("Placeholder", "Const", "Mul"));
+  const auto values = ReadDoubles(**model, TensorId{0}, 16);
+  ASSERT_TRUE(values);
+  EXPECT_THAT(*values, ElementsAre(1, 2, 3, 4));
+}
+
+TEST(ServingGraph, PartsInAnotherOrderAreSlices) {
+  TrainedGraph g = PartitionedGain();
+  g.top.Add("joined", "ConcatV2", {"gain/part_1/read", "gain/part_0/read", "axis"});
+  g.top.Add("y", "Mul", {"x", "joined"}).attrs["T"] = OpDtype{kFloatNumber};
+  const auto model = g.Serve({.outputs = {"y"}});
+  ASSERT_TRUE(model) << ToString(model.error());
+  const std::vector<std::string> types = Types(*(*model)->manifest().ops);
+  EXPECT_EQ(std::count(types.begin(), types.end(), "Slice"), 2);
+  EXPECT_EQ(std::count(types.begin(), types.end(), "ConcatV2"), 1);
+}
+
+TEST(ServingGraph, PartsThatDoNotFitTheSavedVariableAreMissing) {
+  TrainedGraph g = PartitionedGain();
+  g.graph.variables.back().offset = {3};  // 3 + 2 > 4
+  g.top.Add("joined", "ConcatV2", {"gain/part_0/read", "gain/part_1/read", "axis"});
+  g.top.Add("y", "Mul", {"x", "joined"}).attrs["T"] = OpDtype{kFloatNumber};
+  const auto model = g.Serve({.outputs = {"y"}});
+  ASSERT_FALSE(model);
+  EXPECT_EQ(model.error().code, ErrorCode::kUnfit);
+  EXPECT_THAT(model.error().message, HasSubstr("gain (part_1)"));
+}
+
 TEST(ServingGraph, NamesTheLayersWhoseVariablesWereNotSaved) {
   TrainedGraph g;
   g.unsaved = {"bn/moving_mean", "bn/moving_variance"};
