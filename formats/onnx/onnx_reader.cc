@@ -9,6 +9,7 @@
 #include "formats/onnx/external_data.h"
 #include "formats/onnx/graph_constants.h"
 #include "formats/onnx/graph_values.h"
+#include "formats/onnx/inner_batch_norms.h"
 #include "formats/onnx/model_graph.h"
 #include "formats/onnx/model_scan.h"
 #include "formats/onnx/onnx.h"
@@ -338,6 +339,8 @@ class Opener {
                        " initializers are inputs of the graph as well, which a caller may give "
                        "other values; they are taken as constants";
     }
+    if (const std::string inner = onnx::NoteOnInnerBatchNorms(model_); !inner.empty())
+      manifest_.note += (manifest_.note.empty() ? "" : "; ") + inner;
   }
 
   void BuildGraph(OnnxCheckpoint& checkpoint) const {

@@ -47,6 +47,21 @@ std::optional<Tensor> StatisticBehind(const WorkingGraph& graph, OpEdge edge) {
   return std::nullopt;
 }
 
+// Layer norms are built of a fused batch norm over an input of shape [1, examples, ...]: each
+// example is a channel of its own.
+bool IsLayerNorm(const WorkingGraph& graph, const Op& op) {
+  const auto* format = FindAttr<std::string>(op, "data_format");
+  if (format == nullptr || !format->starts_with("NC")) return false;
+  const Op& reshape = graph.op(graph.Resolve(op.inputs[0]).op);
+  if (reshape.type != "Reshape" || reshape.inputs.size() != 2) return false;
+  const OpEdge shape = graph.Resolve(reshape.inputs[1]);
+  if (const auto whole = ConstantIntegers(graph, shape)) return !whole->empty() && (*whole)[0] == 1;
+  const Op& packed = graph.op(shape.op);
+  if (packed.type != "Pack" || packed.inputs.empty()) return false;
+  const auto first = ConstantIntegers(graph, packed.inputs[0]);
+  return first && first->size() == 1 && (*first)[0] == 1;
+}
+
 struct Update {
   OpId variable;
   std::set<OpId> through;  // other variables whose new value it takes
@@ -152,6 +167,7 @@ Status UseMovingStatistics(WorkingGraph& graph, std::span<const OpEdge> roots,
     Op& op = graph.op(id);
     if (!IsFusedBatchNormType(op.type) || !IsTraining(op) || op.inputs.size() != 5) continue;
     const auto mean = updates.VariableFor({id, 1}), variance = updates.VariableFor({id, 2});
+    if (!mean && !variance && IsLayerNorm(graph, op)) continue;
     if (!mean || !variance || mean == variance) {
       open.insert(ScopeOf(op.name));
       continue;

@@ -20,15 +20,19 @@ std::optional<bool> OverBatch(const OpBodies& bodies, OpRef mean) {
 // Operations between a statistic and the sums over the batch that it is computed from.
 constexpr std::size_t kMaxIngredients = 24;
 
-// A mean or sum over the batch axis among what the value is computed from (old tf.nn.moments,
-// variances by squares, statistics shared between replicas).
-bool IsDerivedFromBatch(const OpBodies& bodies, OpValue value) {
-  const std::vector<OpValue> ingredients = tf_graph::Ingredients(bodies, value, kMaxIngredients);
-  return std::any_of(ingredients.begin(), ingredients.end(), [&](const OpValue& ingredient) {
+// Whether a mean or sum over the batch axis is among what the value is computed from (old
+// tf.nn.moments, variances by squares, statistics shared between replicas); false: only means and
+// sums of each example are (tf.nn.weighted_moments in group norms). nullopt: neither.
+std::optional<bool> DerivedFromBatch(const OpBodies& bodies, OpValue value) {
+  std::optional<bool> derived;
+  for (const OpValue& ingredient : tf_graph::Ingredients(bodies, value, kMaxIngredients)) {
     const Op& op = bodies.op(ingredient.at);
-    const bool reduces = op.type == "Mean" || op.type == "Sum";
-    return reduces && OverBatch(bodies, ingredient.at).value_or(false);
-  });
+    if (op.type != "Mean" && op.type != "Sum") continue;
+    const std::optional<bool> over_batch = OverBatch(bodies, ingredient.at);
+    if (over_batch.value_or(false)) return true;
+    if (over_batch) derived = false;
+  }
+  return derived;
 }
 
 bool IsFused(std::string_view type) {
@@ -76,7 +80,12 @@ TracedVector VectorTracer::Trace(OpRef at, std::size_t input) const {
       }
       traced.batch.push_back(origin);
       if (vector.kind == Kind::kOther) vector.kind = Kind::kBatch;
-    } else if (IsArithmetic(op.type) && IsDerivedFromBatch(bodies_, origin)) {
+    } else if (const auto derived =
+                   IsArithmetic(op.type) ? DerivedFromBatch(bodies_, origin) : std::nullopt) {
+      if (!*derived) {
+        traced.keeps_batch_axis = true;
+        continue;
+      }
       traced.batch.push_back(origin);
       if (vector.kind == Kind::kOther) vector.kind = Kind::kBatch;
     } else if (vector.kind == Kind::kOther && !vector.origin) {

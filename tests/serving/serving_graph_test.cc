@@ -168,6 +168,29 @@ TEST(ServingGraph, RefusesTrainingModeWithoutUpdates) {
   EXPECT_THAT(model.error().message, HasSubstr("\"layer/bn\""));
 }
 
+// Keras 2 normalises layers with a fused batch norm over [1, examples, C, 1].
+TEST(ServingGraph, LayerNormsMayStayInTrainingMode) {
+  for (const double first : {1.0, 2.0}) {
+    TrainedGraph g;
+    g.Placeholder("x", kFloatNumber, {-1, 4});
+    g.top.Ints("first", {}, {first});
+    g.top.Ints("shape/1", {}, {-1});
+    g.top.Ints("shape/2", {}, {4});
+    g.top.Add("shape", "Pack", {"first", "shape/1", "shape/2", "first"});
+    g.top.Add("wide", "Reshape", {"x", "shape"});
+    g.top.Floats("ones", {3}, {1, 1, 1});
+    g.top.Floats("zeros", {3}, {0, 0, 0});
+    g.top.Floats("none", {0}, {});
+    Op& op = g.top.Add("y", "FusedBatchNormV3", {"wide", "ones", "zeros", "none", "none"});
+    op.attrs["T"] = OpDtype{kFloatNumber};
+    op.attrs["data_format"] = std::string("NCHW");
+    const auto served = g.Serve({.outputs = {"y"}});
+    EXPECT_EQ(served.has_value(), first == 1) << (served ? "" : ToString(served.error()));
+    g.top.At("y").attrs["data_format"] = std::string("NHWC");
+    EXPECT_FALSE(g.Serve({.outputs = {"y"}}));
+  }
+}
+
 TEST(ServingGraph, AsksWhereNothingTellsTheBranches) {
   TrainedGraph g;
   g.Placeholder("x", kFloatNumber, {-1, 2});

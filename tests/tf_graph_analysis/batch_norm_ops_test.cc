@@ -279,6 +279,27 @@ TEST(WrittenOutBatchNorm, WithNeitherGammaNorBetaItMayBeAnyNormalisation) {
   EXPECT_THAT(Found(builder).norms, IsEmpty());
 }
 
+// Group norms in Keras 2 divide a sum by a sum of weights (tf.nn.weighted_moments).
+TEST(UnfusedBatchNorm, StatisticsOfEachExampleAreNone) {
+  for (const double first_axis : {1.0, 0.0}) {
+    GraphBuilder builder;
+    builder.BatchNormVariables("bn");
+    builder.top.Add("x", "Placeholder");
+    builder.top.Add("squares", "Square", {"x"});
+    builder.top.Add("ones", "OnesLike", {"x"});
+    builder.top.Ints("axes", {2}, {first_axis, 2});
+    builder.top.Add("weight", "Sum", {"ones", "axes"});
+    builder.top.Add("sum", "Sum", {"x", "axes"});
+    builder.top.Add("square_sum", "Sum", {"squares", "axes"});
+    builder.top.Add("mean", "RealDiv", {"sum", "weight"});
+    builder.top.Add("mean_square", "RealDiv", {"square_sum", "weight"});
+    builder.top.Add("square_mean", "Square", {"mean"});
+    builder.top.Add("variance", "Sub", {"mean_square", "square_mean"});
+    Unfused{.mean = "mean", .variance = "variance"}.Build(builder.top);
+    EXPECT_THAT(Found(builder).norms, SizeIs(first_axis == 0 ? 1 : 0));
+  }
+}
+
 TEST(UnfusedBatchNorm, CastsAndReshapesOfTheVectorsAreLookedThrough) {
   GraphBuilder builder;
   builder.BatchNormVariables("bn");
