@@ -66,4 +66,10 @@ Result<std::span<const std::byte>> BufferedRange::Take(std::uint64_t max) {
   return bytes;
 }
 
+void BufferedRange::Skip(std::uint64_t bytes) {
+  const auto buffered = static_cast<std::size_t>(std::min<std::uint64_t>(bytes, filled_ - taken_));
+  taken_ += buffered;
+  position_ += bytes - buffered;
+}
+
 }  // namespace ckpt::formats

@@ -52,6 +52,8 @@ class BufferedRange {
   Result<std::byte> Byte();
   // Takes up to `max` bytes, at least one; valid until the next call. REQUIRES: remaining() > 0.
   Result<std::span<const std::byte>> Take(std::uint64_t max);
+  // Passes over bytes without reading them. REQUIRES: bytes <= remaining().
+  void Skip(std::uint64_t bytes);
 
  private:
   Status Fill();

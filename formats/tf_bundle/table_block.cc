@@ -18,29 +18,6 @@ std::span<const std::byte> AsBytes(const std::string& text) {
   return std::as_bytes(std::span(text));
 }
 
-Status CheckExtent(const RandomAccessFile& file, BlockHandle handle, std::uint64_t named_at,
-                   std::uint64_t max_bytes) {
-  const std::uint64_t blocks_end = file.size() - kTableFooterBytes;
-  std::uint64_t stored_size = 0;
-  if (!CheckedAdd(handle.size, kBlockTrailerBytes, &stored_size) ||
-      !RangeFits(handle.offset, stored_size, blocks_end)) {
-    return Fail(Error{ErrorCode::kCorrupt,
-                      "points to a block of " + std::to_string(handle.size) + " bytes at byte " +
-                          std::to_string(handle.offset) + ", beyond the last block's end at byte " +
-                          std::to_string(blocks_end),
-                      file.path(),
-                      named_at,
-                      {}});
-  }
-  if (handle.size <= max_bytes) return {};
-  return Fail(Error{ErrorCode::kLimitExceeded,
-                    "a block has " + std::to_string(handle.size) + " bytes, where at most " +
-                        std::to_string(max_bytes) + " are taken into memory",
-                    file.path(),
-                    handle.offset,
-                    {}});
-}
-
 Status Uncompress(std::uint64_t max_bytes, TableBlock* block, std::string* out) {
   const char* stored = reinterpret_cast<const char*>(block->contents.data());
   const std::size_t stored_size = block->contents.size();
@@ -77,9 +54,33 @@ Error TableBlock::Corrupt(std::uint64_t position, std::string message) const {
   return Error{ErrorCode::kCorrupt, std::move(message), file->path(), FileOffset(position), {}};
 }
 
+Status CheckBlockExtent(const RandomAccessFile& file, BlockHandle handle, std::uint64_t named_at) {
+  const std::uint64_t blocks_end = file.size() - kTableFooterBytes;
+  std::uint64_t stored_size = 0;
+  if (CheckedAdd(handle.size, kBlockTrailerBytes, &stored_size) &&
+      RangeFits(handle.offset, stored_size, blocks_end)) {
+    return {};
+  }
+  return Fail(Error{ErrorCode::kCorrupt,
+                    "points to a block of " + std::to_string(handle.size) + " bytes at byte " +
+                        std::to_string(handle.offset) + ", beyond the last block's end at byte " +
+                        std::to_string(blocks_end),
+                    file.path(),
+                    named_at,
+                    {}});
+}
+
 Result<TableBlock> LoadBlock(const RandomAccessFile& file, BlockHandle handle,
                              std::uint64_t named_at, std::uint64_t max_bytes, BlockBuffer* buffer) {
-  CKPT_RETURN_IF_ERROR(CheckExtent(file, handle, named_at, max_bytes));
+  CKPT_RETURN_IF_ERROR(CheckBlockExtent(file, handle, named_at));
+  if (handle.size > max_bytes) {
+    return Fail(Error{ErrorCode::kLimitExceeded,
+                      "a block has " + std::to_string(handle.size) + " bytes, where at most " +
+                          std::to_string(max_bytes) + " are taken into memory",
+                      file.path(),
+                      handle.offset,
+                      {}});
+  }
   const auto size = static_cast<std::size_t>(handle.size);
   buffer->stored.resize(size + kBlockTrailerBytes);
   CKPT_RETURN_IF_ERROR(

@@ -28,6 +28,10 @@ struct TableBlock {
   Error Corrupt(std::uint64_t position, std::string message) const;
 };
 
+// kCorrupt where the block reaches beyond the blocks of the file. `named_at` is where the handle
+// stands in the file, for messages.
+Status CheckBlockExtent(const RandomAccessFile& file, BlockHandle handle, std::uint64_t named_at);
+
 // Reads the block that `handle` points to and checks its extent and checksum. `named_at` is where
 // the handle stands in the file, for messages. The contents live in `buffer` until it is next used.
 struct BlockBuffer {

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "formats/encoding/byte_reader.h"
+#include "formats/tf_bundle/large_block.h"
 #include "formats/tf_bundle/table_block.h"
 #include "formats/tf_bundle/table_format.h"
 
@@ -51,10 +52,12 @@ Result<Footer> ReadFooter(const RandomAccessFile& file) {
 class TableScanner {
  public:
   TableScanner(const RandomAccessFile& file, const Limits& limits,
-               const std::function<Status(const TableEntry&)>& visit)
+               const std::function<Status(const TableEntry&)>& visit,
+               const std::function<Status(const PlacedEntry&)>& visit_large)
       : file_(file),
         limits_(limits),
         visit_(visit),
+        visit_large_(visit_large),
         key_bytes_left_(kKeyBytesFree + kKeyBytesPerFileByte * file.size()) {}
 
   Status Run();
@@ -65,11 +68,15 @@ class TableScanner {
   }
   Status CheckMetaindex(const Footer& footer);
   Status ReadDataBlock(BlockHandle handle, std::uint64_t named_at, const std::string& separator);
-  Status Show(const TableBlock& block, BlockHandle handle, const BlockCursor& cursor);
+  Status ReadLargeBlock(BlockHandle handle, const std::string& separator);
+  Status CheckOrder(const std::string& key, std::uint64_t offset, bool first_of_block,
+                    const std::string& separator) const;
+  Status TakeKey(const std::string& key, std::uint64_t offset);
 
   const RandomAccessFile& file_;
   const Limits& limits_;
   const std::function<Status(const TableEntry&)>& visit_;
+  const std::function<Status(const PlacedEntry&)>& visit_large_;
   BlockBuffer data_buffer_;
   std::uint64_t key_bytes_left_;
   std::uint64_t data_end_ = 0;           // of the blocks read so far
@@ -115,51 +122,74 @@ Status TableScanner::Run() {
 
 Status TableScanner::ReadDataBlock(BlockHandle handle, std::uint64_t named_at,
                                    const std::string& separator) {
+  if (visit_large_) {
+    CKPT_ASSIGN_OR_RETURN(const bool large, IsLargeRawBlock(file_, handle, named_at));
+    if (large) return ReadLargeBlock(handle, separator);
+  }
   CKPT_ASSIGN_OR_RETURN(const TableBlock block, Load(handle, named_at, &data_buffer_));
   data_end_ = handle.offset + handle.size + kBlockTrailerBytes;
   CKPT_ASSIGN_OR_RETURN(BlockCursor cursor, BlockCursor::Begin(block));
-  const bool first_block = !last_key_;
   for (bool first = true;; first = false) {
     CKPT_ASSIGN_OR_RETURN(const bool more, cursor.Next());
     if (!more) break;
-    const bool ascends = (!last_key_ || *last_key_ < cursor.key()) &&
-                         (!first || first_block || separator_ < cursor.key());
-    if (!ascends || separator < cursor.key()) {
-      return Fail(Error{ErrorCode::kCorrupt,
-                        "the key \"" + EscapeForDisplay(cursor.key()) + "\" is out of order",
-                        file_.path(),
-                        cursor.offset(),
-                        {}});
-    }
-    CKPT_RETURN_IF_ERROR(Show(block, handle, cursor));
+    CKPT_RETURN_IF_ERROR(CheckOrder(cursor.key(), cursor.offset(), first, separator));
+    CKPT_RETURN_IF_ERROR(TakeKey(cursor.key(), cursor.offset()));
+    const auto position = static_cast<std::uint64_t>(cursor.value().data() - block.contents.data());
+    CKPT_RETURN_IF_ERROR(visit_(TableEntry{cursor.key(), cursor.value(), cursor.offset(), handle,
+                                           block.compressed, position}));
   }
   separator_ = separator;
   return {};
 }
 
-Status TableScanner::Show(const TableBlock& block, BlockHandle handle, const BlockCursor& cursor) {
-  const std::string& key = cursor.key();
+Status TableScanner::ReadLargeBlock(BlockHandle handle, const std::string& separator) {
+  data_end_ = handle.offset + handle.size + kBlockTrailerBytes;
+  CKPT_ASSIGN_OR_RETURN(LargeBlockCursor cursor,
+                        LargeBlockCursor::Begin(file_, handle, limits_.name_bytes));
+  for (bool first = true;; first = false) {
+    CKPT_ASSIGN_OR_RETURN(const bool more, cursor.Next());
+    if (!more) break;
+    CKPT_RETURN_IF_ERROR(CheckOrder(cursor.key(), cursor.offset(), first, separator));
+    CKPT_RETURN_IF_ERROR(TakeKey(cursor.key(), cursor.offset()));
+    CKPT_RETURN_IF_ERROR(visit_large_(PlacedEntry{cursor.key(), cursor.offset(), handle,
+                                                  cursor.value_position(), cursor.value_size()}));
+  }
+  separator_ = separator;
+  return {};
+}
+
+Status TableScanner::CheckOrder(const std::string& key, std::uint64_t offset, bool first_of_block,
+                                const std::string& separator) const {
+  const bool ascends = !last_key_ || (*last_key_ < key && (!first_of_block || separator_ < key));
+  if (ascends && !(separator < key)) return {};
+  return Fail(Error{ErrorCode::kCorrupt,
+                    "the key \"" + EscapeForDisplay(key) + "\" is out of order",
+                    file_.path(),
+                    offset,
+                    {}});
+}
+
+Status TableScanner::TakeKey(const std::string& key, std::uint64_t offset) {
   if (key.size() > limits_.name_bytes || key.size() > key_bytes_left_) {
     return Fail(Error{ErrorCode::kLimitExceeded,
                       "a key of " + std::to_string(key.size()) +
                           " bytes: longer than names may be, or the names together take more "
                           "memory than the file justifies",
-                      block.file->path(),
-                      cursor.offset(),
+                      file_.path(),
+                      offset,
                       {}});
   }
   key_bytes_left_ -= key.size();
   last_key_ = key;
-  const auto position = static_cast<std::uint64_t>(cursor.value().data() - block.contents.data());
-  return visit_(
-      TableEntry{key, cursor.value(), cursor.offset(), handle, block.compressed, position});
+  return {};
 }
 
 }  // namespace
 
 Status ReadTable(const RandomAccessFile& file, const Limits& limits,
-                 const std::function<Status(const TableEntry&)>& visit) {
-  return TableScanner(file, limits, visit).Run();
+                 const std::function<Status(const TableEntry&)>& visit,
+                 const std::function<Status(const PlacedEntry&)>& visit_large) {
+  return TableScanner(file, limits, visit, visit_large).Run();
 }
 
 }  // namespace ckpt::formats

@@ -11,6 +11,7 @@
 #include "formats/tf_bundle/table_reader.h"
 #include "formats/tf_proto/saved_tensor_slices.pb.h"
 #include "formats/tf_v1/message_fields.h"
+#include "formats/tf_v1/slice_elements.h"
 #include "formats/tf_v1/slice_strings.h"
 
 namespace ckpt::formats {
@@ -27,11 +28,45 @@ std::optional<std::span<const std::byte>> FindField(ByteReader& reader, std::uin
   return found;
 }
 
+// A part of a file that holds a message or bytes.
+struct Range {
+  std::uint64_t begin = 0, end = 0;
+};
+
+// The same as FindField, of a message that stays in the file.
+Result<std::optional<Range>> FindRange(const SharedFile& file, Range message,
+                                       std::uint32_t number) {
+  constexpr unsigned kLengthDelimited = 2;
+  std::optional<Range> found;
+  BufferedRange bytes(file, message.begin, message.end);
+  while (true) {
+    CKPT_ASSIGN_OR_RETURN(const ProtoField field, NextField(bytes));
+    if (field.number == 0) return found;
+    if (field.wire != kLengthDelimited) {
+      CKPT_RETURN_IF_ERROR(SkipField(bytes, field));
+      continue;
+    }
+    if (field.number == number) found = Range{bytes.offset(), bytes.offset() + field.size};
+    bytes.Skip(field.size);
+  }
+}
+
+Result<std::string> TextOf(const RandomAccessFile& file, Range range, std::uint64_t max_bytes) {
+  if (range.end - range.begin > max_bytes) {
+    return Fail(
+        Error{ErrorCode::kCorrupt, "has a name that is too long", file.path(), range.begin, {}});
+  }
+  std::string text(static_cast<std::size_t>(range.end - range.begin), '\0');
+  CKPT_RETURN_IF_ERROR(file.ReadAt(range.begin, std::as_writable_bytes(std::span(text))));
+  return text;
+}
+
 class FileReader {
  public:
   FileReader(const RandomAccessFile& file, const Limits& limits) : file_(file), limits_(limits) {}
 
   Status Add(const TableEntry& entry) { return has_head_ ? AddSlice(entry) : ReadHead(entry); }
+  Status AddPlaced(const PlacedEntry& entry);
   Result<std::vector<SavedTensor>> Finish();
 
  private:
@@ -46,6 +81,7 @@ class FileReader {
   Result<SavedSlice> ReadExtents(const TableEntry& at, const SavedTensor& tensor,
                                  const tf_proto::TensorSliceProto& proto, std::string* key) const;
   Status AddSlice(const TableEntry& entry);
+  Status AddPlacedSlice(const TableEntry& at, const PlacedEntry& entry);
 
   Error Corrupt(const TableEntry& at, std::string tensor, std::string message) const {
     return Error{ErrorCode::kCorrupt, std::move(message), file_.path(), at.offset,
@@ -194,6 +230,53 @@ Status FileReader::AddSlice(const TableEntry& entry) {
   return {};
 }
 
+// An entry whose value is not held: a head is loaded all the same, of a slice only its places.
+Status FileReader::AddPlaced(const PlacedEntry& entry) {
+  TableEntry at{entry.key, {}, entry.offset, entry.block, false, entry.value_position};
+  if (has_head_) return AddPlacedSlice(at, entry);
+  if (entry.value_size > limits_.index_bytes) {
+    return Fail(Error{ErrorCode::kLimitExceeded,
+                      "has a head of " + std::to_string(entry.value_size) + " bytes",
+                      file_.path(),
+                      entry.offset,
+                      {}});
+  }
+  std::vector<std::byte> head(static_cast<std::size_t>(entry.value_size));
+  CKPT_RETURN_IF_ERROR(file_.ReadAt(entry.block.offset + entry.value_position, head));
+  at.value = head;
+  return ReadHead(at);
+}
+
+Status FileReader::AddPlacedSlice(const TableEntry& at, const PlacedEntry& entry) {
+  const auto place = places_.find(entry.key);
+  if (place == places_.end()) {
+    const auto key = DecodeSliceKey(entry.key);
+    return Fail(Corrupt(at, key ? key->name : "", "holds a slice that its head does not list"));
+  }
+  SavedTensor& tensor = tensors_[place->second.tensor];
+  const SharedFile file(SharedFile(), &file_);  // not owned
+  const std::uint64_t begin = entry.block.offset + entry.value_position;
+  const auto not_a_slice = [&] {
+    return Fail(Corrupt(at, tensor.name, "its entry is not the data of one of its slices"));
+  };
+  const auto saved = FindRange(file, {begin, begin + entry.value_size}, 2);
+  if (!saved || !*saved) return not_a_slice();
+  const auto proto = FindRange(file, **saved, 3), name = FindRange(file, **saved, 1);
+  if (!proto || !*proto || !name || !*name) return not_a_slice();
+  const auto text = TextOf(file_, **name, limits_.name_bytes);
+  if (!text || *text != tensor.name) return not_a_slice();
+  SavedSlice& slice = tensor.slices[place->second.slice];
+  slice.data = {entry.block, false, (*proto)->begin - entry.block.offset,
+                (*proto)->end - (*proto)->begin};
+  place->second.found = true;
+  if (tensor.dtype->dtype != Dtype::kString) return {};
+  BufferedRange strings(file, (*proto)->begin, (*proto)->end);
+  const auto bytes = MeasureStrings(strings, slice.shape.element_count());
+  if (!bytes) return Fail(Corrupt(at, tensor.name, bytes.error().message));
+  slice.string_bytes = *bytes;
+  return {};
+}
+
 Result<std::vector<SavedTensor>> FileReader::Finish() {
   if (!has_head_) {
     return Fail(Error{ErrorCode::kCorrupt,
@@ -218,8 +301,9 @@ Result<std::vector<SavedTensor>> FileReader::Finish() {
 Result<std::vector<SavedTensor>> ReadSavedSlices(const RandomAccessFile& file,
                                                  const Limits& limits) {
   FileReader reader(file, limits);
-  CKPT_RETURN_IF_ERROR(
-      ReadTable(file, limits, [&](const TableEntry& entry) { return reader.Add(entry); }));
+  CKPT_RETURN_IF_ERROR(ReadTable(
+      file, limits, [&](const TableEntry& entry) { return reader.Add(entry); },
+      [&](const PlacedEntry& entry) { return reader.AddPlaced(entry); }));
   return reader.Finish();
 }
 

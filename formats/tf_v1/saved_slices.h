@@ -44,7 +44,8 @@ struct SavedTensor {
   std::vector<SavedSlice> slices;  // at least one
 };
 
-// Reads the whole file once and checks every checksum of it. kCorrupt with the offset and, where
+// Reads the whole file once and checks every checksum of it; of what is larger than 4 MiB and not
+// compressed it holds no more than a piece at a time. kCorrupt with the offset and, where
 // there is one, the tensor's name. Whether the slices cover a tensor is not looked at: the others
 // may be in other files.
 Result<std::vector<SavedTensor>> ReadSavedSlices(const RandomAccessFile& file,

@@ -52,6 +52,12 @@ class SavedStringsStream : public StickyStream {
   std::vector<std::byte> chunk_;
 };
 
+Result<std::uint64_t> Measured(std::uint64_t found, std::uint64_t count, std::uint64_t bytes) {
+  if (found == count) return bytes;
+  return Fail(ErrorCode::kCorrupt, "has " + std::to_string(found) +
+                                       " strings where its shape has " + std::to_string(count));
+}
+
 }  // namespace
 
 Result<std::uint64_t> MeasureStrings(std::span<const std::byte> proto, std::uint64_t count) {
@@ -62,9 +68,24 @@ Result<std::uint64_t> MeasureStrings(std::span<const std::byte> proto, std::uint
     total += bytes->size() + kLengthBytes;
   }
   CKPT_RETURN_IF_ERROR(reader.status());
-  if (found == count) return total;
-  return Fail(ErrorCode::kCorrupt, "has " + std::to_string(found) +
-                                       " strings where its shape has " + std::to_string(count));
+  return Measured(found, count, total);
+}
+
+Result<std::uint64_t> MeasureStrings(BufferedRange& proto, std::uint64_t count) {
+  std::uint64_t found = 0, total = 0;
+  while (true) {
+    CKPT_ASSIGN_OR_RETURN(const ProtoField field, NextField(proto));
+    if (field.number == 0) return Measured(found, count, total);
+    if (field.wire != kLengthDelimited) {
+      CKPT_RETURN_IF_ERROR(SkipField(proto, field));
+      continue;
+    }
+    if (field.number == kStringField) {
+      ++found;
+      total += field.size + kLengthBytes;
+    }
+    proto.Skip(field.size);
+  }
 }
 
 std::unique_ptr<TensorStream> StreamSavedStrings(std::string name, ProtoBytes bytes) {
