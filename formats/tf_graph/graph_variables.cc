@@ -45,6 +45,7 @@ class VariableReader {
   void ReadOperations();
   Status ReadObjects();
   std::vector<std::string> ObjectPaths() const;
+  std::unordered_map<int, std::string> BoundHandles() const;
   OpVariable& Named(const std::string& name) {
     const auto [it, is_new] = by_name_.emplace(name, graph_.variables.size());
     if (is_new) graph_.variables.push_back({name});
@@ -181,6 +182,28 @@ std::vector<std::string> VariableReader::ObjectPaths() const {
   return paths;
 }
 
+// The handles that calls of the main graph pass to functions, by the object that each stands for.
+// Keras 3 exports have two handles and two objects of each name, and only this tells them apart.
+std::unordered_map<int, std::string> VariableReader::BoundHandles() const {
+  const auto& functions = meta_.object_graph_def().concrete_functions();
+  std::unordered_map<int, std::string> handles;
+  for (const Op& op : graph_.top.ops) {
+    const auto* called = FindAttr<OpFunctionName>(op, "f");
+    const auto found = called == nullptr ? functions.end() : functions.find(called->name);
+    if (found == functions.end()) continue;
+    const auto& bound = found->second.bound_inputs();
+    const auto count = static_cast<std::size_t>(bound.size());
+    if (count > op.inputs.size()) continue;
+    for (std::size_t i = 0; i < count; ++i) {
+      const OpEdge& input = op.inputs[op.inputs.size() - count + i];
+      if (input.op >= graph_.top.ops.size()) continue;
+      const Op& handle = graph_.top.ops[input.op];
+      if (handle.type == "VarHandleOp") handles.emplace(bound[static_cast<int>(i)], handle.name);
+    }
+  }
+  return handles;
+}
+
 Status VariableReader::ReadObjects() {
   const SavedObjectGraph& objects = meta_.object_graph_def();
   if (objects.nodes_size() == 0) return {};
@@ -196,6 +219,7 @@ Status VariableReader::ReadObjects() {
     handles[shared != nullptr && !shared->empty() ? *shared : op.name].push_back(op.name);
   }
   const std::vector<std::string> paths = ObjectPaths();
+  const std::unordered_map<int, std::string> bound = BoundHandles();
   for (int i = 0; i < objects.nodes_size(); ++i) {
     if (!objects.nodes(i).has_variable()) continue;
     const auto& saved = objects.nodes(i).variable();
@@ -203,8 +227,10 @@ Status VariableReader::ReadObjects() {
     const std::string name = WithoutOutput(saved.name());
     const bool unique = !name.empty() && times[saved.name()] == 1;
     std::string op;
-    if (const auto found = handles.find(name);
-        unique && found != handles.end() && found->second.size() == 1) {
+    if (const auto passed = bound.find(i); passed != bound.end()) {
+      op = passed->second;
+    } else if (const auto found = handles.find(name);
+               unique && found != handles.end() && found->second.size() == 1) {
       op = found->second.front();
     }
     if (!unique && path.empty()) continue;
