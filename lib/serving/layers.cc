@@ -167,7 +167,7 @@ class Finder {
     Rank rank = linear.rank;
     if (body_.op(last).type == "Squeeze") rank = linear.rank - 1;
     if (layer.kind == OpKind::kDense) TakeReshape(linear, last, rank);
-    if (!TakeBias(layer, ops, last)) ops.bias_after = last;
+    if (!TakeBias(layer, ops, last, rank)) ops.bias_after = last;
     ops.output = {last, 0, {}};
     AddNode(std::move(layer), std::move(ops), {input}, rank);
   }
@@ -237,7 +237,7 @@ class Finder {
     }
   }
 
-  bool TakeBias(Layer& layer, LayerOps& ops, OpId& last) {
+  bool TakeBias(Layer& layer, LayerOps& ops, OpId& last, const Rank& rank) {
     const auto reader = body_.OnlyReader(last);
     if (!reader || norms_.contains(*reader) || absorbed_[*reader]) return false;
     const Op& op = body_.op(*reader);
@@ -245,14 +245,15 @@ class Finder {
     const std::size_t other = op.inputs[0].op == last ? 1 : 0;
     const bool bias_add = op.type == "BiasAdd" && other == 1;
     if (!bias_add && (!IsAddition(op) || ops.channels_first)) return false;
-    const Op& constant = body_.op(op.inputs[other].op);
-    if (constant.type != "Const" || !constant.tensor) return false;
+    const auto weight = body_.WeightOf(op.inputs[other]);
+    if (!weight) return false;
     // Along the last axis, or along that of the channels for BiasAdd.
-    const auto dims = body_.tensor(*constant.tensor).shape.dims();
+    const std::vector<std::int64_t>& dims = weight->shape;
     if (dims.empty() || std::any_of(dims.begin(), dims.end() - 1, [](auto d) { return d != 1; }))
       return false;
+    if (dims.size() > 1 && (!rank || static_cast<std::int64_t>(dims.size()) > *rank)) return false;
     if (bias_add && ChannelsFirst(op) != ops.channels_first) return false;
-    layer.tensors["bias"] = *constant.tensor;
+    layer.tensors["bias"] = weight->tensor;
     ops.places["bias"] = {*reader, other};
     absorbed_[*reader] = true;
     last = *reader;
