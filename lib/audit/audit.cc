@@ -17,7 +17,7 @@ AuditResult Audit(const Checkpoint& checkpoint, const Analysis& analysis,
     subject.values.push_back(ReadLayer(reader, layer));
   }
 
-  const std::unique_ptr<const GraphFacts> graph = FactsOf(checkpoint.manifest());
+  const std::unique_ptr<const GraphFacts> graph = FactsOf(checkpoint.manifest(), analysis);
   subject.graph = graph.get();
 
   FindingList findings(checkpoint.manifest(), analysis);
@@ -25,7 +25,9 @@ AuditResult Audit(const Checkpoint& checkpoint, const Analysis& analysis,
   JudgeRecords(subject, findings);
   JudgeValues(subject, findings);
   JudgeSwaps(subject, findings);
-  JudgeGraph(subject, findings);
+  JudgeGraphUpdates(subject, findings);
+  JudgeGraphSaving(subject, findings);
+  JudgeGraphServing(subject, findings);
   JudgeTraining(subject, findings);
   JudgeInitialWeight(subject, findings);
   JudgeTowers(subject, findings);

@@ -36,14 +36,17 @@ std::vector<std::string> FindingList::NamesOf(const std::vector<TensorId>& ids) 
   return names;
 }
 
+std::string FindingList::FixFor(const Issue& issue) const {
+  return issue.fix.empty() ? std::string(FixOf(issue.rule, analysis_.framework)) : issue.fix;
+}
+
 void FindingList::AddOne(const Issue& issue, const LayerIssue& layer) {
   std::string message = issue.what;
   if (!layer.detail.empty()) message += ": " + layer.detail;
-  placed_.push_back(
-      {Finding{&RuleOf(issue.rule), issue.severity, analysis_.batch_norms[layer.layer].scope,
-               NamesOf(layer.tensors), Sentences(std::move(message), issue.consequence),
-               std::string(FixOf(issue.rule, analysis_.framework))},
-       layer.layer});
+  placed_.push_back({Finding{&RuleOf(issue.rule), issue.severity,
+                             analysis_.batch_norms[layer.layer].scope, NamesOf(layer.tensors),
+                             Sentences(std::move(message), issue.consequence), FixFor(issue)},
+                     layer.layer});
 }
 
 void FindingList::AddMany(const Issue& issue) {
@@ -71,10 +74,10 @@ void FindingList::AddMany(const Issue& issue) {
   } else if (!few && (count != total || issue.severity != Severity::kInfo)) {
     message += " (" + Listed(described, kNamedLayers) + ")";
   }
-  placed_.push_back({Finding{&RuleOf(issue.rule), issue.severity, std::move(subject),
-                             NamesOf(tensors), Sentences(std::move(message), issue.consequence),
-                             std::string(FixOf(issue.rule, analysis_.framework))},
-                     issue.layers.front().layer});
+  placed_.push_back(
+      {Finding{&RuleOf(issue.rule), issue.severity, std::move(subject), NamesOf(tensors),
+               Sentences(std::move(message), issue.consequence), FixFor(issue)},
+       issue.layers.front().layer});
 }
 
 void FindingList::Add(Issue issue) {

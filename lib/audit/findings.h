@@ -22,6 +22,7 @@ struct Issue {
   std::string what;         // "the moving mean and variance are missing"
   std::string consequence;  // whole sentences; may be empty
   std::vector<LayerIssue> layers = {};
+  std::string fix = {};  // where the rule's own advice does not fit
 };
 
 // A finding of the file as a whole.
@@ -52,6 +53,7 @@ class FindingList {
     Finding finding;
     std::size_t place;  // model order; the file as a whole comes after its layers
   };
+  std::string FixFor(const Issue& issue) const;
   void AddOne(const Issue& issue, const LayerIssue& layer);
   void AddMany(const Issue& issue);
   std::vector<std::string> NamesOf(const std::vector<TensorId>& ids) const;

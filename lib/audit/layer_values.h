@@ -20,6 +20,10 @@ struct LayerValues {
 LayerValues ReadLayer(TensorReader& reader, const BatchNorm& layer);
 
 bool HasStatistic(const BatchNorm& layer);
+// It is a batch norm for sure and has none.
+inline bool LacksStatistics(const BatchNorm& layer) {
+  return layer.certain && !HasStatistic(layer);
+}
 // The tensors of the layer that exist, in the order gamma, beta, mean, variance.
 std::vector<TensorId> TensorsOf(const BatchNorm& layer);
 std::vector<TensorId> StatisticsOf(const BatchNorm& layer);

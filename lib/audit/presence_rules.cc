@@ -1,6 +1,8 @@
 #include <algorithm>
+#include <set>
 #include <string>
 
+#include "audit/graph_facts.h"
 #include "audit/rules.h"
 #include "audit/wording.h"
 
@@ -12,7 +14,31 @@ bool NoStatisticSaved(const Subject& subject) {
   return std::none_of(subject.layers().begin(), subject.layers().end(), HasStatistic);
 }
 
+// By the graph, where its savers leave out every statistic of the layers that have none.
+std::string ProvedSaver(const Subject& subject) {
+  if (subject.graph == nullptr) return {};
+  const GraphFacts& facts = *subject.graph;
+  const SaverGap gap = GapOfSavers(facts);
+  if (gap.saver == nullptr) return {};
+  std::set<std::size_t> proved;
+  for (std::size_t i = 0; i < facts.found.norms.size(); ++i) {
+    const OpBatchNorm& norm = facts.found.norms[i];
+    const auto lacks = [&](const std::string& name) {
+      return std::binary_search(gap.missing.begin(), gap.missing.end(), name);
+    };
+    if (facts.layer_of[i] && lacks(norm.moving_mean) && lacks(norm.moving_variance))
+      proved.insert(*facts.layer_of[i]);
+  }
+  for (std::size_t i = 0; i < subject.layers().size(); ++i) {
+    if (LacksStatistics(subject.layers()[i]) && !proved.contains(i)) return {};
+  }
+  std::string told = ToldGap(facts, gap);
+  told.front() = 'B';
+  return told;
+}
+
 std::string LikelySaver(const Subject& subject) {
+  if (std::string proved = ProvedSaver(subject); !proved.empty()) return proved;
   std::string text = "No moving statistic was saved at all, as ";
   const std::optional<Framework> framework = subject.analysis.framework;
   if (framework != Framework::kPyTorch) {
@@ -46,6 +72,14 @@ void JudgeStatistics(const Subject& subject, FindingList& findings) {
                 "the moving mean and variance are not in the file",
                 "Serving has nothing to normalise with: it fails to restore, or runs on mean 0 and "
                 "variance 1 or on its own batch"};
+  // A graph that serves by itself: no saver has left them out.
+  Issue trains{RuleIndex::kStatisticsMissing, Severity::kError,
+               "the graph holds no moving mean and variance, and runs in training mode",
+               "It normalises with the batch that it is given, and nothing in the file says what "
+               "it would normalise with in inference mode"};
+  trains.fix =
+      "export the model in inference mode (is_training false) from a checkpoint that has the "
+      "moving statistics";
   if (NoStatisticSaved(subject)) missing.consequence += ". " + LikelySaver(subject);
   Issue incomplete{RuleIndex::kStatisticsIncomplete, Severity::kWarning,
                    "one of the two moving statistics is not in the file",
@@ -58,7 +92,9 @@ void JudgeStatistics(const Subject& subject, FindingList& findings) {
     const LayerIssue found{i, TensorsOf(layer)};
     if (StatisticsAreFed(subject, layer)) continue;
     if (!HasStatistic(layer)) {
-      (layer.certain ? missing : unsure).layers.push_back(found);
+      const bool at_serving =
+          subject.graph != nullptr && !TrainingAtServing(*subject.graph, i).empty();
+      (at_serving ? trains : layer.certain ? missing : unsure).layers.push_back(found);
     } else if (!layer.moving_mean) {
       incomplete.layers.push_back({i, found.tensors, "a moving variance without a mean"});
     } else if (!layer.moving_variance) {
@@ -66,6 +102,7 @@ void JudgeStatistics(const Subject& subject, FindingList& findings) {
     }
   }
   findings.Add(std::move(missing));
+  findings.Add(std::move(trains));
   findings.Add(std::move(incomplete));
   findings.Add(std::move(unsure));
 }

@@ -290,7 +290,8 @@ constexpr std::array kRows = {
         "operations) depends neither by data nor by control edges on the operations that update "
         "the moving statistics. It is an error while the values are still initial or not there, "
         "and information where they moved (the program fetched the updates itself) or where an "
-        "operation after the train operation runs both (tf.group). Where several towers, or several "
+        "operation after the train operation runs both (tf.group). Where several towers, or "
+        "several "
         "calls of a layer, update the same statistics and not all of them run, that is information "
         "too: the statistics are of the share of the data that the others see.",
         "Training normalises with each batch, so its loss looks fine; serving normalises with mean "
@@ -313,7 +314,8 @@ constexpr std::array kRows = {
         "no saver of the graph saves all that serving reads",
         "The list of tensors of a saver (SaveV2, SaveSlices) lacks moving statistics, gamma or "
         "beta of a batch norm of the same graph, and so do all other savers of the file. It is "
-        "information where the checkpoint has them all the same.",
+        "information where the checkpoint has them all the same. Statistics that the checkpoint "
+        "beside the graph lacks are told by BN001, with the saver as the proof.",
         "Restoring a checkpoint of that saver fails at serving, or runs on mean 0 and variance 1.",
         "save every variable that inference reads",
         "use tf.train.Saver() without var_list, or add the moving statistics to it: "
@@ -328,14 +330,14 @@ constexpr std::array kRows = {
         "uninitialised.",
         "use graph and checkpoint of the same run, or restore only what is there"},
     RuleRow{
-        "GR005", "training-mode-serving", kError, kGoesOn,
-        "batch norms in training mode on the serving path",
-        "On the path to the outputs of a SavedModel or a frozen graph a batch norm normalises with "
-        "the statistics of the batch (is_training true or absent, or moments), whatever is fed. "
-        "In a graph for training it is information.",
-        "An answer depends on the requests beside it; with one example and one pixel per channel "
-        "every output is beta.",
-        "export the model in inference mode",
+        "GR005", "always-trains", kInfo, kGoesOn,
+        "a graph for training whose batch norms run in training mode whatever is fed",
+        "The graph beside the checkpoint trains, and its batch norms have no inference mode: "
+        "is_training is true or absent, or they normalise with moments, and no placeholder "
+        "switches them. In a graph that is meant to serve this is BN060.",
+        "Nothing is wrong with training. Served as it is, the graph would answer by the requests "
+        "beside each other.",
+        "build another graph for serving",
         "build the exported graph with training=False (is_training=False) and restore the moving "
         "statistics into it",
         "export with training=False (tf.keras.backend.set_learning_phase(0) in TensorFlow 1)"},
@@ -355,7 +357,9 @@ constexpr std::array kRows = {
         "a batch norm runs in training mode in a serving artefact",
         "The graph in the file is what is served, and its batch norm is in training mode: "
         "training_mode is 1 (ONNX from opset 14), the node has the outputs of training (opset 7 to "
-        "13), is_test is 0 (before), or is_training is true (TensorFlow).",
+        "13), is_test is 0 (before); in a SavedModel or a frozen graph of TensorFlow, is_training "
+        "is true or absent on the path to the outputs, or the batch norm normalises with moments, "
+        "whatever is fed.",
         "It normalises with the mean and variance of the batch that it is given and ignores the "
         "moving statistics: an answer depends on the requests beside it, and a batch of one gives "
         "nonsense.",

@@ -38,7 +38,7 @@ enum class RuleIndex : std::uint8_t {
   kNoUpdateOp,
   kSaverWithoutStatistics,
   kRestoreFails,
-  kTrainingModeServing,
+  kAlwaysTrains,
   kOpenPhase,
   kTrainingMode,
   kStatisticsFed,

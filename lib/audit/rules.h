@@ -42,8 +42,12 @@ void JudgeTowers(const Subject& subject, FindingList& findings);
 void JudgeLayerGraph(const Subject& subject, FindingList& findings);
 // BN050 to BN052: against an older checkpoint of the same run.
 void JudgeHistory(const Subject& subject, const Checkpoint& older, FindingList& findings);
-// GR001 to GR006: what the operation graph proves.
-void JudgeGraph(const Subject& subject, FindingList& findings);
+// What the operation graph proves. GR001, GR002: whether the updates run.
+void JudgeGraphUpdates(const Subject& subject, FindingList& findings);
+// GR003, GR004: what is saved, and what a restore asks for.
+void JudgeGraphSaving(const Subject& subject, FindingList& findings);
+// BN060, GR005, GR006: what runs when it serves.
+void JudgeGraphServing(const Subject& subject, FindingList& findings);
 // CK003, CK004: streams every tensor.
 void JudgeAllData(const Subject& subject, FindingList& findings);
 // CK005, CK006: training state in the file.

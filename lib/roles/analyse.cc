@@ -1,9 +1,11 @@
 #include <algorithm>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "ckpt/batch_norm.h"
+#include "ckpt/op_analysis.h"
 #include "roles/batch_norm_layers.h"
 #include "roles/framework_defaults.h"
 #include "roles/op_layers.h"
@@ -31,7 +33,11 @@ class Analyser {
     for (const FoundLayer& layer : layers) SettleLayer(layer.batch_norm);
     ReadGraphLayers();
     // By operations where no graph of layers knows the tensors.
-    std::vector<FoundLayer> of_ops = LayersOfOps(manifest_);
+    std::vector<FoundLayer> of_ops;
+    if (manifest_.ops) {
+      analysis_.ops = std::make_shared<OpAnalysis>(manifest_.ops);
+      of_ops = LayersOfOps(manifest_, *analysis_.ops);
+    }
     std::erase_if(of_ops, [&](const FoundLayer& layer) { return Overlaps(layer.batch_norm); });
     std::vector<bool> usable(settled_);
     for (const FoundLayer& layer : of_ops) SettleLayer(layer.batch_norm);

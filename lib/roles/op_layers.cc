@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "ckpt/elements.h"
-#include "ckpt/op_batch_norm.h"
+#include "ckpt/op_analysis.h"
 
 namespace ckpt {
 namespace {
@@ -32,11 +32,11 @@ std::string_view FormName(OpBatchNormForm form) {
 
 class OpLayerReader {
  public:
-  explicit OpLayerReader(const Manifest& manifest)
-      : manifest_(manifest), bodies_(*manifest.ops), variables_(*manifest.ops) {}
+  OpLayerReader(const Manifest& manifest, const OpAnalysis& ops)
+      : manifest_(manifest), ops_(ops), bodies_(ops.bodies), variables_(ops.variables) {}
 
   std::vector<FoundLayer> Read() {
-    for (const OpBatchNorm& norm : FindBatchNorms(bodies_).norms) {
+    for (const OpBatchNorm& norm : ops_.found.norms) {
       BatchNorm layer;
       layer.gamma = Of(norm.gamma);
       layer.beta = Of(norm.beta);
@@ -100,8 +100,9 @@ class OpLayerReader {
   }
 
   const Manifest& manifest_;
-  const OpBodies bodies_;
-  const OpVariables variables_;
+  const OpAnalysis& ops_;
+  const OpBodies& bodies_;
+  const OpVariables& variables_;
   std::vector<FoundLayer> layers_ = {};
   std::map<TensorId, std::size_t> by_tensor_ = {};
 };
@@ -118,9 +119,8 @@ std::optional<TensorId> TensorOf(const Manifest& manifest, const OpVariable& var
   return FindTensor(manifest, variable.name);
 }
 
-std::vector<FoundLayer> LayersOfOps(const Manifest& manifest) {
-  if (!manifest.ops) return {};
-  return OpLayerReader(manifest).Read();
+std::vector<FoundLayer> LayersOfOps(const Manifest& manifest, const OpAnalysis& ops) {
+  return OpLayerReader(manifest, ops).Read();
 }
 
 std::vector<FoundLayer> Joined(std::vector<FoundLayer> ops, std::vector<FoundLayer> named) {

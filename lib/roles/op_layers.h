@@ -4,6 +4,7 @@
 #include <optional>
 #include <vector>
 
+#include "ckpt/op_analysis.h"
 #include "roles/batch_norm_layers.h"
 
 namespace ckpt {
@@ -11,9 +12,9 @@ namespace ckpt {
 // The tensor of a variable, by the key that the graph records or by its name.
 std::optional<TensorId> TensorOf(const Manifest& manifest, const OpVariable& variable);
 
-// The batch norms of Manifest::ops that have a tensor in the manifest; calls of one layer (the
-// branches of a conditional, towers that share variables) are one. Empty without such a graph.
-std::vector<FoundLayer> LayersOfOps(const Manifest& manifest);
+// The batch norms of the manifest's graph, `ops`, that have a tensor in the manifest; calls of one
+// layer (the branches of a conditional, towers that share variables) are one.
+std::vector<FoundLayer> LayersOfOps(const Manifest& manifest, const OpAnalysis& ops);
 
 // Joins layers that `ops` and `named` both have: extras, counters, the naming's row, and tensors
 // that the graph does not read (statistics that nothing updates) come from the names. The rest of

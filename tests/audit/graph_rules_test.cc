@@ -225,8 +225,9 @@ TEST(GraphRules, TrainingModeInASavedModelIsAnError) {
   Network network;
   network.BatchNormalization("bn");
   AuditResult result = AuditedWith(network, ServingGraph(true));
-  ASSERT_NE(FindingOf(result, "GR005"), nullptr) << Described(result);
-  EXPECT_EQ(FindingOf(result, "GR005")->severity, Severity::kError);
+  ASSERT_NE(FindingOf(result, "BN060"), nullptr) << Described(result);
+  EXPECT_EQ(FindingOf(result, "BN060")->severity, Severity::kError);
+  EXPECT_EQ(FindingOf(result, "GR005"), nullptr);
   Network sound;
   sound.BatchNormalization("bn");
   EXPECT_TRUE(Silent(AuditedWith(sound, ServingGraph(false))));
@@ -273,7 +274,21 @@ TEST(GraphRules, AnOpenPhaseIsAnErrorInASavedModelAndInformationInATrainingGraph
     EXPECT_EQ(finding->severity, severity);
     EXPECT_THAT(finding->message, HasSubstr("placeholder phase"));
     EXPECT_EQ(FindingOf(result, "GR005"), nullptr);
+    EXPECT_EQ(FindingOf(result, "BN060"), nullptr);
   }
+}
+
+// The checkpoint lacks what the saver of the graph beside it leaves out: one defect, told once.
+TEST(GraphRules, StatisticsThatWereNotSavedAreToldOnceWithTheSaverAsProof) {
+  TrainedGraph graph(true);
+  graph.Saver({"bn/gamma", "bn/beta"});
+  Network network;
+  network.Vector("bn/gamma", {1.1, 0.9, 1.2, 0.8}).Vector("bn/beta", {0.1, 0.2, 0.3, 0.4});
+  const AuditResult result = AuditedWith(network, graph);
+  const Finding* finding = FindingOf(result, "BN001");
+  ASSERT_NE(finding, nullptr) << Described(result);
+  EXPECT_THAT(finding->message, HasSubstr("By the graph (MetaGraphDef), the saver"));
+  EXPECT_EQ(FindingOf(result, "GR003"), nullptr) << Described(result);
 }
 
 }  // namespace

@@ -687,3 +687,7 @@ def test_training_mode_is_refused(tmp_path):
     source = CORPUS / "E19" / DL4J / "fused_batch_norm/float32_nhcw/frozen_model.pb"
     text = ckpt("convert", source, tmp_path / "out.pb", "--bn", "fold", expect=3)
     assert "training" in text
+    findings = json.loads(ckpt("audit", source, "--format", "json", expect=1))["inputs"][0]["findings"]
+    assert [finding["rule"] for finding in findings] == ["BN001", "BN060"]
+    # No saver had a part in a frozen graph.
+    assert all("saver" not in f"{finding['message']} {finding['fix']}".lower() for finding in findings)

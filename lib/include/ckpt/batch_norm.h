@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -14,6 +15,8 @@
 #include "ckpt/evidence.h"
 
 namespace ckpt {
+
+struct OpAnalysis;  // see op_analysis.h
 
 enum class Role : std::uint8_t {
   kKernel,
@@ -73,6 +76,8 @@ struct Analysis {
   std::vector<BatchNorm> batch_norms;  // in model order where a graph gives one, else natural order
   std::optional<Framework> framework;  // recorded, or identified by naming beyond doubt
   std::optional<TensorId> step;        // the global step, if one variable is clearly it
+  // Of the manifest's operation graph; null where it has none.
+  std::shared_ptr<const OpAnalysis> ops = {};
 };
 
 struct AnalysisOptions {

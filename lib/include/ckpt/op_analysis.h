@@ -1,0 +1,24 @@
+// What the operation graph of a file holds, found once for roles, audit and whoever asks again.
+#pragma once
+
+#include <memory>
+
+#include "ckpt/op_batch_norm.h"
+#include "ckpt/op_bodies.h"
+
+namespace ckpt {
+
+struct OpAnalysis {
+  // REQUIRES: not null.
+  explicit OpAnalysis(std::shared_ptr<const OpGraph> of)
+      : graph(std::move(of)), bodies(*graph), variables(*graph), found(FindBatchNorms(bodies)) {}
+  OpAnalysis(const OpAnalysis&) = delete;  // its parts refer to one another
+  OpAnalysis& operator=(const OpAnalysis&) = delete;
+
+  const std::shared_ptr<const OpGraph> graph;
+  const OpBodies bodies;
+  const OpVariables variables;
+  const OpBatchNorms found;
+};
+
+}  // namespace ckpt
