@@ -97,6 +97,10 @@ class ConvertCommand : public Command {
     app.add_flag("--strict", convert_.fold.strict, "Refuse kept layers and assumed epsilons");
     app.add_flag("--dry-run", dry_run_, "Print the plan, write nothing");
     app.add_flag("--force", target_.replace, "Replace OUTPUT if it exists");
+    app.add_option("--shard-size", target_.shard_bytes,
+                   "Bytes of a file of a sharded OUTPUT, .weights.json, at most (default 5GB)")
+        ->transform(CLI::AsSizeValue(true))
+        ->type_name("SIZE");
     app.add_option("--record", target_.record_path,
                    "Where to write the record (default OUTPUT.ckpt.json)")
         ->type_name("FILE");
@@ -142,6 +146,10 @@ class ConvertCommand : public Command {
                   to_.empty() ? "the suffix of \"" + target_.path + "\" names no format; give --to"
                               : "--to: unknown format \"" + to_ + "\"");
     }
+    if (target_.shard_bytes && !target_.path.ends_with(".weights.json")) {
+      return Fail(ErrorCode::kInvalidArgument,
+                  "--shard-size is for an OUTPUT that is a set of files: NAME.weights.json");
+    }
     if (target_.record_path.empty()) target_.record_path = target_.path + ".ckpt.json";
     if (!cast_.empty()) {
       convert_.cast = DtypeFromName(cast_);
@@ -184,13 +192,15 @@ class ConvertCommand : public Command {
   }
 
   Status Work(Json& report, std::string& text) {
-    CKPT_ASSIGN_OR_RETURN(const OpenedInput input, OpenInput(input_, options_, analysis_, graph_, convert_.fold.fold));
+    CKPT_ASSIGN_OR_RETURN(const OpenedInput input,
+                          OpenInput(input_, options_, analysis_, graph_, convert_.fold.fold));
     const Checkpoint& source = *input.checkpoint;
     report["resolved"] = JsonText(source.manifest().resolved);
     report["from"] = source.format();
     report["to"] = target_.format->name;
     CKPT_RETURN_IF_ERROR(CheckTarget(target_, source.manifest()));
     ChooseNames(input.analysis);
+    convert_.keep_graph_constants = source.format() == target_.format->name;
     const AuditResult audit = ckpt::Audit(source, input.analysis, {});
     ServingConversion serving;
     if (formats::HoldsOperations(*target_.format)) {

@@ -70,6 +70,9 @@ std::string Planner::WhyDropped(TensorId id, const std::set<TensorId>& consumed,
   }
   const TensorInfo& info = manifest_.tensors[id.index];
   if (DescribesItsFile(info)) return "bookkeeping of the checkpoint";
+  if (info.section == Section::kConstant && !options_.keep_graph_constants) {
+    return "a constant of the graph, no parameter";
+  }
   if (!options_.keep_training_state) return WhyNotServed(manifest_, analysis_, id);
   if (role.of && consumed.contains(*role.of)) {
     return WhyNotServed(manifest_, analysis_, id) + ", which was folded";

@@ -182,3 +182,18 @@ def test_random_graph_computes_the_same(seed, tmp_path):
         for old, new in zip(before, run(target, inputs), strict=True):
             assert old.shape == new.shape
             assert largest_error([new], [old]) < 2e-5
+
+
+def test_constants_of_the_graph_are_no_part_of_a_state_dict(tmp_path):
+    reshape = onnx.helper.make_node("Reshape", ["x", "shape"], ["flat"])
+    dense = onnx.helper.make_node("Gemm", ["flat", "fc.weight", "fc.bias"], ["y"], transB=1)
+    tensor = onnx.numpy_helper.from_array
+    weights = [tensor(np.ones((2, 4), np.float32), "fc.weight"), tensor(np.ones(2, np.float32), "fc.bias"),
+               tensor(np.array([1, 4], np.int64), "shape")]
+    info = onnx.helper.make_tensor_value_info
+    graph = onnx.helper.make_graph([reshape, dense], "g", [info("x", 1, [1, 2, 2])], [info("y", 1, [1, 2])], weights)
+    onnx.save(onnx.helper.make_model(graph), tmp_path / "m.onnx")
+    report = convert(tmp_path / "m.onnx", tmp_path / "m.safetensors")
+    assert [entry["name"] for entry in report["dropped"]] == ["shape"]
+    assert sorted(pytest.importorskip("safetensors.numpy").load_file(tmp_path / "m.safetensors")) == ["fc.bias", "fc.weight"]
+    assert not convert(tmp_path / "m.onnx", tmp_path / "copy.onnx")["dropped"]

@@ -22,6 +22,7 @@ struct TensorHint {
 struct ConvertOptions {
   FoldOptions fold;
   bool keep_training_state = false;
+  bool keep_graph_constants = true;                // false: the output has no graph that reads them
   bool use_ema = false;                            // --ema: shadow values under the raw names
   std::map<std::string, std::string> rename = {};  // old name -> new name
   std::optional<Dtype> cast = {};                  // --cast: floating tensors only
