@@ -174,7 +174,9 @@ Result<formats::OutputModel> ModelToWrite(const Checkpoint& source, const Conver
 Result<formats::WriteSummary> Write(const ConversionTarget& target,
                                     const formats::OutputModel& model,
                                     std::shared_ptr<const OpGraph> ops) {
-  const formats::WriteOptions options{target.replace};
+  formats::WriteOptions options;
+  options.replace = target.replace;
+  if (target.shard_bytes) options.shard_bytes = *target.shard_bytes;
   auto written = ops == nullptr ? target.format->write(target.path, model, options)
                                 : formats::WriteOperations(*target.format, target.path, model,
                                                            std::move(ops), options);

@@ -1,7 +1,9 @@
 // Carries out a conversion that was planned: writes, reopens and checks, and keeps the record.
 #pragma once
 
+#include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "ckpt/convert.h"
@@ -14,7 +16,8 @@ struct ConversionTarget {
   std::string path;                         // OUTPUT
   const formats::Format* format = nullptr;  // writable
   std::string record_path;
-  bool replace = false;  // --force
+  bool replace = false;                           // --force
+  std::optional<std::uint64_t> shard_bytes = {};  // --shard-size
 };
 
 // Before any work: the format can be written, OUTPUT is no file of the input (kInvalidArgument),

@@ -25,7 +25,7 @@ namespace {
 
 constexpr std::array<std::string_view, 2> kHdf5Suffixes = {".h5", ".hdf5"};
 constexpr std::array<std::string_view, 1> kKerasSuffixes = {".keras"};
-constexpr std::array<std::string_view, 1> kKerasWeightsSuffixes = {".weights.h5"};
+constexpr std::array<std::string_view, 2> kKerasWeightsSuffixes = {".weights.h5", ".weights.json"};
 constexpr std::array<std::string_view, 1> kKerasKin = {"keras-h5"};
 constexpr std::array<std::string_view, 2> kKerasWeightsKin = {"keras", "keras-h5"};
 constexpr std::array<std::string_view, 1> kSafetensorsSuffixes = {".safetensors"};

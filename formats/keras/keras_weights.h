@@ -29,7 +29,8 @@ Result<std::unique_ptr<Checkpoint>> OpenKerasWeights(const Files& files,
 // The same of a file that is open and HoldsVariableGroups().
 Result<std::unique_ptr<Checkpoint>> DescribeKerasWeights(std::unique_ptr<Hdf5File> file);
 
-// One file, by the "variable_layout" of model.documents. kUnfit where there is none, or where a
+// One file, or a set where `path` ends in ".weights.json", by the "variable_layout" of
+// model.documents. kUnfit where there is none, or where a
 // layer would get only some of its variables.
 Result<WriteSummary> WriteKerasWeights(const std::filesystem::path& path, const OutputModel& model,
                                        const WriteOptions& options);

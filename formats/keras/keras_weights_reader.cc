@@ -3,13 +3,13 @@
 
 #include "formats/keras/keras_weights.h"
 #include "formats/keras/shard_map.h"
+#include "formats/keras/shard_writer.h"
 #include "formats/keras/variable_checkpoint.h"
 
 namespace ckpt::formats {
 namespace {
 
 constexpr std::string_view kWeightsSuffix = ".weights.h5";
-constexpr std::string_view kSetSuffix = ".weights.json";
 
 std::string_view AsText(std::span<const std::byte> bytes) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
@@ -87,7 +87,7 @@ Match ProbeKerasWeights(const ProbeInput& input) {
            AsText(input.tail).find(text) != std::string_view::npos;
   };
   if (shows("\"weight_map\"") && shows(std::string(kWeightsSuffix) + "\"")) return Match::kCertain;
-  return input.file_name.ends_with(kSetSuffix) ? Match::kLikely : Match::kNo;
+  return input.file_name.ends_with(keras::kSetSuffix) ? Match::kLikely : Match::kNo;
 }
 
 Result<std::unique_ptr<Checkpoint>> DescribeKerasWeights(std::unique_ptr<Hdf5File> file) {

@@ -1,5 +1,6 @@
 #include "formats/hdf5/hdf5_output.h"
 #include "formats/keras/keras_weights.h"
+#include "formats/keras/shard_writer.h"
 #include "formats/keras/variable_output.h"
 
 namespace ckpt::formats {
@@ -12,6 +13,9 @@ Result<WriteSummary> WriteKerasWeights(const std::filesystem::path& path, const 
     CKPT_RETURN_IF_ERROR(keras::CanHoldVariable(tensor));
   }
   CKPT_ASSIGN_OR_RETURN(const keras::VariableOutput planned, keras::PlanVariables(model));
+  if (path.filename().string().ends_with(keras::kSetSuffix)) {
+    return keras::WriteShards(path, model, planned, options);
+  }
   return WriteHdf5File(
       path, options, [&](Hdf5Writer& file) { return keras::WriteVariables(file, model, planned); });
 }

@@ -170,6 +170,36 @@ def test_a_set_becomes_one_file(tmp_path):
     assert all(np.array_equal(a, b) for a, b in zip(one.get_weights(), sharded.get_weights(), strict=True))
 
 
+@pytest.mark.parametrize("size", ["300", "1KB", "5GB"])
+@pytest.mark.parametrize("name", ["functional", "nested", "trained"])
+def test_a_set_is_loaded_by_keras(name, size, tmp_path):
+    if archives.WORLD != "k3":
+        pytest.skip("Keras 2 reads no sets")
+    source = FOLDER / f"k3_{name}.keras"
+    index = convert(source, tmp_path / "m.weights.json", "--shard-size", size)
+    shards = sorted(tmp_path.glob("m_*.weights.h5"))
+    assert len(shards) > 1 if size == "300" else shards
+    model = getattr(archives, name)()
+    for weight in model.weights:
+        weight.assign(np.zeros(weight.shape))
+    model.load_weights(index)
+    check_outputs(model, f"k3_{name}")
+    # A smaller set leaves nothing of the larger one behind.
+    convert(source, index, "--force")
+    assert len(list(tmp_path.glob("m_*.weights.h5"))) == 1
+
+
+def test_a_folded_set_is_loaded_by_the_folded_model(tmp_path):
+    if archives.WORLD != "k3":
+        pytest.skip("Keras 2 reads no sets")
+    source = FOLDER / "k3_functional.keras"
+    model = load(convert(source, tmp_path / "m.keras", "--bn", "fold"))
+    for weight in model.weights:
+        weight.assign(np.zeros(weight.shape))
+    model.load_weights(convert(source, tmp_path / "m.weights.json", "--bn", "fold", "--shard-size", "300"))
+    check_outputs(model, "k3_functional")
+
+
 # Whole models in the older layout, by Keras 3 and by Keras 2.15.
 OLDER = TESTDATA / "keras_h5"
 

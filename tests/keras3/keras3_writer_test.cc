@@ -165,5 +165,55 @@ TEST(Keras3WriterTest, TheLongestSuffixDecides) {
   EXPECT_EQ(FormatForOutput("m.keras")->name, "keras");
 }
 
+std::vector<std::string> FilesIn(const TemporaryFolder& folder) {
+  std::vector<std::string> names;
+  for (const auto& entry : std::filesystem::directory_iterator(folder / "")) {
+    names.push_back(entry.path().filename().string());
+  }
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+TEST(Keras3Set, IsSplitBetweenVariablesAndComesBack) {
+  const TemporaryFolder folder;
+  const auto source = OpenArchive("k3_functional.keras");
+  const OutputModel model = ModelOf(*source);
+  WriteOptions options;
+  options.shard_bytes = 600;
+  const auto written = WriteKerasWeights(folder / "m.weights.json", model, options);
+  ASSERT_TRUE(written) << ToString(written.error());
+  const std::vector<std::string> files = FilesIn(folder);
+  ASSERT_GT(files.size(), 3U);
+  EXPECT_EQ(files.front(), "m.weights.json");
+  EXPECT_EQ(files[1], "m_00000.weights.h5");
+  EXPECT_EQ(written->files.size(), files.size());
+  const auto back = OpenCheckpoint((folder / "m.weights.json").string());
+  ASSERT_TRUE(back) << ToString(back.error());
+  EXPECT_EQ((*back)->format(), "keras-weights");
+  std::map<std::string, std::uint64_t> bytes;
+  for (const TensorInfo& info : (*back)->manifest().tensors)
+    bytes[info.data_file] += info.byte_size;
+  EXPECT_EQ(bytes.size(), files.size() - 1);
+  for (const auto& [file, size] : bytes) EXPECT_LE(size, 2600U) << file;  // the largest alone
+  const auto one = OpenCheckpoint((folder / "m.weights.json").string());
+  ASSERT_TRUE(WriteKerasWeights(folder / "one.weights.h5", model, {}));
+  const auto whole = OpenCheckpoint((folder / "one.weights.h5").string());
+  ASSERT_TRUE(whole);
+  ExpectSame(**whole, **back);
+}
+
+TEST(Keras3Set, ASmallerOneLeavesNoShardBehind) {
+  const TemporaryFolder folder;
+  const auto source = OpenArchive("k3_functional.keras");
+  WriteOptions options;
+  options.shard_bytes = 600;
+  ASSERT_TRUE(WriteKerasWeights(folder / "m.weights.json", ModelOf(*source), options));
+  EXPECT_FALSE(WriteKerasWeights(folder / "m.weights.json", ModelOf(*source), options));
+  options = {};
+  options.replace = true;
+  ASSERT_TRUE(WriteKerasWeights(folder / "m.weights.json", ModelOf(*source), options));
+  EXPECT_EQ(FilesIn(folder), (std::vector<std::string>{"m.weights.json", "m_00000.weights.h5"}));
+}
+
 }  // namespace
 }  // namespace ckpt::formats

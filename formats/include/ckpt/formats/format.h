@@ -40,6 +40,8 @@ struct OutputModel {
 };
 struct WriteOptions {
   bool replace = false;
+  // Of a set of files: the most that one of them holds, if no tensor alone is larger.
+  std::uint64_t shard_bytes = 5'000'000'000;
 };
 struct WriteSummary {
   std::vector<std::string> files;
