@@ -21,7 +21,7 @@ struct TfGraphRecord {
   int meta_graph = 0;  // the one that was read
   // What the left_in_file of a tensor leads to (see StreamGraphTensor).
   std::shared_ptr<const RandomAccessFile> file;
-  std::vector<FileRange> left;
+  std::vector<LeftValue> left;
 
   const tf_proto::MetaGraphDef& meta() const { return saved_model.meta_graphs(meta_graph); }
   const tf_proto::GraphDef& graph() const { return meta().graph_def(); }

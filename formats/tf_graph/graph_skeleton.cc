@@ -187,7 +187,7 @@ class SkeletonReader {
       skeleton_.left.push_back({position_, size, field == kContentField});
       AppendVarint(out, skeleton_.left.size());
       position_ += size;
-      return Spend(sizeof(FileRange));
+      return Spend(sizeof(LeftValue));
     }
     const std::optional<Level> below = Below(level, field);
     if (below && size > kLeaveInFileBytes) return Inner(*below, size, out);

@@ -12,7 +12,8 @@
 
 namespace ckpt::formats {
 
-struct FileRange {
+// A value that is left in the file.
+struct LeftValue {
   std::uint64_t offset = 0, size = 0;
   bool content = false;  // of tensor_content; else packed float_val or double_val
 };
@@ -24,7 +25,7 @@ struct GraphSkeleton {
   // The message as it was, but for the values of large tensors: their TensorProto has left_in_file,
   // one more than the place in `left` of the bytes of its tensor_content, float_val or double_val.
   std::string bytes;
-  std::vector<FileRange> left;
+  std::vector<LeftValue> left;
 };
 
 // Reads the whole file once, front to back. kCorrupt where it is not of fields that end where they

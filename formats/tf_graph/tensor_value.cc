@@ -78,7 +78,7 @@ std::string TypedValues(const TensorProto& proto, const TfDtype& dtype) {
   return out;
 }
 
-const FileRange* LeftInFile(const TfGraphRecord& record, const TensorProto& proto) {
+const LeftValue* LeftInFile(const TfGraphRecord& record, const TensorProto& proto) {
   const std::uint32_t place = proto.left_in_file();
   return place == 0 || place > record.left.size() ? nullptr : &record.left[place - 1];
 }
@@ -112,7 +112,7 @@ Result<std::vector<std::string>> StringsOf(std::string_view content, std::uint64
 Result<std::vector<std::string>> ExplicitStrings(const TfGraphRecord& record,
                                                  const TensorProto& proto, std::uint64_t count,
                                                  const Limits& limits) {
-  if (const FileRange* range = LeftInFile(record, proto)) {
+  if (const LeftValue* range = LeftInFile(record, proto)) {
     if (range->size > limits.metadata_bytes)
       return Fail(ErrorCode::kLimitExceeded, "holds more bytes of strings than are read at once");
     std::string content(static_cast<std::size_t>(range->size), '\0');
@@ -163,7 +163,7 @@ class MemoryStream : public TensorStream {
 class ElementsStream : public TensorStream {
  public:
   ElementsStream(std::shared_ptr<const TfGraphRecord> record, const TfDtype& dtype,
-                 std::uint64_t count, std::string held, const FileRange* range, std::string tensor)
+                 std::uint64_t count, std::string held, const LeftValue* range, std::string tensor)
       : record_(std::move(record)),
         dtype_(dtype),
         left_(count),
@@ -209,7 +209,7 @@ class ElementsStream : public TensorStream {
   const TfDtype& dtype_;
   std::uint64_t left_, position_ = 0;
   std::string held_;
-  const FileRange* range_;
+  const LeftValue* range_;
   std::uint64_t explicit_;
   std::vector<std::byte> last_, buffer_;
   std::string tensor_;
@@ -250,7 +250,7 @@ Result<GraphTensor> DescribeGraphTensor(const TfGraphRecord& record, const Tenso
                                                " bytes");
   }
   tensor.byte_size = tensor.dtype->packed() ? count / 2 + count % 2 : bytes;
-  const FileRange* const range = LeftInFile(record, proto);
+  const LeftValue* const range = LeftInFile(record, proto);
   const bool content = !proto.tensor_content().empty() || (range != nullptr && range->content);
   const bool typed = proto.float_val_size() > 0 || proto.double_val_size() > 0;
   if (range != nullptr && (typed || !proto.tensor_content().empty())) {
@@ -294,7 +294,7 @@ Result<std::unique_ptr<TensorStream>> StreamGraphTensor(std::shared_ptr<const Tf
                             {}},
                       *record, tensor));
   }
-  const FileRange* const range = LeftInFile(*record, proto);
+  const LeftValue* const range = LeftInFile(*record, proto);
   std::string held;
   if (range == nullptr) {
     held = proto.tensor_content().empty() ? TypedValues(proto, *described->dtype)

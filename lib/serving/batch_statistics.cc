@@ -73,7 +73,7 @@ class Updates {
   explicit Updates(const WorkingGraph& graph) : graph_(graph) {
     for (OpId id = 0; id < graph.size(); ++id) {
       const Op& op = graph.op(id);
-      if (!IsAssignType(op.type) || op.inputs.size() < 2) continue;
+      if (!IsAssignOp(op.type) || op.inputs.size() < 2) continue;
       if (const auto variable = VariableOf(graph, op.inputs[0])) Read(id, *variable);
     }
   }
@@ -113,7 +113,7 @@ class Updates {
       }
       const Op& op = graph_.op(edge.op);
       std::size_t first = 0, count = op.inputs.size();
-      if (IsAssignType(op.type) && count >= 2) {
+      if (IsAssignOp(op.type) && count >= 2) {
         if (const auto other = VariableOf(graph_, op.inputs[0]); other && *other != variable)
           through.insert(*other);
         first = 1;
@@ -133,7 +133,7 @@ class Updates {
   void AddControlled(const Op& op, OpId variable, std::set<OpId>& through) const {
     for (const OpId control : op.control_inputs) {
       const Op& before = graph_.op(control);
-      if (!IsAssignType(before.type) || before.inputs.empty()) continue;
+      if (!IsAssignOp(before.type) || before.inputs.empty()) continue;
       if (const auto other = VariableOf(graph_, before.inputs[0]); other && *other != variable)
         through.insert(*other);
     }

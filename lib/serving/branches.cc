@@ -203,7 +203,7 @@ std::size_t CountTraining(const WorkingGraph& graph, std::span<const OpEdge> roo
     }
   }
   for (const OpId id : graph.Ancestors(roots, true)) {
-    if (IsAssignType(graph.op(id).type)) ++count;
+    if (IsAssignOp(graph.op(id).type)) ++count;
   }
   return count;
 }

@@ -40,17 +40,6 @@ std::vector<double> Decoded(const OpConstant& constant) {
 
 }  // namespace
 
-bool IsVariableType(std::string_view type) noexcept {
-  return IsOneOf(type, std::array<std::string_view, 4>{"VariableV2", "Variable", "VarHandleOp",
-                                                       "AutoReloadVariable"});
-}
-
-bool IsAssignType(std::string_view type) noexcept {
-  return IsOneOf(
-      type, std::array<std::string_view, 6>{"Assign", "AssignSub", "AssignAdd", "AssignVariableOp",
-                                            "AssignSubVariableOp", "AssignAddVariableOp"});
-}
-
 bool IsPlaceholderType(std::string_view type) noexcept {
   return type == "Placeholder" || type == "PlaceholderV2";
 }
@@ -110,7 +99,7 @@ std::optional<OpId> VariableOf(const WorkingGraph& graph, OpEdge edge) {
   edge = graph.Resolve(std::move(edge));
   for (int i = 0; i < kMaxIdentities; ++i) {
     const Op& op = graph.op(edge.op);
-    if (IsVariableType(op.type)) return edge.op;
+    if (IsVariableOp(op.type)) return edge.op;
     const bool reads = IsIdentityType(op.type) || IsSwitchType(op.type) ||
                        op.type == "ReadVariableOp" || op.type == "Enter" || op.type == "RefEnter";
     if (!reads || op.inputs.empty()) return std::nullopt;

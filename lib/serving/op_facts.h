@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "ckpt/op_bodies.h"
 #include "ckpt/op_graph.h"
 #include "ckpt/serving.h"
 #include "serving/working_graph.h"
@@ -13,10 +14,9 @@
 namespace ckpt {
 
 // tensorflow/core/framework/types.proto
-inline constexpr std::int32_t kTfInt32 = 3, kTfString = 7, kTfInt64 = 9, kTfBool = 10, kTfResource = 20;
+inline constexpr std::int32_t kTfInt32 = 3, kTfString = 7, kTfInt64 = 9, kTfBool = 10,
+                              kTfResource = 20;
 
-bool IsVariableType(std::string_view type) noexcept;     // VariableV2, VarHandleOp...
-bool IsAssignType(std::string_view type) noexcept;       // writes a variable
 bool IsPlaceholderType(std::string_view type) noexcept;  // without a default
 bool IsFusedBatchNormType(std::string_view type) noexcept;
 bool IsSwitchType(std::string_view type) noexcept;  // Switch, RefSwitch

@@ -61,7 +61,7 @@ bool IsOfGradients(std::string_view name) {
 
 // Operations whose results nobody serves.
 bool IsSideEffect(std::string_view type) {
-  return IsAssignType(type) || type.ends_with("Summary") || type.ends_with("SummaryV2") ||
+  return IsAssignOp(type) || type.ends_with("Summary") || type.ends_with("SummaryV2") ||
          type == "Assert" || type == "Print" || type == "PrintV2" || type == "NoOp" ||
          type.starts_with("Save") || type == "Shape" || type == "ShapeN" || type == "Rank" ||
          type == "Size";
@@ -115,7 +115,7 @@ class Derivation {
     for (const OpId id : order_) {
       const Op& op = graph_.op(id);
       Facts& facts = facts_[id];
-      facts.weights = IsVariableType(op.type) || op.tensor.has_value();
+      facts.weights = IsVariableOp(op.type) || op.tensor.has_value();
       facts.training = IsOfGradients(op.name) || op.type.find("Apply") != std::string::npos;
       for (std::size_t i = 0; i < op.inputs.size(); ++i) {
         const Facts& input = facts_[graph_.Input(id, i).op];
@@ -164,7 +164,7 @@ class Derivation {
       const bool forward = !facts.training && facts.weights &&
                            (facts.placeholders != 0 || placeholders_.empty()) &&
                            (facts.placeholders & labels_) == 0;
-      if (!forward || IsSideEffect(op.type) || IsVariableType(op.type)) continue;
+      if (!forward || IsSideEffect(op.type) || IsVariableOp(op.type)) continue;
       if (facts.read && !facts.read_with_labels) continue;
       ends.outputs.push_back({op.name, op.name, {id, 0, {}}});
     }

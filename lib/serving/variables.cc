@@ -33,7 +33,7 @@ class Reader {
  private:
   Status Visit(OpId id) {
     Op& op = graph_.op(id);
-    if (IsVariableType(op.type)) {
+    if (IsVariableOp(op.type)) {
       const OpVariable* part = TensorOf(op) ? nullptr : PartOf(op);
       if (part != nullptr) {
         BecomeSlice(id, *part);
@@ -44,7 +44,7 @@ class Reader {
       graph_.Redirect({id, 0, {}}, graph_.Input(id, 0));
     } else if (op.type == "ResourceGather" && op.inputs.size() == 2) {
       BecomeGather(op, id);
-    } else if (IsAssignType(op.type)) {
+    } else if (IsAssignOp(op.type)) {
       return Fail(ErrorCode::kUnfit, "the outputs read what " + Quoted(op.name) + " (" + op.type +
                                          ") writes to a variable: the graph changes its variables "
                                          "at inference");

@@ -9,10 +9,6 @@
 namespace ckpt::tf_graph {
 namespace {
 
-constexpr auto kAssigns =
-    std::to_array<std::string_view>({"Assign", "AssignAdd", "AssignAddVariableOp", "AssignSub",
-                                     "AssignSubVariableOp", "AssignVariableOp"});
-
 constexpr auto kArithmetic = std::to_array<std::string_view>({"Add",
                                                               "AddN",
                                                               "AddV2",
@@ -103,7 +99,6 @@ bool ReadsVariable(const OpBodies& bodies, OpRef at, std::size_t input) {
 
 }  // namespace
 
-bool IsAssign(std::string_view type) noexcept { return Has(kAssigns, type); }
 bool IsArithmetic(std::string_view type) noexcept { return Has(kArithmetic, type); }
 
 std::vector<OpValue> Ingredients(const OpBodies& bodies, OpValue value, std::size_t limit) {
@@ -118,7 +113,7 @@ std::vector<OpValue> Ingredients(const OpBodies& bodies, OpValue value, std::siz
   for (std::size_t i = 0; i < found.size(); ++i) {
     const OpValue current = found[i];
     const Op& op = bodies.op(current.at);
-    if (!IsArithmetic(op.type) && !IsAssign(op.type)) continue;
+    if (!IsArithmetic(op.type) && !IsAssignOp(op.type)) continue;
     for (std::size_t input = 0; input < op.inputs.size() && input < limit; ++input) {
       if (const auto from = bodies.Input(current.at, input)) add(*from);
     }

@@ -9,8 +9,6 @@
 
 namespace ckpt::tf_graph {
 
-// Assign, AssignSub, AssignVariableOp, ...
-bool IsAssign(std::string_view type) noexcept;
 // An operation that computes element by element or over an axis from its inputs alone.
 bool IsArithmetic(std::string_view type) noexcept;
 

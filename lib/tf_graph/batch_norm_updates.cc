@@ -32,7 +32,7 @@ class UpdateFinder {
   std::vector<OpUpdate> Find() {
     for (std::uint32_t body = 0; body < bodies_.size(); ++body) {
       for (OpId id = 0; id < bodies_.body(body).ops.size(); ++id) {
-        if (IsAssign(bodies_.body(body).ops[id].type)) Read({body, id});
+        if (IsAssignOp(bodies_.body(body).ops[id].type)) Read({body, id});
       }
     }
     // Zero debiasing writes the moving average from the result of the assignment to a helper, which
@@ -81,7 +81,7 @@ class UpdateFinder {
         update.variance = update.variance || it->second.variance;
         update.norms.push_back(it->second.norm);
       }
-      if (IsAssign(op.type)) {
+      if (IsAssignOp(op.type)) {
         const auto other = Target(ingredient.at);
         if (other) assigned.push_back(variables_.NameOf(bodies_.op(*other)));
       } else if (IsVariableOp(op.type)) {

@@ -11,6 +11,13 @@ bool IsVariableOp(std::string_view type) noexcept {
   return std::find(kTypes.begin(), kTypes.end(), type) != kTypes.end();
 }
 
+bool IsAssignOp(std::string_view type) noexcept {
+  constexpr auto kTypes =
+      std::to_array<std::string_view>({"Assign", "AssignAdd", "AssignAddVariableOp", "AssignSub",
+                                       "AssignSubVariableOp", "AssignVariableOp"});
+  return std::find(kTypes.begin(), kTypes.end(), type) != kTypes.end();
+}
+
 OpVariables::OpVariables(const OpGraph& graph) {
   for (const OpVariable& variable : graph.variables) {
     by_name_.emplace(variable.name, &variable);

@@ -103,6 +103,8 @@ class OpBodies {
 
 // VariableV2, VarHandleOp and their like.
 bool IsVariableOp(std::string_view type) noexcept;
+// Assign, AssignSub, AssignVariableOp and their like: writes a variable.
+bool IsAssignOp(std::string_view type) noexcept;
 
 // Variables by the operation that holds them.
 class OpVariables {
