@@ -60,9 +60,11 @@ OpBody FinishGraph(WorkingGraph& graph, std::vector<OpEdge>& outputs,
     std::vector<OpId> controls;
     for (const OpId control : op.control_inputs) {
       const Op& before = graph.op(control);
-      const bool pivot = kept[control] && IsIdentityType(before.type) && !before.inputs.empty() &&
+      const bool pivot = IsIdentityType(before.type) && !before.inputs.empty() &&
                          IsSwitchType(graph.InputOp(control, 0).type);
-      if (pivot) controls.push_back(new_id[control]);
+      // What a loop compares its counter with is placed by the counter itself.
+      const bool counter = op.inputs.empty() && IsMergeType(before.type);
+      if (kept[control] && (pivot || counter)) controls.push_back(new_id[control]);
     }
     op.control_inputs = std::move(controls);
     // Colocation, inferred shapes, marks of other programs: of the graph as it was.

@@ -191,6 +191,32 @@ TEST(ServingGraph, LayerNormsMayStayInTrainingMode) {
   }
 }
 
+// while i < 3: i += 1, as TensorFlow 1 writes it. Control edges place the constants into the loop.
+TEST(ServingGraph, ConstantsStayInTheirLoop) {
+  TrainedGraph g;
+  g.Placeholder("x", kFloatNumber, {});
+  g.top.Add("enter", "Enter", {"x"}).attrs["T"] = OpDtype{kFloatNumber};
+  g.top.Add("merge", "Merge", {"enter"}).attrs["T"] = OpDtype{kFloatNumber};
+  g.top.Floats("three", {}, {3}, {"^merge"});
+  g.top.Add("less", "Less", {"merge", "three"});
+  g.top.Add("condition", "LoopCond", {"less"});
+  g.top.Add("switch", "Switch", {"merge", "condition"});
+  g.top.Add("body", "Identity", {"switch:1"});
+  g.top.Floats("one", {}, {1}, {"^body"});
+  g.top.Add("sum", "AddV2", {"body", "one"});
+  g.top.Add("next", "NextIteration", {"sum"});
+  g.top.Link("next", "merge");
+  g.top.Add("exit", "Exit", {"switch"}).attrs["T"] = OpDtype{kFloatNumber};
+  const auto model = g.Serve({.outputs = {"exit"}});
+  ASSERT_TRUE(model) << ToString(model.error());
+  const OpBody& body = (*model)->manifest().ops->top;
+  for (const auto& [constant, before] : {std::pair{"three", "merge"}, std::pair{"one", "body"}}) {
+    const Op& op = body.ops[body.Find(constant).value()];
+    ASSERT_THAT(op.control_inputs, SizeIs(1)) << constant;
+    EXPECT_EQ(body.ops[op.control_inputs[0]].name, before);
+  }
+}
+
 TEST(ServingGraph, AsksWhereNothingTellsTheBranches) {
   TrainedGraph g;
   g.Placeholder("x", kFloatNumber, {-1, 2});
