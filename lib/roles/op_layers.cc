@@ -1,6 +1,7 @@
 #include "roles/op_layers.h"
 
 #include <algorithm>
+#include <iterator>
 #include <map>
 #include <set>
 #include <string>
@@ -15,6 +16,9 @@ namespace {
 using TensorSlot = std::optional<TensorId> BatchNorm::*;
 constexpr TensorSlot kSlots[] = {&BatchNorm::gamma, &BatchNorm::beta, &BatchNorm::moving_mean,
                                  &BatchNorm::moving_variance};
+
+// Layers that share one tensor and are looked at: the work stays linear.
+constexpr std::ptrdiff_t kMaxSharing = 64;
 
 std::string_view FormName(OpBatchNormForm form) {
   switch (form) {
@@ -62,14 +66,23 @@ class OpLayerReader {
     return bodies_.op(*vector.origin).tensor;
   }
 
-  // The layer that has one of these tensors already.
+  // The layer that has one of these tensors already, and no other one in the same place: two batch
+  // norms may share a gamma, as constants of frozen graphs do, and are two all the same.
   FoundLayer* Known(const BatchNorm& layer) {
     for (const TensorSlot slot : kSlots) {
       if (!(layer.*slot)) continue;
-      const auto found = by_tensor_.find(*(layer.*slot));
-      if (found != by_tensor_.end()) return &layers_[found->second];
+      const auto [first, last] = by_tensor_.equal_range(*(layer.*slot));
+      for (auto it = first; it != last; ++it) {
+        if (Agree(layers_[it->second].batch_norm, layer)) return &layers_[it->second];
+      }
     }
     return nullptr;
+  }
+
+  static bool Agree(const BatchNorm& a, const BatchNorm& b) {
+    return std::all_of(std::begin(kSlots), std::end(kSlots), [&](TensorSlot slot) {
+      return !(a.*slot) || !(b.*slot) || *(a.*slot) == *(b.*slot);
+    });
   }
 
   void Merge(const OpBatchNorm& norm, BatchNorm layer) {
@@ -89,7 +102,12 @@ class OpLayerReader {
     const std::size_t index = static_cast<std::size_t>(known - layers_.data());
     BatchNorm& merged = known->batch_norm;
     for (const TensorSlot slot : kSlots) {
-      if (merged.*slot) by_tensor_.emplace(*(merged.*slot), index);
+      if (!(merged.*slot)) continue;
+      const auto [first, last] = by_tensor_.equal_range(*(merged.*slot));
+      const bool there =
+          std::any_of(first, last, [&](const auto& entry) { return entry.second == index; });
+      if (!there && std::distance(first, last) < kMaxSharing)
+        by_tensor_.emplace(*(merged.*slot), index);
     }
     const Evidence evidence{EvidenceSource::kGraph, manifest_.ops->source};
     if (!merged.epsilon && (norm.epsilon_recorded || norm.form == OpBatchNormForm::kFused)) {
@@ -104,7 +122,7 @@ class OpLayerReader {
   const OpBodies& bodies_;
   const OpVariables& variables_;
   std::vector<FoundLayer> layers_ = {};
-  std::map<TensorId, std::size_t> by_tensor_ = {};
+  std::multimap<TensorId, std::size_t> by_tensor_ = {};
 };
 
 }  // namespace

@@ -187,6 +187,28 @@ TEST(GraphRules, BatchNormsAreThoseOfTheGraphWhateverTheirNames) {
   EXPECT_EQ(analysis.roles[norm.gamma->index].trainable, true);
 }
 
+// As frozen graphs do with equal constants.
+TEST(GraphRules, BatchNormsThatShareAGammaAreJudgedEach) {
+  GraphBuilder builder;
+  builder.graph.source = "MetaGraphDef";
+  builder.graph.kind = OpGraphKind::kMetaGraph;
+  builder.top.Add("x", "Placeholder");
+  builder.BatchNormVariables("a");
+  builder.BatchNormVariables("b");
+  builder.Fused("a", "x", false);
+  builder.Fused("b", "a/FusedBatchNormV3", false);
+  builder.top.At("b/FusedBatchNormV3").inputs[1] = builder.top.At("a/FusedBatchNormV3").inputs[1];
+  Network network;
+  network.BatchNormalization("a").BatchNormalization("b", NeverUpdated()).Scalar("global_step", 9);
+  network.mutable_manifest().ops = std::make_shared<OpGraph>(builder.graph);
+  network.Seal();
+  const Analysis analysis = Analyse(network.manifest());
+  ASSERT_EQ(analysis.batch_norms.size(), 2u);
+  EXPECT_EQ(analysis.batch_norms[0].gamma, analysis.batch_norms[1].gamma);
+  EXPECT_NE(analysis.batch_norms[0].moving_mean, analysis.batch_norms[1].moving_mean);
+  EXPECT_TRUE(analysis.batch_norms[1].moving_mean.has_value());
+}
+
 TEST(GraphRules, StatisticsThatTheGraphReadsAndTheFileLacksAreMissing) {
   TrainedGraph graph(true);
   graph.Saver({"bn/gamma", "bn/beta"});
