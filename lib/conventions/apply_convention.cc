@@ -4,6 +4,7 @@
 #include <set>
 #include <utility>
 
+#include "conventions/flattened_channels.h"
 #include "conventions/kernel_facts.h"
 #include "conventions/names_of_convention.h"
 #include "conventions/tensor_parts.h"
@@ -33,6 +34,7 @@ class Applier {
     for (const FoldedTensor& tensor : plan_.tensors) {
       if (const auto id = SourceOf(tensor)) written_.insert(*id);
     }
+    CKPT_RETURN_IF_ERROR(FindFlattenedVectors());
     for (FoldedTensor& tensor : plan_.tensors) CKPT_RETURN_IF_ERROR(Convert(tensor));
     if (target_ != Framework::kPyTorch) DropCounters();
     for (const BatchNorm& layer : analysis_.batch_norms) AddBatchNorm(layer);
@@ -69,6 +71,88 @@ class Applier {
     return {};
   }
 
+  // Behind a flatten a batch norm has a value for each row, in the order of the flatten.
+  Status FindFlattenedVectors() {
+    if (!manifest_.graph || IsChannelsFirst(source_) == IsChannelsFirst(target_)) return {};
+    const ModelGraph& graph = *manifest_.graph;
+    for (LayerId id = 0; id < graph.layers.size(); ++id) {
+      const Layer& layer = graph.layers[id];
+      CKPT_RETURN_IF_ERROR(CheckOutputs(id));
+      const bool other = layer.kind == OpKind::kActivation || layer.kind == OpKind::kOther;
+      if (layer.tensors.empty() || (layer.kind != OpKind::kBatchNorm && !other)) continue;
+      const auto channels = FlattenedChannels(manifest_, id);
+      if (!channels && layer.kind == OpKind::kBatchNorm && ReadsAMatrix(id)) {
+        return Fail(Error{channels.error().code,
+                          "its layer stands where " + channels.error().message,
+                          {},
+                          {},
+                          manifest_.tensors[layer.tensors.begin()->second.index].name});
+      }
+      if (!channels || !*channels) continue;
+      for (const auto& [name, tensor] : layer.tensors) {
+        const TensorInfo& info = manifest_.tensors[tensor.index];
+        if (info.shape.rank() != 1 || info.shape[0] == **channels) continue;
+        if (other) {
+          return Fail(Error{ErrorCode::kUnfit,
+                            "belongs to \"" + layer.name + "\" (" + layer.op_type +
+                                ") behind a flatten, whose order another framework has otherwise",
+                            {},
+                            {},
+                            info.name});
+        }
+        behind_flatten_.emplace(tensor, **channels);
+      }
+    }
+    return {};
+  }
+
+  // Of a dense layer whose layout the user does not give.
+  Status CheckOutputs(LayerId id) const {
+    const Layer& layer = manifest_.graph->layers[id];
+    const auto kernel = layer.tensors.find("kernel");
+    const bool open = layer.kind == OpKind::kDense && kernel != layer.tensors.end() &&
+                      !hints_.contains(kernel->second) && written_.contains(kernel->second);
+    Status checked = open ? CheckMakesNoImage(manifest_, id) : Status();
+    if (!checked) checked.error().tensor = manifest_.tensors[kernel->second.index].name;
+    return checked;
+  }
+
+  bool ReadsAMatrix(LayerId layer) const {
+    const ModelGraph& graph = *manifest_.graph;
+    for (const NodeId call : graph.CallsOf(layer)) {
+      for (const ValueId input : graph.nodes[call].inputs) {
+        if (graph.values[input].rank == std::int64_t{2}) return true;
+      }
+    }
+    return false;
+  }
+
+  Status PermuteVector(TensorId id, FoldedTensor& tensor) const {
+    const auto behind = behind_flatten_.find(id);
+    if (behind == behind_flatten_.end() || tensor.info.shape.rank() != 1) return {};
+    const std::int64_t rows = tensor.info.shape[0], channels = behind->second;
+    if (channels <= 0 || rows % channels != 0) {
+      return Fail(Error{ErrorCode::kUnfit,
+                        "has " + std::to_string(rows) + " values behind a flatten of " +
+                            std::to_string(channels) + " channels",
+                        {},
+                        {},
+                        tensor.info.name});
+    }
+    AxisOrder order;
+    order.split = IsChannelsFirst(target_) ? std::vector<std::int64_t>{rows / channels, channels}
+                                           : std::vector<std::int64_t>{channels, rows / channels};
+    order.axes = {1, 0};
+    order.result = tensor.info.shape;
+    order.name = "permuted from " +
+                 std::string(IsChannelsFirst(target_) ? "channels-last to channels-first"
+                                                      : "channels-first to channels-last") +
+                 " (" + std::to_string(channels) + " channels flattened)";
+    tensor.info.checksum.reset();
+    tensor.order = std::move(order);
+    return {};
+  }
+
   Status Convert(FoldedTensor& tensor) {
     const std::string old_name = tensor.info.name;
     const auto id = SourceOf(tensor);
@@ -91,6 +175,7 @@ class Applier {
                         {},
                         old_name});
     }
+    if (id && !kernel) CKPT_RETURN_IF_ERROR(PermuteVector(*id, tensor));
     if (user_named_.contains(old_name)) return {};
     const std::string name =
         NameIn(target_, part, kernel ? &*kernel : nullptr, separable_.contains(part.scope));
@@ -201,7 +286,8 @@ class Applier {
   std::map<TensorId, TensorHint> hints_;
   std::set<std::string> separable_;  // scopes
   std::set<TensorId> written_;
-  std::map<std::string, NameList> assumed_;  // by what is assumed
+  std::map<TensorId, std::int64_t> behind_flatten_;  // vectors of so many flattened channels
+  std::map<std::string, NameList> assumed_;          // by what is assumed
 };
 
 }  // namespace

@@ -1,6 +1,9 @@
 #include "conventions/flattened_channels.h"
 
 #include <algorithm>
+#include <set>
+#include <utility>
+#include <vector>
 
 #include "fold/channel_view.h"
 #include "fold/reason.h"
@@ -32,6 +35,7 @@ class Walk {
         case OpKind::kReshape:
         case OpKind::kConcat:
         case OpKind::kAdd:
+        case OpKind::kOther:  // another norm, a product, a layer of one's own
           return PassesAFlatten(*node) ? Unknown(layer) : None();
         default:
           return None();
@@ -150,6 +154,48 @@ Result<std::optional<std::int64_t>> FlattenedChannels(const Manifest& manifest, 
     first = false;
   }
   return channels;
+}
+
+Status CheckMakesNoImage(const Manifest& manifest, LayerId layer) {
+  const ModelGraph& graph = *manifest.graph;
+  std::set<std::pair<ValueId, bool>> seen;
+  std::vector<std::pair<ValueId, bool>> open;  // a value, and whether it was reshaped on the way
+  for (const NodeId call : graph.CallsOf(layer)) open.emplace_back(graph.nodes[call].output, false);
+  while (!open.empty()) {
+    const auto [value, reshaped] = open.back();
+    open.pop_back();
+    if (!seen.emplace(value, reshaped).second) continue;
+    for (const NodeId reader : graph.values[value].consumers) {
+      const Node& node = graph.nodes[reader];
+      const Layer& next = graph.layers[node.layer];
+      switch (next.kind) {
+        case OpKind::kReshape:
+          open.emplace_back(node.output, true);
+          break;
+        case OpKind::kIdentity:
+        case OpKind::kActivation:
+        case OpKind::kBatchNorm:
+          open.emplace_back(node.output, reshaped);
+          break;
+        case OpKind::kConv:
+        case OpKind::kConvTranspose:
+        case OpKind::kDepthwiseConv:
+        case OpKind::kSeparableConv:
+        case OpKind::kMaxPool:
+        case OpKind::kAveragePool:
+        case OpKind::kUpsample:
+        case OpKind::kZeroPad:
+          if (!reshaped) break;
+          return Refuse("its outputs are reshaped into the image that " + Quoted(next.name) + " (" +
+                        next.op_type +
+                        ") reads, whose axes another framework has in another order; --rename can "
+                        "give its \"layout\", and its outputs stay in their order");
+        default:
+          break;
+      }
+    }
+  }
+  return {};
 }
 
 }  // namespace ckpt

@@ -245,34 +245,53 @@ TEST(Conventions, AnUnknownFrameworkIsRefusedUnlessSaid) {
   EXPECT_EQ(ValuesOf(plain, *plan, "fc/kernel"), (std::vector<double>{1, 4, 2, 5, 3, 6}));
 }
 
-// conv [.., 4] -> max pooling -> flatten -> dense, as a graph.
-TEST(Conventions, TheGraphSaysWhatIsFlattened) {
+// conv [.., 4] -> max pooling -> flatten -> `between` -> dense, as a graph.
+MemoryCheckpoint BehindAFlatten(const std::optional<Layer>& between) {
   MemoryCheckpoint keras;
   keras.Add("conv/kernel", {1, 1, 3, 4}, Counting(12));
   keras.Add("fc/kernel", {12, 2}, Counting(24));
+  for (const char* leaf : {"beta", "gamma", "moving_mean", "moving_variance"}) {
+    if (between) keras.Add("mid/" + std::string(leaf), {12}, Counting(12));
+  }
   keras.Seal();
   keras.mutable_manifest().framework = Framework::kKeras;
   ModelGraph graph;
   graph.source = "Keras config";
+  const auto add = [&](Layer made) {
+    made.axis = -1;
+    if (made.kind == OpKind::kFlatten) made.axis.reset();
+    const auto at = static_cast<ValueId>(graph.layers.size());
+    graph.nodes.push_back({at, {at}, at + 1});
+    graph.layers.push_back(std::move(made));
+  };
   const auto layer = [&](const char* name, OpKind kind, std::optional<TensorId> kernel) {
     Layer made{.name = name, .op_type = name, .kind = kind};
     if (kernel) made.tensors["kernel"] = *kernel;
-    made.axis = -1;
-    if (kind == OpKind::kFlatten) made.axis.reset();
-    const auto at = static_cast<ValueId>(graph.layers.size());
-    graph.nodes.push_back({at, {at}, at + 1});
-    graph.layers.push_back(made);
+    add(std::move(made));
   };
   layer("conv", OpKind::kConv, TensorId{0});
   layer("pool", OpKind::kMaxPool, {});
   layer("flatten", OpKind::kFlatten, {});
+  if (between) {
+    Layer made = *between;
+    std::uint32_t tensor = 2;
+    for (const char* leaf : {"beta", "gamma", "moving_mean", "moving_variance"}) {
+      made.tensors[leaf] = TensorId{tensor++};
+    }
+    add(std::move(made));
+  }
   layer("fc", OpKind::kDense, TensorId{1});
-  graph.values.resize(5);
-  for (NodeId node = 0; node < 4; ++node) {
+  graph.values.resize(graph.nodes.size() + 1);
+  for (NodeId node = 0; node < graph.nodes.size(); ++node) {
     graph.values[node].consumers = {node};
     graph.values[node + 1].producer = node;
   }
   keras.mutable_manifest().graph = graph;
+  return keras;
+}
+
+TEST(Conventions, TheGraphSaysWhatIsFlattened) {
+  const MemoryCheckpoint keras = BehindAFlatten({});
   ConvertOptions options;
   options.names = Framework::kPyTorch;
   const auto plan = PlanOf(keras, options);
@@ -281,6 +300,62 @@ TEST(Conventions, TheGraphSaysWhatIsFlattened) {
   for (int o = 0, at = 0; o < 2; ++o)
     for (int c = 0; c < 4; ++c)
       for (int s = 0; s < 3; ++s, ++at) EXPECT_EQ(dense[at], (s * 4 + c) * 2 + o + 1);
+}
+
+TEST(Conventions, ABatchNormBehindAFlattenIsPermutedWithIt) {
+  Layer norm{.name = "mid", .op_type = "BatchNormalization", .kind = OpKind::kBatchNorm};
+  norm.epsilon = 1e-3;
+  const MemoryCheckpoint keras = BehindAFlatten(norm);
+  ConvertOptions options;
+  options.names = Framework::kPyTorch;
+  const auto plan = PlanOf(keras, options);
+  ASSERT_TRUE(plan) << plan.error().message;
+  for (const char* name : {"mid.weight", "mid.bias", "mid.running_mean", "mid.running_var"}) {
+    const auto vector = ValuesOf(keras, *plan, name);
+    for (int c = 0, at = 0; c < 4; ++c)
+      for (int s = 0; s < 3; ++s, ++at) EXPECT_EQ(vector[at], s * 4 + c + 1) << name;
+  }
+  EXPECT_EQ(ValuesOf(keras, *plan, "fc.weight")[1], 4 * 2 + 1);
+}
+
+TEST(Conventions, AnotherLayerBehindAFlattenIsRefused) {
+  const Layer norm{.name = "mid", .op_type = "LayerNormalization", .kind = OpKind::kOther};
+  const MemoryCheckpoint keras = BehindAFlatten(norm);
+  ConvertOptions options;
+  options.names = Framework::kPyTorch;
+  const auto plan = PlanOf(keras, options);
+  ASSERT_FALSE(plan);
+  EXPECT_THAT(plan.error().message, HasSubstr("flatten"));
+}
+
+// Dense -> reshape -> convolution: the dense layer's outputs are (h, w, c) here and (c, h, w)
+// there.
+TEST(Conventions, ADenseLayerThatMakesAnImageIsRefusedUnlessItsLayoutIsGiven) {
+  MemoryCheckpoint keras;
+  keras.Add("conv/kernel", {1, 1, 4, 2}, Counting(8));
+  keras.Add("fc/kernel", {2, 16}, Counting(32));
+  keras.Seal();
+  keras.mutable_manifest().framework = Framework::kKeras;
+  ModelGraph graph;
+  graph.source = "Keras config";
+  Layer dense{.name = "fc", .op_type = "Dense", .kind = OpKind::kDense};
+  dense.tensors["kernel"] = TensorId{1};
+  Layer conv{.name = "conv", .op_type = "Conv2D", .kind = OpKind::kConv};
+  conv.tensors["kernel"] = TensorId{0};
+  ValueId value = graph.AddCall({.name = "in", .op_type = "Input", .kind = OpKind::kInput}, {});
+  value = graph.AddCall(dense, {value});
+  value = graph.AddCall({.name = "image", .op_type = "Reshape", .kind = OpKind::kReshape}, {value});
+  graph.AddCall(conv, {value});
+  keras.mutable_manifest().graph = graph;
+  ConvertOptions options;
+  options.names = Framework::kPyTorch;
+  const auto refused = PlanOf(keras, options);
+  ASSERT_FALSE(refused);
+  EXPECT_THAT(refused.error().message, HasSubstr("reshaped into the image that \"conv\""));
+  options.hints["fc/kernel"] = {.layout = KernelLayout::kSpatialInOut};
+  const auto plan = PlanOf(keras, options);
+  ASSERT_TRUE(plan) << plan.error().message;
+  EXPECT_THAT(DimsOf(*plan, "fc.weight"), ElementsAre(16, 2));
 }
 
 TEST(Conventions, OfTheInputItselfChangeNothing) {
