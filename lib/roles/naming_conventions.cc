@@ -217,7 +217,7 @@ bool IsShadowSuffix(std::string_view word) noexcept {
 }
 
 bool IsShadowPrefix(std::string_view word) noexcept {
-  static constexpr Words kWords[] = {"ema",        "model_ema",      "ema_model",
+  static constexpr Words kWords[] = {"ema",        "model_ema",      "ema_state_dict", "ema_model",
                                      "params_ema", "state_dict_ema", "averaged_model"};
   return OneOf(kWords, word);
 }

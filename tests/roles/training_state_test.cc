@@ -67,6 +67,7 @@ const Case kShadows[] = {
     {"Lower", {"c/w/ema", "c/w"}, "ema_shadow", "c/w"},
     {"Tensorpack", {{"cost/EMA", {}}, "c/w"}, "ema_shadow", ""},
     {"Prefix", {"ema.c.weight", "c.weight"}, "ema_shadow", "c.weight"},
+    {"StateDictBesideModel", {"ema_state_dict.c.weight", "c.weight"}, "ema_shadow", "c.weight"},
     {"PrefixBesideModel", {"model_ema.c.weight", "model.c.weight"}, "ema_shadow", "model.c.weight"},
     {"AveragedModel", {"ema_model.module.c.weight", "c.weight"}, "ema_shadow", "c.weight"},
     {"PrefixOfStatistic", {"ema.n.running_mean", "n.running_mean_"}, "moving_mean", ""},
