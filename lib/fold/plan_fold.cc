@@ -1,5 +1,7 @@
 #include <algorithm>
 #include <set>
+#include <string_view>
+#include <utility>
 
 #include "fold/fold_by_names.h"
 #include "fold/fold_context.h"
@@ -82,14 +84,13 @@ Status EmitKept(FoldContext& context, std::size_t i, FoldPlan& plan) {
 // The tensors that a layer of the graph still reads after the edits.
 void AddReadTensors(const ModelGraph& graph, const FoldPlan& plan, std::set<TensorId>& used) {
   const GraphEdits& edits = plan.edits;
+  std::set<std::pair<LayerId, std::string_view>> rebound;
+  for (const Rebound& r : edits.rebound) rebound.emplace(r.layer, r.local_name);
   for (LayerId id = 0; id < graph.layers.size(); ++id) {
     if (std::binary_search(edits.removed.begin(), edits.removed.end(), id)) continue;
     const bool affine = std::binary_search(edits.to_affine.begin(), edits.to_affine.end(), id);
     for (const auto& [name, tensor] : graph.layers[id].tensors) {
-      const std::string& local_name = name;
-      const bool own = std::any_of(edits.rebound.begin(), edits.rebound.end(), [&](const auto& r) {
-        return r.layer == id && r.local_name == local_name;
-      });
+      const bool own = rebound.contains({id, name});
       const bool gone =
           affine && std::binary_search(plan.consumed.begin(), plan.consumed.end(), tensor);
       if (!own && !gone) used.insert(tensor);

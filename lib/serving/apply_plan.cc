@@ -23,6 +23,8 @@ class Application {
         graph_(manifest.ops->top) {
     for (std::uint32_t i = 0; i < plan.tensors.size(); ++i)
       planned_.emplace(plan.tensors[i].info.name, i);
+    for (const Rebound& rebound : plan.edits.rebound)
+      rebound_.emplace(std::pair(rebound.layer, rebound.local_name), rebound.tensor);
   }
 
   Result<OpGraph> Run() {
@@ -86,18 +88,16 @@ class Application {
   }
 
   // The tensor that a layer reads under `name` of its own, if the plan gives it another.
-  const std::string* ReboundTo(LayerId id, std::string_view name) const {
-    for (const Rebound& rebound : plan_.edits.rebound) {
-      if (rebound.layer == id && rebound.local_name == name) return &rebound.tensor;
-    }
-    return nullptr;
+  const std::string* ReboundTo(LayerId id, const std::string& name) const {
+    const auto found = rebound_.find({id, name});
+    return found == rebound_.end() ? nullptr : &found->second;
   }
 
   // A layer that shared a tensor reads its own: a new constant, behind the same changes of shape.
   Status Rebind(const Rebound& rebound) {
     const auto& edits = plan_.edits;
     const auto has = [&](const std::vector<LayerId>& layers) {
-      return std::find(layers.begin(), layers.end(), rebound.layer) != layers.end();
+      return std::binary_search(layers.begin(), layers.end(), rebound.layer);  // sorted by the plan
     };
     if (has(edits.to_affine) || (rebound.local_name == "bias" && has(edits.gained_bias))) return {};
     const auto& places = layers_.ops[rebound.layer].places;
@@ -254,6 +254,7 @@ class Application {
   ConversionPlan& plan_;
   WorkingGraph graph_;
   std::map<std::string, std::uint32_t> planned_;
+  std::map<std::pair<LayerId, std::string>, std::string> rebound_ = {};
   std::map<std::string, OpId> constant_of_ = {};  // by the tensor's name in the manifest
 };
 
