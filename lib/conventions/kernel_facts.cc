@@ -67,9 +67,6 @@ class Settler {
     });
     return Says("depthwise") || token;
   }
-  bool SaysTransposed() const {
-    return Says("transpose") || Says("deconv") || Says("upconv") || Says("convt");
-  }
   bool IsRecurrent() const {
     if (Says("weight_ih_") || Says("weight_hh_")) return true;
     const NameParts parts = SplitName(info_.name);
@@ -188,7 +185,7 @@ class Settler {
     if (SplitName(info_.name).leaf.starts_with("depthwise_")) {
       return ByName(KernelLayout::kSpatialInMultiplier, true);
     }
-    if (SaysTransposed()) return ByName(KernelLayout::kSpatialOutIn, false);
+    if (SaysTransposed(info_.name)) return ByName(KernelLayout::kSpatialOutIn, false);
     if (SaysDepthwise() && (!bias || *bias == before * last)) {
       return ByName(KernelLayout::kSpatialInMultiplier, true);
     }
@@ -208,7 +205,7 @@ class Settler {
     const std::int64_t out = Dim(0), in = Dim(1);
     const auto bias = BiasSize();
     if (bias && *bias != out && *bias == in) return ByBias(KernelLayout::kInOutSpatial, false);
-    if (SaysTransposed()) return ByName(KernelLayout::kInOutSpatial, false);
+    if (SaysTransposed(info_.name)) return ByName(KernelLayout::kInOutSpatial, false);
     if (in != 1 || out == 1) return Convention(KernelLayout::kOutInSpatial);
     if (SaysDepthwise()) {
       KernelFacts facts = ByName(KernelLayout::kOutInSpatial, true);

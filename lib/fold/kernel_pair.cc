@@ -18,14 +18,14 @@ std::string Lower(std::string_view text) {
   return lower;
 }
 
+}  // namespace
+
 bool SaysTransposed(std::string_view name) {
   const std::string lower = Lower(name);
   constexpr std::array<std::string_view, 4> kWords = {"transpose", "deconv", "upconv", "convt"};
   return std::any_of(kWords.begin(), kWords.end(),
                      [&](std::string_view word) { return lower.find(word) != std::string::npos; });
 }
-
-}  // namespace
 
 Result<KernelLayout> ConventionalLayout(const Manifest& manifest,
                                         std::optional<Framework> framework, TensorId kernel) {

@@ -6,6 +6,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "ckpt/fold.h"
@@ -20,6 +21,9 @@ struct KernelPair {
   std::optional<SourcedNumber> epsilon = {};  // where the pair settles it
   std::vector<Evidence> evidence = {};
 };
+
+// Does the name speak of a transposed convolution?
+bool SaysTransposed(std::string_view name);
 
 // The layout of a kernel by the convention of the framework whose names the file follows: HWIO for
 // TensorFlow and Keras (HWIM for depthwise kernels), OIHW for PyTorch. Fails with kUnfit where

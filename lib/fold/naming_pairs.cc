@@ -80,6 +80,14 @@ Result<KernelPair> MakePair(const Manifest& manifest, const Analysis& analysis, 
   pair.evidence.push_back({EvidenceSource::kNaming, "layout " + std::string(Name(pair.layout)) +
                                                         ", the convention of " +
                                                         std::string(Name(*analysis.framework))});
+  const Shape& shape = manifest.tensors[kernel.index].shape;
+  const auto views = ViewsOf(shape, pair.layout, 1);
+  if (shape.rank() > 2 && views && views->in_channels == views->out_channels) {
+    pair.evidence.push_back(
+        {EvidenceSource::kDefault,
+         "taken for no transposed convolution, whose kernel could have the same "
+         "shape; --pairs can give the layout"});
+  }
   return pair;
 }
 

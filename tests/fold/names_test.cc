@@ -393,6 +393,19 @@ TEST(PairByNameTest, TheBiasBesideTheKernelIsUsed) {
   EXPECT_THAT(ConstantOf(*plan, "conv1.bias"), ElementsAre(102, 206));
 }
 
+// [3, 3, K, K] of a transposed convolution looks the same: what was taken for granted is said.
+TEST(PairByNameTest, ASquareKernelIsTakenForNoTransposedConvolution) {
+  const auto last_evidence = [](Index shape) {
+    Names names(kPyTorch);
+    names.Kernel("up1.weight", shape).BatchNorm("up1_bn", 3);
+    names.Kernel("head.weight", {3, 7});
+    const auto plan = names.Plan({.pair_by_name = true});
+    return plan && plan->folded.size() == 1 ? plan->folded[0].evidence.back().detail : Pairs(plan);
+  };
+  EXPECT_THAT(last_evidence({3, 3, 2, 2}), HasSubstr("taken for no transposed convolution"));
+  EXPECT_THAT(last_evidence({3, 2, 2, 2}), Not(HasSubstr("transposed")));
+}
+
 // --- By order.
 
 TEST(PairByOrderTest, OneWayToPair) {
