@@ -142,13 +142,21 @@ class Settler {
   // Output counts of everything in the file that could feed a dense layer.
   std::set<std::int64_t> OutputCounts() const {
     std::set<std::int64_t> counts;
-    for (const BatchNorm& layer : analysis_.batch_norms) {
-      if (layer.channels) counts.insert(static_cast<std::int64_t>(*layer.channels));
-    }
+    // Of transposed and depthwise convolutions, too.
+    std::set<std::int64_t> possible;
     for (std::uint32_t i = 0; i < manifest_.tensors.size(); ++i) {
       const Shape& shape = manifest_.tensors[i].shape;
       if (analysis_.roles[i].role != Role::kKernel || shape.rank() < 2) continue;
       counts.insert(first_ ? shape[0] : shape[shape.rank() - 1]);
+      if (shape.rank() == 2) continue;
+      const std::int64_t one = first_ ? shape[0] : shape[shape.rank() - 1];
+      const std::int64_t other = first_ ? shape[1] : shape[shape.rank() - 2];
+      possible.insert({one, other, one * other});
+    }
+    // A batch norm of a count that no convolution can have stands behind a flatten itself.
+    for (const BatchNorm& layer : analysis_.batch_norms) {
+      const auto channels = static_cast<std::int64_t>(layer.channels.value_or(0));
+      if (possible.contains(channels)) counts.insert(channels);
     }
     return counts;
   }

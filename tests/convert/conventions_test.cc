@@ -358,6 +358,17 @@ TEST(Conventions, ADenseLayerThatMakesAnImageIsRefusedUnlessItsLayoutIsGiven) {
   EXPECT_THAT(DimsOf(*plan, "fc.weight"), ElementsAre(16, 2));
 }
 
+// So many outputs no convolution has: the batch norm stands behind the flatten, too.
+TEST(Conventions, ABatchNormAloneIsNoSourceOfADenseLayer) {
+  MemoryCheckpoint keras;
+  keras.Add("conv/kernel", {3, 3, 3, 4}, Counting(108));
+  keras.Add("fc/kernel", {36, 2}, Counting(72));
+  AddKerasBatchNorm(keras, "bn", 36);
+  const auto plan = ToTorch(keras);
+  ASSERT_FALSE(plan);
+  EXPECT_THAT(plan.error().message, HasSubstr("behind a flatten"));
+}
+
 TEST(Conventions, OfTheInputItselfChangeNothing) {
   MemoryCheckpoint keras;
   AddKerasBatchNorm(keras, "bn", 4);
