@@ -25,9 +25,10 @@ class Writer {
         return Refuse(Quoted(info.name) + " is shared with another layer");
       }
       // The layer itself may read one tensor twice, as gamma and as beta.
-      const std::string name = FreeName(manifest_, info.name, *batch_norm_.layer);
+      const std::string name = FreeName(manifest_, shared_, info.name, *batch_norm_.layer);
       info.name = info.stored_as =
-          Wrote(name) ? FreeName(manifest_, info.name + "_" + leaf, *batch_norm_.layer) : name;
+          Wrote(name) ? FreeName(manifest_, shared_, info.name + "_" + leaf, *batch_norm_.layer)
+                      : name;
       info.alias_of.reset();
       changed_.rebound.push_back({*batch_norm_.layer, leaf, info.name});
     }
@@ -92,7 +93,7 @@ class Writer {
     std::string wanted =
         conventional ? parts.parent + parts.separator + leaf : mean.name + "_" + leaf;
     if (is_shared) wanted += "_" + std::to_string(*batch_norm_.layer);
-    return FreeName(manifest_, wanted, *batch_norm_.layer);
+    return FreeName(manifest_, shared_, wanted, *batch_norm_.layer);
   }
 
   TensorInfo NewTensor(const std::string& leaf) const {

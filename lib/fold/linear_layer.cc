@@ -24,19 +24,19 @@ TensorInfo NewBias(const Manifest& manifest, TensorId kernel, std::uint64_t chan
 }
 
 // Where names are free to choose: the kernel's own convention if it has one.
-std::string FreeBiasName(const Manifest& manifest, const std::string& kernel, bool is_shared,
-                         LayerId layer) {
+std::string FreeBiasName(const Manifest& manifest, const SharedTensors& shared,
+                         const std::string& kernel, bool is_shared, LayerId layer) {
   const NameParts parts = SplitName(kernel);
   std::size_t kernels = 0;  // of the scope: only one of them can have "bias"
   bool known = false;
   for (const char* leaf : {"kernel", "weight", "weights"}) {
     known |= parts.leaf == leaf;
-    kernels += FindTensor(manifest, parts.parent + parts.separator + leaf).has_value();
+    kernels += shared.HasName(parts.parent + parts.separator + leaf);
   }
   const bool conventional = !parts.parent.empty() && !is_shared && known && kernels == 1;
   std::string wanted = conventional ? BiasNameFor(kernel) : kernel + "_bias";
   if (is_shared) wanted += "_" + std::to_string(layer);
-  return FreeName(manifest, wanted, layer);
+  return FreeName(manifest, shared, wanted, layer);
 }
 
 Status CheckTensor(const Manifest& manifest, const SharedTensors& shared, TensorId id,
@@ -87,7 +87,7 @@ Result<LinearLayer> Complete(const Manifest& manifest, const SharedTensors& shar
   const TensorInfo& kernel = manifest.tensors[layer.kernel.index];
   const auto own_name = [&](TensorId id) {
     const std::string& name = manifest.tensors[id.index].name;
-    return shared.Contains(id) ? FreeName(manifest, name, *layer.layer) : name;
+    return shared.Contains(id) ? FreeName(manifest, shared, name, *layer.layer) : name;
   };
   CKPT_ASSIGN_OR_RETURN(layer.views, ViewsOf(kernel.shape, layout, groups));
   layer.kernel_name = own_name(layer.kernel);
@@ -97,7 +97,7 @@ Result<LinearLayer> Complete(const Manifest& manifest, const SharedTensors& shar
     layer.bias_name = own_name(*layer.bias);
     // One tensor may be both.
     if (layer.bias_name == layer.kernel_name) {
-      layer.bias_name = FreeName(manifest, kernel.name + "_bias", *layer.layer);
+      layer.bias_name = FreeName(manifest, shared, kernel.name + "_bias", *layer.layer);
     }
     if (!IsBias(bias.shape, layer.views.out_channels,
                 rebinds && in_graph->kind == OpKind::kDense)) {
@@ -109,7 +109,7 @@ Result<LinearLayer> Complete(const Manifest& manifest, const SharedTensors& shar
     TensorInfo bias = NewBias(manifest, layer.kernel, layer.views.out_channels);
     if (rebinds) {
       bias.name = bias.stored_as =
-          FreeBiasName(manifest, kernel.name, shared.Contains(layer.kernel), *layer.layer);
+          FreeBiasName(manifest, shared, kernel.name, shared.Contains(layer.kernel), *layer.layer);
     } else if (const auto taken = FindTensor(manifest, bias.name);
                taken && (in_graph == nullptr || shared.Contains(*taken) ||
                          !GoesWithItsBatchNorm(manifest, *in_graph, *taken))) {
@@ -124,9 +124,10 @@ Result<LinearLayer> Complete(const Manifest& manifest, const SharedTensors& shar
 
 }  // namespace
 
-std::string FreeName(const Manifest& manifest, const std::string& wanted, LayerId layer) {
+std::string FreeName(const Manifest& manifest, const SharedTensors& shared,
+                     const std::string& wanted, LayerId layer) {
   const auto taken = [&](const std::string& name) {
-    return FindTensor(manifest, name) || manifest.graph->taken_names.contains(name);
+    return shared.HasName(name) || manifest.graph->taken_names.contains(name);
   };
   if (!taken(wanted)) return wanted;
   std::string name = wanted + "_" + std::to_string(layer);
@@ -135,6 +136,7 @@ std::string FreeName(const Manifest& manifest, const std::string& wanted, LayerI
 }
 
 SharedTensors::SharedTensors(const Manifest& manifest) : shared_(manifest.tensors.size(), false) {
+  for (const TensorInfo& info : manifest.tensors) names_.insert({info.name, info.stored_as});
   for (std::size_t i = 0; i < manifest.tensors.size(); ++i) {
     if (const auto& alias_of = manifest.tensors[i].alias_of) {
       shared_[i] = shared_[alias_of->index] = true;

@@ -4,6 +4,8 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
+#include <unordered_set>
 
 #include "ckpt/checkpoint.h"
 #include "fold/channel_view.h"
@@ -29,8 +31,11 @@ class SharedTensors {
  public:
   explicit SharedTensors(const Manifest& manifest);
   bool Contains(TensorId id) const { return shared_[id.index]; }
+  // Some tensor has the name, in the manifest or in the file.
+  bool HasName(std::string_view name) const { return names_.contains(name); }
 
  private:
+  std::unordered_set<std::string_view> names_;
   std::vector<bool> shared_;
 };
 
@@ -44,7 +49,8 @@ Result<LinearLayer> LinearLayerOfNames(const Manifest& manifest, const SharedTen
                                        KernelLayout layout);
 
 // A name for a tensor that `layer` gets as its own: `wanted` if it is free. REQUIRES: a graph.
-std::string FreeName(const Manifest& manifest, const std::string& wanted, LayerId layer);
+std::string FreeName(const Manifest& manifest, const SharedTensors& shared,
+                     const std::string& wanted, LayerId layer);
 
 // "conv/weights" -> {"conv", "/", "weights"}; the parent and separator are empty for a plain name.
 struct NameParts {
