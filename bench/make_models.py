@@ -1,8 +1,9 @@
 """Makes the files of the benchmark: one network of 200 convolutions and batch norms in each format.
 
-usage: make_models.py FOLDER tf|safetensors
-  tf           model.h5, model.npz and the bundle model.ckpt; needs TensorFlow 2.15
-  safetensors  model.safetensors and the sparse file, from model.npz; needs safetensors
+usage: make_models.py FOLDER tf|keras3|torch
+  tf      a.h5, a.npz and the bundle a.ckpt; needs TensorFlow 2.15
+  keras3  a.keras, a.onnx, a.safetensors and the sparse file, from a.npz; needs Keras 3, onnx, safetensors
+  torch   a.pt, from a.npz; needs PyTorch
 A second file of each, b.*, differs in one late kernel.
 """
 
@@ -43,7 +44,7 @@ def keras_model(values):
         x = layers.ReLU(name=f"relu{suffix}")(x)
     model = tf.keras.Model(first, x)
     for variable in model.weights:
-        variable.assign(values[variable.name.split(":")[0]])
+        variable.assign(values[getattr(variable, "path", variable.name).split(":")[0]])
     return model
 
 
@@ -60,11 +61,53 @@ def make_tf(folder):
         keras_model(values).save(f"{folder}/{stem}.h5")
 
 
-def make_safetensors(folder):
+def torch_names(values):
+    """The same values as a PyTorch module names and stores them."""
+    parts = {"kernel": "weight", "bias": "bias", "gamma": "weight", "beta": "bias",
+             "moving_mean": "running_mean", "moving_variance": "running_var"}
+    out = {}
+    for name, value in values.items():
+        layer, part = name.split("/")
+        kind, _, number = layer.replace("conv2d", "conv").replace("batch_normalization", "bn").partition("_")
+        out[f"{kind}{number or 0}.{parts[part]}"] = value.transpose(3, 2, 0, 1) if part == "kernel" else value
+    return out
+
+
+def onnx_model(values):
+    import onnx
+    from onnx import helper, numpy_helper
+    state = torch_names(values)
+    nodes, x = [], "x"
+    for i in range(BLOCKS):
+        nodes += [
+            helper.make_node("Conv", [x, f"conv{i}.weight", f"conv{i}.bias"], [f"conv{i}"], pads=[1, 1, 1, 1]),
+            helper.make_node("BatchNormalization", [f"conv{i}", *(f"bn{i}.{part}" for part in (
+                "weight", "bias", "running_mean", "running_var"))], [f"bn{i}"], epsilon=1e-3),
+            helper.make_node("Relu", [f"bn{i}"], [f"relu{i}"])]
+        x = f"relu{i}"
+    shape = ["n", CHANNELS, "h", "w"]
+    value = lambda name: helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape)
+    graph = helper.make_graph(nodes, "bench", [value("x")], [value(x)],
+                              [numpy_helper.from_array(np.ascontiguousarray(v), k) for k, v in state.items()])
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+def make_keras3(folder):
+    import onnx
     from safetensors.numpy import save_file
     for stem in ("a", "b"):
-        save_file(dict(np.load(f"{folder}/{stem}.npz")), f"{folder}/{stem}.safetensors")
+        values = dict(np.load(f"{folder}/{stem}.npz"))
+        save_file(values, f"{folder}/{stem}.safetensors")
+        onnx.save(onnx_model(values), f"{folder}/{stem}.onnx")
+        keras_model(values).save(f"{folder}/{stem}.keras")
     make_sparse(f"{folder}/sparse.safetensors", total=20 * 10**9, tensors=2000)
+
+
+def make_torch(folder):
+    import torch
+    for stem in ("a", "b"):
+        state = torch_names(dict(np.load(f"{folder}/{stem}.npz")))
+        torch.save({k: torch.from_numpy(np.ascontiguousarray(v)) for k, v in state.items()}, f"{folder}/{stem}.pt")
 
 
 def make_sparse(path, total, tensors):
@@ -81,4 +124,4 @@ def make_sparse(path, total, tensors):
 
 if __name__ == "__main__":
     os.makedirs(sys.argv[1], exist_ok=True)
-    {"tf": make_tf, "safetensors": make_safetensors}[sys.argv[2]](sys.argv[1])
+    {"tf": make_tf, "keras3": make_keras3, "torch": make_torch}[sys.argv[2]](sys.argv[1])
