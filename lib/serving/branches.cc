@@ -186,7 +186,7 @@ Status Evaluate(WorkingGraph& graph, const OpGraph& source, std::span<const OpEd
 }
 
 void Assume(WorkingGraph& graph, OpId placeholder, bool value) {
-  OpConstant constant{Dtype::kBool, {}, {static_cast<std::byte>(value ? 1 : 0)}, {}};
+  OpConstant constant{Dtype::kBool, {}, std::vector<std::byte>(1, std::byte{value}), {}};
   const OpId id = graph.Add(
       MakeConstant(graph.op(placeholder).name + "/at_serving", kTfBool, std::move(constant)));
   graph.Redirect({placeholder, 0, {}}, {id, 0, {}});
@@ -218,6 +218,24 @@ std::vector<OpId> BooleanPlaceholders(const WorkingGraph& graph, std::span<const
     if (std::find(free.begin(), free.end(), id) == free.end()) found.push_back(id);
   }
   return found;
+}
+
+// A placeholder of whole numbers that decides a branch which is still open.
+std::optional<OpId> OpenPhase(const WorkingGraph& graph, std::span<const OpEdge> roots,
+                              const std::vector<OpId>& free) {
+  std::vector<OpEdge> predicates;
+  for (const OpId id : graph.Ancestors(roots, false)) {
+    if (!IsSwitchType(graph.op(id).type) || graph.op(id).inputs.size() != 2) continue;
+    const OpEdge predicate = graph.Input(id, 1);
+    if (graph.op(predicate.op).type != "LoopCond") predicates.push_back(predicate);
+  }
+  for (const OpId id : graph.Ancestors(predicates, false)) {
+    if (!IsPlaceholderType(graph.op(id).type)) continue;
+    const auto dtype = OutputDtype(graph.op(id), 0);
+    if (dtype != OpDtype{kTfInt32} && dtype != OpDtype{kTfInt64}) continue;
+    if (std::find(free.begin(), free.end(), id) == free.end()) return id;
+  }
+  return std::nullopt;
 }
 
 }  // namespace
@@ -270,7 +288,13 @@ Status TakeServingBranch(WorkingGraph& graph, const OpGraph& source, std::span<c
     notes.push_back("the placeholder " + Quoted(name) + " is " + (serves ? "true" : "false") +
                     " at serving: the other value trains");
   }
-  return Evaluate(graph, source, roots);
+  CKPT_RETURN_IF_ERROR(Evaluate(graph, source, roots));
+  const auto open = OpenPhase(graph, roots, free);
+  if (!open || CountTraining(graph, roots) == 0) return {};
+  const std::string name = graph.op(*open).name;
+  return Fail(ErrorCode::kUnfit, "the placeholder " + Quoted(name) +
+                                     " decides between branches, and one of them trains; --feed " +
+                                     name + "=VALUE says which one serves");
 }
 
 }  // namespace ckpt

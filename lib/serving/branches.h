@@ -16,7 +16,8 @@ Status InlineCalls(WorkingGraph& graph, const OpGraph& source, std::span<const O
 // Decides the boolean placeholders (`free` ones stay inputs): the value that leaves less training
 // behind (batch statistics, random numbers, writes to variables) serves. Then removes every Switch,
 // Merge, If and Select of a known predicate. kUnfit, naming the placeholder, where the two values
-// leave equally much and differ. Adds to `notes` what was decided.
+// leave equally much and differ, or where one of whole numbers decides a branch and training is
+// left. Adds to `notes` what was decided.
 Status TakeServingBranch(WorkingGraph& graph, const OpGraph& source, std::span<const OpEdge> roots,
                          const std::vector<OpId>& free, std::vector<std::string>& notes);
 

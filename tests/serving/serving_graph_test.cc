@@ -235,6 +235,22 @@ TEST(ServingGraph, AsksWhereNothingTellsTheBranches) {
   EXPECT_THAT(Types(*(*fed)->manifest().ops), Not(Contains("Relu")));
 }
 
+TEST(ServingGraph, AsksForThePhaseThatIsANumber) {
+  TrainedGraph g = SwitchedByPlaceholder();
+  g.Placeholder("step_kind", kInt32Number, {});
+  g.top.Ints("training_kind", {}, {1});
+  g.top.Add("is_training", "Equal", {"step_kind", "training_kind"});
+  for (Op& op : g.graph.top.ops) {
+    if (op.type == "Switch") op.inputs[1] = {*g.graph.top.Find("is_training"), 0, {}};
+  }
+  const auto refused = g.Serve();
+  ASSERT_FALSE(refused);
+  EXPECT_THAT(refused.error().message, HasSubstr("--feed step_kind="));
+  const auto fed = MakeServingModel(g.checkpoint, {.feed = {{"step_kind", "0"}}});
+  ASSERT_TRUE(fed) << ToString(fed.error());
+  EXPECT_THAT(Types(*(*fed)->manifest().ops), Not(Contains("Merge")));
+}
+
 TEST(ServingGraph, WritesFunctionsOut) {
   TrainedGraph g;
   g.Placeholder("x", kFloatNumber, {-1, 2});

@@ -14,7 +14,7 @@
 
 namespace ckpt::testing {
 
-inline constexpr std::int32_t kFloatNumber = 1, kBoolNumber = 10;
+inline constexpr std::int32_t kFloatNumber = 1, kInt32Number = 3, kBoolNumber = 10;
 
 struct TrainedGraph : GraphBuilder {
   MemoryCheckpoint checkpoint;
