@@ -174,7 +174,7 @@ TEST(KerasRewriteTest, AffineBatchNormHasBothVectorsInKerasOrder) {
   ASSERT_TRUE(documents.has_value());
   EXPECT_THAT(WeightsAfter(*documents, "bn"),
               ElementsAre("bn/gamma:0", "bn/beta:0", "bn/moving_mean:0", "bn/moving_variance:0"));
-  const Layer& layer = Reparsed(*documents)->graph.layers[2];
+  const Layer layer = Reparsed(*documents)->graph.layers[2];
   EXPECT_TRUE(layer.has_scale && layer.has_center);
 
   const Manifest no_scale = ManifestOf("conv_bn_no_scale");
