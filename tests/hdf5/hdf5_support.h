@@ -10,6 +10,22 @@
 #include "formats/hdf5/hdf5_file.h"
 #include "tests/support/expected_tensors.h"
 
+// The runtime of AddressSanitizer changes what a sandboxed child does: it needs system calls that
+// the sandbox denies to end, and its allocator may be locked for ever in a child that was forked
+// while other threads allocated.
+#if defined(__SANITIZE_ADDRESS__)
+#define CKPT_ADDRESS_SANITIZER 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define CKPT_ADDRESS_SANITIZER 1
+#endif
+#endif
+#ifndef CKPT_ADDRESS_SANITIZER
+#define CKPT_ADDRESS_SANITIZER 0
+#endif
+#define CKPT_NOT_UNDER_ADDRESS_SANITIZER() \
+  if (CKPT_ADDRESS_SANITIZER) GTEST_SKIP() << "not under AddressSanitizer, see hdf5_support.h"
+
 namespace ckpt::testing {
 
 inline std::filesystem::path Testdata(const std::string& name) {

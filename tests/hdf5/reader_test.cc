@@ -235,6 +235,7 @@ TEST(Hdf5File, StreamsOfOneFileTakeTurnsAndOutliveIt) {
 }
 
 TEST(Hdf5File, ManyFilesAreReadFromManyThreads) {
+  CKPT_NOT_UNDER_ADDRESS_SANITIZER();
   const auto expected = ReadExpected(Testdata("hdf5/storage.h5").string() + ".expected.json");
   std::vector<std::thread> threads;
   for (int i = 0; i < 8; ++i) {
