@@ -57,6 +57,26 @@ void ForEachLayer(const std::string& path, std::string_view list, const Visit& v
   }
 }
 
+// `path` with its lists of layers, which are called `list`, called `wanted`, and the number of each
+// layer replaced: count(class of the layer, number).
+template <typename Count>
+std::string Renumbered(const std::string& path, std::string_view list, std::string_view wanted,
+                       const Count& count) {
+  std::string renamed, prefix;
+  bool in_list = false;
+  for (const std::string& part : PathParts(path)) {
+    std::string name = part == list ? std::string(wanted) : part;
+    if (in_list) {
+      const auto [class_name, old_count] = ClassAndCount(part);
+      name = WithCount(class_name, count(LayerClass{prefix, class_name}, old_count));
+    }
+    in_list = part == list;
+    prefix = Joined(prefix, part);
+    renamed = Joined(renamed, name);
+  }
+  return renamed;
+}
+
 }  // namespace
 
 OldLayers RenameOldLayers(VariableStore& store) {
@@ -75,21 +95,13 @@ OldLayers RenameOldLayers(VariableStore& store) {
   std::set<std::string> taken;
   for (const VariableGroup& group : store.groups) taken.insert(group.path);
   for (VariableGroup& group : store.groups) {
-    std::string renamed, prefix;
-    bool in_list = false;
-    for (const std::string& part : PathParts(group.path)) {
-      std::string name = part == kOldLayers ? std::string(kLayers) : part;
-      if (in_list) {
-        const auto [class_name, count] = ClassAndCount(part);
-        const std::set<std::uint32_t>& seen = counts.at({prefix, class_name});
-        const auto rank = std::distance(seen.begin(), seen.find(count));
-        // Each layer has a group, the first one without a number.
-        if (seen.contains(0)) name = WithCount(class_name, static_cast<std::uint32_t>(rank));
-      }
-      in_list = part == kOldLayers;
-      prefix = Joined(prefix, part);
-      renamed = Joined(renamed, name);
-    }
+    std::string renamed =
+        Renumbered(group.path, kOldLayers, kLayers, [&](const LayerClass& of, std::uint32_t count) {
+          const std::set<std::uint32_t>& seen = counts.at(of);
+          // Each layer has a group, the first one without a number.
+          if (!seen.contains(0)) return count;
+          return static_cast<std::uint32_t>(std::distance(seen.begin(), seen.find(count)));
+        });
     if (renamed == group.path || !taken.insert(renamed).second) continue;
     group.path = std::move(renamed);
   }
@@ -111,23 +123,14 @@ VariableLayout WithOldLayers(const VariableLayout& layout) {
   }
   VariableLayout result = layout;
   for (LayoutGroup& group : result.groups) {
-    std::string renamed, prefix;
-    bool in_list = false;
-    for (const std::string& part : PathParts(group.path)) {
-      std::string name = part == kLayers ? std::string(kOldLayers) : part;
-      if (in_list) {
-        const auto [class_name, count] = ClassAndCount(part);
-        std::uint32_t counted = 0;
-        for (const auto& [before, weights] : has_weights.at({prefix, class_name})) {
-          if (before < count) counted += twice && weights ? 2 : 1;
-        }
-        name = WithCount(class_name, counted);
-      }
-      in_list = part == kLayers;
-      prefix = Joined(prefix, part);
-      renamed = Joined(renamed, name);
-    }
-    group.path = std::move(renamed);
+    group.path =
+        Renumbered(group.path, kLayers, kOldLayers, [&](const LayerClass& of, std::uint32_t count) {
+          std::uint32_t counted = 0;
+          for (const auto& [before, weights] : has_weights.at(of)) {
+            if (before < count) counted += twice && weights ? 2 : 1;
+          }
+          return counted;
+        });
   }
   return result;
 }
