@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 #include <filesystem>
+#include <optional>
+#include <string_view>
 #include <utility>
 
 #include "formats/container/git_lfs.h"
@@ -72,17 +74,22 @@ std::string Beginning(std::string_view text) {
   return std::string(text.substr(0, std::min(end, kShown)));
 }
 
-std::optional<std::string> TextContent(std::string_view head) {
+struct Content {
+  std::string what;      // to be put behind "is "
+  bool is_text = false;  // which a format may be, too
+};
+
+std::optional<Content> TextContent(std::string_view head) {
   if (head.starts_with("\xef\xbb\xbf")) head.remove_prefix(3);
   while (!head.empty() && IsSpace(head.front())) head.remove_prefix(1);
   if (StartsWithIgnoringCase(head, "<!doctype html") || StartsWithIgnoringCase(head, "<html")) {
-    return "an HTML page, as a server sends instead of a file that moved or needs a login";
+    return Content{"an HTML page, as a server sends instead of a file that moved or needs a login"};
   }
   if (head.empty() || !IsText(head)) return std::nullopt;
   const std::string kind = head.starts_with("<?xml")                    ? "an XML text"
                            : head.front() == '{' || head.front() == '[' ? "a JSON text"
                                                                         : "a text";
-  return kind + ", no binary file; it begins \"" + Beginning(head) + "\"";
+  return Content{kind + ", no binary file; it begins \"" + Beginning(head) + "\"", true};
 }
 
 // Formats whose files are texts, or may be.
@@ -98,19 +105,21 @@ bool MayBeText(const std::string& path, std::string_view head) {
          (head.substr(end).starts_with(':') || head.substr(end).starts_with(" {"));
 }
 
-}  // namespace
-
-std::optional<std::string> ForeignContent(std::string_view head) {
+// `head`: the first 512 bytes, or all. Nothing where they may be a checkpoint's.
+std::optional<Content> ForeignContent(std::string_view head) {
   for (const Magic& magic : kMagics) {
     if (head.size() >= magic.at && head.substr(magic.at).starts_with(magic.bytes)) {
-      return std::string(magic.what);
+      return Content{std::string(magic.what)};
     }
   }
   if (head.size() == kHeadBytes && head.find_first_not_of('\0') == std::string_view::npos) {
-    return "filled with zeros at its beginning: a copy or a download that was not finished";
+    return Content{
+        "filled with zeros at its beginning: a copy or a download that was not finished"};
   }
   return TextContent(head);
 }
+
+}  // namespace
 
 Error WithForeignContent(const Files& files, const std::string& path, Error error) {
   if (error.code != ErrorCode::kCorrupt && error.code != ErrorCode::kUnsupported) return error;
@@ -128,10 +137,8 @@ Error WithForeignContent(const Files& files, const std::string& path, Error erro
     return Error{ErrorCode::kUnsupported, "is a zip archive: unpack it first", name, {}, {}};
   }
   const auto content = ForeignContent(head);
-  if (!content || (content->find("it begins") != std::string::npos && MayBeText(name, head))) {
-    return error;
-  }
-  return Error{ErrorCode::kUnsupported, "is " + *content, name, {}, {}};
+  if (!content || (content->is_text && MayBeText(name, head))) return error;
+  return Error{ErrorCode::kUnsupported, "is " + content->what, name, {}, {}};
 }
 
 }  // namespace ckpt::formats

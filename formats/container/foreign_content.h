@@ -2,17 +2,11 @@
 // text. Only for messages: a reader decides by itself what it takes.
 #pragma once
 
-#include <optional>
 #include <string>
-#include <string_view>
 
 #include "formats/container/file.h"
 
 namespace ckpt::formats {
-
-// What the bytes are, to be put behind "is ": "an HTML page, ..."; nothing where they may be a
-// checkpoint's. `head`: the first 512 bytes, or all.
-std::optional<std::string> ForeignContent(std::string_view head);
 
 // `error`, or a clearer one where the file that failed is none of the formats here at all: a Git
 // LFS pointer, a web page, a packed file, a text under the name of a binary format. `path` is the
