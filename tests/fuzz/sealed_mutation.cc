@@ -2,10 +2,12 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string_view>
 
 #include "formats/container/file.h"
 #include "formats/container/zip_archive.h"
+#include "formats/encoding/byte_reader.h"
 #include "formats/encoding/checksum.h"
 #include "tests/support/zip_builder.h"
 
@@ -15,30 +17,23 @@ namespace {
 constexpr std::size_t kFooterBytes = 48, kTrailerBytes = 5;
 constexpr std::uint64_t kMaxMember = std::uint64_t{1} << 20;
 
-std::optional<std::uint64_t> TakeVarint(std::string_view& bytes) {
-  std::uint64_t value = 0;
-  for (unsigned shift = 0; shift < 64 && !bytes.empty(); shift += 7) {
-    const auto byte = static_cast<unsigned char>(bytes.front());
-    bytes.remove_prefix(1);
-    value |= static_cast<std::uint64_t>(byte & 0x7FU) << shift;
-    if (byte < 0x80) return value;
-  }
-  return std::nullopt;
-}
-
 struct Handle {
   std::size_t offset, size;
 };
 
-// The next block handle of `bytes`, if it lies in a file of `file_size`.
-std::optional<Handle> TakeHandle(std::string_view& bytes, std::size_t file_size) {
-  const auto offset = TakeVarint(bytes);
-  const auto size = TakeVarint(bytes);
-  if (!offset || !size || *offset > file_size || *size > file_size - *offset ||
-      file_size - *offset - *size < kTrailerBytes) {
+// The next block handle, if it lies in a file of `file_size` with the trailer behind it.
+std::optional<Handle> TakeHandle(formats::ByteReader& reader, std::size_t file_size) {
+  const std::uint64_t offset = reader.Varint64(), size = reader.Varint64();
+  std::uint64_t whole = 0;
+  if (!reader.ok() || !formats::CheckedAdd(size, kTrailerBytes, &whole) ||
+      !formats::RangeFits(offset, whole, file_size)) {
     return std::nullopt;
   }
-  return Handle{static_cast<std::size_t>(*offset), static_cast<std::size_t>(*size)};
+  return Handle{static_cast<std::size_t>(offset), static_cast<std::size_t>(size)};
+}
+
+formats::ByteReader ReaderOf(std::string_view bytes) {
+  return formats::ByteReader(std::as_bytes(std::span(bytes)));
 }
 
 void Seal(std::string& table, const Handle& block) {
@@ -69,23 +64,20 @@ std::string MutateZipMember(const std::string& archive, std::minstd_rand& random
 std::string SealTableBlocks(std::string table) {
   if (table.size() < kFooterBytes) return table;
   const std::string footer = table.substr(table.size() - kFooterBytes);
-  std::string_view rest = footer;
-  const auto metaindex = TakeHandle(rest, table.size());
-  const auto index = metaindex ? TakeHandle(rest, table.size()) : std::nullopt;
-  if (!index) return table;
+  formats::ByteReader handles = ReaderOf(footer);
+  const auto metaindex = TakeHandle(handles, table.size());
+  const auto index = TakeHandle(handles, table.size());
+  if (!metaindex || !index) return table;
   // The entries of the index: shared and own bytes of the key, bytes of the value, which is a
   // handle.
   const std::string entries = table.substr(index->offset, index->size);
-  rest = entries;
-  while (!rest.empty()) {
-    const auto shared = TakeVarint(rest);
-    const auto own = TakeVarint(rest);
-    const auto value = TakeVarint(rest);
-    if (!shared || !own || !value || *own > rest.size() || *value > rest.size() - *own) break;
-    rest.remove_prefix(static_cast<std::size_t>(*own));
-    std::string_view handle = rest.substr(0, static_cast<std::size_t>(*value));
+  formats::ByteReader reader = ReaderOf(entries);
+  while (reader.ok() && reader.remaining() > 0) {
+    reader.Varint64();
+    const std::uint64_t own = reader.Varint64(), value = reader.Varint64();
+    reader.Bytes(own);
+    formats::ByteReader handle = ReaderOf(reader.Text(value));
     if (const auto block = TakeHandle(handle, table.size())) Seal(table, *block);
-    rest.remove_prefix(static_cast<std::size_t>(*value));
   }
   Seal(table, *metaindex);
   Seal(table, *index);
