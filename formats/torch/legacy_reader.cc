@@ -35,11 +35,14 @@ class LegacyReader {
     CKPT_ASSIGN_OR_RETURN(const PickleId host, Next());
     if (graph_.kind(host) != PickleKind::kDict) return Corrupt("the record of the host is no dict");
     // What the model holds is kept apart: the list of keys comes behind it.
+    const std::uint64_t start = input_.offset();
     CKPT_ASSIGN_OR_RETURN(const PickleId root, Next());
+    const std::uint64_t pickle_bytes = input_.offset() - start;
     CKPT_ASSIGN_OR_RETURN(const PickleId keys, Next());
     CKPT_RETURN_IF_ERROR(CollectStorages());
     CKPT_RETURN_IF_ERROR(LocateStorages(keys));
     PickledPart part{root, "", [this](const StorageReference& storage) { return Locate(storage); }};
+    part.pickle_bytes = pickle_bytes;
     return MakeTorchCheckpoint(graph_, {std::move(part)}, StorageFile{file_, nullptr, false},
                                std::move(notes_), limits_);
   }

@@ -2,11 +2,13 @@
 
 #include <algorithm>
 #include <optional>
+#include <set>
 #include <unordered_map>
 #include <unordered_set>
 #include <utility>
 
 #include "formats/encoding/json_events.h"
+#include "formats/torch/module_objects.h"
 #include "formats/torch/pickle_mapping.h"
 #include "formats/torch/tensor_reach.h"
 #include "formats/torch/tensor_view.h"
@@ -56,6 +58,9 @@ constexpr std::string_view kWrappers[] = {"_orig_mod", "_fsdp_wrapped_module",
                                           "_checkpoint_wrapped_module"};
 constexpr std::string_view kParallel = "module.";
 constexpr std::string_view kAverageCounter = "n_averaged";
+constexpr std::string_view kBuffers = "_buffers";
+constexpr std::string_view kModuleParts[] = {"_parameters", kBuffers, "_modules"};
+constexpr std::string_view kMember = "x";  // any tensor of a module
 
 template <std::size_t N>
 bool OneOf(const std::string_view (&table)[N], std::string_view word) {
@@ -89,6 +94,7 @@ class Walk {
   Result<StateTree> Run(PickleId root) {
     CKPT_RETURN_IF_ERROR(WalkContainer(root, ""));
     CKPT_RETURN_IF_ERROR(NameAll());
+    NameModules();
     return std::move(tree_);
   }
 
@@ -189,6 +195,7 @@ class Walk {
   }
 
   Status WalkParts(PickleId id, const Place& place, Section section) {
+    if (section == Section::kModel) NoteModule(id, place);
     if (IsMapping(graph_, id)) CKPT_RETURN_IF_ERROR(WalkMapping(id, place, section));
     switch (graph_.kind(id)) {
       case PickleKind::kTuple:
@@ -246,6 +253,26 @@ class Walk {
            });
   }
 
+  void NoteModule(PickleId id, const Place& place) {
+    if (IsModule(id)) modules_.push_back({{"", id, {}}, place});
+    if (const auto metadata = MetadataOf(graph_, id)) {
+      for (const auto& [module, facts] : Pairs(graph_, *metadata)) {
+        const auto version = VersionOf(graph_, module, facts);
+        if (!version) continue;
+        const std::string_view path = graph_.text(module);
+        const Place inner{place.container, path.empty() ? place.rest : Join(place.rest, path)};
+        modules_.push_back({{"", {}, version}, inner});
+      }
+    }
+  }
+
+  bool IsModule(PickleId id) {
+    if (graph_.kind(id) != PickleKind::kObject) return false;
+    const auto [known, added] = is_module_.emplace(id, false);
+    if (added) known->second = IsModuleObject(graph_, id);
+    return known->second;
+  }
+
   // The attributes of an object; those of a module by the names that its state dict would have.
   Status WalkState(PickleId state, const Place& place, Section section) {
     if (graph_.kind(state) == PickleKind::kTuple && IsAttributePair(graph_.items(state))) {
@@ -259,13 +286,43 @@ class Walk {
     if (!IsMapping(graph_, state)) return WalkValue(state, place, section);
     const std::vector<PicklePair> pairs = Pairs(graph_, state);
     CKPT_RETURN_IF_ERROR(Spend(pairs.size()));
+    if (IsModuleState(graph_, pairs)) return WalkModule(pairs, place, section);
     for (const auto& [key, value] : pairs) {
-      const bool part_of_module =
-          (graph_.IsText(key, "_parameters") || graph_.IsText(key, "_buffers") ||
-           graph_.IsText(key, "_modules")) &&
-          IsMapping(graph_, value);
-      CKPT_RETURN_IF_ERROR(part_of_module ? WalkValue(value, place, section)
-                                          : WalkChild(value, place, KeyText(graph_, key), section));
+      CKPT_RETURN_IF_ERROR(WalkPart(value, place, KeyText(graph_, key), section));
+    }
+    return {};
+  }
+
+  // As state_dict() goes: parameters, buffers, then the modules within. What else the object holds
+  // is no part of its state.
+  Status WalkModule(const std::vector<PicklePair>& pairs, const Place& place, Section section) {
+    const Section transient = section == Section::kModel ? Section::kTransient : section;
+    const std::set<std::string_view> not_persistent = NonPersistentBuffers(graph_, pairs);
+    for (const std::string_view part : kModuleParts) {
+      const auto mapping = ValueIn(graph_, pairs, part);
+      if (!mapping || !IsMapping(graph_, *mapping)) continue;
+      const std::vector<PicklePair> members = Pairs(graph_, *mapping);
+      CKPT_RETURN_IF_ERROR(Spend(members.size()));
+      CKPT_RETURN_IF_ERROR(CheckKeys(members, PathOf(place)));
+      for (const auto& [key, value] : members) {
+        const std::string name = KeyText(graph_, key);
+        const bool kept = part != kBuffers || !not_persistent.contains(name);
+        CKPT_RETURN_IF_ERROR(WalkPart(value, place, name, kept ? section : transient));
+      }
+    }
+    for (const auto& [key, value] : pairs) {
+      const std::string name = KeyText(graph_, key);
+      const bool part = OneOf(kModuleParts, name) && IsMapping(graph_, value);
+      if (!part) CKPT_RETURN_IF_ERROR(WalkChild(value, place, name, transient));
+    }
+    return {};
+  }
+
+  // A child that may be a module without tensors.
+  Status WalkPart(PickleId id, const Place& place, std::string_view key, Section section) {
+    if (reaches_[id] || section != Section::kModel) return WalkChild(id, place, key, section);
+    if (IsModule(id)) {
+      modules_.push_back({{"", id, {}}, {place.container, Join(place.rest, key)}});
     }
     return {};
   }
@@ -330,25 +387,19 @@ class Walk {
 
   // {"": {"version": 1}, "bn1": {"version": 2}}
   void ReadModuleVersions(PickleId state_dict) {
-    if (graph_.kind(state_dict) != PickleKind::kObject) return;
-    for (const PickleId state : graph_.object(state_dict).states) {
-      if (graph_.kind(state) != PickleKind::kDict) continue;
-      const auto metadata = ValueOf(graph_, state, "_metadata");
-      if (!metadata) continue;
-      std::string json;
-      for (const auto& [module, facts] : Pairs(graph_, *metadata)) {
-        const auto version = ValueOf(graph_, facts, "version");
-        const bool known = version && graph_.kind(*version) == PickleKind::kInt &&
-                           graph_.kind(module) == PickleKind::kText;
-        if (!known) continue;
-        const auto quoted = QuoteJson(graph_.text(module));
-        if (!quoted) continue;
-        json += (json.empty() ? "{" : ", ") + *quoted +
-                ": {\"version\": " + std::to_string(graph_.integer(*version)) + "}";
-        if (json.size() > kMaxModuleVersions) return;
-      }
-      if (!json.empty()) tree_.module_versions = json + "}";
+    const auto metadata = MetadataOf(graph_, state_dict);
+    if (!metadata) return;
+    std::string json;
+    for (const auto& [module, facts] : Pairs(graph_, *metadata)) {
+      const auto version = VersionOf(graph_, module, facts);
+      if (!version) continue;
+      const auto quoted = QuoteJson(graph_.text(module));
+      if (!quoted) continue;
+      json += (json.empty() ? "{" : ", ") + *quoted +
+              ": {\"version\": " + std::to_string(*version) + "}";
+      if (json.size() > kMaxModuleVersions) return;
     }
+    if (!json.empty()) tree_.module_versions = json + "}";
   }
 
   // DataParallel's prefix goes where all names of a container have it; the count of an averaged
@@ -393,6 +444,35 @@ class Walk {
     return {};
   }
 
+  // The scopes as the names of tensors within have them. Where a wrapper and what it wraps have the
+  // same scope, the wrapped one is the module.
+  void NameModules() {
+    const std::unordered_set<std::string> parallel = ParallelContainers();
+    std::unordered_map<std::string, std::size_t> positions;
+    for (auto& [module, place] : modules_) {
+      // A wrapper's own name is left out only before another one.
+      std::string rest = WithoutWrappers(Join(place.rest, kMember));
+      if (parallel.count(place.container) != 0 && rest.starts_with(kParallel)) {
+        rest = rest.substr(kParallel.size());
+      }
+      const bool bare = place.container == tree_.container;
+      const std::string name = bare ? rest : Join(place.container, rest);
+      const bool at_root = name.size() == kMember.size();
+      module.scope = at_root ? "" : name.substr(0, name.size() - kMember.size() - 1);
+      const auto [position, added] = positions.emplace(module.scope, tree_.modules.size());
+      if (added) {
+        tree_.modules.push_back(std::move(module));
+      } else {
+        tree_.modules[position->second] = std::move(module);
+      }
+    }
+  }
+
+  struct FoundModule {
+    NamedModule module;
+    Place place;
+  };
+
   const PickleGraph& graph_;
   const Limits& limits_;
   std::vector<bool> reaches_;
@@ -401,6 +481,8 @@ class Walk {
   bool beside_ = false;         // within something that stands beside the model
   std::vector<PickleId> open_;  // containers from the root to where the walk is
   std::vector<Place> places_;   // of tree_.tensors
+  std::vector<FoundModule> modules_;
+  std::unordered_map<PickleId, bool> is_module_;
   StateTree tree_;
 };
 

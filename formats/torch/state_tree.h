@@ -7,7 +7,9 @@
 // name; `stored_as` is the whole path.
 #pragma once
 
+#include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -24,6 +26,14 @@ struct NamedTensor {
   bool of_model = false;  // stands in the container of the model's own weights
 };
 
+// A module: an object that a pickle or TorchScript holds, or one of which the state dict's
+// `_metadata` has the version.
+struct NamedModule {
+  std::string scope;                         // before the names of its tensors, without the dot
+  std::optional<PickleId> object = {};       // absent in a state dict
+  std::optional<std::int64_t> version = {};  // in `_metadata`
+};
+
 struct OptimizerState {
   std::string path;  // as in stored_as
   PickleId value;    // {"state": ..., "param_groups": ...}
@@ -31,6 +41,7 @@ struct OptimizerState {
 
 struct StateTree {
   std::vector<NamedTensor> tensors;  // in the order of the file; names differ
+  std::vector<NamedModule> modules;  // in the order of the model's definition; scopes differ
   std::vector<OptimizerState> optimizers;
   std::string container;                        // "state_dict"; empty where there is none
   std::map<std::string, std::string> metadata;  // numbers and short texts beside the weights

@@ -5,6 +5,7 @@
 #include <unordered_map>
 #include <utility>
 
+#include "formats/torch/module_objects.h"
 #include "formats/torch/optimizer_slots.h"
 #include "formats/torch/state_tree.h"
 
@@ -12,6 +13,10 @@ namespace ckpt::formats {
 namespace {
 
 constexpr std::size_t kNamedGlobals = 5;  // of those that a note mentions
+// What recorded modules may hold: so much, and so many times the bytes of the pickle.
+constexpr std::uint64_t kModuleBytes = std::uint64_t{64} << 20;
+constexpr std::uint64_t kModuleBytesPerByte = 8;
+constexpr std::uint64_t kAttributeBytes = 96;  // of an entry of a map, roughly
 
 // A tensor with the bytes it stands for.
 struct Placed {
@@ -80,6 +85,7 @@ class Builder {
       tensor.info.slot_name = slot.slot_name;
       if (slot.parameter) tensor.slot_of = static_cast<std::uint32_t>(first + *slot.parameter);
     }
+    CKPT_RETURN_IF_ERROR(AddModules(tree, part));
     if (part.prefix.empty()) {
       container_ = tree.container;
       metadata_ = std::move(tree.metadata);
@@ -101,6 +107,8 @@ class Builder {
     manifest.files = {manifest.resolved};
     manifest.framework = Framework::kPyTorch;
     manifest.metadata = std::move(metadata_);
+    manifest.modules = std::move(modules_);
+    manifest.stored_order = std::move(stored_order_);
     for (std::uint32_t i = 0; i < placed_.size(); ++i) {
       const TensorView& view = placed_[i].view;
       if (!view.remark.empty()) manifest.metadata["dtype of " + placed_[i].info.name] = view.remark;
@@ -142,6 +150,51 @@ class Builder {
     return {};
   }
 
+  // Modules share objects and classes, so that their number bounds nothing: what they hold together
+  // is.
+  Status AddModules(const StateTree& tree, const PickledPart& part) {
+    std::uint64_t bytes = 0;
+    for (const NamedModule& module : tree.modules) {
+      RecordedModule record;
+      if (module.object) {
+        record = RecordModule(graph_, *module.object);
+        AddSource(part, ScriptClassOf(graph_, *module.object), record);
+      } else {
+        record.version = module.version;
+      }
+      record.scope = part.prefix.empty() ? module.scope : part.prefix + "." + module.scope;
+      bytes += BytesOf(record);
+      if (bytes > kModuleBytes + kModuleBytesPerByte * part.pickle_bytes) {
+        return Fail(ErrorCode::kLimitExceeded,
+                    "the attributes of the pickled modules are far more than the pickle");
+      }
+      modules_.push_back(std::move(record));
+    }
+    return {};
+  }
+
+  // What the code says: constants of the class and the operators that its methods call.
+  static void AddSource(const PickledPart& part, std::string_view compiled,
+                        RecordedModule& record) {
+    if (compiled.empty() || !part.script_class) return;
+    const ScriptClass* const source = part.script_class(compiled);
+    if (source == nullptr) return;
+    record.attributes.insert(source->constants.begin(), source->constants.end());
+    record.calls = source->calls;
+  }
+
+  static std::uint64_t BytesOf(const RecordedModule& record) {
+    std::uint64_t bytes = sizeof(RecordedModule) + record.scope.size() + record.class_name.size();
+    for (const auto& [name, value] : record.attributes) {
+      const auto* text = std::get_if<std::string>(&value);
+      bytes += kAttributeBytes + name.size() + (text == nullptr ? 0 : text->size());
+    }
+    for (const RecordedCall& call : record.calls) {
+      bytes += kAttributeBytes * (1 + call.arguments.size());
+    }
+    return bytes;
+  }
+
   void SortByName() {
     std::vector<std::uint32_t> order(placed_.size()), rank(placed_.size());
     std::iota(order.begin(), order.end(), 0U);
@@ -153,6 +206,10 @@ class Builder {
     for (std::uint32_t i = 0; i < order.size(); ++i) {
       rank[order[i]] = i;
       sorted.push_back(std::move(placed_[order[i]]));
+    }
+    // An order that is that of the names was made by a program that sorts.
+    if (!std::is_sorted(rank.begin(), rank.end())) {
+      for (const std::uint32_t place : rank) stored_order_.push_back(TensorId{place});
     }
     for (Placed& tensor : sorted) {
       if (tensor.slot_of) tensor.info.slot_of = TensorId{rank[*tensor.slot_of]};
@@ -195,6 +252,8 @@ class Builder {
   std::vector<Placed> placed_;
   std::string container_;
   std::map<std::string, std::string> metadata_;
+  std::vector<RecordedModule> modules_;
+  std::vector<TensorId> stored_order_;
 };
 
 }  // namespace
