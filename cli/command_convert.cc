@@ -7,6 +7,7 @@
 #include "cli/choices.h"
 #include "cli/command.h"
 #include "cli/conversion.h"
+#include "cli/graph_evidence.h"
 #include "cli/input_pass.h"
 #include "cli/name_map.h"
 #include "cli/plan_report.h"
@@ -165,11 +166,11 @@ class ConvertCommand : public Command {
       }
       serving_.feed[feed.substr(0, equals)] = feed.substr(equals + 1);
     }
-    if (!formats::HoldsOperations(*target_.format) &&
+    if (!formats::HoldsOperations(*target_.format) && !convert_.fold.fold &&
         (!serving_.inputs.empty() || !serving_.outputs.empty() || !serving_.feed.empty())) {
       return Fail(ErrorCode::kInvalidArgument,
-                  "--inputs, --outputs and --feed are for OUTPUT with a graph: graph-def or "
-                  "saved-model");
+                  "--inputs, --outputs and --feed are for OUTPUT with a graph (graph-def or "
+                  "saved-model) and for a fold over one");
     }
     if (!rename_file_.empty()) {
       CKPT_ASSIGN_OR_RETURN(NameMap map, ReadNameMap(rename_file_));
@@ -192,16 +193,19 @@ class ConvertCommand : public Command {
   }
 
   Status Work(Json& report, std::string& text) {
-    CKPT_ASSIGN_OR_RETURN(const OpenedInput input,
+    CKPT_ASSIGN_OR_RETURN(OpenedInput input,
                           OpenInput(input_, options_, analysis_, graph_, convert_.fold.fold));
-    const Checkpoint& source = *input.checkpoint;
-    report["resolved"] = JsonText(source.manifest().resolved);
-    report["from"] = source.format();
+    report["resolved"] = JsonText(input.checkpoint->manifest().resolved);
+    report["from"] = input.checkpoint->format();
     report["to"] = target_.format->name;
-    CKPT_RETURN_IF_ERROR(CheckTarget(target_, source.manifest()));
+    CKPT_RETURN_IF_ERROR(CheckTarget(target_, input.checkpoint->manifest()));
+    const AuditResult audit = ckpt::Audit(*input.checkpoint, input.analysis, {});
+    if (convert_.fold.fold && !formats::HoldsOperations(*target_.format)) {
+      CKPT_RETURN_IF_ERROR(UseServingLayers(analysis_, serving_, input, convert_.fold));
+    }
+    const Checkpoint& source = *input.checkpoint;
     ChooseNames(input.analysis);
     convert_.keep_graph_constants = source.format() == target_.format->name;
-    const AuditResult audit = ckpt::Audit(source, input.analysis, {});
     ServingConversion serving;
     if (formats::HoldsOperations(*target_.format)) {
       CKPT_ASSIGN_OR_RETURN(

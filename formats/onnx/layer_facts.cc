@@ -50,16 +50,33 @@ bool OnlyFirstOutput(const NodeContext& context) {
   return true;
 }
 
-// Sets kernel and bias; false where they are no stored constants.
+// "an input of the model", "computed by \"sub\" (Sub)", ...
+std::string SourceOf(const NodeContext& context, const std::string& value) {
+  if (context.values.IsInput(value)) return "an input of the model";
+  const auto producer = context.values.ProducerOf(value);
+  if (!producer) return "a value that nothing in the graph yields";
+  const auto& node = context.graph.node(*producer);
+  const std::string name = node.name().empty() ? value : node.name();
+  if (node.op_type() == "ConstantOfShape" || node.op_type() == "Expand") {
+    return "filled with one value by \"" + name + "\" (" + node.op_type() + ")";
+  }
+  return "computed by \"" + name + "\" (" + node.op_type() + ")";
+}
+
+// Sets kernel and bias; false, with what gives them instead, where they are no stored constants.
 bool BindKernel(const NodeContext& context, Layer& layer) {
-  const auto kernel = context.Constant(1);
-  if (!kernel || context.constants.Find(context.Input(0)) != nullptr) return false;
-  layer.tensors["kernel"] = *kernel;
-  if (context.Input(2).empty()) return true;
-  const auto bias = context.Constant(2);
-  if (!bias) return false;
-  layer.tensors["bias"] = *bias;
-  return true;
+  if (context.constants.Find(context.Input(0)) != nullptr) return false;
+  constexpr std::array<std::pair<int, const char*>, 2> kInputs = {{{1, "kernel"}, {2, "bias"}}};
+  for (const auto& [input, name] : kInputs) {
+    const std::string value = context.Input(input);
+    if (value.empty()) continue;
+    if (const auto tensor = context.Constant(input)) {
+      layer.tensors[name] = *tensor;
+    } else {
+      layer.fed_tensors[name] = SourceOf(context, value);
+    }
+  }
+  return layer.fed_tensors.empty();
 }
 
 void DescribeConvolution(const NodeContext& context, bool transposed, Layer& layer) {
@@ -99,19 +116,6 @@ void DescribeMatMul(const NodeContext& context, Layer& layer) {
   layer.axis = -1;
   layer.can_rebind = true;
   layer.can_gain_bias = context.opset >= 7;  // an addition that broadcasts
-}
-
-// "an input of the model", "computed by \"sub\" (Sub)", ...
-std::string SourceOf(const NodeContext& context, const std::string& value) {
-  if (context.values.IsInput(value)) return "an input of the model";
-  const auto producer = context.values.ProducerOf(value);
-  if (!producer) return "a value that nothing in the graph yields";
-  const auto& node = context.graph.node(*producer);
-  const std::string name = node.name().empty() ? value : node.name();
-  if (node.op_type() == "ConstantOfShape" || node.op_type() == "Expand") {
-    return "filled with one value by \"" + name + "\" (" + node.op_type() + ")";
-  }
-  return "computed by \"" + name + "\" (" + node.op_type() + ")";
 }
 
 // By the rules of each version: is_test before 7, the number of outputs before 14, then an

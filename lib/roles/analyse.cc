@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <map>
 #include <memory>
 #include <string>
 #include <utility>
@@ -43,6 +44,7 @@ class Analyser {
     std::erase_if(of_ops, [&](const FoundLayer& layer) { return Overlaps(layer.batch_norm); });
     std::vector<bool> usable(settled_);
     for (const FoundLayer& layer : of_ops) SettleLayer(layer.batch_norm);
+    TakeHelpers(layers);
     ReadTrainingState();
     // Names are read over the tensors of the operations' layers too: helpers and counters have no
     // other link to them.
@@ -76,6 +78,35 @@ class Analyser {
       if (id && settled_[id->index]) return true;
     }
     return false;
+  }
+
+  // Counters and helpers stand beside the statistics of a graph's layer, and no operation reads
+  // them at serving.
+  void TakeHelpers(std::vector<FoundLayer>& layers) {
+    std::map<TensorId, FoundLayer*> by_statistic;
+    std::vector<bool> usable(settled_.size());
+    for (std::size_t i = 0; i < usable.size(); ++i) usable[i] = !settled_[i];
+    for (FoundLayer& layer : layers) {
+      const BatchNorm& norm = layer.batch_norm;
+      for (const auto& id : {norm.gamma, norm.beta, norm.moving_mean, norm.moving_variance}) {
+        if (id) usable[id->index] = true;
+      }
+      for (const auto& id : {norm.moving_mean, norm.moving_variance}) {
+        if (id) by_statistic.emplace(*id, &layer);
+      }
+    }
+    if (by_statistic.empty()) return;
+    for (const FoundLayer& named : LayersByName(manifest_, names_, usable)) {
+      for (const auto& id : {named.batch_norm.moving_mean, named.batch_norm.moving_variance}) {
+        const auto found = id ? by_statistic.find(*id) : by_statistic.end();
+        if (found == by_statistic.end()) continue;
+        BatchNorm& norm = found->second->batch_norm;
+        if (!norm.batch_counter) norm.batch_counter = named.batch_norm.batch_counter;
+        if (norm.extras.empty()) norm.extras = named.batch_norm.extras;
+        SettleLayer(norm);
+        break;
+      }
+    }
   }
 
   static bool IsPartOfBatchNorm(Role role) {

@@ -5,7 +5,9 @@
 #include <utility>
 
 #include "ckpt/serving.h"
+#include "ckpt/serving_layers.h"
 #include "serving/apply_plan.h"
+#include "serving/bind_layers.h"
 #include "serving/layers.h"
 #include "serving/op_facts.h"
 #include "serving/serving_graph.h"
@@ -68,6 +70,9 @@ class Model : public ServingModel {
   }
   const std::vector<std::string>& notes() const noexcept override { return notes_; }
   const std::vector<Dropped>& unused() const noexcept override { return unused_; }
+  Result<ModelGraph> LayersOfSource() const {
+    return BindLayers(*this, [this](TensorId id) { return held_[id.index].source; });
+  }
   Result<OpGraph> Apply(ConversionPlan& plan) const override {
     return ApplyPlan(manifest_, layers_, plan);
   }
@@ -156,6 +161,11 @@ Result<std::unique_ptr<ServingModel>> MakeServingModel(const Checkpoint& source,
                                                        const ServingOptions& options) {
   CKPT_ASSIGN_OR_RETURN(ServingGraph serving, MakeServingGraph(source.manifest(), options));
   return std::unique_ptr<ServingModel>(std::make_unique<Model>(source, std::move(serving)));
+}
+
+Result<ModelGraph> ServingLayers(const Checkpoint& source, const ServingOptions& options) {
+  CKPT_ASSIGN_OR_RETURN(ServingGraph serving, MakeServingGraph(source.manifest(), options));
+  return Model(source, std::move(serving)).LayersOfSource();
 }
 
 }  // namespace ckpt

@@ -160,6 +160,10 @@ class Reader {
     const std::string name = graph_.op(id).name;
     const OpDtype dtype = OutputDtype(graph_.op(id), 0).value_or(OpDtype{});
     const OpId whole = Whole(part, dtype);
+    if (part.extent == part.full_shape) {  // the only part
+      graph_.Redirect({id, 0, {}}, {whole, 0, {}});
+      return;
+    }
     const OpEdge begin = Integers(name + "/begin", part.offset);
     const OpEdge size = Integers(name + "/size", part.extent);
     Op& op = graph_.op(id);

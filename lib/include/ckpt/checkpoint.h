@@ -97,12 +97,6 @@ std::optional<TensorId> FindTensor(const Manifest& manifest, std::string_view na
 // lists it, with the tensor's name. kInternal if none does.
 Error WhyAbsent(const Manifest& manifest, TensorId id);
 
-// The graph of `model`, its layers bound to the tensors of the same names in `names`: evidence for
-// a file that has no graph itself. A tensor that `names` lacks becomes one of the layer's
-// missing_tensors. kUnfit where `model` has no graph, where a shape differs, or where no name of
-// the graph occurs.
-Result<ModelGraph> BindGraph(const Manifest& model, const Manifest& names);
-
 // All bytes of one tensor. Fails with kLimitExceeded above `max_bytes` before anything is read.
 Result<std::vector<std::byte>> ReadBytes(const Checkpoint& checkpoint, TensorId id,
                                          std::uint64_t max_bytes);
