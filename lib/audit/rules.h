@@ -52,7 +52,8 @@ void JudgeGraphServing(const Subject& subject, FindingList& findings);
 void JudgeAllData(const Subject& subject, FindingList& findings);
 // CK005, CK006: training state in the file.
 void JudgeTrainingState(const Subject& subject, FindingList& findings);
-// CK001, CK002, CK007: what could not be read, by now; the damage that decides the input's status.
+// CK001, CK002, CK007, CK008: what could not be read, by now; the damage that decides the input's
+// status.
 std::optional<Error> JudgeReading(const Subject& subject, FindingList& findings);
 
 }  // namespace ckpt::audit
