@@ -71,6 +71,7 @@ class Builder {
                           ReadStateTree(graph_, part.root, limits_,
                                         kNameBytes + kNameBytesPerByte * part.pickle_bytes));
     const std::size_t first = placed_.size();
+    MarkScriptAttributes(part, tree);
     std::vector<TensorView> views;
     views.reserve(tree.tensors.size());
     for (NamedTensor& tensor : tree.tensors) {
@@ -206,6 +207,28 @@ class Builder {
       modules_.push_back(std::move(record));
     }
     return {};
+  }
+
+  // Tensors of a compiled class that are neither parameters nor buffers are attributes.
+  void MarkScriptAttributes(const PickledPart& part, StateTree& tree) const {
+    if (!part.script_class) return;
+    std::unordered_map<std::string_view, const ScriptClass*> classes;
+    for (const NamedModule& module : tree.modules) {
+      if (!module.object) continue;
+      const std::string_view compiled = ScriptClassOf(graph_, *module.object);
+      if (!compiled.empty()) classes.emplace(module.scope, part.script_class(compiled));
+    }
+    for (NamedTensor& tensor : tree.tensors) {
+      const std::string_view name = tensor.name;
+      const std::size_t dot = name.rfind('.');
+      const bool root = dot == std::string_view::npos;
+      const auto found = classes.find(root ? std::string_view() : name.substr(0, dot));
+      if (found == classes.end() || found->second == nullptr) continue;
+      const std::string_view last = root ? name : name.substr(dot + 1);
+      const ScriptClass& source = *found->second;
+      const bool state = source.parameters.contains(last) || source.buffers.contains(last);
+      if (!state && tensor.section == Section::kModel) tensor.section = Section::kTransient;
+    }
   }
 
   // What the code says: constants of the class and the operators that its methods call.

@@ -41,7 +41,7 @@ std::string Call(std::string_view module, std::string_view name) {
   return Global(module, name) + Text("echo") + "\x85R";
 }
 
-TEST(CodeOnLoad, FunctionsKnownToRunCodeAreNamed) {
+TEST(CodeOnLoad, P45FunctionsKnownToRunCodeAreNamed) {
   for (const auto& [module, name] : std::vector<std::pair<std::string, std::string>>{
            {"posix", "system"},
            {"nt", "system"},

@@ -386,6 +386,7 @@ TEST(HostilePickle, P41MemoryIsBoundedByTheBytesOfThePickle) {
   const auto refused = bound(dicts, dicts.size());
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, ErrorCode::kLimitExceeded);
+  EXPECT_THAT(refused.error().message, HasSubstr("MiB of objects"));
   // What deflates to almost nothing justifies almost nothing.
   std::string numbers = kStart + "(";
   for (int i = 0; i < 100'000; ++i) numbers += Long(static_cast<std::uint64_t>(i));
