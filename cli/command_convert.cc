@@ -205,7 +205,8 @@ class ConvertCommand : public Command {
     }
     const Checkpoint& source = *input.checkpoint;
     ChooseNames(input.analysis);
-    convert_.keep_graph_constants = source.format() == target_.format->name;
+    convert_.keep_graph_constants =
+        source.format() == target_.format->name && target_.format->rewrite != nullptr;
     ServingConversion serving;
     if (formats::HoldsOperations(*target_.format)) {
       CKPT_ASSIGN_OR_RETURN(

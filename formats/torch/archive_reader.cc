@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "formats/container/zip_archive.h"
+#include "formats/torch/carried_pickles.h"
 #include "formats/torch/pickle_reader.h"
 #include "formats/torch/torch_checkpoint.h"
 
@@ -12,6 +13,8 @@ namespace ckpt::formats {
 namespace {
 
 constexpr std::uint64_t kMaxSmallRecord = 4096;
+// Pickles of state dicts deflate to a fifth or a tenth.
+constexpr std::uint64_t kMaxInflation = 8;
 constexpr std::uint64_t kMaxSource = std::uint64_t{16} << 20;  // of TorchScript's code, together
 
 class ArchiveReader {
@@ -36,8 +39,13 @@ class ArchiveReader {
       notes_.push_back("has no record of a version, without which torch.load refuses it");
     }
     NoteDeflated();
-    StorageFile storages{archive_->file(), archive_, big_endian_};
-    return MakeTorchCheckpoint(graph_, parts, std::move(storages), std::move(notes_), limits_);
+    StorageFile storages{archive_->file(), archive_, big_endian_,
+                         std::make_shared<MemberChecksums>(archive_)};
+    CarriedPickles code(limits_);
+    code.AddGraph(graph_);
+    code.AddArchive(*archive_, top_);
+    return MakeTorchCheckpoint(graph_, parts, std::move(storages), {std::move(notes_), code.Take()},
+                               limits_);
   }
 
  private:
@@ -96,8 +104,9 @@ class ArchiveReader {
     // Offsets are those in the file where the record is stored, as PyTorch does it.
     const bool stored = member.method == ZipMethod::kStored;
     PickleInput input(bytes, archive_->file()->path(), stored ? member.data_offset : 0);
-    CKPT_ASSIGN_OR_RETURN(const PickleId root,
-                          ReadPickle(input, graph_, {.memory = 4 * limits_.metadata_bytes}));
+    const PickleLimits limits{.justified_bytes = kMaxInflation * member.compressed_size,
+                              .text_bytes = limits_.metadata_bytes};
+    CKPT_ASSIGN_OR_RETURN(const PickleId root, ReadPickle(input, graph_, limits));
     if (input.remaining() > 0) {
       notes_.push_back(std::to_string(input.remaining()) + " bytes follow the pickle in " + name);
     }

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "formats/encoding/byte_reader.h"
+#include "formats/torch/carried_pickles.h"
 #include "formats/torch/pickle_reader.h"
 #include "formats/torch/torch_checkpoint.h"
 
@@ -43,8 +44,11 @@ class LegacyReader {
     CKPT_RETURN_IF_ERROR(LocateStorages(keys));
     PickledPart part{root, "", [this](const StorageReference& storage) { return Locate(storage); }};
     part.pickle_bytes = pickle_bytes;
-    return MakeTorchCheckpoint(graph_, {std::move(part)}, StorageFile{file_, nullptr, false},
-                               std::move(notes_), limits_);
+    CarriedPickles code(limits_);
+    code.AddGraph(graph_);
+    return MakeTorchCheckpoint(graph_, {std::move(part)},
+                               StorageFile{file_, nullptr, false, nullptr},
+                               {std::move(notes_), code.Take()}, limits_);
   }
 
  private:
@@ -58,7 +62,7 @@ class LegacyReader {
   }
 
   Result<PickleId> Next() {
-    return ReadPickle(input_, graph_, {.memory = 4 * limits_.metadata_bytes});
+    return ReadPickle(input_, graph_, {.text_bytes = limits_.metadata_bytes});
   }
 
   // The element size of each key, which the data do not repeat.

@@ -14,7 +14,13 @@ constexpr std::size_t kMaxNumbers = 16;  // of a tuple
 // The class of a new object; empty where it is none.
 std::string_view ClassOf(const PickleGraph& graph, PickleId id) {
   if (graph.kind(id) != PickleKind::kObject) return {};
-  const PickleId callable = graph.object(id).callable;
+  PickleId callable = graph.object(id).callable;
+  if (graph.kind(callable) == PickleKind::kPersistent) {
+    // The legacy stream keeps a class with its source: ('module', class, file, text).
+    const auto parts = graph.TupleItems(graph.items(callable)[0]);
+    if (parts.size() < 2 || !graph.IsText(parts[0], "module")) return {};
+    callable = parts[1];
+  }
   if (graph.kind(callable) != PickleKind::kGlobal) return {};
   const std::string_view name = graph.text(callable);
   // object.__reduce_ex__ of protocols 0 and 1: copyreg._reconstructor(class, base, state)

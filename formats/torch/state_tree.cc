@@ -9,6 +9,7 @@
 
 #include "formats/encoding/json_events.h"
 #include "formats/torch/module_objects.h"
+#include "formats/torch/numpy_array.h"
 #include "formats/torch/pickle_mapping.h"
 #include "formats/torch/tensor_reach.h"
 #include "formats/torch/tensor_view.h"
@@ -67,6 +68,20 @@ bool OneOf(const std::string_view (&table)[N], std::string_view word) {
   return std::find(std::begin(table), std::end(table), word) != std::end(table);
 }
 
+// "rng", "torch_rng_state", "numpy_random_state": a word of the key says what it is. Of a path,
+// as the keys of a state dict are, none does.
+bool SaysRandomState(std::string_view key) {
+  if (key.find('.') != std::string_view::npos) return false;
+  if (key.find("random_state") != std::string_view::npos) return true;
+  while (true) {
+    const std::size_t end = key.find('_');
+    const std::string_view word = key.substr(0, end);
+    if (word == "rng" || word == "rngs") return true;
+    if (end == std::string_view::npos) return false;
+    key.remove_prefix(end + 1);
+  }
+}
+
 std::string Join(const std::string& path, std::string_view key) {
   return path.empty() ? std::string(key) : path + '.' + std::string(key);
 }
@@ -85,9 +100,10 @@ std::string WithoutWrappers(std::string_view name) {
 // Walks from the root to every tensor.
 class Walk {
  public:
-  Walk(const PickleGraph& graph, const Limits& limits)
+  Walk(const PickleGraph& graph, const Limits& limits, std::uint64_t all_name_bytes)
       : graph_(graph),
         limits_(limits),
+        name_bytes_left_(all_name_bytes),
         reaches_(ReachTensors(graph)),
         steps_left_(16 * std::uint64_t{graph.size()} + 100'000) {}
 
@@ -102,6 +118,11 @@ class Walk {
   // A tensor's place: container + rest make stored_as.
   struct Place {
     std::string container, rest;
+  };
+
+  struct FoundModule {
+    NamedModule module;
+    Place place;
   };
 
   static std::string PathOf(const Place& place) {
@@ -124,7 +145,8 @@ class Walk {
     }
     const auto is_other = [&](const PicklePair& pair) {
       const std::string key = KeyText(graph_, pair.first);
-      return reaches_[pair.second] && !OneOf(kOptimizerKeys, key) && !OneOf(kBookkeepingKeys, key);
+      return reaches_[pair.second] && !OneOf(kOptimizerKeys, key) &&
+             !OneOf(kBookkeepingKeys, key) && !SaysRandomState(key);
     };
     if (std::count_if(pairs.begin(), pairs.end(), is_other) != 1) return std::nullopt;
     for (const std::string_view key : kAverageKeys) {
@@ -154,9 +176,12 @@ class Walk {
         --depth_;
         continue;
       }
-      const Section section = OneOf(kOptimizerKeys, key)     ? Section::kOptimizer
-                              : OneOf(kBookkeepingKeys, key) ? Section::kBookkeeping
-                                                             : Section::kModel;
+      // An array beside the model is a curve or a score.
+      const bool bookkeeping =
+          OneOf(kBookkeepingKeys, key) || SaysRandomState(key) || IsNumpyArray(graph_, pair.second);
+      const Section section = OneOf(kOptimizerKeys, key) ? Section::kOptimizer
+                              : bookkeeping              ? Section::kBookkeeping
+                                                         : Section::kModel;
       beside_ = true;
       const bool tensor = IsTensor(graph_, pair.second);
       const Place place = tensor ? Place{path, key} : Place{Join(path, key), ""};
@@ -195,7 +220,7 @@ class Walk {
   }
 
   Status WalkParts(PickleId id, const Place& place, Section section) {
-    if (section == Section::kModel) NoteModule(id, place);
+    if (section == Section::kModel) CKPT_RETURN_IF_ERROR(NoteModule(id, place));
     if (IsMapping(graph_, id)) CKPT_RETURN_IF_ERROR(WalkMapping(id, place, section));
     switch (graph_.kind(id)) {
       case PickleKind::kTuple:
@@ -240,7 +265,9 @@ class Walk {
     }
     for (const auto& [key, value] : pairs) {
       if (!reaches_[value]) continue;
-      CKPT_RETURN_IF_ERROR(WalkChild(value, place, KeyText(graph_, key), section));
+      const std::string name = KeyText(graph_, key);
+      const bool random = section == Section::kModel && SaysRandomState(name);
+      CKPT_RETURN_IF_ERROR(WalkChild(value, place, name, random ? Section::kBookkeeping : section));
     }
     return {};
   }
@@ -253,17 +280,25 @@ class Walk {
            });
   }
 
-  void NoteModule(PickleId id, const Place& place) {
-    if (IsModule(id)) modules_.push_back({{"", id, {}}, place});
-    if (const auto metadata = MetadataOf(graph_, id)) {
-      for (const auto& [module, facts] : Pairs(graph_, *metadata)) {
-        const auto version = VersionOf(graph_, module, facts);
-        if (!version) continue;
-        const std::string_view path = graph_.text(module);
-        const Place inner{place.container, path.empty() ? place.rest : Join(place.rest, path)};
-        modules_.push_back({{"", {}, version}, inner});
-      }
+  Status NoteModule(PickleId id, const Place& place) {
+    if (IsModule(id)) CKPT_RETURN_IF_ERROR(AddModule({"", id, {}}, place));
+    const auto metadata = MetadataOf(graph_, id);
+    if (!metadata) return {};
+    for (const auto& [module, facts] : Pairs(graph_, *metadata)) {
+      const auto version = VersionOf(graph_, module, facts);
+      if (!version) continue;
+      const std::string_view path = graph_.text(module);
+      const Place inner{place.container, path.empty() ? place.rest : Join(place.rest, path)};
+      CKPT_RETURN_IF_ERROR(AddModule({"", {}, version}, inner));
     }
+    return {};
+  }
+
+  Status AddModule(NamedModule module, const Place& place) {
+    CKPT_RETURN_IF_ERROR(
+        TakeName(sizeof(FoundModule) + place.container.size() + place.rest.size()));
+    modules_.push_back({std::move(module), place});
+    return {};
   }
 
   bool IsModule(PickleId id) {
@@ -321,10 +356,8 @@ class Walk {
   // A child that may be a module without tensors.
   Status WalkPart(PickleId id, const Place& place, std::string_view key, Section section) {
     if (reaches_[id] || section != Section::kModel) return WalkChild(id, place, key, section);
-    if (IsModule(id)) {
-      modules_.push_back({{"", id, {}}, {place.container, Join(place.rest, key)}});
-    }
-    return {};
+    if (!IsModule(id)) return {};
+    return AddModule({"", id, {}}, {place.container, Join(place.rest, key)});
   }
 
   // A key that stands twice: readers differ in which value they take.
@@ -367,8 +400,19 @@ class Walk {
       return Fail(ErrorCode::kLimitExceeded,
                   "a name of more than " + std::to_string(limits_.name_bytes) + " bytes");
     }
+    CKPT_RETURN_IF_ERROR(TakeName(tensor.stored_as.size()));
     tree_.tensors.push_back(std::move(tensor));
     places_.push_back(place);
+    return {};
+  }
+
+  // A few bytes of nested containers can spell any number of long names.
+  Status TakeName(std::size_t bytes) {
+    if (bytes > name_bytes_left_) {
+      return Fail(ErrorCode::kLimitExceeded,
+                  "the names of the tensors are together far longer than the pickle");
+    }
+    name_bytes_left_ -= bytes;
     return {};
   }
 
@@ -468,13 +512,9 @@ class Walk {
     }
   }
 
-  struct FoundModule {
-    NamedModule module;
-    Place place;
-  };
-
   const PickleGraph& graph_;
   const Limits& limits_;
+  std::uint64_t name_bytes_left_;
   std::vector<bool> reaches_;
   std::uint64_t steps_left_;
   unsigned depth_ = 0;
@@ -488,8 +528,9 @@ class Walk {
 
 }  // namespace
 
-Result<StateTree> ReadStateTree(const PickleGraph& graph, PickleId root, const Limits& limits) {
-  return Walk(graph, limits).Run(root);
+Result<StateTree> ReadStateTree(const PickleGraph& graph, PickleId root, const Limits& limits,
+                                std::uint64_t all_name_bytes) {
+  return Walk(graph, limits, all_name_bytes).Run(root);
 }
 
 std::vector<std::string> UnknownGlobals(const PickleGraph& graph) {

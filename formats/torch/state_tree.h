@@ -48,10 +48,11 @@ struct StateTree {
   std::string module_versions;  // `_metadata` of the state dict as JSON; empty where it has none
 };
 
-// kLimitExceeded above limits.tensors tensors, for names above limits.name_bytes, and where paths
-// through shared containers are far more than the containers. kCorrupt for a name that occurs
-// twice.
-Result<StateTree> ReadStateTree(const PickleGraph& graph, PickleId root, const Limits& limits);
+// kLimitExceeded above limits.tensors tensors, for names above limits.name_bytes or
+// `all_name_bytes` together, and where paths through shared containers are far more than the
+// containers. kCorrupt for a name that occurs twice.
+Result<StateTree> ReadStateTree(const PickleGraph& graph, PickleId root, const Limits& limits,
+                                std::uint64_t all_name_bytes);
 
 // Classes and functions that are not those of tensors and containers, each once, in the order of
 // their first mention. None of them is ever run.

@@ -26,11 +26,16 @@ struct PickledPart {
   std::uint64_t pickle_bytes = 0;  // of the record that it was read from
 };
 
-// `notes` begin the manifest's note. Errors of the pickle's content name the file.
+// What the reader found beside the pickle.
+struct FileRemarks {
+  std::vector<std::string> notes = {};         // the beginning of the manifest's note
+  std::vector<std::string> runs_on_load = {};  // see Manifest
+};
+
+// Errors of the pickle's content name the file.
 Result<std::unique_ptr<Checkpoint>> MakeTorchCheckpoint(const PickleGraph& graph,
                                                         const std::vector<PickledPart>& parts,
-                                                        StorageFile storages,
-                                                        std::vector<std::string> notes,
+                                                        StorageFile storages, FileRemarks remarks,
                                                         const Limits& limits);
 
 }  // namespace ckpt::formats

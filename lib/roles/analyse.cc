@@ -295,6 +295,7 @@ class Analyser {
       norm.spread = KerasOneSpread(manifest_);
     }
     ReadModule(modules_, norm);
+    if (!norm.cumulative) norm.cumulative = InAveragedModel(names_, norm.scope);
     const RecordedHyperparameters recorded = RecordedFor(manifest_, norm.scope);
     const auto known = [](const std::optional<SourcedNumber>& number) {
       return number && number->evidence.source != EvidenceSource::kDefault;

@@ -113,4 +113,17 @@ void ReadModule(const ModuleIndex& modules, BatchNorm& batch_norm) {
   ReadMode(modules, *module, batch_norm);
 }
 
+std::optional<Evidence> InAveragedModel(const NameIndex& names, std::string_view scope) {
+  while (true) {
+    const std::size_t dot = scope.rfind('.');
+    scope = dot == std::string_view::npos ? std::string_view() : scope.substr(0, dot);
+    const std::string name = (scope.empty() ? "" : std::string(scope) + '.') + "n_averaged";
+    if (names.Find(name)) {
+      return Evidence{EvidenceSource::kNaming,
+                      '"' + name + "\" counts an averaged model, whose statistics are averages"};
+    }
+    if (scope.empty()) return std::nullopt;
+  }
+}
+
 }  // namespace ckpt
