@@ -32,12 +32,16 @@ Json WrittenBatchNorms(const ConversionPlan& plan) {
 }
 
 void AddPlan(Json& json, const ConversionPlan& plan) {
-  json["folded"] = json["kept"] = json["dropped"] = Json::array();
+  json["folded"] = json["kept"] = json["changed"] = json["dropped"] = Json::array();
   for (const Folded& folded : plan.folded) json["folded"].push_back(FoldedToJson(folded));
   for (const Kept& kept : plan.kept) {
     json["kept"].push_back({{"batch_norm", JsonText(kept.batch_norm)},
                             {"reason", JsonText(kept.reason)},
                             {"affine", kept.affine}});
+  }
+  for (const Changed& changed : plan.changed) {
+    json["changed"].push_back(
+        {{"batch_norm", JsonText(changed.batch_norm)}, {"reason", JsonText(changed.reason)}});
   }
   for (const Dropped& dropped : plan.dropped) {
     json["dropped"].push_back(
@@ -115,6 +119,10 @@ std::string PlanToText(const ConversionPlan& plan, const Style& style) {
     out += "  " + std::string(style.yellow) + "kept" + std::string(style.reset) + " " +
            (scopes.size() <= kNamedLayers ? Join(scopes) : Plural(scopes.size(), "batch norm")) +
            ": " + EscapeForDisplay(reason) + "\n";
+  }
+  for (const Changed& layer : plan.changed) {
+    out += "  " + std::string(style.yellow) + "changed" + std::string(style.reset) + " " +
+           EscapeForDisplay(layer.batch_norm) + ": " + EscapeForDisplay(layer.reason) + "\n";
   }
   // "optimizer state of \"w\"" is one kind for every w.
   for (const Dropped& tensor : plan.dropped) {

@@ -57,8 +57,8 @@ GraphFacts::GraphFacts(const Manifest& manifest, const Analysis& analysis)
       reach(TraceUpdates(bodies, found)),
       savers(FindSavers(bodies)),
       restores(FindRestores(bodies)),
-      serving(TraceServing(bodies, found)),
-      serves(IsServingArtefact(bodies)) {
+      serving(ops->serving),
+      serves(ops->serves) {
   layer_of = LayersOf(manifest, *this, analysis);
   std::set<std::string> known;
   const auto add = [&](const std::string& name) {

@@ -13,6 +13,7 @@ struct ServingGraph {
   // source's manifest.
   OpGraph graph;
   std::vector<std::string> notes;
+  std::vector<Changed> closed;  // see ServingModel::closed
 };
 Result<ServingGraph> MakeServingGraph(const Manifest& manifest, const ServingOptions& options);
 

@@ -36,7 +36,7 @@ bool MayBeWeight(const OpConstant& constant) {
 class Model : public ServingModel {
  public:
   Model(const Checkpoint& source, ServingGraph serving)
-      : source_(source), notes_(std::move(serving.notes)) {
+      : source_(source), notes_(std::move(serving.notes)), closed_(std::move(serving.closed)) {
     set_input_name(source.input_name());
     auto graph = std::make_shared<OpGraph>(std::move(serving.graph));
     const Manifest& from = source.manifest();
@@ -66,6 +66,7 @@ class Model : public ServingModel {
     const OpConstant& constant = *manifest_.ops->top.ops[held.op].constant;
     return std::unique_ptr<TensorStream>(std::make_unique<HeldStream>(constant.bytes));
   }
+  const std::vector<Changed>& closed() const noexcept override { return closed_; }
   const std::vector<std::string>& notes() const noexcept override { return notes_; }
   const std::vector<Dropped>& unused() const noexcept override { return unused_; }
   Result<OpGraph> Apply(ConversionPlan& plan) const override {
@@ -146,6 +147,7 @@ class Model : public ServingModel {
   Manifest manifest_;
   std::vector<Held> held_;  // by tensor
   std::vector<std::string> notes_;
+  std::vector<Changed> closed_;
   std::vector<Dropped> unused_;
   LayerGraph layers_;
 };

@@ -35,6 +35,9 @@ struct ServingOptions {
   // Tensors by name ("images", "images:0"): where the graph is cut, and what it is to yield. Empty:
   // by the signature, else derived from placeholders and from what reads the predictions.
   std::vector<std::string> inputs = {}, outputs = {};
+  // Batch norms that a graph which serves as it is runs in training mode use their moving
+  // statistics; else such a graph is refused.
+  bool close_training_mode = false;
   // --feed: values of scalar placeholders ("phase" -> "false").
   std::map<std::string, std::string> feed = {};
 };
@@ -43,6 +46,9 @@ struct ServingOptions {
 // whose `tensor` is set holds that tensor of this manifest; the others hold their values.
 class ServingModel : public Checkpoint {
  public:
+  // Batch norms of a graph that serves in training mode, closed as was asked for: by the names of
+  // the tensors that are their moving statistics, with what trained there as the reason.
+  virtual const std::vector<Changed>& closed() const noexcept = 0;
   // What was decided on the way, for people.
   virtual const std::vector<std::string>& notes() const noexcept = 0;
   // Tensors of the source that the serving graph does not read.
