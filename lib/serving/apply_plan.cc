@@ -213,6 +213,7 @@ class Application {
     result.producer_version = source_.producer_version;
     result.file_record = source_.file_record;
     result.signatures = source_.signatures;
+    result.functions = source_.functions;
     std::vector<OpEdge> outputs;
     std::vector<std::string> names;
     for (const auto& [key, tensor] : source_.signatures.front().outputs) {

@@ -69,7 +69,8 @@ OpBody FinishGraph(WorkingGraph& graph, std::vector<OpEdge>& outputs,
     op.control_inputs = std::move(controls);
     // Colocation, inferred shapes, marks of other programs: of the graph as it was.
     std::erase_if(op.attrs, [](const auto& attr) {
-      return attr.first.starts_with('_') && !IsServingMark(attr.first);
+      return attr.first.starts_with('_') && !IsServingMark(attr.first) &&
+             attr.first != "_lower_using_switch_merge";  // how a loop or a conditional is run
     });
     body.ops.push_back(std::move(op));
   }
