@@ -49,6 +49,9 @@ bool SetValue(const OpAttr& attr, AttrValue& out) {
   } else if (const auto* types = std::get_if<std::vector<OpDtype>>(&attr)) {
     auto& list = *out.mutable_list();
     for (const OpDtype& one : *types) list.add_type(static_cast<DataType>(one.number));
+  } else if (const auto* shapes = std::get_if<std::vector<OpShape>>(&attr)) {
+    auto& list = *out.mutable_list();
+    for (const OpShape& one : *shapes) SetShape(one, *list.add_shape());
   } else {
     return false;
   }

@@ -212,4 +212,15 @@ Status UseMovingStatistics(WorkingGraph& graph, std::span<const OpEdge> roots,
   return {};
 }
 
+std::set<OpId> VariablesOfBatchStatistics(const WorkingGraph& graph) {
+  std::set<OpId> variables;
+  for (const auto& [tensor, updates] : Updates(graph).all()) {
+    for (const auto& update : updates) {
+      variables.insert(update.variable);
+      variables.insert(update.through.begin(), update.through.end());
+    }
+  }
+  return variables;
+}
+
 }  // namespace ckpt

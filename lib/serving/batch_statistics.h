@@ -1,6 +1,7 @@
 // The moving statistics that a graph's own update operations keep of its batch statistics.
 #pragma once
 
+#include <set>
 #include <span>
 #include <string>
 #include <vector>
@@ -15,5 +16,8 @@ namespace ckpt {
 // with the layers named, where some statistic of the batch remains.
 Status UseMovingStatistics(WorkingGraph& graph, std::span<const OpEdge> roots,
                            std::vector<std::string>& notes);
+
+// The variables that some operation of the graph updates by statistics of the batch.
+std::set<OpId> VariablesOfBatchStatistics(const WorkingGraph& graph);
 
 }  // namespace ckpt

@@ -9,10 +9,11 @@
 namespace ckpt {
 
 struct ServingGraph {
-  // One body without functions, producers first, one signature. A constant's `tensor` is of the
-  // source's manifest.
+  // One body without functions, producers first, at least one signature. A constant's `tensor` is
+  // of the source's manifest.
   OpGraph graph;
   std::vector<std::string> notes;
+  std::vector<Dropped> dropped_signatures = {};
 };
 Result<ServingGraph> MakeServingGraph(const Manifest& manifest, const ServingOptions& options);
 
