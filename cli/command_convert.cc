@@ -226,11 +226,17 @@ class ConvertCommand : public Command {
     const ConversionPlan& plan = serving.plan;
     CKPT_RETURN_IF_ERROR(CheckHeld(target_, plan));
     AddPlan(report, plan);
-    if (serving.graph) AddSignature(report, *serving.graph);
+    if (serving.graph) {
+      AddSignatures(report, *source.manifest().ops, *serving.graph,
+                    serving.model->dropped_signatures());
+    }
     text = EscapeForDisplay(input_) + " (" + std::string(source.format()) + ") -> " +
            EscapeForDisplay(target_.path) + " (" + std::string(target_.format->name) + ")\n";
     for (const std::string& note : NotesOf(source)) text += "  " + EscapeForDisplay(note) + "\n";
-    if (serving.graph) text += SignatureToText(*serving.graph);
+    if (serving.graph) {
+      text +=
+          SignaturesToText(*serving.graph, serving.model->dropped_signatures(), StyleFor(options_));
+    }
     text += PlanToText(plan, StyleFor(options_));
     const ProgressCheckpoint counted(serving.model ? *serving.model : source, "convert",
                                      options_.quiet);

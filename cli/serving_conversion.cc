@@ -84,6 +84,11 @@ Result<ServingConversion> PlanServing(const Checkpoint& source, const AuditResul
         "a fingerprint (fingerprint.pb) describes the source alone and is not written");
   }
   CKPT_ASSIGN_OR_RETURN(OpGraph graph, serving.model->Apply(plan));
+  if (target.name == "graph-def" && !graph.initializer.empty()) {
+    return Fail(ErrorCode::kUnfit,
+                "what it serves reads lookup tables or the paths of assets, which a loader gives "
+                "their content; a graph-def has no place for that, --to saved-model has");
+  }
   serving.graph = std::make_shared<OpGraph>(std::move(graph));
   return serving;
 }

@@ -52,6 +52,9 @@ bool SetValue(const OpAttr& attr, AttrValue& out) {
   } else if (const auto* names = std::get_if<std::vector<OpFunctionName>>(&attr)) {
     auto& list = *out.mutable_list();
     for (const OpFunctionName& one : *names) list.add_func()->set_name(one.name);
+  } else if (const auto* shapes = std::get_if<std::vector<OpShape>>(&attr)) {
+    auto& list = *out.mutable_list();
+    for (const OpShape& one : *shapes) SetShape(one, *list.add_shape());
   } else {
     return false;
   }

@@ -245,4 +245,15 @@ Result<std::vector<ClosedStatistic>> UseMovingStatistics(WorkingGraph& graph,
   return Closing(graph, roots).Run();
 }
 
+std::set<OpId> VariablesOfBatchStatistics(const WorkingGraph& graph) {
+  std::set<OpId> variables;
+  for (const auto& [tensor, updates] : Updates(graph).all()) {
+    for (const auto& update : updates) {
+      variables.insert(update.variable);
+      variables.insert(update.through.begin(), update.through.end());
+    }
+  }
+  return variables;
+}
+
 }  // namespace ckpt

@@ -1,6 +1,7 @@
 // The moving statistics that a graph's own update operations keep of its batch statistics.
 #pragma once
 
+#include <set>
 #include <span>
 #include <string>
 #include <vector>
@@ -22,5 +23,8 @@ struct ClosedStatistic {
 // batch remains. Returns those that gave way.
 Result<std::vector<ClosedStatistic>> UseMovingStatistics(WorkingGraph& graph,
                                                          std::span<const OpEdge> roots);
+
+// The variables that some operation of the graph updates by statistics of the batch.
+std::set<OpId> VariablesOfBatchStatistics(const WorkingGraph& graph);
 
 }  // namespace ckpt

@@ -39,7 +39,7 @@ Status InlineOne(WorkingGraph& graph, OpId id, const OpFunction& function,
                                                std::to_string(kMaxOps) +
                                                " operations when they are written out");
   }
-  const std::vector<OpEdge> results = graph.Inline(function, name, arguments);
+  const std::vector<OpEdge> results = graph.Inline(id, function, arguments);
   for (std::uint32_t i = 0; i < results.size(); ++i) graph.Redirect({id, i, {}}, results[i]);
   return {};
 }

@@ -36,7 +36,10 @@ bool MayBeWeight(const OpConstant& constant) {
 class Model : public ServingModel {
  public:
   Model(const Checkpoint& source, ServingGraph serving)
-      : source_(source), notes_(std::move(serving.notes)), closed_(std::move(serving.closed)) {
+      : source_(source),
+        notes_(std::move(serving.notes)),
+        closed_(std::move(serving.closed)),
+        dropped_signatures_(std::move(serving.dropped_signatures)) {
     set_input_name(source.input_name());
     auto graph = std::make_shared<OpGraph>(std::move(serving.graph));
     const Manifest& from = source.manifest();
@@ -47,10 +50,12 @@ class Model : public ServingModel {
     manifest_.framework_version = from.framework_version;
     TakeTensors(*graph, from);
     std::vector<OpEdge> outputs;
-    for (const auto& [key, name] : graph->signatures.front().outputs) {
-      const auto parsed = ParseTensorName(name);
-      const auto id = parsed ? graph->top.Find(parsed->op) : std::nullopt;
-      if (id) outputs.push_back({*id, parsed->output, {}});
+    for (const OpSignature& signature : graph->signatures) {
+      for (const auto& [key, name] : signature.outputs) {
+        const auto parsed = ParseTensorName(name);
+        const auto id = parsed ? graph->top.Find(parsed->op) : std::nullopt;
+        if (id) outputs.push_back({*id, parsed->output, {}});
+      }
     }
     layers_ = FindLayers(*graph, manifest_.tensors, outputs);
     MakeNamesUnique(layers_.graph);
@@ -68,6 +73,9 @@ class Model : public ServingModel {
   }
   const std::vector<Changed>& closed() const noexcept override { return closed_; }
   const std::vector<std::string>& notes() const noexcept override { return notes_; }
+  const std::vector<Dropped>& dropped_signatures() const noexcept override {
+    return dropped_signatures_;
+  }
   const std::vector<Dropped>& unused() const noexcept override { return unused_; }
   Result<OpGraph> Apply(ConversionPlan& plan) const override {
     return ApplyPlan(manifest_, layers_, plan);
@@ -148,7 +156,7 @@ class Model : public ServingModel {
   std::vector<Held> held_;  // by tensor
   std::vector<std::string> notes_;
   std::vector<Changed> closed_;
-  std::vector<Dropped> unused_;
+  std::vector<Dropped> dropped_signatures_, unused_;
   LayerGraph layers_;
 };
 

@@ -17,6 +17,7 @@
 
 #include "ckpt/checkpoint.h"
 #include "ckpt/convert.h"
+#include "ckpt/op_outputs.h"
 
 namespace ckpt {
 
@@ -26,10 +27,6 @@ inline constexpr std::string_view kWasVariable = "_ckpt_variable";
 inline constexpr std::string_view kRecordFunction = "_ckpt_function";
 inline bool IsServingMark(std::string_view attr) noexcept { return attr.starts_with("_ckpt_"); }
 inline bool WasVariable(const Op& op) { return FindAttr<bool>(op, kWasVariable) != nullptr; }
-
-// The type of what an operation yields, by its attributes; references as their base. Nothing where
-// they do not say.
-std::optional<OpDtype> OutputDtype(const Op& op, std::uint32_t output);
 
 struct ServingOptions {
   // Tensors by name ("images", "images:0"): where the graph is cut, and what it is to yield. Empty:
@@ -51,6 +48,8 @@ class ServingModel : public Checkpoint {
   virtual const std::vector<Changed>& closed() const noexcept = 0;
   // What was decided on the way, for people.
   virtual const std::vector<std::string>& notes() const noexcept = 0;
+  // Signatures of the source that the serving graph does not have, with the reason.
+  virtual const std::vector<Dropped>& dropped_signatures() const noexcept = 0;
   // Tensors of the source that the serving graph does not read.
   virtual const std::vector<Dropped>& unused() const noexcept = 0;
   // The serving graph after a conversion that was planned for this model: folded batch norms gone,
