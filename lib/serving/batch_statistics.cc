@@ -247,8 +247,9 @@ Result<std::vector<ClosedStatistic>> UseMovingStatistics(WorkingGraph& graph,
 
 std::set<OpId> VariablesOfBatchStatistics(const WorkingGraph& graph) {
   std::set<OpId> variables;
-  for (const auto& [tensor, updates] : Updates(graph).all()) {
-    for (const auto& update : updates) {
+  const Updates updates(graph);
+  for (const auto& [tensor, list] : updates.all()) {
+    for (const Update& update : list) {
       variables.insert(update.variable);
       variables.insert(update.through.begin(), update.through.end());
     }

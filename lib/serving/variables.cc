@@ -13,6 +13,7 @@ namespace ckpt {
 namespace {
 
 constexpr std::size_t kMaxNamed = 6;
+constexpr std::int32_t kTfReferences = 100;  // added to the type of what refers to it
 
 class Reader {
  public:
@@ -74,11 +75,17 @@ class Reader {
     return {};
   }
 
+  // Of the values: a VarHandleOp itself yields a handle.
+  static OpDtype TypeOfVariable(const Op& op) {
+    const auto* dtype = FindAttr<OpDtype>(op, "dtype");
+    if (dtype == nullptr) return {};
+    return {dtype->number > kTfReferences ? dtype->number - kTfReferences : dtype->number};
+  }
+
   void BecomeConstant(Op& op) {
     const std::optional<TensorId> tensor = TensorOf(op);
     if (!tensor) missing_.push_back(op.name);
-    OpDtype dtype;
-    if (const auto recorded = OutputDtype(op, 0)) dtype = *recorded;
+    const OpDtype dtype = TypeOfVariable(op);
     op.type = "Const";
     op.attrs.clear();
     op.attrs["dtype"] = dtype;
@@ -172,7 +179,7 @@ class Reader {
 
   void BecomeSlice(OpId id, const OpVariable& part) {
     const std::string name = graph_.op(id).name;
-    const OpDtype dtype = OutputDtype(graph_.op(id), 0).value_or(OpDtype{});
+    const OpDtype dtype = TypeOfVariable(graph_.op(id));
     const OpId whole = Whole(part, dtype);
     const OpEdge begin = Integers(name + "/begin", part.offset);
     const OpEdge size = Integers(name + "/size", part.extent);
