@@ -269,7 +269,8 @@ class Finder {
       inputs.push_back(input);
       ranks.push_back(RankOf(input));
     }
-    const OtherOp other = ReadOtherOp(body_, id, ranks);
+    OtherOp other = ReadOtherOp(body_, id, ranks);
+    if (other.layer.kind == OpKind::kOther) other.layer.op_type += ComputedKernelBefore(id);
     const std::uint32_t outputs = std::max<std::uint32_t>(1, OutputsRead(id));
     for (std::uint32_t i = 0; i < outputs; ++i) {
       LayerOps ops;
@@ -277,6 +278,17 @@ class Finder {
       ops.output = {id, i, {}};
       AddNode(other.layer, std::move(ops), inputs, other.rank);
     }
+  }
+
+  // Why a layer, or the addition of its bias, takes no batch norm where it looks as if it could:
+  // ", with a kernel that FakeQuantWithMinMaxVars computes".
+  std::string ComputedKernelBefore(OpId id) const {
+    const Op& op = body_.op(id);
+    const bool bias = op.type == "BiasAdd" && op.inputs.size() == 2;
+    const std::string computed = ComputedKernel(body_, bias ? op.inputs[0].op : id);
+    if (computed.empty()) return {};
+    return (bias ? " behind " + body_.op(op.inputs[0].op).type : std::string()) +
+           ", with a kernel that " + computed + " computes";
   }
 
   std::uint32_t OutputsRead(OpId id) const {

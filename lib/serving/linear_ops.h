@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 
 #include "ckpt/model_graph.h"
 #include "serving/body_view.h"
@@ -20,6 +21,10 @@ struct LinearOp {
 // Nothing where the operation is none, where its kernel is no tensor of the file or is read in
 // another shape, or where what it reads is itself a constant.
 std::optional<LinearOp> ReadLinearOp(const BodyView& body, OpId id);
+
+// Of a convolution or a product whose kernel is no stored tensor: the operation that computes it
+// ("FakeQuantWithMinMaxVars"). Empty for all others.
+std::string ComputedKernel(const BodyView& body, OpId id);
 
 // By the attribute data_format.
 bool ChannelsFirst(const Op& op);

@@ -335,20 +335,24 @@ class Rewriting {
     out.signatures.push_back(std::move(signature));
   }
 
-  // What no rewriting reaches: batch norms in functions that stay, random numbers.
+  // What no rewriting reaches: batch norms in functions that stay, statistics of the batch that no
+  // variable follows, random numbers.
   Status JudgeWritten() {
     const OpBodies bodies(result_.graph);
-    if (bodies.size() > 1) {
-      for (const OpBatchNorm& norm : FindBatchNorms(bodies).norms) {
-        const bool trains =
-            norm.mode == OpBatchNormMode::kTraining || norm.mode == OpBatchNormMode::kSwitched;
-        if (norm.body == 0 || !trains) continue;
-        return Fail(
-            ErrorCode::kUnfit,
-            "batch norm in training mode: " + Quoted(bodies.Describe({norm.body, norm.output})) +
-                " stands in a function that a loop or a conditional calls, where it cannot "
-                "be made to use its moving statistics");
-      }
+    const OpBatchNorms found = FindBatchNorms(bodies);
+    const std::vector<std::size_t> training = TraceServing(bodies, found).training_norms;
+    for (std::size_t i = 0; i < found.norms.size(); ++i) {
+      const OpBatchNorm& norm = found.norms[i];
+      const bool trains = std::binary_search(training.begin(), training.end(), i);
+      const bool inner = norm.body != 0 && norm.mode == OpBatchNormMode::kSwitched;
+      if (!trains && !inner) continue;
+      const std::string why = norm.body == 0
+                                  ? " normalises with the statistics of its batch, and nothing "
+                                    "shows which variables are its moving statistics"
+                                  : " stands in a function that a loop or a conditional calls, "
+                                    "where it cannot be made to use its moving statistics";
+      return Fail(ErrorCode::kUnfit, "batch norm in training mode: " +
+                                         Quoted(bodies.Describe({norm.body, norm.output})) + why);
     }
     for (std::string& note : TellRandomness(bodies)) result_.notes.push_back(std::move(note));
     return {};
