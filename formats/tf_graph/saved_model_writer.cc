@@ -128,16 +128,12 @@ Status AddArguments(const OpGraph& graph, const std::map<std::string, std::strin
   return {};
 }
 
-// What a loader runs first, as TensorFlow's own exports name it.
+// What a loader runs first. As a collection: TensorFlow 2 would offer a signature to users.
 void AddInitializer(const OpGraph& graph, tf_proto::MetaGraphDef& meta) {
-  static constexpr const char* kKey = "__saved_model_init_op";
   if (graph.initializer.empty()) return;
-  auto& entry = *meta.add_signature_def();
-  entry.set_key(kKey);
-  auto& output = *entry.mutable_value()->add_outputs();
-  output.set_key(kKey);
-  output.mutable_value()->set_name(graph.initializer);
-  output.mutable_value()->mutable_tensor_shape()->set_unknown_rank(true);
+  auto& collection = *meta.add_collection_def();
+  collection.set_key("saved_model_main_op");
+  collection.mutable_value()->mutable_node_list()->add_value(graph.initializer);
 }
 
 Result<tf_proto::MetaGraphDef> MetaOf(const OpGraph& graph) {
