@@ -252,7 +252,7 @@ class Derivation {
 
   bool IsForward(OpId id) const {
     const Facts& facts = facts_[id];
-    return !facts.training && facts.weights && facts.sources != 0 &&
+    return !facts.training && facts.weights && (facts.sources != 0 || sources_.empty()) &&
            (facts.sources & labels_) == 0 && !IsNoResult(graph_.op(id));
   }
   bool IsEnd(OpId id) const { return !facts_[id].read || facts_[id].read_with_labels; }
@@ -290,7 +290,8 @@ Result<std::vector<Tensor>> Tensors(const WorkingGraph& graph,
 std::string WhyNot(const WorkingGraph& graph, const Derivation& derivation,
                    const std::vector<OpId>& outputs) {
   if (derivation.sources().empty())
-    return "nothing in the graph, which has no signature, is an input";
+    return "the graph has no signature, and nothing in it is an input: it computes from what it "
+           "holds alone, which --outputs serves where that is meant";
   if (!derivation.labels_are_told()) {
     return "the graph has no signature, and nothing shows which of its sources are inputs and "
            "which hold labels";

@@ -283,6 +283,8 @@ class Rewriting {
     }
     for (const auto& [name, input] : inputs)
       result_.notes.push_back("the input " + Quoted(input->key) + " is not read at inference");
+    if (signature.inputs.empty())
+      result_.notes.push_back("the signature " + Quoted(from.name) + " takes no input");
     out.signatures.push_back(std::move(signature));
   }
 
@@ -303,7 +305,7 @@ class Rewriting {
     return needed;
   }
 
-  // A served file has no iterator, queue or reader, and answers what it is asked.
+  // A served file has no iterator, queue or reader.
   Status CheckSources() const {
     for (const Op& op : result_.graph.top.ops) {
       if (!IsExampleSourceType(op.type)) continue;
@@ -312,13 +314,6 @@ class Rewriting {
                                          "which a served file does not have: --inputs names what "
                                          "is given instead of it; " +
                                          CandidateEnds(WorkingGraph(source_.top)));
-    }
-    for (std::size_t i = 0; i < signatures_.size(); ++i) {
-      if (signatures_[i].recorded || !result_.graph.signatures[i].inputs.empty()) continue;
-      return Fail(ErrorCode::kUnfit,
-                  "the outputs depend on no input, so that there is nothing to ask; --inputs names "
-                  "what is given; " +
-                      CandidateEnds(WorkingGraph(source_.top)));
     }
     return {};
   }

@@ -2,6 +2,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
+#include "ckpt/audit.h"
 #include "tests/serving/trained_graph.h"
 
 namespace ckpt::testing {
@@ -79,6 +82,41 @@ TEST(Signatures, WhatOneIsGivenAnotherMayCompute) {
   const Op& given = graph.top.ops[*graph.top.Find("dense/MatMul")];
   EXPECT_EQ(given.type, "PlaceholderWithDefault");
   EXPECT_EQ(graph.top.ops[given.inputs.at(0).op].type, "MatMul");
+}
+
+// The functions of two signatures share their variables: so do they after the fold.
+TEST(Signatures, ALayerOfTwoSignaturesIsFoldedIntoOneKernel) {
+  TrainedGraph g;
+  g.SavedBatchNorm("bn");
+  g.Saved("dense/kernel", std::vector<double>(8, 0.5), {2, 4});
+  for (const std::string name : {"a", "b"}) {
+    g.Placeholder(name + "/x", kFloatNumber, {-1, 2});
+    g.top.Add(name + "/MatMul", "MatMul", {name + "/x", "dense/kernel/read"}).attrs["T"] =
+        OpDtype{kFloatNumber};
+    Op& norm = g.top.Add(name + "/bn", "FusedBatchNormV3",
+                         {name + "/MatMul", "bn/gamma/read", "bn/beta/read", "bn/moving_mean/read",
+                          "bn/moving_variance/read"});
+    norm.attrs["T"] = norm.attrs["U"] = OpDtype{kFloatNumber};
+    norm.attrs["epsilon"] = static_cast<double>(0.001f);
+    norm.attrs["is_training"] = false;
+    g.graph.signatures.push_back({name, kPredict, {{"x", name + "/x:0"}}, {{"y", name + "/bn:0"}}});
+  }
+  const auto model = g.Serve();
+  ASSERT_TRUE(model) << ToString(model.error());
+  ConvertOptions options;
+  options.fold.fold = options.keep_training_state = true;
+  auto plan = PlanConversion(**model, Analyse((*model)->manifest()), {}, options);
+  ASSERT_TRUE(plan) << ToString(plan.error());
+  const auto graph = (*model)->Apply(*plan);
+  ASSERT_TRUE(graph) << ToString(graph.error());
+  EXPECT_THAT(plan->folded, SizeIs(1));
+  EXPECT_THAT(plan->folded[0].into, ElementsAre("dense/kernel"));
+  ASSERT_THAT(plan->tensors, SizeIs(2));
+  EXPECT_EQ(plan->tensors[0].info.name, "dense/bias");
+  EXPECT_EQ(plan->tensors[1].info.name, "dense/kernel");
+  const std::vector<std::string> types = Types(*graph);
+  EXPECT_EQ(std::count(types.begin(), types.end(), "Const"), 2);
+  EXPECT_EQ(std::count(types.begin(), types.end(), "BiasAdd"), 2);
 }
 
 TEST(Signatures, WhatTrainsIsDroppedByName) {
@@ -262,12 +300,15 @@ TEST(Signatures, ConstantsAndLoopExitsAreNotServed) {
   EXPECT_THAT((*model)->manifest().ops->signatures[0].outputs, ElementsAre(Key("y")));
 }
 
-TEST(Signatures, AGraphWithoutAnyInputIsRefused) {
+TEST(Signatures, AGraphWithoutAnyInputIsServedOnlyWhereItsOutputsAreNamed) {
   TrainedGraph g;
   g.Saved("noise", {1, 2, 3, 4});
   g.top.Add("y", "Relu", {"noise/read"}).attrs["T"] = OpDtype{kFloatNumber};
   EXPECT_FALSE(g.Serve());
-  EXPECT_FALSE(MakeServingModel(g.checkpoint, {.outputs = {"y"}}));
+  // The user may want just that.
+  const auto model = MakeServingModel(g.checkpoint, {.outputs = {"y"}});
+  ASSERT_TRUE(model) << ToString(model.error());
+  EXPECT_THAT((*model)->notes(), Contains(HasSubstr("takes no input")));
 }
 
 }  // namespace
