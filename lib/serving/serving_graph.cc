@@ -119,6 +119,9 @@ class Rewriting {
   // What the user or a signature calls an input and is no placeholder becomes one.
   Status CutAtInputs() {
     for (ServingSignature& signature : signatures_) {
+      for (NamedEdge& input : signature.inputs) input.edge = graph_.Resolve(input.edge);
+    }
+    for (ServingSignature& signature : signatures_) {
       for (NamedEdge& input : signature.inputs) {
         input.edge = graph_.Resolve(input.edge);
         const Op& op = graph_.op(input.edge.op);
@@ -157,31 +160,41 @@ class Rewriting {
     return {};
   }
 
+  using Tensor = std::pair<OpId, std::uint32_t>;
+
   // Does another signature reach the edge without being given it?
-  bool IsComputedElsewhere(const ServingSignature& given, const OpEdge& edge) const {
-    const auto is_edge = [&](const OpEdge& other) {
-      return other.op == edge.op && other.output == edge.output;
-    };
-    for (const ServingSignature& other : signatures_) {
-      if (&other == &given) continue;
-      std::vector<OpEdge> outputs;
-      std::set<OpId> cut;
-      for (const NamedEdge& output : other.outputs) outputs.push_back(output.edge);
-      for (const NamedEdge& input : other.inputs) cut.insert(graph_.Resolve(input.edge).op);
-      if (cut.contains(edge.op)) continue;
-      std::vector<OpEdge> pending = outputs;
-      std::vector<bool> seen(graph_.size(), false);
-      while (!pending.empty()) {
-        const OpEdge at = graph_.Resolve(pending.back());
-        pending.pop_back();
-        if (is_edge(at)) return true;
-        if (seen[at.op] || cut.contains(at.op)) continue;
-        seen[at.op] = true;
-        const auto& inputs = graph_.op(at.op).inputs;
-        pending.insert(pending.end(), inputs.begin(), inputs.end());
-      }
+  bool IsComputedElsewhere(const ServingSignature& given, const OpEdge& edge) {
+    if (!computed_by_) {
+      computed_by_.emplace();
+      for (const ServingSignature& signature : signatures_) FindWhatIsComputed(signature);
     }
-    return false;
+    const auto found = computed_by_->find({edge.op, edge.output});
+    if (found == computed_by_->end()) return false;
+    return found->second.size() > 1 || *found->second.begin() != &given;
+  }
+
+  // Of what signatures are given, what this one computes.
+  void FindWhatIsComputed(const ServingSignature& signature) {
+    std::set<Tensor> given;
+    for (const ServingSignature& any : signatures_) {
+      for (const NamedEdge& input : any.inputs) given.insert({input.edge.op, input.edge.output});
+    }
+    std::set<OpId> cut;
+    for (const NamedEdge& input : signature.inputs) cut.insert(input.edge.op);
+    std::vector<OpEdge> pending;
+    for (const NamedEdge& output : signature.outputs) pending.push_back(output.edge);
+    std::vector<bool> seen(graph_.size(), false);
+    while (!pending.empty()) {
+      const OpEdge at = graph_.Resolve(pending.back());
+      pending.pop_back();
+      if (cut.contains(at.op)) continue;
+      if (given.contains({at.op, at.output}))
+        (*computed_by_)[{at.op, at.output}].insert(&signature);
+      if (seen[at.op]) continue;
+      seen[at.op] = true;
+      const auto& inputs = graph_.op(at.op).inputs;
+      pending.insert(pending.end(), inputs.begin(), inputs.end());
+    }
   }
 
   std::vector<OpId> InputOps() const {
@@ -339,6 +352,8 @@ class Rewriting {
   const ServingOptions& options_;
   WorkingGraph graph_;
   std::vector<ServingSignature> signatures_;
+  // Which signatures compute what some signature is given.
+  std::optional<std::map<Tensor, std::set<const ServingSignature*>>> computed_by_ = {};
   std::vector<OpEdge> roots_;
   Initialization initialization_;
   ServingGraph result_;
