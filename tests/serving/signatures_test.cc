@@ -300,6 +300,32 @@ TEST(Signatures, ConstantsAndLoopExitsAreNotServed) {
   EXPECT_THAT((*model)->manifest().ops->signatures[0].outputs, ElementsAre(Key("y")));
 }
 
+// A state that begins with zeros and meets the examples inside the loop, as dynamic_rnn writes it.
+TEST(Signatures, WhatALoopCarriesRoundDependsOnItsInputs) {
+  TrainedGraph g;
+  g.Placeholder("x", kFloatNumber, {4, 2});
+  g.Dense("dense", "x");
+  g.top.Floats("zeros", {4, 4}, std::vector<double>(16, 0));
+  const auto loop = [&](const std::string& name, const std::string& type,
+                        const std::vector<std::string>& inputs) {
+    g.top.Add(name, type, inputs).attrs["T"] = OpDtype{kFloatNumber};
+  };
+  loop("enter", "Enter", {"zeros"});
+  loop("merge", "Merge", {"enter"});
+  g.top.Add("condition", "LoopCond", {"merge"});
+  loop("switch", "Switch", {"merge", "condition"});
+  loop("body", "Identity", {"switch:1"});
+  loop("given", "Enter", {"dense/MatMul"});
+  loop("sum", "AddV2", {"body", "given"});
+  loop("next", "NextIteration", {"sum"});
+  g.top.Link("next", "merge");
+  loop("exit", "Exit", {"switch"});
+  loop("y", "Relu", {"exit"});
+  const auto model = g.Serve();
+  ASSERT_TRUE(model) << ToString(model.error());
+  EXPECT_THAT((*model)->manifest().ops->signatures[0].outputs, ElementsAre(Key("y")));
+}
+
 TEST(Signatures, AGraphWithoutAnyInputIsServedOnlyWhereItsOutputsAreNamed) {
   TrainedGraph g;
   g.Saved("noise", {1, 2, 3, 4});
