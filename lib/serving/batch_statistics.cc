@@ -214,8 +214,9 @@ Status UseMovingStatistics(WorkingGraph& graph, std::span<const OpEdge> roots,
 
 std::set<OpId> VariablesOfBatchStatistics(const WorkingGraph& graph) {
   std::set<OpId> variables;
-  for (const auto& [tensor, updates] : Updates(graph).all()) {
-    for (const auto& update : updates) {
+  const Updates updates(graph);
+  for (const auto& [tensor, list] : updates.all()) {
+    for (const Update& update : list) {
       variables.insert(update.variable);
       variables.insert(update.through.begin(), update.through.end());
     }

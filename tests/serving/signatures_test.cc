@@ -150,6 +150,25 @@ TEST(Signatures, WhatACalledFunctionWritesCounts) {
   EXPECT_THAT((*model)->dropped_signatures()[0].reason, HasSubstr("\"dense/kernel\""));
 }
 
+// A batch norm in training mode: what it updates beside the answer is no reason to leave it out.
+TEST(Signatures, MovingStatisticsMayBeUpdated) {
+  TrainedGraph g;
+  g.Placeholder("x", kFloatNumber, {-1, 4});
+  g.SavedBatchNorm("bn");
+  g.Fused("bn", "x", true).attrs["T"] = OpDtype{kFloatNumber};
+  g.MovingAverage("a", "bn/moving_mean", "bn/FusedBatchNormV3:1");
+  g.MovingAverage("b", "bn/moving_variance", "bn/FusedBatchNormV3:2");
+  g.top.Add("y", "Identity", {"bn/FusedBatchNormV3", "^a", "^b"}).attrs["T"] =
+      OpDtype{kFloatNumber};
+  // What closes such a batch norm reads the statistics.
+  g.top.Add("z", "AddV2", {"x", "bn/moving_mean/read"}).attrs["T"] = OpDtype{kFloatNumber};
+  g.graph.signatures = {{"serving_default", kPredict, {{"x", "x:0"}}, {{"y", "y:0"}}},
+                        {"z", kPredict, {{"x", "x:0"}}, {{"z", "z:0"}}}};
+  const auto model = g.Serve();
+  ASSERT_TRUE(model) << ToString(model.error());
+  EXPECT_THAT((*model)->dropped_signatures(), IsEmpty());
+}
+
 TEST(Signatures, ACounterThatNoOutputReadsIsLeftOutWithAWord) {
   TrainedGraph g = TwoSignatures();
   g.Saved("calls", {0, 0, 0, 0});
