@@ -5,6 +5,7 @@
 
 #include "formats/container/output_tensor.h"
 #include "formats/tf_bundle/tf_bundle.h"
+#include "formats/tf_graph/companion_files.h"
 #include "formats/tf_graph/graph_record.h"
 #include "formats/tf_graph/graph_writer.h"
 #include "formats/tf_graph/node_record.h"
@@ -45,6 +46,36 @@ class Folders {
   bool kept_ = false;
 };
 
+// The files that the source has beside its graph.
+Status CopyCompanions(const OpGraph& graph, const fs::path& path, Folders& folders,
+                      AtomicOutput& output, WriteSummary& summary) {
+  if (graph.file_record == nullptr) return {};
+  const auto& companions = RecordOf(graph).companions;
+  if (!companions) return Fail(companions);
+  for (const CompanionFile& file : *companions) {
+    const fs::path target = path / file.name;
+    CKPT_RETURN_IF_ERROR(folders.Make(target.parent_path()));
+    CKPT_RETURN_IF_ERROR(CopyCompanion(file, target, output, summary));
+  }
+  return {};
+}
+
+// Assets of an older SavedModel in the folder that the new one does not have.
+Status RemoveStaleAssets(const OpGraph& graph, const fs::path& path, AtomicOutput& output) {
+  std::error_code ignored;
+  if (!fs::exists(path / "saved_model.pb", ignored)) return {};
+  std::set<std::string> written;
+  if (graph.file_record != nullptr && RecordOf(graph).companions) {
+    for (const CompanionFile& file : *RecordOf(graph).companions) written.insert(file.name);
+  }
+  CKPT_ASSIGN_OR_RETURN(const auto old, ListCompanions(SystemFiles(), path));
+  for (const CompanionFile& file : old) {
+    if (file.name.starts_with("assets/") && !written.contains(file.name))
+      output.RemoveAtCommit(path / file.name);
+  }
+  return {};
+}
+
 // What a bundle is given: the tensors that stay variables.
 struct Variables {
   OutputModel model;
@@ -77,10 +108,13 @@ std::string FreeScope(const OpGraph& graph) {
   return scope;
 }
 
-Result<tf_proto::TensorInfo> Described(const OpGraph& graph, const std::string& tensor) {
+// As the definition of the operation says, else as the source recorded it.
+Result<tf_proto::TensorInfo> Described(const OpGraph& graph, const std::string& tensor,
+                                       const OpTensorType& recorded) {
   const std::size_t colon = tensor.rfind(':');
   const auto id = graph.top.Find(tensor.substr(0, colon));
-  const auto dtype = id ? OutputDtype(graph.top.ops[*id], 0) : std::nullopt;
+  auto dtype = id ? OutputDtype(graph.top.ops[*id], 0) : std::nullopt;
+  if (!dtype) dtype = recorded.dtype;
   if (!dtype) {
     return Fail(ErrorCode::kUnsupported,
                 "the type of \"" + tensor + "\" of the signature is not recorded");
@@ -88,14 +122,34 @@ Result<tf_proto::TensorInfo> Described(const OpGraph& graph, const std::string& 
   tf_proto::TensorInfo info;
   info.set_name(tensor);
   info.set_dtype(static_cast<tf_proto::DataType>(dtype->number));
-  const OpShape* shape = FindAttr<OpShape>(graph.top.ops[*id], "shape");
-  if (shape != nullptr && *shape) {
-    for (const std::int64_t dim : **shape) info.mutable_tensor_shape()->add_dim()->set_size(dim);
-    info.mutable_tensor_shape();
-  } else {
-    info.mutable_tensor_shape()->set_unknown_rank(true);
-  }
+  info.mutable_tensor_shape()->set_unknown_rank(!recorded.shape);
+  if (!recorded.shape) return info;
+  for (const std::int64_t dim : *recorded.shape)
+    info.mutable_tensor_shape()->add_dim()->set_size(dim);
   return info;
+}
+
+using Arguments = google::protobuf::RepeatedPtrField<tf_proto::SignatureDef::Argument>;
+
+Status AddArguments(const OpGraph& graph, const std::map<std::string, std::string>& tensors,
+                    const std::map<std::string, OpTensorType>& types, Arguments& out) {
+  for (const auto& [key, tensor] : tensors) {
+    auto& argument = *out.Add();
+    argument.set_key(key);
+    const auto type = types.find(key);
+    CKPT_ASSIGN_OR_RETURN(
+        *argument.mutable_value(),
+        Described(graph, tensor, type == types.end() ? OpTensorType() : type->second));
+  }
+  return {};
+}
+
+// What a loader runs first. As a collection: TensorFlow 2 would offer a signature to users.
+void AddInitializer(const OpGraph& graph, tf_proto::MetaGraphDef& meta) {
+  if (graph.initializer.empty()) return;
+  auto& collection = *meta.add_collection_def();
+  collection.set_key("saved_model_main_op");
+  collection.mutable_value()->mutable_node_list()->add_value(graph.initializer);
 }
 
 Result<tf_proto::MetaGraphDef> MetaOf(const OpGraph& graph) {
@@ -106,17 +160,18 @@ Result<tf_proto::MetaGraphDef> MetaOf(const OpGraph& graph) {
   for (const OpSignature& signature : graph.signatures) {
     auto& entry = *meta.add_signature_def();
     entry.set_key(signature.name);
-    entry.mutable_value()->set_method_name(signature.method);
-    for (const auto& [key, tensor] : signature.inputs) {
-      auto& argument = *entry.mutable_value()->add_inputs();
-      argument.set_key(key);
-      CKPT_ASSIGN_OR_RETURN(*argument.mutable_value(), Described(graph, tensor));
-    }
-    for (const auto& [key, tensor] : signature.outputs) {
-      auto& argument = *entry.mutable_value()->add_outputs();
-      argument.set_key(key);
-      CKPT_ASSIGN_OR_RETURN(*argument.mutable_value(), Described(graph, tensor));
-    }
+    auto& value = *entry.mutable_value();
+    value.set_method_name(signature.method);
+    CKPT_RETURN_IF_ERROR(
+        AddArguments(graph, signature.inputs, signature.input_types, *value.mutable_inputs()));
+    CKPT_RETURN_IF_ERROR(
+        AddArguments(graph, signature.outputs, signature.output_types, *value.mutable_outputs()));
+  }
+  AddInitializer(graph, meta);
+  for (const OpAsset& asset : graph.assets) {
+    auto& definition = *meta.add_asset_file_def();
+    definition.mutable_tensor_info()->set_name(asset.tensor);
+    definition.set_filename(asset.file);
   }
   return meta;
 }
@@ -156,6 +211,7 @@ Result<WriteSummary> WriteSavedModel(const fs::path& path, const GraphToWrite& g
     CKPT_RETURN_IF_ERROR(folders.Make(prefix.parent_path()));
     CKPT_ASSIGN_OR_RETURN(summary, WriteTfBundleInto(output, prefix, variables.model, options));
   }
+  CKPT_RETURN_IF_ERROR(CopyCompanions(graph.ops, path, folders, output, summary));
   const fs::path target = path / "saved_model.pb";
   CKPT_ASSIGN_OR_RETURN(OutputFile* const file, output.Create(target));
   CKPT_RETURN_IF_ERROR(AppendText(*file, head));
@@ -166,6 +222,7 @@ Result<WriteSummary> WriteSavedModel(const fs::path& path, const GraphToWrite& g
     for (const char* stale : {"fingerprint.pb", "saved_model.pbtxt", "keras_metadata.pb"})
       output.RemoveAtCommit(path / stale);
     if (variables.saved.empty()) output.RemoveAtCommit(prefix.string() + ".index");
+    CKPT_RETURN_IF_ERROR(RemoveStaleAssets(graph.ops, path, output));
   }
   summary.files.push_back(target.string());
   summary.bytes += file->size();
