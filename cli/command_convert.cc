@@ -201,7 +201,9 @@ class ConvertCommand : public Command {
     CKPT_RETURN_IF_ERROR(CheckTarget(target_, source.manifest()));
     ChooseNames(input.analysis);
     convert_.keep_graph_constants = source.format() == target_.format->name;
-    const AuditResult audit = ckpt::Audit(source, input.analysis, {});
+    AuditOptions audit_options;
+    audit_options.averages = convert_.use_ema;
+    const AuditResult audit = ckpt::Audit(source, input.analysis, audit_options);
     ServingConversion serving;
     if (formats::HoldsOperations(*target_.format)) {
       CKPT_ASSIGN_OR_RETURN(

@@ -426,7 +426,7 @@ constexpr std::array kRows = {
     RuleRow{
         "CK007", "values-not-judged", kInfo, kGoesOn, "some values could not be judged",
         "The type of a batch norm's tensor is not one that the audit computes with, or the older "
-        "checkpoint could not be read for a comparison.",
+        "checkpoint has no such tensor or could not be read for a comparison.",
         "Nothing is known to be wrong; it was not looked at.", "judge these by other means"},
 };
 

@@ -8,6 +8,7 @@
 
 #include "roles/framework_defaults.h"
 #include "roles/named_scopes.h"
+#include "roles/other_norms.h"
 #include "roles/scope_words.h"
 #include "roles/tensor_name.h"
 
@@ -126,7 +127,9 @@ class ScopeReader {
         says_batch_norm_(SaysBatchNorm(scope.scope)) {}
 
   std::optional<FoundLayer> WithStatistics() const {
-    if (SaysOtherNorm(scope_.scope)) return std::nullopt;
+    if (SaysOtherNorm(scope_.scope) || HasOtherNormsTensors(manifest_, names_, scope_)) {
+      return std::nullopt;
+    }
     for (const bool both : {true, false}) {
       for (const BatchNormConvention& row : BatchNormConventions()) {
         const Member* mean = scope_.Find(row.mean);
@@ -186,7 +189,7 @@ class ScopeReader {
 
   void Describe(BatchNorm& norm, std::string how) const {
     norm.scope = CommonScope(manifest_, Vectors(norm));
-    if (norm.scope.empty()) norm.scope = scope_.scope;
+    if (norm.scope.empty() || scope_.numbered) norm.scope = scope_.scope;
     norm.evidence.push_back({EvidenceSource::kNaming, std::move(how)});
     if (says_batch_norm_) {
       norm.evidence.push_back({EvidenceSource::kNaming, "the scope says batch norm"});
@@ -229,6 +232,20 @@ class ScopeReader {
   const NamedScope& scope_;
   const bool says_batch_norm_;
 };
+
+// EvoNorm B1 and B2 keep a variance, no mean and no counter, in every layer.
+void EraseVarianceNorms(std::vector<FoundLayer>& layers) {
+  const auto is_one = [](const FoundLayer& layer) {
+    const BatchNorm& norm = layer.batch_norm;
+    return layer.convention != nullptr && layer.convention->name == "PyTorch" &&
+           norm.moving_variance && !norm.moving_mean && !norm.batch_counter && norm.gamma &&
+           norm.beta;
+  };
+  const bool any_mean = std::any_of(layers.begin(), layers.end(), [](const FoundLayer& layer) {
+    return layer.batch_norm.moving_mean.has_value();
+  });
+  if (!any_mean) std::erase_if(layers, is_one);
+}
 
 }  // namespace
 
@@ -284,6 +301,7 @@ std::vector<FoundLayer> LayersByName(const Manifest& manifest, const NameIndex& 
     if (!found[i]) found[i] = ScopeReader(manifest, names, scopes[i]).WithoutStatistics(sibling);
     if (found[i]) layers.push_back(std::move(*found[i]));
   }
+  EraseVarianceNorms(layers);
   return layers;
 }
 
