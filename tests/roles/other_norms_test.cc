@@ -79,7 +79,6 @@ TEST(NumbersBehindNames, MakeASecondLayerWhereTheFirstIsThereToo) {
 TEST(NumbersBehindNames, OfAnOptimizersScalarsSayNothing) {
   const Named named({{"optimizer/beta_1", {}}, "bn/gamma", "bn/moving_mean", "bn/moving_variance"});
   EXPECT_THAT(named.Scopes(), ElementsAre("bn"));
-  EXPECT_EQ(named.RoleOf("optimizer/beta_1"), "other");
 }
 
 TEST(Underscores, GiveAWeightToTheStatisticsOfItsScope) {
