@@ -211,7 +211,9 @@ class ConvertCommand : public Command {
     report["from"] = input.checkpoint->format();
     report["to"] = target_.format->name;
     CKPT_RETURN_IF_ERROR(CheckTarget(target_, input.checkpoint->manifest()));
-    const AuditResult audit = ckpt::Audit(*input.checkpoint, input.analysis, {});
+    AuditOptions audit_options;
+    audit_options.averages = convert_.use_ema;
+    const AuditResult audit = ckpt::Audit(*input.checkpoint, input.analysis, audit_options);
     if (convert_.fold.fold && !formats::HoldsOperations(*target_.format)) {
       CKPT_RETURN_IF_ERROR(UseServingLayers(analysis_, serving_, input, convert_.fold));
     }

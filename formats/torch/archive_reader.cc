@@ -24,6 +24,15 @@ class ArchiveReader {
 
   Result<std::unique_ptr<Checkpoint>> Open() {
     CKPT_RETURN_IF_ERROR(FindTopFolder());
+    if (archive_->Find(top_ + "archive_format") ||
+        archive_->Find(top_ + "serialized_exported_program.json")) {
+      return Fail(Error{ErrorCode::kUnsupported,
+                        "is a program of torch.export (.pt2), which is not read; "
+                        "`torch.save(torch.export.load(FILE).state_dict, OUT)` writes its weights",
+                        archive_->file()->path(),
+                        {},
+                        {}});
+    }
     CKPT_RETURN_IF_ERROR(ReadByteOrder());
     std::vector<PickledPart> parts;
     CKPT_ASSIGN_OR_RETURN(const PickleId root, ReadRecord("data.pkl"));

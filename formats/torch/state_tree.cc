@@ -23,8 +23,9 @@ constexpr std::size_t kMaxModuleVersions = std::size_t{4} << 20;
 
 // Where trainers put the weights, the likelier first.
 constexpr std::string_view kModelKeys[] = {
-    "state_dict", "model_state_dict", "model_state", "model_dict", "model",  "net",
-    "network",    "net_state_dict",   "module",      "params",     "weights"};
+    "state_dict", "model_state_dict", "model_state",    "model_dict", "model",
+    "net",        "network",          "net_state_dict", "module",     "params",
+    "weights",    "online_model",     "student"};
 // Averages of weights: they are the model where there is nothing else.
 constexpr std::string_view kAverageKeys[] = {"ema",           "model_ema",      "ema_state_dict",
                                              "params_ema",    "state_dict_ema", "ema_model",
@@ -42,12 +43,18 @@ constexpr std::string_view kBookkeepingKeys[] = {"loops",
                                                  "lr_schedulers",
                                                  "lr_scheduler",
                                                  "scheduler",
+                                                 "rng",
                                                  "rng_state",
                                                  "cuda_rng_state",
                                                  "rng_states",
                                                  "random_state",
                                                  "torch_rng_state",
                                                  "torch_cuda_state",
+                                                 "random_states",
+                                                 "np_random_state",
+                                                 "generator_state",
+                                                 "meta",
+                                                 "message_hub",
                                                  "scaler",
                                                  "grad_scaler",
                                                  "amp",
@@ -58,7 +65,8 @@ constexpr std::string_view kBookkeepingKeys[] = {"loops",
 constexpr std::string_view kWrappers[] = {"_orig_mod", "_fsdp_wrapped_module",
                                           "_checkpoint_wrapped_module"};
 constexpr std::string_view kParallel = "module.";
-constexpr std::string_view kAverageCounter = "n_averaged";
+constexpr std::string_view kAverageCounters[] = {"n_averaged", "initted", "step", "steps"};
+constexpr std::string_view kOnlineModel = "online_model.", kEmaModel = "ema_model.";
 constexpr std::string_view kBuffers = "_buffers";
 constexpr std::string_view kModuleParts[] = {"_parameters", kBuffers, "_modules"};
 constexpr std::string_view kMember = "x";  // any tensor of a module
@@ -446,32 +454,51 @@ class Walk {
     if (!json.empty()) tree_.module_versions = json + "}";
   }
 
-  // DataParallel's prefix goes where all names of a container have it; the count of an averaged
-  // model stands beside it.
-  std::unordered_set<std::string> ParallelContainers() const {
+  // Takes `prefix` off the names of the containers in which all have it; numbers that an averaged
+  // model keeps of itself stand beside it without. True if there was one.
+  bool StripShared(std::vector<std::string>& rests, std::string_view prefix) const {
     std::unordered_map<std::string, bool> all;
-    for (const Place& place : places_) {
-      if (place.rest == kAverageCounter) continue;
-      const bool has = place.rest.starts_with(kParallel);
-      const auto [entry, added] = all.emplace(place.container, has);
+    for (std::size_t i = 0; i < rests.size(); ++i) {
+      if (OneOf(kAverageCounters, rests[i])) continue;
+      const bool has = rests[i].starts_with(prefix) && rests[i].size() > prefix.size();
+      const auto [entry, added] = all.emplace(places_[i].container, has);
       if (!added) entry->second = entry->second && has;
     }
-    std::unordered_set<std::string> containers;
-    for (const auto& [container, has] : all) {
-      if (has) containers.insert(container);
+    bool any = false;
+    for (std::size_t i = 0; i < rests.size(); ++i) {
+      const auto entry = all.find(places_[i].container);
+      if (entry == all.end() || !entry->second || !rests[i].starts_with(prefix)) continue;
+      rests[i].erase(0, prefix.size());
+      any = true;
     }
-    return containers;
+    return any;
+  }
+
+  // The weights of ema_pytorch's wrapper, which keeps its averages beside them: their names are
+  // those of the model.
+  void StripOnlineModel(std::vector<std::string>& rests) const {
+    const auto in_model = [&](std::size_t i, std::string_view prefix) {
+      return places_[i].container == tree_.container && rests[i].starts_with(prefix);
+    };
+    bool averages = false;
+    for (std::size_t i = 0; i < rests.size(); ++i) averages = averages || in_model(i, kEmaModel);
+    if (!averages) return;
+    for (std::size_t i = 0; i < rests.size(); ++i) {
+      if (in_model(i, kOnlineModel)) rests[i].erase(0, kOnlineModel.size());
+    }
   }
 
   Status NameAll() {
-    const std::unordered_set<std::string> parallel = ParallelContainers();
+    std::vector<std::string> rests;
+    for (const Place& place : places_) rests.push_back(WithoutWrappers(place.rest));
+    while (StripShared(rests, kParallel)) {
+    }
+    StripOnlineModel(rests);
+    StripShared(rests, kEmaModel);
     std::unordered_map<std::string, std::size_t> count;
     for (std::size_t i = 0; i < places_.size(); ++i) {
       NamedTensor& tensor = tree_.tensors[i];
-      std::string rest = WithoutWrappers(places_[i].rest);
-      if (parallel.count(places_[i].container) != 0 && rest.starts_with(kParallel)) {
-        rest = rest.substr(kParallel.size());
-      }
+      const std::string& rest = rests[i];
       const bool bare = places_[i].container == tree_.container;
       tensor.name = bare ? rest : Join(places_[i].container, rest);
       if (rest.empty()) tensor.name = tensor.stored_as;

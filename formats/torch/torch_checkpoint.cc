@@ -5,9 +5,11 @@
 #include <unordered_map>
 #include <utility>
 
+#include "formats/torch/average_lists.h"
 #include "formats/torch/module_objects.h"
 #include "formats/torch/numpy_array.h"
 #include "formats/torch/optimizer_slots.h"
+#include "formats/torch/partial_checkpoint.h"
 #include "formats/torch/state_tree.h"
 
 namespace ckpt::formats {
@@ -87,6 +89,10 @@ class Builder {
       }
       CKPT_RETURN_IF_ERROR(Place(tensor, *view, part));
       views.push_back(*std::move(view));
+    }
+    if (auto partial = WhyPartial(tree, views)) return Fail(*std::move(partial));
+    for (auto& [tensor, name] : NamesOfListedAverages(tree, views)) {
+      placed_[first + tensor].info.name = std::move(name);
     }
     for (const SlotOf& slot : FindSlots(graph_, tree, views)) {
       Placed& tensor = placed_[first + slot.tensor];

@@ -26,6 +26,10 @@ std::optional<InitialWeight> WeightOf(const Subject& subject, std::size_t i) {
       StatisticsInitial(values)) {
     return std::nullopt;
   }
+  // Averaged weights get statistics of their own by a cumulative average (update_bn), whose count
+  // is no exponent of a decay.
+  const bool is_default = layer.momentum->evidence.source == EvidenceSource::kDefault;
+  if (subject.analysis.averaged && is_default) return std::nullopt;
   const double decay = layer.momentum->value;
   if (!(decay > 0 && decay < 1) || FullyDebiased(subject, layer)) return std::nullopt;
   std::optional<UpdateCount> count = UpdatesOf(subject, layer);

@@ -428,9 +428,9 @@ constexpr std::array kRows = {
     RuleRow{
         "CK007", "values-not-judged", kInfo, kGoesOn, "some values could not be judged",
         "The type of a batch norm's tensor is not one that the audit computes with, or the older "
-        "checkpoint could not be read for a comparison. It is a warning where a tensor is of a "
-        "kind "
-        "that is not read: sparse, one rank's part of a distributed tensor, one without data.",
+        "checkpoint has no such tensor or could not be read for a comparison. It is a warning "
+        "where a tensor is of a kind that is not read: sparse, one rank's part of a distributed "
+        "tensor, one without data.",
         "Nothing is known to be wrong; it was not looked at.", "judge these by other means"},
     RuleRow{
         "CK008", "runs-code-on-load", kError, kGoesOn,

@@ -8,6 +8,10 @@
 #include "audit/tensor_reader.h"
 #include "ckpt/audit.h"
 
+namespace ckpt {
+class EmaWeights;
+}
+
 namespace ckpt::audit {
 
 struct GraphFacts;
@@ -19,6 +23,8 @@ struct Subject {
   TensorReader& reader;
   std::vector<LayerValues> values = {};
   const GraphFacts* graph = nullptr;  // null without an operation graph
+  // Where averages over time are judged: the values of the raw weights, one entry per batch norm.
+  const std::vector<LayerValues>* raw_values = nullptr;
 
   const Manifest& manifest() const { return checkpoint.manifest(); }
   const std::vector<BatchNorm>& layers() const { return analysis.batch_norms; }
@@ -52,6 +58,10 @@ void JudgeGraphSaving(const Subject& subject, FindingList& findings);
 void JudgeGraphServing(const Subject& subject, FindingList& findings);
 // CK003, CK004: streams every tensor.
 void JudgeAllData(const Subject& subject, FindingList& findings);
+// The averages over time that --ema writes, by the rules that look at values; findings of the raw
+// weights that hold for them too are not said again.
+void JudgeAverages(const Subject& raw, const EmaWeights& averages, const AuditOptions& options,
+                   std::vector<Finding>& findings);
 // CK005, CK006: training state in the file.
 void JudgeTrainingState(const Subject& subject, FindingList& findings);
 // CK001, CK002, CK007, CK008: what could not be read, by now; the damage that decides the input's

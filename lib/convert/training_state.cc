@@ -20,6 +20,7 @@ std::string WhyByRole(const Manifest& manifest, const Analysis& analysis, Tensor
   const auto of = [&](const std::string& what) {
     return role.of ? what + " of \"" + manifest.tensors[role.of->index].name + '"' : what;
   };
+  if (role.of_training && !role.evidence.empty()) return role.evidence.front().detail;
   switch (role.role) {
     case Role::kOptimizerSlot:
       return of("optimizer state");

@@ -7,6 +7,7 @@
 
 #include "ckpt/batch_norm.h"
 #include "ckpt/op_analysis.h"
+#include "roles/averages.h"
 #include "roles/batch_norm_layers.h"
 #include "roles/framework_defaults.h"
 #include "roles/op_layers.h"
@@ -121,6 +122,8 @@ class Analyser {
   }
 
   void ReadTrainingState() {
+    AverageRoles averages = FindAverages(manifest_, names_);
+    analysis_.averaged = std::move(averages.model_is_averaged);
     for (std::uint32_t i = 0; i < manifest_.tensors.size(); ++i) {
       if (manifest_.tensors[i].section == Section::kBookkeeping) {
         Settle({i}, {Role::kOther,
@@ -137,6 +140,8 @@ class Analyser {
                {Role::kOther, false, {{EvidenceSource::kGraph, "a constant of the graph"}}, {}});
       } else if (auto role = TrainingRole(manifest_, names_, {i})) {
         Settle({i}, std::move(*role));
+      } else if (const auto copy = averages.roles.find(i); copy != averages.roles.end()) {
+        Settle({i}, std::move(copy->second));
       }
     }
     if (const auto step = FindUnnamedStep(manifest_, analysis_.roles)) {

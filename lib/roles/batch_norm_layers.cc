@@ -8,6 +8,7 @@
 
 #include "roles/framework_defaults.h"
 #include "roles/named_scopes.h"
+#include "roles/other_norms.h"
 #include "roles/recorded_modules.h"
 #include "roles/scope_words.h"
 #include "roles/tensor_name.h"
@@ -131,7 +132,9 @@ class ScopeReader {
         recorded_(KindOf(modules, scope.scope)) {}
 
   std::optional<FoundLayer> WithStatistics() const {
-    if (!RecordedBatchNorm() && SaysOtherNorm(scope_.scope)) return std::nullopt;
+    const bool other =
+        SaysOtherNorm(scope_.scope) || HasOtherNormsTensors(manifest_, names_, scope_);
+    if (!RecordedBatchNorm() && other) return std::nullopt;
     for (const bool both : {true, false}) {
       for (const BatchNormConvention& row : BatchNormConventions()) {
         const Member* mean = scope_.Find(row.mean);
@@ -195,7 +198,7 @@ class ScopeReader {
 
   void Describe(BatchNorm& norm, std::string how) const {
     norm.scope = CommonScope(manifest_, Vectors(norm));
-    if (norm.scope.empty()) norm.scope = scope_.scope;
+    if (norm.scope.empty() || scope_.numbered) norm.scope = scope_.scope;
     norm.evidence.push_back({EvidenceSource::kNaming, std::move(how)});
     if (says_batch_norm_) {
       norm.evidence.push_back({EvidenceSource::kNaming, "the scope says batch norm"});
@@ -240,6 +243,20 @@ class ScopeReader {
   const bool says_batch_norm_;
   const std::optional<RecordedKind> recorded_;
 };
+
+// EvoNorm B1 and B2 keep a variance, no mean and no counter, in every layer.
+void EraseVarianceNorms(std::vector<FoundLayer>& layers) {
+  const auto is_one = [](const FoundLayer& layer) {
+    const BatchNorm& norm = layer.batch_norm;
+    return layer.convention != nullptr && layer.convention->name == "PyTorch" &&
+           norm.moving_variance && !norm.moving_mean && !norm.batch_counter && norm.gamma &&
+           norm.beta;
+  };
+  const bool any_mean = std::any_of(layers.begin(), layers.end(), [](const FoundLayer& layer) {
+    return layer.batch_norm.moving_mean.has_value();
+  });
+  if (!any_mean) std::erase_if(layers, is_one);
+}
 
 }  // namespace
 
@@ -296,6 +313,7 @@ std::vector<FoundLayer> LayersByName(const Manifest& manifest, const NameIndex& 
       found[i] = ScopeReader(manifest, names, modules, scopes[i]).WithoutStatistics(sibling);
     if (found[i]) layers.push_back(std::move(*found[i]));
   }
+  EraseVarianceNorms(layers);
   return layers;
 }
 

@@ -41,6 +41,9 @@ struct TensorRole {
   std::optional<bool> trainable = {};
   std::vector<Evidence> evidence = {};
   std::optional<TensorId> of = {};  // slots and shadows: the variable they belong to, if present
+  // Belongs to the training and not to the model, though its role is none of those that say so: a
+  // random state, a count of averages, the weights of another moment. The evidence says which.
+  bool of_training = false;
 };
 
 // What the second statistic of a layer holds.
@@ -87,6 +90,8 @@ struct Analysis {
   std::vector<BatchNorm> batch_norms;  // in model order where a graph gives one, else natural order
   std::optional<Framework> framework;  // recorded, or identified by naming beyond doubt
   std::optional<TensorId> step;        // the global step, if one variable is clearly it
+  // Why the model's own weights are averages over time; absent where nothing says so.
+  std::optional<Evidence> averaged = {};
   // Of the manifest's operation graph; null where it has none.
   std::shared_ptr<const OpAnalysis> ops = {};
 };
