@@ -58,14 +58,17 @@ Result<KernelLayout> ConventionalLayout(const Manifest& manifest,
 }
 
 std::optional<TensorId> BiasBeside(const Manifest& manifest, TensorId kernel) {
-  const NameParts parts = SplitName(manifest.tensors[kernel.index].name);
+  const std::string& name = manifest.tensors[kernel.index].name;
+  const std::string conventional = BiasNameFor(name);
+  if (const auto found = FindTensor(manifest, conventional)) return found;
+  const NameParts parts = SplitName(name);
+  // Without a scope a plain "bias" may be any layer's.
+  if (parts.parent.empty() && conventional != "bias" && conventional != "biases") return {};
   for (const char* leaf : {"bias", "biases"}) {
     if (const auto found = FindTensor(manifest, parts.parent + parts.separator + leaf)) {
       return found;
     }
   }
-  // Keras 1 and Chainer.
-  if (parts.leaf == "W") return FindTensor(manifest, parts.parent + parts.separator + "b");
   return std::nullopt;
 }
 

@@ -198,6 +198,11 @@ NameParts SplitName(std::string_view name) {
 std::string BiasNameFor(std::string_view kernel_name) {
   const NameParts parts = SplitName(kernel_name);
   if (parts.leaf == "W") return parts.parent + parts.separator + "b";  // Keras 1, Chainer
+  // "Variable_2", "Kernel_0": no layer has the name to itself.
+  if (parts.parent.empty() && parts.leaf != "kernel" && !parts.leaf.ends_with("weight") &&
+      !parts.leaf.ends_with("weights")) {
+    return parts.leaf + "_bias";
+  }
   // MXNet's "conv0_weight"; its names have no separator but the underscore.
   constexpr std::string_view kJoined = "_weight";
   if (parts.leaf.ends_with(kJoined)) {

@@ -10,7 +10,7 @@
 #include "ckpt/elements.h"
 #include "ckpt/op_batch_norm.h"
 #include "ckpt/op_serving.h"
-#include "convert/name_list.h"
+#include "core/name_list.h"
 #include "fold/reason.h"
 #include "serving/active_randomness.h"
 #include "serving/batch_statistics.h"
