@@ -97,7 +97,7 @@ class Analyser {
       }
     }
     if (by_statistic.empty()) return;
-    for (const FoundLayer& named : LayersByName(manifest_, names_, usable)) {
+    for (const FoundLayer& named : LayersByName(manifest_, names_, modules_, usable)) {
       for (const auto& id : {named.batch_norm.moving_mean, named.batch_norm.moving_variance}) {
         const auto found = id ? by_statistic.find(*id) : by_statistic.end();
         if (found == by_statistic.end()) continue;
