@@ -51,8 +51,9 @@ bool IsInPairs(const std::vector<UserPair>& pairs, const BatchNorm& batch_norm) 
 }  // namespace
 
 Result<std::unique_ptr<Checkpoint>> WithGraphOf(std::unique_ptr<Checkpoint> checkpoint,
-                                                const std::string& graph) {
-  CKPT_ASSIGN_OR_RETURN(const auto model, formats::OpenGraphOf(graph));
+                                                const std::string& graph,
+                                                const formats::Files& files) {
+  CKPT_ASSIGN_OR_RETURN(const auto model, formats::OpenGraphOf(files, graph));
   if (!model->manifest().graph && model->manifest().ops) {
     CKPT_ASSIGN_OR_RETURN(auto ops, BindOps(model->manifest(), checkpoint->manifest()));
     return std::make_unique<CheckpointWithGraph>(std::move(checkpoint), std::move(ops));

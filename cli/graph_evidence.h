@@ -11,7 +11,8 @@ namespace ckpt::cli {
 
 // `checkpoint` with the graph of the file `graph`: of layers, or of operations.
 Result<std::unique_ptr<Checkpoint>> WithGraphOf(std::unique_ptr<Checkpoint> checkpoint,
-                                                const std::string& graph);
+                                                const std::string& graph,
+                                                const formats::Files& files);
 
 // For a fold whose output holds tensors alone: the input with the layers of what its graph of
 // operations serves. Where these cannot be told every batch norm is kept, with the reason, but for
