@@ -171,7 +171,11 @@ class HistoryJudge {
   std::string KernelsInWords(const BatchNorm& layer) {
     switch (KernelChange(layer)) {
       case Change::kSame:
-        return "the weights beside it are equal, as after a warm start from trainable variables";
+        return subject_.analysis.framework == Framework::kPyTorch
+                   ? "the weights beside it are equal, as where parameters were loaded without "
+                     "buffers"
+                   : "the weights beside it are equal, as after a warm start from trainable "
+                     "variables";
       case Change::kMoved:
         return "the weights beside it moved too";
       case Change::kUnknown:

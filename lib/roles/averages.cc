@@ -258,7 +258,6 @@ class Finder {
       add(outer);
       for (const string_view root : kModelRoots) add(outer + std::string(root) + family.separator);
     }
-    for (const std::string& root : roots_) add(root);
     return bases;
   }
 
@@ -322,7 +321,16 @@ class Finder {
       const std::size_t found = count([&](string_view rest) { return At(base, rest); });
       if (found > best.found) best = {base, {}, found};
     }
-    if (best.found != 0 || !family.says_average || family.separator != '.') return best;
+    if (best.found != 0) return best;
+    // Below any other root only a copy throughout is one, and of more than a single layer's names.
+    for (const std::string& root : roots_) {
+      const std::size_t found = count([&](string_view rest) -> std::optional<TensorId> {
+        const bool nested = Unwrapped(rest).back().find_first_of("/.") != string_view::npos;
+        return nested ? At(root, rest) : std::nullopt;
+      });
+      if (found == sample.size()) return {root, {}, found};
+    }
+    if (!family.says_average || family.separator != '.') return best;
     if (joined_searches_++ >= kMaxJoinedSearches) return best;
     for (const std::string& base : bases) {
       for (const char by : {'\0', '_'}) {

@@ -63,6 +63,12 @@ TEST(Averages, OfACodebookArePartOfTheModel) {
   EXPECT_FALSE(named.Of("quantize.ema_w").of_training);
 }
 
+TEST(Averages, ALayerWithSuchANameIsNoAverageOfAnyOtherLayer) {
+  const Named named({{"shadow.weight", {4, 4}}, "shadow.bias", {"fc.weight", {4, 4}}, "fc.bias"});
+  EXPECT_EQ(named.RoleOf("shadow.weight"), "kernel");
+  EXPECT_EQ(named.RoleOf("shadow.bias"), "bias");
+}
+
 TEST(Averages, ATeacherOfAnotherArchitectureIsAModelOfItsOwn) {
   const Named named({{"teacher.c.weight", {8, 4}},
                      {"student.c.weight", {4, 4}},
