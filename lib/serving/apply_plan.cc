@@ -287,13 +287,16 @@ class Application {
       graph_.Redirect({from->second, 0, {}}, {to->second, 0, {}});
       name_of.emplace(plan_.tensors[copy].info.name, plan_.tensors[first].info.name);
     }
-    std::set<std::pair<std::string, std::vector<std::string>>> told;
+    // The fold into the first tells of them all.
     std::erase_if(plan_.folded, [&](Folded& folded) {
+      std::size_t copies = 0;
       for (std::string& kernel : folded.into) {
         const auto known = name_of.find(kernel);
-        if (known != name_of.end()) kernel = known->second;
+        if (known == name_of.end()) continue;
+        kernel = known->second;
+        ++copies;
       }
-      return !told.emplace(folded.batch_norm, folded.into).second;
+      return copies > 0 && copies == folded.into.size();
     });
   }
 

@@ -18,6 +18,7 @@ namespace {
 
 namespace fs = std::filesystem;
 using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
 std::vector<std::string> Names(const std::vector<CompanionFile>& files) {
@@ -69,6 +70,20 @@ TEST(CompanionFiles, ALinkOutOfTheFolderIsNotCopied) {
   const Status copied = CopyCompanion(found->front(), root / "copy", output, summary);
   ASSERT_FALSE(copied);
   EXPECT_EQ(copied.error().code, ErrorCode::kUnsafe);
+}
+
+TEST(SavedModels, InChunksAreNamedWithTheWayOut) {
+  MemoryFiles files;
+  const std::string chunks("\x83\xaf\x70\xd1\0\0\0\0\xff\xfe", 10);
+  files.Add("m/saved_model.cpb", chunks);
+  files.Add("versions/3/saved_model.pb", "older");
+  files.Add("versions/12/saved_model.cpb", chunks);
+  for (const char* path : {"m", "m/saved_model.cpb", "versions"}) {
+    const auto opened = OpenCheckpoint(files, path);
+    ASSERT_FALSE(opened) << path;
+    EXPECT_EQ(opened.error().code, ErrorCode::kUnsupported) << ToString(opened.error());
+    EXPECT_THAT(opened.error().message, HasSubstr("experimental_image_format=False"));
+  }
 }
 
 // SavedMetadata: nodes, of which the first has no id, a path, an identifier and a long text.
