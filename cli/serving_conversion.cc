@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
+#include <string>
 #include <utility>
 
 namespace ckpt::cli {
@@ -46,12 +48,13 @@ void ListClosed(const ServingModel& model, const Analysis& analysed, bool fold,
                 ConversionPlan& plan) {
   std::map<std::string, std::string> reasons;  // by the tensor of a moving statistic
   for (const Changed& closed : model.closed()) reasons.emplace(closed.batch_norm, closed.reason);
+  std::set<std::string> listed;  // a layer of several signatures is there several times
   for (const BatchNorm& norm : analysed.batch_norms) {
     for (const auto& id : {norm.moving_mean, norm.moving_variance}) {
       const auto found =
           id ? reasons.find(model.manifest().tensors[id->index].name) : reasons.end();
       if (found == reasons.end()) continue;
-      plan.AddChanged(norm.scope, found->second, fold);
+      if (listed.insert(norm.scope).second) plan.AddChanged(norm.scope, found->second, fold);
       break;
     }
   }

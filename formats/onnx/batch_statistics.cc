@@ -14,6 +14,7 @@ namespace {
 
 // A mean or a variance is at most a dozen nodes away from what it is of.
 constexpr std::size_t kMaxValues = 64;
+constexpr int kMaxInputs = 8;  // of one node on the way
 
 // Computes from its inputs alone, element by element, or changes the shape.
 constexpr std::array<std::string_view, 22> kPlain = {
@@ -53,7 +54,7 @@ std::string BatchReductionBehind(const NodeContext& context, int index) {
     if (reduces && reduction.empty()) {
       reduction = '"' + (node.name().empty() ? value : node.name()) + "\" (" + node.op_type() + ")";
     }
-    pending.insert(pending.end(), node.input().begin(), node.input().end());
+    for (int i = 0; i < node.input_size() && i < kMaxInputs; ++i) pending.push_back(node.input(i));
   }
   return reached ? reduction : std::string();
 }

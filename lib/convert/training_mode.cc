@@ -104,7 +104,7 @@ void ConversionPlan::AddChanged(const std::string& batch_norm, const std::string
   if (found != kept.end()) {
     if (found->affine) one.reason += "; now one scale and one offset per channel";
     if (fold) one.reason += "; not folded: " + found->reason;
-    kept.erase(found);
+    std::erase_if(kept, [&](const Kept& k) { return k.batch_norm == batch_norm; });
   }
   changed.push_back(std::move(one));
 }

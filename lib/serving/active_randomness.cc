@@ -11,7 +11,8 @@
 namespace ckpt {
 namespace {
 
-constexpr std::size_t kMaxSteps = 16;  // from a random number to the comparison of a dropout
+constexpr std::size_t kMaxSteps = 16;     // from a random number to the comparison of a dropout
+constexpr std::size_t kMaxReaders = 256;  // looked at on the way
 
 template <std::size_t kSize>
 bool IsOneOf(std::string_view type, const std::array<std::string_view, kSize>& types) {
@@ -28,10 +29,12 @@ constexpr std::array<std::string_view, 5> kMasking = {"GreaterEqual", "Greater",
 bool FeedsDropout(const OpBodies& bodies, OpRef random) {
   std::vector<OpRef> pending = {random};
   std::set<OpId> seen = {random.op};
+  std::size_t looked_at = 0;
   while (!pending.empty() && seen.size() < kMaxSteps) {
     const OpRef at = pending.back();
     pending.pop_back();
     for (const OpId reader : bodies.Consumers(at)) {
+      if (++looked_at > kMaxReaders) return false;
       const std::string_view type = bodies.op({at.body, reader}).type;
       if (IsOneOf(type, kMasking)) return true;
       if (IsOneOf(type, kScaling) && seen.insert(reader).second)

@@ -67,6 +67,7 @@ class Rewriting {
                                            named ? std::vector<OpId>() : inputs, result_.notes));
     CKPT_RETURN_IF_ERROR(DropWhatDoesNotServe(graph_, source_, signatures_,
                                               result_.dropped_signatures, result_.notes));
+    DropWhatTrains();
     TakeRoots();
     CKPT_RETURN_IF_ERROR(CloseTrainingMode());
     CKPT_ASSIGN_OR_RETURN(initialization_, FindInitialization(graph_, source_, roots_));
@@ -242,6 +243,46 @@ class Rewriting {
       for (const NamedEdge& input : signature.inputs) ids.push_back(input.edge.op);
     }
     return ids;
+  }
+
+  static std::vector<OpEdge> OutputsOf(const ServingSignature& signature) {
+    std::vector<OpEdge> edges;
+    for (const NamedEdge& output : signature.outputs) edges.push_back(output.edge);
+    return edges;
+  }
+
+  // The statistics of the batch that outputs are computed with; none where some cannot be closed.
+  std::vector<ClosedStatistic> InTrainingMode(const std::vector<OpEdge>& outputs) const {
+    WorkingGraph trial = graph_;
+    auto closed = UseMovingStatistics(trial, outputs);
+    return closed ? *std::move(closed) : std::vector<ClosedStatistic>();
+  }
+
+  // A signature that updates the moving statistics with which the first one serves trains. Closed,
+  // as the user may ask, it would serve what the first one does.
+  void DropWhatTrains() {
+    if (options_.close_training_mode || signatures_.size() < 2) return;
+    const std::vector<OpEdge> first = OutputsOf(signatures_.front());
+    if (!InTrainingMode(first).empty()) return;
+    const std::vector<OpId> reached = graph_.Ancestors(first, false);
+    const std::set<OpId> served(reached.begin(), reached.end());
+    std::vector<ServingSignature> kept;
+    for (ServingSignature& signature : signatures_) {
+      const auto training = InTrainingMode(OutputsOf(signature));
+      const bool trains =
+          !training.empty() && std::all_of(training.begin(), training.end(), [&](const auto& one) {
+            return served.contains(one.variable);
+          });
+      if (!trains) {
+        kept.push_back(std::move(signature));
+        continue;
+      }
+      result_.dropped_signatures.push_back(
+          {signature.name, "it trains: " + Quoted(training.front().reader) +
+                               " normalises with the statistics of its batch and updates " +
+                               Quoted(graph_.op(training.front().variable).name)});
+    }
+    signatures_ = std::move(kept);
   }
 
   // A graph that trains is closed: that is the job. One that serves as it is computes something

@@ -421,5 +421,84 @@ TEST(FindingTest, AnAbsentShardStopsAlways) {
   EXPECT_EQ(truncated.error().code, ErrorCode::kCorrupt);
 }
 
+// A graph of layers in which the batch norm of a Keras-like model is called with training=True.
+MemoryCheckpoint AlwaysTraining(bool overridden = false) {
+  MemoryCheckpoint checkpoint;
+  Layer conv, norm;
+  conv.name = "conv";
+  conv.op_type = "Conv2D";
+  conv.kind = OpKind::kConv;
+  conv.tensors["kernel"] = TensorId{4};
+  conv.axis = -1;
+  conv.can_gain_bias = true;
+  norm.name = "bn";
+  norm.op_type = "BatchNormalization";
+  norm.kind = OpKind::kBatchNorm;
+  norm.axis = -1;
+  norm.epsilon = 0.0;
+  norm.training_mode = "called with training=True";
+  norm.training_mode_overridden = overridden;
+  std::uint32_t next = 0;
+  for (const char* name : {"beta", "gamma", "moving_mean", "moving_variance"}) {  // sorted
+    checkpoint.Add(std::string("bn/") + name, {2}, {4, 4});
+    norm.tensors[name] = TensorId{next++};
+  }
+  checkpoint.Add("conv/kernel", {1, 1, 1, 2}, {1, 2});
+  ModelGraph graph;
+  graph.source = "Keras config";
+  Layer input;
+  input.name = "x";
+  input.kind = OpKind::kInput;
+  const ValueId x = graph.AddCall(std::move(input), {}, 4);
+  const ValueId y = graph.AddCall(std::move(norm), {graph.AddCall(std::move(conv), {x}, 4)}, 4);
+  graph.values[y].is_model_output = true;
+  checkpoint.mutable_manifest().graph = std::move(graph);
+  checkpoint.Seal();
+  return checkpoint;
+}
+
+TEST(TrainingModeTest, AnOutputThatHoldsTheNetworkIsRefusedWithoutTheUsersWord) {
+  const auto checkpoint = AlwaysTraining();
+  for (const bool fold : {false, true}) {
+    ConvertOptions options{.fold = {.fold = fold}};
+    options.output_holds_network = true;
+    const auto refused = PlanOf(checkpoint, options);
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().code, ErrorCode::kUnfit);
+    EXPECT_THAT(refused.error().message, AllOf(HasSubstr("\"bn\""), HasSubstr("training=True"),
+                                               HasSubstr("--close-training-mode")));
+    options.close_training_mode = true;
+    const auto plan = PlanOf(checkpoint, options);
+    ASSERT_TRUE(plan) << ToString(plan.error());
+    ASSERT_THAT(plan->changed, SizeIs(1));
+    EXPECT_EQ(plan->changed[0].batch_norm, "bn");
+    EXPECT_THAT(plan->kept, IsEmpty());
+    EXPECT_THAT(plan->folded, SizeIs(fold ? 1 : 0));
+    EXPECT_THAT(plan->edits.to_inference, SizeIs(fold ? 0 : 1));
+  }
+}
+
+TEST(TrainingModeTest, TensorsAloneAreWrittenAndAFoldOfThemIsNot) {
+  const auto checkpoint = AlwaysTraining();
+  const auto plan = PlanOf(checkpoint, {});
+  ASSERT_TRUE(plan) << ToString(plan.error());
+  EXPECT_THAT(NamesOf(*plan), SizeIs(5));
+  EXPECT_THAT(plan->notes, Contains(HasSubstr("training mode in the input: \"bn\"")));
+  EXPECT_THAT(plan->changed, IsEmpty());
+  EXPECT_FALSE(PlanOf(checkpoint, kFold));
+}
+
+TEST(TrainingModeTest, ACallThatIsOverriddenStopsNothingAndIsNotFolded) {
+  const auto checkpoint = AlwaysTraining(true);
+  ConvertOptions options = kFold;
+  options.output_holds_network = options.close_training_mode = true;
+  const auto plan = PlanOf(checkpoint, options);
+  ASSERT_TRUE(plan) << ToString(plan.error());
+  EXPECT_THAT(plan->changed, IsEmpty());
+  EXPECT_THAT(plan->edits.to_inference, IsEmpty());
+  ASSERT_THAT(plan->kept, SizeIs(1));
+  EXPECT_THAT(plan->kept[0].reason, HasSubstr("training=True"));
+}
+
 }  // namespace
 }  // namespace ckpt

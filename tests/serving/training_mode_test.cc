@@ -60,6 +60,29 @@ TEST(TrainingMode, OfATrainingGraphIsClosedWithoutAWord) {
   EXPECT_THAT((*model)->notes(), Contains(HasSubstr("moving statistics")));
 }
 
+// Beside a signature that serves the same layer, one that updates its statistics is there to train.
+TEST(TrainingMode, ASignatureThatTrainsBesideOneThatServesIsLeftOut) {
+  TrainedGraph g = AlwaysTraining();
+  Op& still = g.top.Add(
+      "inference", "FusedBatchNormV3",
+      {"x", "bn/gamma/read", "bn/beta/read", "bn/moving_mean/read", "bn/moving_variance/read"});
+  still.attrs["is_training"] = false;
+  still.attrs["T"] = OpDtype{kFloatNumber};
+  g.graph.signatures.front().name = "fit";
+  g.graph.signatures.push_back(
+      {"serving_default", "tensorflow/serving/predict", {{"x", "x:0"}}, {{"y", "inference:0"}}});
+  const auto model = g.Serve();
+  ASSERT_TRUE(model) << ToString(model.error());
+  ASSERT_EQ((*model)->manifest().ops->signatures.size(), 1U);
+  EXPECT_EQ((*model)->manifest().ops->signatures[0].name, "serving_default");
+  ASSERT_EQ((*model)->dropped_signatures().size(), 1U);
+  EXPECT_EQ((*model)->dropped_signatures()[0].name, "fit");
+  EXPECT_THAT((*model)->dropped_signatures()[0].reason, HasSubstr("it trains"));
+  // The first one is never left out for another.
+  std::swap(g.graph.signatures[0].name, g.graph.signatures[1].name);
+  EXPECT_FALSE(g.Serve());
+}
+
 // With an averaging factor below 1 the operation takes the moving statistics and yields the new
 // ones; nothing has to update them for it to read them.
 TEST(TrainingMode, TheStatisticsThatTheNormReadsAreItsMovingStatistics) {
