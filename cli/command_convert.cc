@@ -95,6 +95,8 @@ class ConvertCommand : public Command {
     app.add_flag(
         "--allow-findings", convert_.allow_findings,
         "Write what is there although the audit found errors; such layers are never folded");
+    app.add_flag("--close-training-mode", convert_.close_training_mode,
+                 "Batch norms that the input serves in training mode use their moving statistics");
     app.add_flag("--strict", convert_.fold.strict, "Refuse kept layers and assumed epsilons");
     app.add_flag("--dry-run", dry_run_, "Print the plan, write nothing");
     app.add_flag("--force", target_.replace, "Replace OUTPUT if it exists");
@@ -192,6 +194,16 @@ class ConvertCommand : public Command {
     if (IsChannelsFirst(*source) != IsChannelsFirst(*target)) convert_.names = target;
   }
 
+  // Is what is written a network, not only tensors?
+  bool HoldsNetwork(const Checkpoint& source) const {
+    if (formats::HoldsOperations(*target_.format)) return true;
+    if (target_.format->rewrite == nullptr || !source.manifest().graph) return false;
+    const auto& kin = target_.format->kin;
+    const bool related = source.format() == target_.format->name ||
+                         std::find(kin.begin(), kin.end(), source.format()) != kin.end();
+    return related && !convert_.names && convert_.rename.empty();
+  }
+
   Status Work(Json& report, std::string& text) {
     CKPT_ASSIGN_OR_RETURN(OpenedInput input,
                           OpenInput(input_, options_, analysis_, graph_, convert_.fold.fold));
@@ -200,12 +212,14 @@ class ConvertCommand : public Command {
     report["to"] = target_.format->name;
     CKPT_RETURN_IF_ERROR(CheckTarget(target_, input.checkpoint->manifest()));
     const AuditResult audit = ckpt::Audit(*input.checkpoint, input.analysis, {});
+    serving_.close_training_mode = convert_.close_training_mode;
     if (convert_.fold.fold && !formats::HoldsOperations(*target_.format)) {
       CKPT_RETURN_IF_ERROR(UseServingLayers(analysis_, serving_, input, convert_.fold));
     }
     const Checkpoint& source = *input.checkpoint;
     ChooseNames(input.analysis);
     convert_.keep_graph_constants = source.format() == target_.format->name;
+    convert_.output_holds_network = HoldsNetwork(source);
     ServingConversion serving;
     if (formats::HoldsOperations(*target_.format)) {
       CKPT_ASSIGN_OR_RETURN(
@@ -216,11 +230,17 @@ class ConvertCommand : public Command {
     const ConversionPlan& plan = serving.plan;
     CKPT_RETURN_IF_ERROR(CheckHeld(target_, plan));
     AddPlan(report, plan);
-    if (serving.graph) AddSignature(report, *serving.graph);
+    if (serving.graph) {
+      AddSignatures(report, *source.manifest().ops, *serving.graph,
+                    serving.model->dropped_signatures());
+    }
     text = EscapeForDisplay(input_) + " (" + std::string(source.format()) + ") -> " +
            EscapeForDisplay(target_.path) + " (" + std::string(target_.format->name) + ")\n";
     for (const std::string& note : NotesOf(source)) text += "  " + EscapeForDisplay(note) + "\n";
-    if (serving.graph) text += SignatureToText(*serving.graph);
+    if (serving.graph) {
+      text +=
+          SignaturesToText(*serving.graph, serving.model->dropped_signatures(), StyleFor(options_));
+    }
     text += PlanToText(plan, StyleFor(options_));
     const ProgressCheckpoint counted(serving.model ? *serving.model : source, "convert",
                                      options_.quiet);

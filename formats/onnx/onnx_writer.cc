@@ -356,7 +356,8 @@ Result<std::vector<Document>> RewriteOnnx(const Manifest& manifest, const GraphE
   const Document* document = ModelDocument(manifest.documents);
   if (document == nullptr) return manifest.documents;
   const bool edited = !edits.removed.empty() || !edits.gained_bias.empty() ||
-                      !edits.to_affine.empty() || !edits.rebound.empty();
+                      !edits.to_affine.empty() || !edits.to_inference.empty() ||
+                      !edits.rebound.empty();
   if (!edited) return std::vector<Document>{*document};
   if (!manifest.graph || manifest.graph->source != "ONNX graph") {
     return Fail(ErrorCode::kUnsupported,

@@ -7,6 +7,7 @@
 #include "formats/encoding/byte_reader.h"
 #include "formats/tf_bundle/tf_bundle.h"
 #include "formats/tf_bundle/tf_dtype.h"
+#include "formats/tf_graph/function_record.h"
 #include "formats/tf_graph/node_record.h"
 #include "formats/tf_graph/tensor_value.h"
 #include "formats/tf_graph/variable_nodes.h"
@@ -27,6 +28,10 @@ class Builder {
     if (keep_variables_) FindVariables();
     for (const Op& op : graph_.top.ops) CKPT_RETURN_IF_ERROR(Add(op));
     tf_proto::GraphDef fields;
+    for (const auto& [name, function] : graph_.functions) {
+      CKPT_ASSIGN_OR_RETURN(*fields.mutable_library()->add_function(),
+                            ToFunctionDef(graph_, function));
+    }
     if (graph_.file_record != nullptr && RecordOf(graph_).graph().has_versions()) {
       *fields.mutable_versions() = RecordOf(graph_).graph().versions();
     } else {

@@ -5,6 +5,7 @@
 
 #include "formats/container/output_tensor.h"
 #include "formats/tf_bundle/tf_bundle.h"
+#include "formats/tf_graph/companion_files.h"
 #include "formats/tf_graph/graph_record.h"
 #include "formats/tf_graph/graph_writer.h"
 #include "formats/tf_graph/node_record.h"
@@ -45,6 +46,20 @@ class Folders {
   bool kept_ = false;
 };
 
+// The files that the source has beside its graph.
+Status CopyCompanions(const OpGraph& graph, const fs::path& path, Folders& folders,
+                      AtomicOutput& output, WriteSummary& summary) {
+  if (graph.file_record == nullptr) return {};
+  const auto& companions = RecordOf(graph).companions;
+  if (!companions) return Fail(companions);
+  for (const CompanionFile& file : *companions) {
+    const fs::path target = path / file.name;
+    CKPT_RETURN_IF_ERROR(folders.Make(target.parent_path()));
+    CKPT_RETURN_IF_ERROR(CopyCompanion(file, target, output, summary));
+  }
+  return {};
+}
+
 // What a bundle is given: the tensors that stay variables.
 struct Variables {
   OutputModel model;
@@ -77,10 +92,13 @@ std::string FreeScope(const OpGraph& graph) {
   return scope;
 }
 
-Result<tf_proto::TensorInfo> Described(const OpGraph& graph, const std::string& tensor) {
+// As the definition of the operation says, else as the source recorded it.
+Result<tf_proto::TensorInfo> Described(const OpGraph& graph, const std::string& tensor,
+                                       const OpTensorType& recorded) {
   const std::size_t colon = tensor.rfind(':');
   const auto id = graph.top.Find(tensor.substr(0, colon));
-  const auto dtype = id ? OutputDtype(graph.top.ops[*id], 0) : std::nullopt;
+  auto dtype = id ? OutputDtype(graph.top.ops[*id], 0) : std::nullopt;
+  if (!dtype) dtype = recorded.dtype;
   if (!dtype) {
     return Fail(ErrorCode::kUnsupported,
                 "the type of \"" + tensor + "\" of the signature is not recorded");
@@ -88,14 +106,38 @@ Result<tf_proto::TensorInfo> Described(const OpGraph& graph, const std::string& 
   tf_proto::TensorInfo info;
   info.set_name(tensor);
   info.set_dtype(static_cast<tf_proto::DataType>(dtype->number));
-  const OpShape* shape = FindAttr<OpShape>(graph.top.ops[*id], "shape");
-  if (shape != nullptr && *shape) {
-    for (const std::int64_t dim : **shape) info.mutable_tensor_shape()->add_dim()->set_size(dim);
-    info.mutable_tensor_shape();
-  } else {
-    info.mutable_tensor_shape()->set_unknown_rank(true);
-  }
+  info.mutable_tensor_shape()->set_unknown_rank(!recorded.shape);
+  if (!recorded.shape) return info;
+  for (const std::int64_t dim : *recorded.shape)
+    info.mutable_tensor_shape()->add_dim()->set_size(dim);
   return info;
+}
+
+using Arguments = google::protobuf::RepeatedPtrField<tf_proto::SignatureDef::Argument>;
+
+Status AddArguments(const OpGraph& graph, const std::map<std::string, std::string>& tensors,
+                    const std::map<std::string, OpTensorType>& types, Arguments& out) {
+  for (const auto& [key, tensor] : tensors) {
+    auto& argument = *out.Add();
+    argument.set_key(key);
+    const auto type = types.find(key);
+    CKPT_ASSIGN_OR_RETURN(
+        *argument.mutable_value(),
+        Described(graph, tensor, type == types.end() ? OpTensorType() : type->second));
+  }
+  return {};
+}
+
+// What a loader runs first, as TensorFlow's own exports name it.
+void AddInitializer(const OpGraph& graph, tf_proto::MetaGraphDef& meta) {
+  static constexpr const char* kKey = "__saved_model_init_op";
+  if (graph.initializer.empty()) return;
+  auto& entry = *meta.add_signature_def();
+  entry.set_key(kKey);
+  auto& output = *entry.mutable_value()->add_outputs();
+  output.set_key(kKey);
+  output.mutable_value()->set_name(graph.initializer);
+  output.mutable_value()->mutable_tensor_shape()->set_unknown_rank(true);
 }
 
 Result<tf_proto::MetaGraphDef> MetaOf(const OpGraph& graph) {
@@ -106,17 +148,18 @@ Result<tf_proto::MetaGraphDef> MetaOf(const OpGraph& graph) {
   for (const OpSignature& signature : graph.signatures) {
     auto& entry = *meta.add_signature_def();
     entry.set_key(signature.name);
-    entry.mutable_value()->set_method_name(signature.method);
-    for (const auto& [key, tensor] : signature.inputs) {
-      auto& argument = *entry.mutable_value()->add_inputs();
-      argument.set_key(key);
-      CKPT_ASSIGN_OR_RETURN(*argument.mutable_value(), Described(graph, tensor));
-    }
-    for (const auto& [key, tensor] : signature.outputs) {
-      auto& argument = *entry.mutable_value()->add_outputs();
-      argument.set_key(key);
-      CKPT_ASSIGN_OR_RETURN(*argument.mutable_value(), Described(graph, tensor));
-    }
+    auto& value = *entry.mutable_value();
+    value.set_method_name(signature.method);
+    CKPT_RETURN_IF_ERROR(
+        AddArguments(graph, signature.inputs, signature.input_types, *value.mutable_inputs()));
+    CKPT_RETURN_IF_ERROR(
+        AddArguments(graph, signature.outputs, signature.output_types, *value.mutable_outputs()));
+  }
+  AddInitializer(graph, meta);
+  for (const OpAsset& asset : graph.assets) {
+    auto& definition = *meta.add_asset_file_def();
+    definition.mutable_tensor_info()->set_name(asset.tensor);
+    definition.set_filename(asset.file);
   }
   return meta;
 }
@@ -156,6 +199,7 @@ Result<WriteSummary> WriteSavedModel(const fs::path& path, const GraphToWrite& g
     CKPT_RETURN_IF_ERROR(folders.Make(prefix.parent_path()));
     CKPT_ASSIGN_OR_RETURN(summary, WriteTfBundleInto(output, prefix, variables.model, options));
   }
+  CKPT_RETURN_IF_ERROR(CopyCompanions(graph.ops, path, folders, output, summary));
   const fs::path target = path / "saved_model.pb";
   CKPT_ASSIGN_OR_RETURN(OutputFile* const file, output.Create(target));
   CKPT_RETURN_IF_ERROR(AppendText(*file, head));

@@ -359,7 +359,9 @@ constexpr std::array kRows = {
         "training_mode is 1 (ONNX from opset 14), the node has the outputs of training (opset 7 to "
         "13), is_test is 0 (before); in a SavedModel or a frozen graph of TensorFlow, is_training "
         "is true or absent on the path to the outputs, or the batch norm normalises with moments, "
-        "whatever is fed.",
+        "whatever is fed; in an ONNX graph, nodes compute the statistics from the very input that "
+        "is "
+        "normalised.",
         "It normalises with the mean and variance of the batch that it is given and ignores the "
         "moving statistics: an answer depends on the requests beside it, and a batch of one gives "
         "nonsense.",

@@ -12,6 +12,11 @@ class NameList {
     if (count_ < kShown) text_ += (count_ == 0 ? "\"" : ", \"") + std::string(name) + '"';
     ++count_;
   }
+  // Where names that are equal follow one another.
+  void AddOnce(std::string_view name) {
+    if (count_ == 0 || last_ != name) Add(name);
+    last_ = name;
+  }
   std::size_t count() const noexcept { return count_; }
   std::string text() const {
     return count_ <= kShown ? text_ : text_ + " and " + std::to_string(count_ - kShown) + " more";
@@ -19,7 +24,7 @@ class NameList {
 
  private:
   static constexpr std::size_t kShown = 10;
-  std::string text_;
+  std::string text_, last_;
   std::size_t count_ = 0;
 };
 

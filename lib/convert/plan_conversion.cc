@@ -8,6 +8,7 @@
 #include "convert/fitness.h"
 #include "convert/name_list.h"
 #include "convert/output_names.h"
+#include "convert/training_mode.h"
 #include "convert/training_state.h"
 
 namespace ckpt {
@@ -49,6 +50,7 @@ Result<FoldPlan> Planner::Fold(const Checkpoint& weights,
   FoldOptions options = options_.fold;
   options.cast = options_.cast;
   options.keep.merge(keep);
+  options.close_training_mode = true;  // SettleTrainingMode says what may not be closed
   return PlanFold(weights, analysis_, options);
 }
 
@@ -146,6 +148,7 @@ Result<ConversionPlan> Planner::Plan() {
   }
   CKPT_ASSIGN_OR_RETURN(auto keep,
                         CheckFitness(manifest_, analysis_, audit_, options_.allow_findings));
+  CKPT_RETURN_IF_ERROR(CheckTrainingMode(manifest_, analysis_, options_));
   std::map<TensorId, TensorId> shadows;
   if (options_.use_ema) {
     CKPT_ASSIGN_OR_RETURN(shadows, FindShadows(manifest_, analysis_, plan_.notes));
@@ -157,6 +160,7 @@ Result<ConversionPlan> Planner::Plan() {
   plan_.edits = std::move(fold.edits);
   plan_.notes.insert(plan_.notes.end(), fold.notes.begin(), fold.notes.end());
   CKPT_RETURN_IF_ERROR(CheckStrict());
+  CKPT_RETURN_IF_ERROR(SettleTrainingMode(manifest_, analysis_, options_, plan_));
   CKPT_RETURN_IF_ERROR(AddTensors(weights, std::move(fold), shadows));
   CKPT_RETURN_IF_ERROR(ApplyConvention(manifest_, analysis_, options_, plan_));
   CKPT_RETURN_IF_ERROR(Rename(manifest_, options_.rename, plan_));

@@ -110,6 +110,8 @@ FoundLayer FromGraph(const Manifest& manifest, LayerId id) {
   norm.certain = true;
   norm.layer = id;
   norm.frozen = !layer.trainable;
+  norm.training_mode = layer.training_mode;
+  norm.training_mode_overridden = layer.training_mode_overridden;
   norm.evidence.push_back(
       {source, graph.source + ": layer " + Quoted(layer.name) + " is a " + layer.op_type});
   found.convention = ConventionOf(manifest, norm);

@@ -34,7 +34,7 @@ class Application {
     for (const LayerId layer : plan_.edits.to_affine) CKPT_RETURN_IF_ERROR(MakeAffine(layer));
     for (const LayerId layer : plan_.edits.removed)
       graph_.Redirect(layers_.ops[layer].output, layers_.ops[layer].input);
-    OpGraph result = Finish();
+    CKPT_ASSIGN_OR_RETURN(OpGraph result, Finish());
     CKPT_RETURN_IF_ERROR(KeepWhatIsRead(result.top));
     return result;
   }
@@ -206,22 +206,29 @@ class Application {
     return {};
   }
 
-  OpGraph Finish() {
+  Result<OpGraph> Finish() {
     OpGraph result;
     result.source = source_.source;
     result.kind = source_.kind;
     result.producer_version = source_.producer_version;
     result.file_record = source_.file_record;
     result.signatures = source_.signatures;
-    std::vector<OpEdge> outputs;
-    std::vector<std::string> names;
-    for (const auto& [key, tensor] : source_.signatures.front().outputs) {
-      // A serving graph yields first outputs of operations that it has.
-      const std::string name = tensor.substr(0, tensor.rfind(':'));
-      outputs.push_back({*source_.top.Find(name), 0, {}});
-      names.push_back(name);
+    result.functions = source_.functions;
+    result.initializer = source_.initializer;
+    result.assets = source_.assets;
+    std::vector<GraphOutput> outputs;
+    for (const OpSignature& signature : source_.signatures) {
+      for (const auto& [key, tensor] : signature.outputs) {
+        // A serving graph yields first outputs of operations that it has.
+        const std::string name = tensor.substr(0, tensor.rfind(':'));
+        const auto type = signature.output_types.find(key);
+        outputs.push_back({{*source_.top.Find(name), 0, {}}, name});
+        if (type != signature.output_types.end()) outputs.back().dtype = type->second.dtype;
+      }
     }
-    result.top = FinishGraph(graph_, outputs, names);
+    const auto initializer =
+        source_.initializer.empty() ? std::nullopt : source_.top.Find(source_.initializer);
+    CKPT_ASSIGN_OR_RETURN(result.top, FinishGraph(graph_, outputs, initializer));
     return result;
   }
 

@@ -67,6 +67,11 @@ struct BatchNorm {
   bool certain = false;
   std::optional<LayerId> layer = {};  // in Manifest::graph
   bool frozen = false;                // the config says trainable = false
+  // Why it normalises with the statistics of its batch wherever the file is served ("training_mode
+  // is 1", "\"bn/FusedBatchNormV3\" is in training mode"); empty: nothing says that it does.
+  std::string training_mode = {};
+  // Whoever loads the file calls it for inference all the same (predict() of Keras 3).
+  bool training_mode_overridden = false;
   std::vector<Evidence> evidence = {};
 };
 
