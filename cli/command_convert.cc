@@ -212,6 +212,8 @@ class ConvertCommand : public Command {
     report["to"] = target_.format->name;
     CKPT_RETURN_IF_ERROR(CheckTarget(target_, input.checkpoint->manifest()));
     const AuditResult audit = ckpt::Audit(*input.checkpoint, input.analysis, {});
+    if (input.checkpoint->format() != target_.format->name)
+      CKPT_RETURN_IF_ERROR(UseOwnNames(analysis_, input));
     serving_.close_training_mode = convert_.close_training_mode;
     if (convert_.fold.fold && !formats::HoldsOperations(*target_.format)) {
       CKPT_RETURN_IF_ERROR(UseServingLayers(analysis_, serving_, input, convert_.fold));

@@ -117,4 +117,12 @@ Status UseServingLayers(const AnalysisOptions& analysis, const ServingOptions& s
   return {};
 }
 
+Status UseOwnNames(const AnalysisOptions& analysis, OpenedInput& input) {
+  const Checkpoint* before = input.checkpoint.get();
+  CKPT_ASSIGN_OR_RETURN(input.checkpoint, WithOwnNames(std::move(input.checkpoint)));
+  if (input.checkpoint.get() != before)
+    input.analysis = Analyse(input.checkpoint->manifest(), analysis);
+  return {};
+}
+
 }  // namespace ckpt::cli
