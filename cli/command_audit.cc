@@ -61,7 +61,7 @@ std::string ToText(const Outcome& outcome, const Style& style) {
       std::string(style.bold) + EscapeForDisplay(outcome.path) + std::string(style.reset);
   if (!outcome.opened) {
     return out + ": " + std::string(style.red) + "error" + std::string(style.reset) + "\n  " +
-           ToString(outcome.opened.error()) + "\n";
+           Describe(outcome.opened.error()) + "\n";
   }
   const Manifest& manifest = outcome.opened->checkpoint->manifest();
   out += ": " + std::string(outcome.opened->checkpoint->format()) + ", " +

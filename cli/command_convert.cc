@@ -211,7 +211,9 @@ class ConvertCommand : public Command {
     report["from"] = input.checkpoint->format();
     report["to"] = target_.format->name;
     CKPT_RETURN_IF_ERROR(CheckTarget(target_, input.checkpoint->manifest()));
-    const AuditResult audit = ckpt::Audit(*input.checkpoint, input.analysis, {});
+    AuditOptions audit_options;
+    audit_options.averages = convert_.use_ema;
+    const AuditResult audit = ckpt::Audit(*input.checkpoint, input.analysis, audit_options);
     if (input.checkpoint->format() != target_.format->name)
       CKPT_RETURN_IF_ERROR(UseOwnNames(analysis_, input));
     serving_.close_training_mode = convert_.close_training_mode;
@@ -220,7 +222,8 @@ class ConvertCommand : public Command {
     }
     const Checkpoint& source = *input.checkpoint;
     ChooseNames(input.analysis);
-    convert_.keep_graph_constants = source.format() == target_.format->name;
+    convert_.keep_graph_constants =
+        source.format() == target_.format->name && target_.format->rewrite != nullptr;
     convert_.output_holds_network = HoldsNetwork(source);
     ServingConversion serving;
     if (formats::HoldsOperations(*target_.format)) {

@@ -1,6 +1,7 @@
 #include "cli/options.h"
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <fstream>
 #include <iostream>
 #include <map>
@@ -31,6 +32,12 @@ void AddInputOptions(CLI::App& command, CommonOptions& options, std::vector<std:
   command
       .add_option("--from", options.from, "Read the input as this format instead of detecting it")
       ->type_name("NAME");
+  command
+      .add_option("--memory", options.memory,
+                  "What the index of an input may take in memory (such as 4GB), where its own size "
+                  "does not justify it")
+      ->transform(CLI::AsSizeValue(false))
+      ->type_name("SIZE");
   if (inputs == nullptr) return;
   command.add_option("INPUT", *inputs,
                      "Checkpoints: a file, a TensorFlow prefix, a folder or a state file");
@@ -81,6 +88,12 @@ Result<std::vector<std::string>> CollectInputs(const CommonOptions& options,
 formats::OpenOptions OpenOptionsOf(const CommonOptions& options) {
   formats::OpenOptions open;
   if (!options.from.empty()) open.format = options.from;
+  formats::Limits& limits = open.limits;
+  limits.memory_bytes = options.memory;
+  for (std::uint64_t* limit :
+       {&limits.index_bytes, &limits.metadata_bytes, &limits.hdf5_memory_bytes}) {
+    *limit = std::max(*limit, options.memory);
+  }
   return open;
 }
 

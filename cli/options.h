@@ -24,10 +24,11 @@ struct CommonOptions {
   std::string from;        // --from; empty: by content
   std::string files_from;  // --files-from; "-" is stdin
   unsigned jobs = 1;
+  std::uint64_t memory = 0;  // --memory; 0: the limits of the library
 };
 
 void AddReportOptions(CLI::App& command, CommonOptions& options);
-// --from, and for commands that take many inputs --files-from and --jobs.
+// --from and --memory, and for commands that take many inputs --files-from and --jobs.
 void AddInputOptions(CLI::App& command, CommonOptions& options, std::vector<std::string>* inputs);
 
 // kInvalidArgument for a format that does not exist; nothing is opened.

@@ -120,13 +120,16 @@ Result<std::optional<ResolvedSavedModel>> ResolveSavedModel(const Files& files,
   std::vector<std::pair<std::uint64_t, std::string>> versions;
   for (const std::string& name : *names) {
     const auto version = VersionOf(name);
-    if (version && GraphFileIn(files, fs::path(path) / name)) versions.emplace_back(*version, name);
+    const fs::path folder = fs::path(path) / name;
+    const bool model = GraphFileIn(files, folder) || files.Exists(folder / kChunkedName);
+    if (version && model) versions.emplace_back(*version, name);
   }
   if (versions.empty()) return std::optional<ResolvedSavedModel>();
   const auto& highest = *std::max_element(versions.begin(), versions.end());
-  return ResolvedSavedModel{(fs::path(path) / highest.second).string(),
-                            "version " + highest.second + ", the highest of " +
-                                std::to_string(versions.size()) + " in " + path};
+  const fs::path taken = fs::path(path) / highest.second;
+  if (!GraphFileIn(files, taken)) return Fail(Chunked(taken / kChunkedName));
+  return ResolvedSavedModel{taken.string(), "version " + highest.second + ", the highest of " +
+                                                std::to_string(versions.size()) + " in " + path};
 }
 
 Match ProbeSavedModel(const ProbeInput& input) {

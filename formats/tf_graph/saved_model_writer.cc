@@ -60,6 +60,22 @@ Status CopyCompanions(const OpGraph& graph, const fs::path& path, Folders& folde
   return {};
 }
 
+// Assets of an older SavedModel in the folder that the new one does not have.
+Status RemoveStaleAssets(const OpGraph& graph, const fs::path& path, AtomicOutput& output) {
+  std::error_code ignored;
+  if (!fs::exists(path / "saved_model.pb", ignored)) return {};
+  std::set<std::string> written;
+  if (graph.file_record != nullptr && RecordOf(graph).companions) {
+    for (const CompanionFile& file : *RecordOf(graph).companions) written.insert(file.name);
+  }
+  CKPT_ASSIGN_OR_RETURN(const auto old, ListCompanions(SystemFiles(), path));
+  for (const CompanionFile& file : old) {
+    if (file.name.starts_with("assets/") && !written.contains(file.name))
+      output.RemoveAtCommit(path / file.name);
+  }
+  return {};
+}
+
 // What a bundle is given: the tensors that stay variables.
 struct Variables {
   OutputModel model;
@@ -128,16 +144,12 @@ Status AddArguments(const OpGraph& graph, const std::map<std::string, std::strin
   return {};
 }
 
-// What a loader runs first, as TensorFlow's own exports name it.
+// What a loader runs first. As a collection: TensorFlow 2 would offer a signature to users.
 void AddInitializer(const OpGraph& graph, tf_proto::MetaGraphDef& meta) {
-  static constexpr const char* kKey = "__saved_model_init_op";
   if (graph.initializer.empty()) return;
-  auto& entry = *meta.add_signature_def();
-  entry.set_key(kKey);
-  auto& output = *entry.mutable_value()->add_outputs();
-  output.set_key(kKey);
-  output.mutable_value()->set_name(graph.initializer);
-  output.mutable_value()->mutable_tensor_shape()->set_unknown_rank(true);
+  auto& collection = *meta.add_collection_def();
+  collection.set_key("saved_model_main_op");
+  collection.mutable_value()->mutable_node_list()->add_value(graph.initializer);
 }
 
 Result<tf_proto::MetaGraphDef> MetaOf(const OpGraph& graph) {
@@ -210,6 +222,7 @@ Result<WriteSummary> WriteSavedModel(const fs::path& path, const GraphToWrite& g
     for (const char* stale : {"fingerprint.pb", "saved_model.pbtxt", "keras_metadata.pb"})
       output.RemoveAtCommit(path / stale);
     if (variables.saved.empty()) output.RemoveAtCommit(prefix.string() + ".index");
+    CKPT_RETURN_IF_ERROR(RemoveStaleAssets(graph.ops, path, output));
   }
   summary.files.push_back(target.string());
   summary.bytes += file->size();

@@ -7,7 +7,7 @@
 #include <string_view>
 #include <utility>
 
-#include "convert/name_list.h"
+#include "core/name_list.h"
 
 namespace ckpt {
 namespace {

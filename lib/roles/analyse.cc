@@ -7,10 +7,12 @@
 
 #include "ckpt/batch_norm.h"
 #include "ckpt/op_analysis.h"
+#include "roles/averages.h"
 #include "roles/batch_norm_layers.h"
 #include "roles/framework_defaults.h"
 #include "roles/op_layers.h"
 #include "roles/recorded_hyperparameters.h"
+#include "roles/recorded_modules.h"
 #include "roles/scope_words.h"
 #include "roles/tensor_name.h"
 #include "roles/training_state.h"
@@ -25,6 +27,7 @@ class Analyser {
       : manifest_(manifest),
         options_(options),
         names_(manifest),
+        modules_(manifest),
         settled_(manifest.tensors.size(), false) {
     analysis_.roles.resize(manifest.tensors.size());
   }
@@ -50,7 +53,8 @@ class Analyser {
       const bool of_layer = settled_[i] && !usable[i] && IsPartOfBatchNorm(analysis_.roles[i].role);
       usable[i] = !settled_[i] || of_layer;
     }
-    for (FoundLayer& layer : Joined(std::move(of_ops), LayersByName(manifest_, names_, usable))) {
+    for (FoundLayer& layer :
+         Joined(std::move(of_ops), LayersByName(manifest_, names_, modules_, usable))) {
       SettleLayer(layer.batch_norm);
       layers.push_back(std::move(layer));
     }
@@ -93,7 +97,7 @@ class Analyser {
       }
     }
     if (by_statistic.empty()) return;
-    for (const FoundLayer& named : LayersByName(manifest_, names_, usable)) {
+    for (const FoundLayer& named : LayersByName(manifest_, names_, modules_, usable)) {
       for (const auto& id : {named.batch_norm.moving_mean, named.batch_norm.moving_variance}) {
         const auto found = id ? by_statistic.find(*id) : by_statistic.end();
         if (found == by_statistic.end()) continue;
@@ -118,17 +122,26 @@ class Analyser {
   }
 
   void ReadTrainingState() {
+    AverageRoles averages = FindAverages(manifest_, names_);
+    analysis_.averaged = std::move(averages.model_is_averaged);
     for (std::uint32_t i = 0; i < manifest_.tensors.size(); ++i) {
       if (manifest_.tensors[i].section == Section::kBookkeeping) {
         Settle({i}, {Role::kOther,
                      false,
                      {{EvidenceSource::kFrameworkRecord, "bookkeeping of the file"}},
                      {}});
+      } else if (manifest_.tensors[i].section == Section::kTransient) {
+        Settle({i}, {Role::kOther,
+                     false,
+                     {{EvidenceSource::kFrameworkRecord, "no part of the model's state"}},
+                     {}});
       } else if (manifest_.tensors[i].section == Section::kConstant) {
         Settle({i},
                {Role::kOther, false, {{EvidenceSource::kGraph, "a constant of the graph"}}, {}});
       } else if (auto role = TrainingRole(manifest_, names_, {i})) {
         Settle({i}, std::move(*role));
+      } else if (const auto copy = averages.roles.find(i); copy != averages.roles.end()) {
+        Settle({i}, std::move(copy->second));
       }
     }
     if (const auto step = FindUnnamedStep(manifest_, analysis_.roles)) {
@@ -286,6 +299,8 @@ class Analyser {
         found.convention->variance == "running_std") {
       norm.spread = KerasOneSpread(manifest_);
     }
+    ReadModule(modules_, norm);
+    if (!norm.cumulative) norm.cumulative = InAveragedModel(names_, norm.scope);
     const RecordedHyperparameters recorded = RecordedFor(manifest_, norm.scope);
     const auto known = [](const std::optional<SourcedNumber>& number) {
       return number && number->evidence.source != EvidenceSource::kDefault;
@@ -322,6 +337,7 @@ class Analyser {
   const Manifest& manifest_;
   const AnalysisOptions& options_;
   const NameIndex names_;
+  const ModuleIndex modules_;
   std::vector<bool> settled_;
   Analysis analysis_;
 };

@@ -5,7 +5,7 @@
 #include <set>
 #include <string_view>
 
-#include "convert/name_list.h"
+#include "core/name_list.h"
 #include "serving/op_facts.h"
 
 namespace ckpt {

@@ -15,6 +15,7 @@ namespace {
 
 constexpr std::size_t kMaxSources = 64;  // bits of a mask
 constexpr std::size_t kMaxOutputs = 16;
+constexpr int kMaxPasses = 8;
 constexpr std::size_t kMaxListed = 6;                 // candidates in a message
 constexpr std::uint32_t kMaxOutputsOfIterator = 256;  // outputs of one operation
 
@@ -163,6 +164,7 @@ class Derivation {
     std::uint64_t sources = 0;  // that it depends on
     bool weights = false, training = false;
     bool read = false, read_with_labels = false;
+    bool operator==(const Facts&) const = default;
   };
 
   static std::uint64_t Bits(std::size_t count) {
@@ -192,12 +194,21 @@ class Derivation {
     }
   }
 
+  // What a loop carries round comes from behind: once more for each loop that lies in another.
   void Propagate() {
+    for (int pass = 0; pass < kMaxPasses && PropagateOnce(); ++pass) continue;
+    trains_ = std::any_of(facts_.begin(), facts_.end(), [](const Facts& f) { return f.training; });
+  }
+
+  // True where it brought anything new.
+  bool PropagateOnce() {
+    bool changed = false;
     for (const OpId id : order_) {
       const Op& op = graph_.op(id);
-      Facts& facts = facts_[id];
-      facts.weights = IsVariableOp(op.type) || op.tensor.has_value();
-      facts.training = IsOfGradients(op.name) || op.type.find("Apply") != std::string::npos;
+      Facts facts = facts_[id];
+      facts.weights = facts.weights || IsVariableOp(op.type) || op.tensor.has_value();
+      facts.training =
+          facts.training || IsOfGradients(op.name) || op.type.find("Apply") != std::string::npos;
       for (std::size_t i = 0; i < op.inputs.size(); ++i) {
         const OpEdge edge = graph_.Input(id, i);
         if (const auto source = bit_of_.find({edge.op, edge.output}); source != bit_of_.end()) {
@@ -209,8 +220,10 @@ class Derivation {
         facts.weights = facts.weights || input.weights;
         facts.training = facts.training || input.training;
       }
-      trains_ = trains_ || facts.training;
+      changed = changed || !(facts == facts_[id]);
+      facts_[id] = facts;
     }
+    return changed;
   }
 
   // Where the first `given` sources are the inputs, nothing else may be read.
@@ -252,7 +265,7 @@ class Derivation {
 
   bool IsForward(OpId id) const {
     const Facts& facts = facts_[id];
-    return !facts.training && facts.weights && facts.sources != 0 &&
+    return !facts.training && facts.weights && (facts.sources != 0 || sources_.empty()) &&
            (facts.sources & labels_) == 0 && !IsNoResult(graph_.op(id));
   }
   bool IsEnd(OpId id) const { return !facts_[id].read || facts_[id].read_with_labels; }
@@ -290,7 +303,8 @@ Result<std::vector<Tensor>> Tensors(const WorkingGraph& graph,
 std::string WhyNot(const WorkingGraph& graph, const Derivation& derivation,
                    const std::vector<OpId>& outputs) {
   if (derivation.sources().empty())
-    return "nothing in the graph, which has no signature, is an input";
+    return "the graph has no signature, and nothing in it is an input: it computes from what it "
+           "holds alone, which --outputs serves where that is meant";
   if (!derivation.labels_are_told()) {
     return "the graph has no signature, and nothing shows which of its sources are inputs and "
            "which hold labels";

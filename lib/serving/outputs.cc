@@ -11,7 +11,8 @@
 namespace ckpt {
 namespace {
 
-constexpr std::size_t kMaxSignatures = 1000;
+// Signatures times operations, each of which is walked for each signature.
+constexpr std::size_t kMaxWork = std::size_t{1} << 30;
 
 Result<OpEdge> EdgeOf(const WorkingGraph& graph, const std::string& name) {
   CKPT_ASSIGN_OR_RETURN(const TensorName parsed, ParseTensorName(name));
@@ -112,7 +113,7 @@ Result<ServingEnds> BySignatures(const WorkingGraph& graph, const OpGraph& sourc
                                  const ServingOptions& options) {
   ServingEnds ends;
   std::vector<const OpSignature*> usable = Usable(source, ends.dropped);
-  if (usable.size() > kMaxSignatures) {
+  if (usable.size() > kMaxWork / (graph.size() + 1)) {
     return Fail(ErrorCode::kLimitExceeded, "the graph has " + std::to_string(usable.size()) +
                                                " signatures; --outputs names what is to be served");
   }

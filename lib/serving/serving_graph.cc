@@ -10,7 +10,7 @@
 #include "ckpt/elements.h"
 #include "ckpt/op_batch_norm.h"
 #include "ckpt/op_serving.h"
-#include "convert/name_list.h"
+#include "core/name_list.h"
 #include "fold/reason.h"
 #include "serving/active_randomness.h"
 #include "serving/batch_statistics.h"
@@ -158,6 +158,9 @@ class Rewriting {
       std::erase_if(signature.inputs, [&](const NamedEdge& input) {  // fed: no input any more
         return fed_.contains(graph_.Resolve(input.edge).op);
       });
+      for (NamedEdge& input : signature.inputs) input.edge = graph_.Resolve(input.edge);
+    }
+    for (ServingSignature& signature : signatures_) {
       for (NamedEdge& input : signature.inputs) {
         input.edge = graph_.Resolve(input.edge);
         const Op& op = graph_.op(input.edge.op);
@@ -196,31 +199,41 @@ class Rewriting {
     return {};
   }
 
+  using Tensor = std::pair<OpId, std::uint32_t>;
+
   // Does another signature reach the edge without being given it?
-  bool IsComputedElsewhere(const ServingSignature& given, const OpEdge& edge) const {
-    const auto is_edge = [&](const OpEdge& other) {
-      return other.op == edge.op && other.output == edge.output;
-    };
-    for (const ServingSignature& other : signatures_) {
-      if (&other == &given) continue;
-      std::vector<OpEdge> outputs;
-      std::set<OpId> cut;
-      for (const NamedEdge& output : other.outputs) outputs.push_back(output.edge);
-      for (const NamedEdge& input : other.inputs) cut.insert(graph_.Resolve(input.edge).op);
-      if (cut.contains(edge.op)) continue;
-      std::vector<OpEdge> pending = outputs;
-      std::vector<bool> seen(graph_.size(), false);
-      while (!pending.empty()) {
-        const OpEdge at = graph_.Resolve(pending.back());
-        pending.pop_back();
-        if (is_edge(at)) return true;
-        if (seen[at.op] || cut.contains(at.op)) continue;
-        seen[at.op] = true;
-        const auto& inputs = graph_.op(at.op).inputs;
-        pending.insert(pending.end(), inputs.begin(), inputs.end());
-      }
+  bool IsComputedElsewhere(const ServingSignature& given, const OpEdge& edge) {
+    if (!computed_by_) {
+      computed_by_.emplace();
+      for (const ServingSignature& signature : signatures_) FindWhatIsComputed(signature);
     }
-    return false;
+    const auto found = computed_by_->find({edge.op, edge.output});
+    if (found == computed_by_->end()) return false;
+    return found->second.size() > 1 || *found->second.begin() != &given;
+  }
+
+  // Of what signatures are given, what this one computes.
+  void FindWhatIsComputed(const ServingSignature& signature) {
+    std::set<Tensor> given;
+    for (const ServingSignature& any : signatures_) {
+      for (const NamedEdge& input : any.inputs) given.insert({input.edge.op, input.edge.output});
+    }
+    std::set<OpId> cut;
+    for (const NamedEdge& input : signature.inputs) cut.insert(input.edge.op);
+    std::vector<OpEdge> pending;
+    for (const NamedEdge& output : signature.outputs) pending.push_back(output.edge);
+    std::vector<bool> seen(graph_.size(), false);
+    while (!pending.empty()) {
+      const OpEdge at = graph_.Resolve(pending.back());
+      pending.pop_back();
+      if (cut.contains(at.op)) continue;
+      if (given.contains({at.op, at.output}))
+        (*computed_by_)[{at.op, at.output}].insert(&signature);
+      if (seen[at.op]) continue;
+      seen[at.op] = true;
+      const auto& inputs = graph_.op(at.op).inputs;
+      pending.insert(pending.end(), inputs.begin(), inputs.end());
+    }
   }
 
   std::vector<OpId> InputOps() const {
@@ -332,23 +345,29 @@ class Rewriting {
     }
     for (const auto& [name, input] : inputs)
       result_.notes.push_back("the input " + Quoted(input->key) + " is not read at inference");
+    if (signature.inputs.empty())
+      result_.notes.push_back("the signature " + Quoted(from.name) + " takes no input");
     out.signatures.push_back(std::move(signature));
   }
 
-  // What no rewriting reaches: batch norms in functions that stay, random numbers.
+  // What no rewriting reaches: batch norms in functions that stay, statistics of the batch that no
+  // variable follows, random numbers.
   Status JudgeWritten() {
     const OpBodies bodies(result_.graph);
-    if (bodies.size() > 1) {
-      for (const OpBatchNorm& norm : FindBatchNorms(bodies).norms) {
-        const bool trains =
-            norm.mode == OpBatchNormMode::kTraining || norm.mode == OpBatchNormMode::kSwitched;
-        if (norm.body == 0 || !trains) continue;
-        return Fail(
-            ErrorCode::kUnfit,
-            "batch norm in training mode: " + Quoted(bodies.Describe({norm.body, norm.output})) +
-                " stands in a function that a loop or a conditional calls, where it cannot "
-                "be made to use its moving statistics");
-      }
+    const OpBatchNorms found = FindBatchNorms(bodies);
+    const std::vector<std::size_t> training = TraceServing(bodies, found).training_norms;
+    for (std::size_t i = 0; i < found.norms.size(); ++i) {
+      const OpBatchNorm& norm = found.norms[i];
+      const bool trains = std::binary_search(training.begin(), training.end(), i);
+      const bool inner = norm.body != 0 && norm.mode == OpBatchNormMode::kSwitched;
+      if (!trains && !inner) continue;
+      const std::string why = norm.body == 0
+                                  ? " normalises with the statistics of its batch, and nothing "
+                                    "shows which variables are its moving statistics"
+                                  : " stands in a function that a loop or a conditional calls, "
+                                    "where it cannot be made to use its moving statistics";
+      return Fail(ErrorCode::kUnfit, "batch norm in training mode: " +
+                                         Quoted(bodies.Describe({norm.body, norm.output})) + why);
     }
     for (std::string& note : TellRandomness(bodies)) result_.notes.push_back(std::move(note));
     return {};
@@ -371,7 +390,7 @@ class Rewriting {
     return needed;
   }
 
-  // A served file has no iterator, queue or reader, and answers what it is asked.
+  // A served file has no iterator, queue or reader.
   Status CheckSources() const {
     for (const Op& op : result_.graph.top.ops) {
       if (!IsExampleSourceType(op.type)) continue;
@@ -380,13 +399,6 @@ class Rewriting {
                                          "which a served file does not have: --inputs names what "
                                          "is given instead of it; " +
                                          CandidateEnds(WorkingGraph(source_.top)));
-    }
-    for (std::size_t i = 0; i < signatures_.size(); ++i) {
-      if (signatures_[i].recorded || !result_.graph.signatures[i].inputs.empty()) continue;
-      return Fail(ErrorCode::kUnfit,
-                  "the outputs depend on no input, so that there is nothing to ask; --inputs names "
-                  "what is given; " +
-                      CandidateEnds(WorkingGraph(source_.top)));
     }
     return {};
   }
@@ -412,6 +424,8 @@ class Rewriting {
   const ServingOptions& options_;
   WorkingGraph graph_;
   std::vector<ServingSignature> signatures_;
+  // Which signatures compute what some signature is given.
+  std::optional<std::map<Tensor, std::set<const ServingSignature*>>> computed_by_ = {};
   std::vector<OpEdge> roots_;
   std::set<OpId> fed_;  // the constants that --feed gave
   Initialization initialization_;

@@ -98,14 +98,14 @@ class Judge {
   Judge(const WorkingGraph& graph, const OpGraph& source)
       : graph_(graph), source_(source), statistics_(VariablesOfBatchStatistics(graph)) {}
 
-  std::optional<std::string> TrainsOrSaves(const ServingSignature& signature) const {
+  std::optional<std::string> TrainsOrSaves(const ServingSignature& signature) {
     for (const OpId id : Walk(graph_).Run(OutputsOf(signature))) {
       const Op& op = graph_.op(id);
       if (const auto why = ByType(op)) return why;
       for (const auto& [name, attr] : op.attrs) {
         const auto* function = std::get_if<OpFunctionName>(&attr);
         if (function == nullptr) continue;
-        if (const auto why = InFunction(function->name, 0)) return why;
+        if (auto why = InFunction(function->name)) return why;
       }
     }
     return std::nullopt;
@@ -142,16 +142,23 @@ class Judge {
     return VariableOf(graph_, op.inputs[0]);
   }
 
-  // Of branches and loops that stay.
-  std::optional<std::string> InFunction(const std::string& name, int depth) const {
-    const auto function = source_.functions.find(name);
-    if (function == source_.functions.end() || depth > kMaxNesting) return std::nullopt;
-    for (const Op& op : function->second.body.ops) {
-      if (const auto why = ByType(op)) return why;
-      for (const auto& [key, attr] : op.attrs) {
-        const auto* inner = std::get_if<OpFunctionName>(&attr);
-        if (inner == nullptr) continue;
-        if (const auto why = InFunction(inner->name, depth + 1)) return why;
+  // Of branches and loops that stay, and of all that they call.
+  std::optional<std::string> InFunction(const std::string& name) {
+    std::vector<std::string> pending = {name};
+    while (!pending.empty()) {
+      const auto function = source_.functions.find(pending.back());
+      const bool is_new = harmless_.insert(pending.back()).second;
+      pending.pop_back();
+      if (function == source_.functions.end() || !is_new) continue;
+      for (const Op& op : function->second.body.ops) {
+        if (auto why = ByType(op)) {
+          harmless_.clear();
+          return why;
+        }
+        for (const auto& [key, attr] : op.attrs) {
+          if (const auto* inner = std::get_if<OpFunctionName>(&attr))
+            pending.push_back(inner->name);
+        }
       }
     }
     return std::nullopt;
@@ -160,6 +167,7 @@ class Judge {
   const WorkingGraph& graph_;
   const OpGraph& source_;
   const std::set<OpId> statistics_;
+  std::set<std::string> harmless_;  // functions that were looked into
 };
 
 // The variables that the outputs read.
@@ -198,7 +206,7 @@ Status DropWhatDoesNotServe(const WorkingGraph& graph, const OpGraph& source,
   WorkingGraph written_out = graph;
   for (const ServingSignature& signature : signatures)
     CKPT_RETURN_IF_ERROR(InlineEffects(written_out, source, OutputsOf(signature)));
-  const Judge judge(written_out, source);
+  Judge judge(written_out, source);
   Drop(signatures, dropped, [&](const auto& one) { return judge.TrainsOrSaves(one); });
   const std::set<OpId> read = VariablesRead(written_out, signatures);
   Drop(signatures, dropped, [&](const auto& one) -> std::optional<std::string> {

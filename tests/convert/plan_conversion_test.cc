@@ -162,8 +162,8 @@ TEST(EmaTest, ShadowsAreWrittenUnderTheNamesOfTheWeights) {
   EXPECT_THAT(ValuesOf(checkpoint, *plan, "conv/weights"), ElementsAre(1.5, 2.5));
   EXPECT_THAT(ValuesOf(checkpoint, *plan, "conv/BatchNorm/moving_variance"), ElementsAre(1, 1));
   EXPECT_THAT(NamesOf(*plan), Not(Contains("conv/weights/ExponentialMovingAverage")));
-  EXPECT_EQ(Reasons(*plan).at("conv/weights/ExponentialMovingAverage"),
-            "written as \"conv/weights\"");
+  // It is written, so that it is not dropped.
+  EXPECT_FALSE(Reasons(*plan).contains("conv/weights/ExponentialMovingAverage"));
   EXPECT_EQ(plan->tensors.back().info.checksum->value, 2U);
   EXPECT_THAT(plan->notes,
               Contains(AllOf(HasSubstr("2 of 3 weights have no moving average"),
@@ -175,6 +175,40 @@ TEST(EmaTest, FoldsTheShadows) {
   const auto plan = PlanOf(checkpoint, {.fold = {.fold = true}, .use_ema = true});
   ASSERT_TRUE(plan);
   EXPECT_THAT(ValuesOf(checkpoint, *plan, "conv/weights"), ElementsAre(3, 5));
+}
+
+TEST(EmaTest, ShadowsOfAnotherTypeAreWrittenInTheirOwn) {
+  ckpt::testing::MemoryCheckpoint checkpoint;
+  checkpoint.Add("conv.weight", {2, 1}, {1, 2}, Dtype::kF16);
+  checkpoint.Add("ema.conv.weight", {2, 1}, {1.5, 2.0009765625});
+  checkpoint.Seal();
+  const auto plan = PlanOf(checkpoint, {.fold = {}, .use_ema = true});
+  ASSERT_TRUE(plan) << ToString(plan.error());
+  ASSERT_EQ(plan->tensors.size(), 1U);
+  EXPECT_EQ(plan->tensors[0].info.dtype, Dtype::kF32);
+  EXPECT_THAT(ValuesOf(checkpoint, *plan, "conv.weight"), ElementsAre(1.5, 2.0009765625));
+}
+
+TEST(EmaTest, RawStatisticsBesideAveragedWeightsAreSaid) {
+  ckpt::testing::MemoryCheckpoint checkpoint;
+  for (const char* name : {"bn.weight", "bn.running_mean", "bn.running_var", "ema.bn.weight"}) {
+    checkpoint.Add(name, {2}, {1.5, 2});
+  }
+  checkpoint.Seal();
+  const auto plan = PlanOf(checkpoint, {.fold = {}, .use_ema = true});
+  ASSERT_TRUE(plan) << ToString(plan.error());
+  EXPECT_THAT(plan->notes, Contains(HasSubstr("moving statistics have no average")));
+}
+
+TEST(EmaTest, AModelThatIsItsOwnAverageIsWrittenAsItIs) {
+  ckpt::testing::MemoryCheckpoint checkpoint;
+  checkpoint.Add("conv.weight", {2, 1}, {1, 2});
+  checkpoint.Add("n_averaged", {}, {20}, Dtype::kI64);
+  checkpoint.Seal();
+  const auto plan = PlanOf(checkpoint, {.fold = {}, .use_ema = true});
+  ASSERT_TRUE(plan) << ToString(plan.error());
+  EXPECT_THAT(NamesOf(*plan), ElementsAre("conv.weight"));
+  EXPECT_THAT(plan->notes, Contains(HasSubstr("own weights are the averages")));
 }
 
 TEST(EmaTest, StopsWhereThereAreNoShadows) {

@@ -2,6 +2,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
+#include "ckpt/audit.h"
 #include "tests/serving/trained_graph.h"
 
 namespace ckpt::testing {
@@ -81,6 +84,41 @@ TEST(Signatures, WhatOneIsGivenAnotherMayCompute) {
   EXPECT_EQ(graph.top.ops[given.inputs.at(0).op].type, "MatMul");
 }
 
+// The functions of two signatures share their variables: so do they after the fold.
+TEST(Signatures, ALayerOfTwoSignaturesIsFoldedIntoOneKernel) {
+  TrainedGraph g;
+  g.SavedBatchNorm("bn");
+  g.Saved("dense/kernel", std::vector<double>(8, 0.5), {2, 4});
+  for (const std::string name : {"a", "b"}) {
+    g.Placeholder(name + "/x", kFloatNumber, {-1, 2});
+    g.top.Add(name + "/MatMul", "MatMul", {name + "/x", "dense/kernel/read"}).attrs["T"] =
+        OpDtype{kFloatNumber};
+    Op& norm = g.top.Add(name + "/bn", "FusedBatchNormV3",
+                         {name + "/MatMul", "bn/gamma/read", "bn/beta/read", "bn/moving_mean/read",
+                          "bn/moving_variance/read"});
+    norm.attrs["T"] = norm.attrs["U"] = OpDtype{kFloatNumber};
+    norm.attrs["epsilon"] = static_cast<double>(0.001f);
+    norm.attrs["is_training"] = false;
+    g.graph.signatures.push_back({name, kPredict, {{"x", name + "/x:0"}}, {{"y", name + "/bn:0"}}});
+  }
+  const auto model = g.Serve();
+  ASSERT_TRUE(model) << ToString(model.error());
+  ConvertOptions options;
+  options.fold.fold = options.keep_training_state = true;
+  auto plan = PlanConversion(**model, Analyse((*model)->manifest()), {}, options);
+  ASSERT_TRUE(plan) << ToString(plan.error());
+  const auto graph = (*model)->Apply(*plan);
+  ASSERT_TRUE(graph) << ToString(graph.error());
+  EXPECT_THAT(plan->folded, SizeIs(1));
+  EXPECT_THAT(plan->folded[0].into, ElementsAre("dense/kernel"));
+  ASSERT_THAT(plan->tensors, SizeIs(2));
+  EXPECT_EQ(plan->tensors[0].info.name, "dense/bias");
+  EXPECT_EQ(plan->tensors[1].info.name, "dense/kernel");
+  const std::vector<std::string> types = Types(*graph);
+  EXPECT_EQ(std::count(types.begin(), types.end(), "Const"), 2);
+  EXPECT_EQ(std::count(types.begin(), types.end(), "BiasAdd"), 2);
+}
+
 TEST(Signatures, WhatTrainsIsDroppedByName) {
   TrainedGraph g = TwoSignatures();
   g.top.Add("apply", "ApplyGradientDescent", {"dense/kernel", "relu"});
@@ -110,6 +148,25 @@ TEST(Signatures, WhatACalledFunctionWritesCounts) {
   ASSERT_TRUE(model) << ToString(model.error());
   ASSERT_THAT((*model)->dropped_signatures(), SizeIs(1));
   EXPECT_THAT((*model)->dropped_signatures()[0].reason, HasSubstr("\"dense/kernel\""));
+}
+
+// A batch norm in training mode: what it updates beside the answer is no reason to leave it out.
+TEST(Signatures, MovingStatisticsMayBeUpdated) {
+  TrainedGraph g;
+  g.Placeholder("x", kFloatNumber, {-1, 4});
+  g.SavedBatchNorm("bn");
+  g.Fused("bn", "x", true).attrs["T"] = OpDtype{kFloatNumber};
+  g.MovingAverage("a", "bn/moving_mean", "bn/FusedBatchNormV3:1");
+  g.MovingAverage("b", "bn/moving_variance", "bn/FusedBatchNormV3:2");
+  g.top.Add("y", "Identity", {"bn/FusedBatchNormV3", "^a", "^b"}).attrs["T"] =
+      OpDtype{kFloatNumber};
+  // What closes such a batch norm reads the statistics.
+  g.top.Add("z", "AddV2", {"x", "bn/moving_mean/read"}).attrs["T"] = OpDtype{kFloatNumber};
+  g.graph.signatures = {{"serving_default", kPredict, {{"x", "x:0"}}, {{"y", "y:0"}}},
+                        {"z", kPredict, {{"x", "x:0"}}, {{"z", "z:0"}}}};
+  const auto model = g.Serve();
+  ASSERT_TRUE(model) << ToString(model.error());
+  EXPECT_THAT((*model)->dropped_signatures(), IsEmpty());
 }
 
 TEST(Signatures, ACounterThatNoOutputReadsIsLeftOutWithAWord) {
@@ -262,12 +319,41 @@ TEST(Signatures, ConstantsAndLoopExitsAreNotServed) {
   EXPECT_THAT((*model)->manifest().ops->signatures[0].outputs, ElementsAre(Key("y")));
 }
 
-TEST(Signatures, AGraphWithoutAnyInputIsRefused) {
+// A state that begins with zeros and meets the examples inside the loop, as dynamic_rnn writes it.
+TEST(Signatures, WhatALoopCarriesRoundDependsOnItsInputs) {
+  TrainedGraph g;
+  g.Placeholder("x", kFloatNumber, {4, 2});
+  g.Dense("dense", "x");
+  g.top.Floats("zeros", {4, 4}, std::vector<double>(16, 0));
+  const auto loop = [&](const std::string& name, const std::string& type,
+                        const std::vector<std::string>& inputs) {
+    g.top.Add(name, type, inputs).attrs["T"] = OpDtype{kFloatNumber};
+  };
+  loop("enter", "Enter", {"zeros"});
+  loop("merge", "Merge", {"enter"});
+  g.top.Add("condition", "LoopCond", {"merge"});
+  loop("switch", "Switch", {"merge", "condition"});
+  loop("body", "Identity", {"switch:1"});
+  loop("given", "Enter", {"dense/MatMul"});
+  loop("sum", "AddV2", {"body", "given"});
+  loop("next", "NextIteration", {"sum"});
+  g.top.Link("next", "merge");
+  loop("exit", "Exit", {"switch"});
+  loop("y", "Relu", {"exit"});
+  const auto model = g.Serve();
+  ASSERT_TRUE(model) << ToString(model.error());
+  EXPECT_THAT((*model)->manifest().ops->signatures[0].outputs, ElementsAre(Key("y")));
+}
+
+TEST(Signatures, AGraphWithoutAnyInputIsServedOnlyWhereItsOutputsAreNamed) {
   TrainedGraph g;
   g.Saved("noise", {1, 2, 3, 4});
   g.top.Add("y", "Relu", {"noise/read"}).attrs["T"] = OpDtype{kFloatNumber};
   EXPECT_FALSE(g.Serve());
-  EXPECT_FALSE(MakeServingModel(g.checkpoint, {.outputs = {"y"}}));
+  // The user may want just that.
+  const auto model = MakeServingModel(g.checkpoint, {.outputs = {"y"}});
+  ASSERT_TRUE(model) << ToString(model.error());
+  EXPECT_THAT((*model)->notes(), Contains(HasSubstr("takes no input")));
 }
 
 }  // namespace

@@ -23,7 +23,10 @@ struct Limits {
   std::uint64_t index_bytes = std::uint64_t{1} << 31;       // header, index or directory
   std::uint64_t metadata_bytes = std::uint64_t{256} << 20;  // one text record, inflated
   std::uint64_t tensors = 10'000'000;
-  std::uint64_t name_bytes = 65536;
+  std::uint64_t name_bytes = 65536;  // of one name
+  // What the index of one file may take where its own size does not justify it: its names all
+  // together, the objects of a pickle. A floor, under which the readers' own bounds lie.
+  std::uint64_t memory_bytes = 0;
   std::uint64_t hdf5_memory_bytes = std::uint64_t{1}
                                     << 30;  // of the child that runs the HDF5 library
   unsigned hdf5_seconds = 30;               // for one answer of that child
