@@ -235,6 +235,9 @@ class ConvertCommand : public Command {
     AuditOptions audit_options;
     audit_options.averages = convert_.use_ema;
     const AuditResult audit = ckpt::Audit(*input.checkpoint, input.analysis, audit_options);
+    if (input.checkpoint->format() != target_.format->name)
+      CKPT_RETURN_IF_ERROR(UseOwnNames(analysis_, input));
+    serving_.close_training_mode = convert_.close_training_mode;
     if (convert_.fold.fold && !formats::HoldsOperations(*target_.format)) {
       CKPT_RETURN_IF_ERROR(UseServingLayers(analysis_, serving_, input, convert_.fold));
     }
@@ -243,7 +246,6 @@ class ConvertCommand : public Command {
     convert_.keep_graph_constants =
         source.format() == target_.format->name && target_.format->rewrite != nullptr;
     convert_.output_holds_network = HoldsNetwork(source);
-    serving_.close_training_mode = convert_.close_training_mode;
     ServingConversion serving;
     if (formats::HoldsOperations(*target_.format)) {
       CKPT_ASSIGN_OR_RETURN(

@@ -1,6 +1,7 @@
 #include "cli/graph_evidence.h"
 
 #include <algorithm>
+#include <map>
 #include <utility>
 
 #include "ckpt/bind_graph.h"
@@ -48,6 +49,25 @@ bool IsInPairs(const std::vector<UserPair>& pairs, const BatchNorm& batch_norm) 
   });
 }
 
+// The layers of a serving graph use moving statistics: what the operations of the file say of their
+// mode is kept.
+void KeepTrainingModes(const Analysis& from, Analysis& to) {
+  std::map<TensorId, const BatchNorm*> by_statistic;
+  for (const BatchNorm& norm : from.batch_norms) {
+    if (norm.training_mode.empty()) continue;
+    for (const auto& id : {norm.moving_mean, norm.moving_variance})
+      if (id) by_statistic.emplace(*id, &norm);
+  }
+  for (BatchNorm& norm : to.batch_norms) {
+    for (const auto& id : {norm.moving_mean, norm.moving_variance}) {
+      const auto found = id ? by_statistic.find(*id) : by_statistic.end();
+      if (found == by_statistic.end()) continue;
+      norm.training_mode = found->second->training_mode;
+      norm.training_mode_overridden = found->second->training_mode_overridden;
+    }
+  }
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Checkpoint>> WithGraphOf(std::unique_ptr<Checkpoint> checkpoint,
@@ -74,7 +94,10 @@ Status UseServingLayers(const AnalysisOptions& analysis, const ServingOptions& s
     return Fail(ErrorCode::kInvalidArgument,
                 "--inputs, --outputs and --feed are for a graph of operations, and there is none");
   }
-  auto layers = ServingLayers(*input.checkpoint, serving);
+  // Whether a layer in training mode may be folded is decided with the plan.
+  ServingOptions closing = serving;
+  closing.close_training_mode = true;
+  auto layers = ServingLayers(*input.checkpoint, closing);
   if (!layers) {
     const Error& error = layers.error();
     if (error.code != ErrorCode::kUnfit && error.code != ErrorCode::kUnsupported)
@@ -89,7 +112,17 @@ Status UseServingLayers(const AnalysisOptions& analysis, const ServingOptions& s
   }
   input.checkpoint =
       std::make_unique<CheckpointWithGraph>(std::move(input.checkpoint), *std::move(layers));
-  input.analysis = Analyse(input.checkpoint->manifest(), analysis);
+  Analysis over_layers = Analyse(input.checkpoint->manifest(), analysis);
+  KeepTrainingModes(input.analysis, over_layers);
+  input.analysis = std::move(over_layers);
+  return {};
+}
+
+Status UseOwnNames(const AnalysisOptions& analysis, OpenedInput& input) {
+  const Checkpoint* before = input.checkpoint.get();
+  CKPT_ASSIGN_OR_RETURN(input.checkpoint, WithOwnNames(std::move(input.checkpoint)));
+  if (input.checkpoint.get() != before)
+    input.analysis = Analyse(input.checkpoint->manifest(), analysis);
   return {};
 }
 

@@ -20,4 +20,8 @@ Result<std::unique_ptr<Checkpoint>> WithGraphOf(std::unique_ptr<Checkpoint> chec
 Status UseServingLayers(const AnalysisOptions& analysis, const ServingOptions& serving,
                         OpenedInput& input, FoldOptions& fold);
 
+// For an OUTPUT without the input's graph: what an exporter stored once for several modules is
+// there under the name of each.
+Status UseOwnNames(const AnalysisOptions& analysis, OpenedInput& input);
+
 }  // namespace ckpt::cli

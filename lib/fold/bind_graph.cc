@@ -1,7 +1,6 @@
 #include "ckpt/bind_graph.h"
 
 #include <algorithm>
-#include <array>
 #include <set>
 #include <string_view>
 #include <tuple>
@@ -10,42 +9,11 @@
 
 #include "fold/equal_bytes.h"
 #include "fold/layer_kinds.h"
+#include "fold/module_names.h"
 #include "fold/reason.h"
 
 namespace ckpt {
 namespace {
-
-// "layer1.0.bn1.weight" -> {"layer1.0.bn1", "weight"}; the first is empty for a plain name.
-std::pair<std::string_view, std::string_view> SplitAtDot(std::string_view name) {
-  const std::size_t dot = name.rfind('.');
-  if (dot == std::string_view::npos) return {{}, name};
-  return {name.substr(0, dot), name.substr(dot + 1)};
-}
-
-// What a PyTorch module calls the tensor that a layer of the graph calls `local_name`. Only
-// PyTorch's exporters record modules.
-std::string_view LeafOf(const Layer& layer, std::string_view local_name, std::string_view stored) {
-  struct Leaf {
-    std::string_view local, leaf;
-  };
-  static constexpr auto kBatchNorm = std::to_array<Leaf>({{"gamma", "weight"},
-                                                          {"beta", "bias"},
-                                                          {"moving_mean", "running_mean"},
-                                                          {"moving_variance", "running_var"}});
-  static constexpr auto kLinear = std::to_array<Leaf>({{"kernel", "weight"}, {"bias", "bias"}});
-  const auto in = [&](const auto& table) -> std::string_view {
-    for (const Leaf& leaf : table) {
-      if (leaf.local == local_name) return leaf.leaf;
-    }
-    return {};
-  };
-  if (layer.kind == OpKind::kBatchNorm) return in(kBatchNorm);
-  if (!IsLinear(layer.kind)) return {};
-  // An attention's "in_proj_weight" is no "weight".
-  const std::string_view leaf = in(kLinear), its = SplitAtDot(stored).second;
-  const bool plain = its == "weight" || its == "bias" || its.starts_with("running_");
-  return plain ? leaf : std::string_view();
-}
 
 Error ShapeDiffers(const Manifest& model, const TensorInfo& there, const Manifest& names,
                    const TensorInfo& here) {
@@ -175,13 +143,6 @@ class Binder {
     std::string own = origin.module + "." + std::string(leaf);
     const auto here = Find(own);
     return here && names_.tensors[here->index].shape == stored.shape ? own : std::string();
-  }
-
-  // "/bn_1/..." is the second call of "bn", or a module called "bn_1".
-  static bool MayBeSecondCall(const std::string& module, std::string_view stored) {
-    const std::size_t end = module.find_last_not_of("0123456789");
-    return end != std::string::npos && end + 1 < module.size() && module[end] == '_' &&
-           SplitAtDot(stored).first == std::string_view(module).substr(0, end);
   }
 
   bool HasModule(std::string_view module) const {

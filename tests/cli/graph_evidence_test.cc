@@ -71,6 +71,27 @@ TEST(ExportedGraph, ListsEachNormOnce) {
   }
 }
 
+// Without the graph each module has its own tensors again, as a state dict of it has them.
+TEST(ExportedGraph, IsWrittenAsTensorsUnderTheNameOfEachModule) {
+  const std::string folder = std::string(CKPT_TESTDATA) + "/exported_graphs/";
+  const TemporaryFolder out;
+  for (const std::string graph : {"legacy.onnx", "optimised.onnx"}) {
+    SCOPED_TRACE(graph);
+    const std::string path = (out.path() / (graph + ".safetensors")).string();
+    const auto run = Ckpt({"convert", folder + graph, path});
+    ASSERT_EQ(run.exit_code, 0) << run.err;
+    const auto written = OpenFile(path), state = OpenFile(folder + "trained.pt");
+    ASSERT_TRUE(written && state);
+    for (const std::string& name : NamesOf(*state)) {
+      if (name.ends_with("num_batches_tracked")) continue;
+      // The optimising exporter leaves out biases of zeros.
+      if (graph == "optimised.onnx" && name.ends_with("conv.bias")) continue;
+      if (graph == "optimised.onnx" && name == "c2.bias") continue;
+      EXPECT_TRUE(FindTensor(written->manifest(), name)) << name;
+    }
+  }
+}
+
 // unit/weights and unit/BatchNorm are nested as tf_slim nests a convolution with its batch norm;
 // the graph shows that the batch norm comes first.
 TEST(GraphBesideACheckpoint, WinsOverNestedNamesForEveryTarget) {

@@ -52,4 +52,9 @@ Result<std::shared_ptr<const OpGraph>> BindOps(const Manifest& model, const Mani
 // in which a tensor belongs to a module and not to each of its calls.
 void JoinCalls(ModelGraph& graph);
 
+// A checkpoint whose graph RecordsOrigins, for an output without that graph: what the exporter
+// stored once for several modules is there under the name of each, and each layer reads its own.
+// Any other checkpoint as it is.
+Result<std::unique_ptr<Checkpoint>> WithOwnNames(std::unique_ptr<Checkpoint> checkpoint);
+
 }  // namespace ckpt
