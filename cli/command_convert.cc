@@ -200,7 +200,8 @@ class ConvertCommand : public Command {
     report["to"] = target_.format->name;
     CKPT_RETURN_IF_ERROR(CheckTarget(target_, source.manifest()));
     ChooseNames(input.analysis);
-    convert_.keep_graph_constants = source.format() == target_.format->name;
+    convert_.keep_graph_constants =
+        source.format() == target_.format->name && target_.format->rewrite != nullptr;
     const AuditResult audit = ckpt::Audit(source, input.analysis, {});
     ServingConversion serving;
     if (formats::HoldsOperations(*target_.format)) {

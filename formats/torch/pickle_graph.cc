@@ -4,6 +4,15 @@
 #include <utility>
 
 namespace ckpt::formats {
+namespace {
+
+// Of a block that was allocated apart, for the allocator.
+constexpr std::uint64_t kBlockBytes = 16;
+// What finding the values above each value takes: two offsets and a flag for a value, a parent for
+// each item.
+constexpr std::uint64_t kWalkBytes = 17, kWalkItemBytes = 4;
+
+}  // namespace
 
 double PickleGraph::real(PickleId id) const { return std::bit_cast<double>(nodes_[id].integer); }
 
@@ -21,7 +30,7 @@ std::span<const PickleId> PickleGraph::TupleItems(PickleId id) const {
 
 PickleId PickleGraph::Add(Node node) {
   nodes_.push_back(node);
-  bytes_ += sizeof(Node);
+  bytes_ += sizeof(Node) + kWalkBytes;
   return static_cast<PickleId>(nodes_.size() - 1);
 }
 
@@ -33,13 +42,26 @@ PickleId PickleGraph::AddFloat(double value) {
 }
 
 PickleId PickleGraph::AddText(PickleKind kind, std::string text) {
-  bytes_ += sizeof(std::string) + text.size();
+  bytes_ += sizeof(std::string);
+  if (text.size() >= sizeof(std::string) / 2) bytes_ += text.size() + kBlockBytes;
   texts_.push_back(std::move(text));
   return Add({kind, static_cast<std::uint32_t>(texts_.size() - 1)});
 }
 
+PickleId PickleGraph::AddGlobal(std::string_view module, std::string_view name) {
+  std::string text(module);
+  text += '.';
+  text += name;
+  const PickleId id = AddText(PickleKind::kGlobal, std::move(text));
+  nodes_[id].integer = static_cast<std::int64_t>(module.size());
+  return id;
+}
+
 PickleId PickleGraph::AddItems(PickleKind kind, std::vector<PickleId> items) {
-  bytes_ += sizeof(std::vector<PickleId>) + items.size() * sizeof(PickleId);
+  bytes_ += sizeof(std::vector<PickleId>);
+  if (!items.empty()) {
+    bytes_ += items.size() * (sizeof(PickleId) + kWalkItemBytes) + kBlockBytes;
+  }
   items_.push_back(std::move(items));
   return Add({kind, static_cast<std::uint32_t>(items_.size() - 1)});
 }
@@ -52,7 +74,7 @@ PickleId PickleGraph::AddObject(PickleId callable, PickleId arguments) {
 
 void PickleGraph::Append(PickleId container, PickleId item) {
   items_[nodes_[container].place].push_back(item);
-  bytes_ += 2 * sizeof(PickleId);
+  bytes_ += 2 * sizeof(PickleId) + kWalkItemBytes;
 }
 
 }  // namespace ckpt::formats

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <span>
 #include <string>
 #include <string_view>
@@ -42,7 +43,7 @@ class PickleGraph {
  public:
   PickleKind kind(PickleId id) const { return nodes_[id].kind; }
   std::size_t size() const noexcept { return nodes_.size(); }
-  // Memory held, roughly; what a reader compares with its bound.
+  // Memory held, and what walking over it takes; what a reader compares with its bound.
   std::uint64_t bytes() const noexcept { return bytes_; }
 
   // REQUIRES: the kind fits.
@@ -51,6 +52,13 @@ class PickleGraph {
   double real(PickleId id) const;
   // Of kText, kBytes, kBigInt and kGlobal.
   std::string_view text(PickleId id) const { return texts_[nodes_[id].place]; }
+  // Of kGlobal: the two parts of "module.name", each of which may have dots.
+  std::string_view global_module(PickleId id) const {
+    return text(id).substr(0, static_cast<std::size_t>(nodes_[id].integer));
+  }
+  std::string_view global_name(PickleId id) const {
+    return text(id).substr(static_cast<std::size_t>(nodes_[id].integer) + 1);
+  }
   // Of kTuple, kList, kDict, kSet and kPersistent.
   std::span<const PickleId> items(PickleId id) const { return items_[nodes_[id].place]; }
   const PickleObject& object(PickleId id) const { return objects_[nodes_[id].place]; }
@@ -66,6 +74,7 @@ class PickleGraph {
   PickleId AddInt(std::int64_t value);
   PickleId AddFloat(double value);
   PickleId AddText(PickleKind kind, std::string text);
+  PickleId AddGlobal(std::string_view module, std::string_view name);
   PickleId AddItems(PickleKind kind, std::vector<PickleId> items);
   PickleId AddObject(PickleId callable, PickleId arguments);
   void Append(PickleId container, PickleId item);  // kList, kDict, kSet
@@ -80,10 +89,11 @@ class PickleGraph {
   };
   PickleId Add(Node node);
 
-  std::vector<Node> nodes_;
-  std::vector<std::string> texts_;
-  std::vector<std::vector<PickleId>> items_;
-  std::vector<PickleObject> objects_;
+  // Deques hold no room for as much again, and need none to grow.
+  std::deque<Node> nodes_;
+  std::deque<std::string> texts_;
+  std::deque<std::vector<PickleId>> items_;
+  std::deque<PickleObject> objects_;
   std::uint64_t bytes_ = 0;
 };
 

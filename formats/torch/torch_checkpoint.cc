@@ -5,6 +5,8 @@
 #include <unordered_map>
 #include <utility>
 
+#include "formats/torch/module_objects.h"
+#include "formats/torch/numpy_array.h"
 #include "formats/torch/optimizer_slots.h"
 #include "formats/torch/state_tree.h"
 
@@ -12,6 +14,13 @@ namespace ckpt::formats {
 namespace {
 
 constexpr std::size_t kNamedGlobals = 5;  // of those that a note mentions
+// What recorded modules may hold: so much, and so many times the bytes of the pickle.
+constexpr std::uint64_t kModuleBytes = std::uint64_t{64} << 20;
+constexpr std::uint64_t kModuleBytesPerByte = 8;
+// The same of all names together.
+constexpr std::uint64_t kNameBytes = std::uint64_t{64} << 20;
+constexpr std::uint64_t kNameBytesPerByte = 4;
+constexpr std::uint64_t kAttributeBytes = 96;  // of an entry of a map, roughly
 
 // A tensor with the bytes it stands for.
 struct Placed {
@@ -58,14 +67,18 @@ class Builder {
       : graph_(graph), storages_(std::move(storages)), limits_(limits) {}
 
   Status Add(const PickledPart& part) {
-    CKPT_ASSIGN_OR_RETURN(StateTree tree, ReadStateTree(graph_, part.root, limits_));
+    CKPT_ASSIGN_OR_RETURN(StateTree tree,
+                          ReadStateTree(graph_, part.root, limits_,
+                                        kNameBytes + kNameBytesPerByte * part.pickle_bytes));
     const std::size_t first = placed_.size();
+    MarkScriptAttributes(part, tree);
     std::vector<TensorView> views;
     views.reserve(tree.tensors.size());
     for (NamedTensor& tensor : tree.tensors) {
       if (!part.prefix.empty()) {
         tensor.name = part.prefix + "." + tensor.name;
         tensor.stored_as = part.prefix + "." + tensor.stored_as;
+        tensor.section = Section::kConstant;  // of TorchScript's code
       }
       auto view = ReadTensorView(graph_, tensor.value);
       if (!view) {
@@ -80,6 +93,7 @@ class Builder {
       tensor.info.slot_name = slot.slot_name;
       if (slot.parameter) tensor.slot_of = static_cast<std::uint32_t>(first + *slot.parameter);
     }
+    CKPT_RETURN_IF_ERROR(AddModules(tree, part));
     if (part.prefix.empty()) {
       container_ = tree.container;
       metadata_ = std::move(tree.metadata);
@@ -88,7 +102,19 @@ class Builder {
     return {};
   }
 
-  std::unique_ptr<Checkpoint> Finish(std::vector<std::string> notes) {
+  // Objects of classes that are not known may hold weights in their own way.
+  Status CheckSomethingIsRead() const {
+    if (!placed_.empty()) return {};
+    const std::vector<std::string> unknown = UnknownGlobals(graph_);
+    if (unknown.empty()) return {};
+    return Fail(ErrorCode::kUnsupported,
+                "holds no tensors, only objects of classes that are not "
+                "in the file: " +
+                    unknown.front().substr(0, 100));
+  }
+
+  std::unique_ptr<Checkpoint> Finish(FileRemarks remarks) {
+    std::vector<std::string> notes = std::move(remarks.notes);
     SortByName();
     FindAliases();
     if (!container_.empty())
@@ -101,6 +127,9 @@ class Builder {
     manifest.files = {manifest.resolved};
     manifest.framework = Framework::kPyTorch;
     manifest.metadata = std::move(metadata_);
+    manifest.modules = std::move(modules_);
+    manifest.runs_on_load = std::move(remarks.runs_on_load);
+    manifest.stored_order = std::move(stored_order_);
     for (std::uint32_t i = 0; i < placed_.size(); ++i) {
       const TensorView& view = placed_[i].view;
       if (!view.remark.empty()) manifest.metadata["dtype of " + placed_[i].info.name] = view.remark;
@@ -123,7 +152,14 @@ class Builder {
     info.data_file = storages_.file->path();
     // A state dict is detached from its parameters: only "true" says anything.
     if (view.requires_grad) info.trainable = true;
-    if (!view.unreadable) {
+    if (view.in_pickle) {
+      auto bytes = HeldBytes(*view.in_pickle, view.storage.bytes);
+      if (!bytes) {
+        bytes.error().tensor = tensor.stored_as;
+        return Fail(bytes);
+      }
+      placed.location = {0, view.storage.bytes, std::nullopt, *std::move(bytes)};
+    } else if (!view.unreadable) {
       auto location = part.locate(view.storage);
       if (location) {
         placed.location = *location;
@@ -142,6 +178,81 @@ class Builder {
     return {};
   }
 
+  // One copy, however many names the array has.
+  Result<std::shared_ptr<const std::string>> HeldBytes(PickleId id, std::uint64_t size) {
+    const auto known = held_.find(id);
+    if (known != held_.end() && known->second->size() == size) return known->second;
+    CKPT_ASSIGN_OR_RETURN(std::string bytes, NumpyBytes(graph_, id, size));
+    return held_[id] = std::make_shared<const std::string>(std::move(bytes));
+  }
+
+  // Modules share objects and classes, so that their number bounds nothing: what they hold together
+  // is.
+  Status AddModules(const StateTree& tree, const PickledPart& part) {
+    std::uint64_t bytes = 0;
+    for (const NamedModule& module : tree.modules) {
+      RecordedModule record;
+      if (module.object) {
+        record = RecordModule(graph_, *module.object);
+        AddSource(part, ScriptClassOf(graph_, *module.object), record);
+      } else {
+        record.version = module.version;
+      }
+      record.scope = part.prefix.empty() ? module.scope : part.prefix + "." + module.scope;
+      bytes += BytesOf(record);
+      if (bytes > kModuleBytes + kModuleBytesPerByte * part.pickle_bytes) {
+        return Fail(ErrorCode::kLimitExceeded,
+                    "the attributes of the pickled modules are far more than the pickle");
+      }
+      modules_.push_back(std::move(record));
+    }
+    return {};
+  }
+
+  // Tensors of a compiled class that are neither parameters nor buffers are attributes.
+  void MarkScriptAttributes(const PickledPart& part, StateTree& tree) const {
+    if (!part.script_class) return;
+    std::unordered_map<std::string_view, const ScriptClass*> classes;
+    for (const NamedModule& module : tree.modules) {
+      if (!module.object) continue;
+      const std::string_view compiled = ScriptClassOf(graph_, *module.object);
+      if (!compiled.empty()) classes.emplace(module.scope, part.script_class(compiled));
+    }
+    for (NamedTensor& tensor : tree.tensors) {
+      const std::string_view name = tensor.name;
+      const std::size_t dot = name.rfind('.');
+      const bool root = dot == std::string_view::npos;
+      const auto found = classes.find(root ? std::string_view() : name.substr(0, dot));
+      if (found == classes.end() || found->second == nullptr) continue;
+      const std::string_view last = root ? name : name.substr(dot + 1);
+      const ScriptClass& source = *found->second;
+      const bool state = source.parameters.contains(last) || source.buffers.contains(last);
+      if (!state && tensor.section == Section::kModel) tensor.section = Section::kTransient;
+    }
+  }
+
+  // What the code says: constants of the class and the operators that its methods call.
+  static void AddSource(const PickledPart& part, std::string_view compiled,
+                        RecordedModule& record) {
+    if (compiled.empty() || !part.script_class) return;
+    const ScriptClass* const source = part.script_class(compiled);
+    if (source == nullptr) return;
+    record.attributes.insert(source->constants.begin(), source->constants.end());
+    record.calls = source->calls;
+  }
+
+  static std::uint64_t BytesOf(const RecordedModule& record) {
+    std::uint64_t bytes = sizeof(RecordedModule) + record.scope.size() + record.class_name.size();
+    for (const auto& [name, value] : record.attributes) {
+      const auto* text = std::get_if<std::string>(&value);
+      bytes += kAttributeBytes + name.size() + (text == nullptr ? 0 : text->size());
+    }
+    for (const RecordedCall& call : record.calls) {
+      bytes += kAttributeBytes * (1 + call.arguments.size());
+    }
+    return bytes;
+  }
+
   void SortByName() {
     std::vector<std::uint32_t> order(placed_.size()), rank(placed_.size());
     std::iota(order.begin(), order.end(), 0U);
@@ -153,6 +264,10 @@ class Builder {
     for (std::uint32_t i = 0; i < order.size(); ++i) {
       rank[order[i]] = i;
       sorted.push_back(std::move(placed_[order[i]]));
+    }
+    // An order that is that of the names was made by a program that sorts.
+    if (!std::is_sorted(rank.begin(), rank.end())) {
+      for (const std::uint32_t place : rank) stored_order_.push_back(TensorId{place});
     }
     for (Placed& tensor : sorted) {
       if (tensor.slot_of) tensor.info.slot_of = TensorId{rank[*tensor.slot_of]};
@@ -166,9 +281,10 @@ class Builder {
     for (std::uint32_t i = 0; i < placed_.size(); ++i) {
       const TensorView& view = placed_[i].view;
       if (view.unreadable || view.shape.element_count() == 0) continue;
-      std::string key = std::to_string(placed_[i].location.offset) + "+" +
-                        std::to_string(view.offset) + std::string(Name(view.dtype)) +
-                        ToString(view.shape);
+      std::string key = view.in_pickle ? "pickle " + std::to_string(*view.in_pickle)
+                                       : std::to_string(placed_[i].location.offset);
+      key +=
+          "+" + std::to_string(view.offset) + std::string(Name(view.dtype)) + ToString(view.shape);
       for (const std::int64_t stride : view.strides) key += "," + std::to_string(stride);
       const auto [entry, added] = first.emplace(std::move(key), i);
       if (!added) placed_[i].info.alias_of = TensorId{entry->second};
@@ -193,16 +309,18 @@ class Builder {
   StorageFile storages_;
   const Limits& limits_;
   std::vector<Placed> placed_;
+  std::unordered_map<PickleId, std::shared_ptr<const std::string>> held_;
   std::string container_;
   std::map<std::string, std::string> metadata_;
+  std::vector<RecordedModule> modules_;
+  std::vector<TensorId> stored_order_;
 };
 
 }  // namespace
 
 Result<std::unique_ptr<Checkpoint>> MakeTorchCheckpoint(const PickleGraph& graph,
                                                         const std::vector<PickledPart>& parts,
-                                                        StorageFile storages,
-                                                        std::vector<std::string> notes,
+                                                        StorageFile storages, FileRemarks remarks,
                                                         const Limits& limits) {
   const std::string path = storages.file->path();
   Builder builder(graph, std::move(storages), limits);
@@ -212,7 +330,11 @@ Result<std::unique_ptr<Checkpoint>> MakeTorchCheckpoint(const PickleGraph& graph
       return Fail(added);
     }
   }
-  return builder.Finish(std::move(notes));
+  if (Status read = builder.CheckSomethingIsRead(); !read) {
+    read.error().file = path;
+    return Fail(read);
+  }
+  return builder.Finish(std::move(remarks));
 }
 
 }  // namespace ckpt::formats

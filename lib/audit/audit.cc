@@ -32,6 +32,7 @@ AuditResult Audit(const Checkpoint& checkpoint, const Analysis& analysis,
   JudgeInitialWeight(subject, findings);
   JudgeTowers(subject, findings);
   JudgeLayerGraph(subject, findings);
+  JudgeSavedMode(subject, findings);
   if (options.older != nullptr) JudgeHistory(subject, *options.older, findings);
   if (options.all_data) JudgeAllData(subject, findings);
   JudgeTrainingState(subject, findings);

@@ -22,7 +22,8 @@ struct InitialWeight {
 std::optional<InitialWeight> WeightOf(const Subject& subject, std::size_t i) {
   const BatchNorm& layer = subject.layers()[i];
   const LayerValues& values = subject.values[i];
-  if (!layer.momentum || !values.mean || !values.spread || StatisticsInitial(values)) {
+  if (layer.cumulative || !layer.momentum || !values.mean || !values.spread ||
+      StatisticsInitial(values)) {
     return std::nullopt;
   }
   const double decay = layer.momentum->value;

@@ -167,6 +167,7 @@ void JudgeRecord(const Subject& subject, const Record& record, FindingList& find
     const BatchNorm& layer = subject.layers()[i];
     const std::optional<SourcedNumber>& number = layer.*record.number;
     if (Recorded(number) || !HasStatistic(layer)) continue;
+    if (layer.cumulative && record.number == &BatchNorm::momentum) continue;  // there is no decay
     issue.layers.push_back(
         {i, TensorsOf(layer),
          number ? Number(number->value) + " is assumed, " + number->evidence.detail : ""});

@@ -426,8 +426,25 @@ constexpr std::array kRows = {
     RuleRow{
         "CK007", "values-not-judged", kInfo, kGoesOn, "some values could not be judged",
         "The type of a batch norm's tensor is not one that the audit computes with, or the older "
-        "checkpoint could not be read for a comparison.",
+        "checkpoint could not be read for a comparison. It is a warning where a tensor is of a "
+        "kind "
+        "that is not read: sparse, one rank's part of a distributed tensor, one without data.",
         "Nothing is known to be wrong; it was not looked at.", "judge these by other means"},
+    RuleRow{
+        "CK008", "runs-code-on-load", kError, kGoesOn,
+        "the framework runs code out of the file when it loads it",
+        "A pickle names functions that run what the file hands to them, or that give access to "
+        "such "
+        "ones: a shell, eval, files, the network, another pickle. They are looked for in every "
+        "pickle that the file carries, in archives inside it too. Classes that are merely unknown "
+        "(a project's own modules) are a note and no finding. Nothing of it was run here.",
+        "Whoever loads the file runs what its author wrote, with all rights of the program that "
+        "loads it.",
+        "do not load the file; ask where it is from, and convert it: OUTPUT of ckpt convert holds "
+        "tensors alone",
+        "", "",
+        "load files of others with torch.load(..., weights_only=True) only; convert this one "
+        "with ckpt convert, whose OUTPUT holds tensors alone"},
 };
 
 }  // namespace

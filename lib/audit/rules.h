@@ -40,6 +40,8 @@ void JudgeInitialWeight(const Subject& subject, FindingList& findings);
 void JudgeTowers(const Subject& subject, FindingList& findings);
 // BN060, BN061: what the graph of a serving artefact does.
 void JudgeLayerGraph(const Subject& subject, FindingList& findings);
+// BN060: a mode that whoever loads the file can switch.
+void JudgeSavedMode(const Subject& subject, FindingList& findings);
 // BN050 to BN052: against an older checkpoint of the same run.
 void JudgeHistory(const Subject& subject, const Checkpoint& older, FindingList& findings);
 // What the operation graph proves. GR001, GR002: whether the updates run.
@@ -52,7 +54,8 @@ void JudgeGraphServing(const Subject& subject, FindingList& findings);
 void JudgeAllData(const Subject& subject, FindingList& findings);
 // CK005, CK006: training state in the file.
 void JudgeTrainingState(const Subject& subject, FindingList& findings);
-// CK001, CK002, CK007: what could not be read, by now; the damage that decides the input's status.
+// CK001, CK002, CK007, CK008: what could not be read, by now; the damage that decides the input's
+// status.
 std::optional<Error> JudgeReading(const Subject& subject, FindingList& findings);
 
 }  // namespace ckpt::audit

@@ -80,8 +80,23 @@ std::string Planner::WhyDropped(TensorId id, const std::set<TensorId>& consumed,
   return {};
 }
 
+// Whose scales stand beside the integers in the pickle. TensorFlow's are tensors of their own.
+bool IsQuantisedByPyTorch(const Manifest& manifest, Dtype dtype) {
+  const bool quantised = dtype == Dtype::kQI8 || dtype == Dtype::kQU8 || dtype == Dtype::kQI32;
+  return quantised && manifest.framework == Framework::kPyTorch;
+}
+
 // As it is, or cast.
 Status Planner::AddCopy(const Checkpoint& weights, TensorId id) {
+  if (IsQuantisedByPyTorch(manifest_, manifest_.tensors[id.index].dtype)) {
+    return Fail(Error{ErrorCode::kUnsupported,
+                      "is quantised: its integers mean nothing without a scale and a zero point, "
+                      "which are no tensors and would be lost; convert the model from before it "
+                      "was quantised",
+                      manifest_.resolved,
+                      {},
+                      manifest_.tensors[id.index].name});
+  }
   FoldedTensor tensor{.info = manifest_.tensors[id.index], .content = CopyOf{id}};
   if (options_.cast && IsFloat(tensor.info.dtype) && tensor.info.dtype != *options_.cast) {
     CKPT_RETURN_IF_ERROR(CheckCast(weights, id, *options_.cast, plan_.notes));

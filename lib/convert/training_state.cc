@@ -42,6 +42,8 @@ std::string WhyByRole(const Manifest& manifest, const Analysis& analysis, Tensor
   switch (info.section) {
     case Section::kOptimizer:
       return "optimizer state";
+    case Section::kTransient:
+      return "no part of the model's state: a plain attribute or a buffer that is not persistent";
     case Section::kBookkeeping:
       return "bookkeeping of the checkpoint";
     case Section::kModel:

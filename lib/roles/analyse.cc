@@ -10,6 +10,7 @@
 #include "roles/framework_defaults.h"
 #include "roles/op_layers.h"
 #include "roles/recorded_hyperparameters.h"
+#include "roles/recorded_modules.h"
 #include "roles/scope_words.h"
 #include "roles/tensor_name.h"
 #include "roles/training_state.h"
@@ -24,6 +25,7 @@ class Analyser {
       : manifest_(manifest),
         options_(options),
         names_(manifest),
+        modules_(manifest),
         settled_(manifest.tensors.size(), false) {
     analysis_.roles.resize(manifest.tensors.size());
   }
@@ -48,7 +50,8 @@ class Analyser {
       const bool of_layer = settled_[i] && !usable[i] && IsPartOfBatchNorm(analysis_.roles[i].role);
       usable[i] = !settled_[i] || of_layer;
     }
-    for (FoundLayer& layer : Joined(std::move(of_ops), LayersByName(manifest_, names_, usable))) {
+    for (FoundLayer& layer :
+         Joined(std::move(of_ops), LayersByName(manifest_, names_, modules_, usable))) {
       SettleLayer(layer.batch_norm);
       layers.push_back(std::move(layer));
     }
@@ -92,6 +95,11 @@ class Analyser {
         Settle({i}, {Role::kOther,
                      false,
                      {{EvidenceSource::kFrameworkRecord, "bookkeeping of the file"}},
+                     {}});
+      } else if (manifest_.tensors[i].section == Section::kTransient) {
+        Settle({i}, {Role::kOther,
+                     false,
+                     {{EvidenceSource::kFrameworkRecord, "no part of the model's state"}},
                      {}});
       } else if (manifest_.tensors[i].section == Section::kConstant) {
         Settle({i},
@@ -255,6 +263,8 @@ class Analyser {
         found.convention->variance == "running_std") {
       norm.spread = KerasOneSpread(manifest_);
     }
+    ReadModule(modules_, norm);
+    if (!norm.cumulative) norm.cumulative = InAveragedModel(names_, norm.scope);
     const RecordedHyperparameters recorded = RecordedFor(manifest_, norm.scope);
     const auto known = [](const std::optional<SourcedNumber>& number) {
       return number && number->evidence.source != EvidenceSource::kDefault;
@@ -291,6 +301,7 @@ class Analyser {
   const Manifest& manifest_;
   const AnalysisOptions& options_;
   const NameIndex names_;
+  const ModuleIndex modules_;
   std::vector<bool> settled_;
   Analysis analysis_;
 };

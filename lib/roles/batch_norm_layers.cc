@@ -8,6 +8,7 @@
 
 #include "roles/framework_defaults.h"
 #include "roles/named_scopes.h"
+#include "roles/recorded_modules.h"
 #include "roles/scope_words.h"
 #include "roles/tensor_name.h"
 
@@ -119,14 +120,16 @@ FoundLayer FromGraph(const Manifest& manifest, LayerId id) {
 // Finds and assembles the batch norm of one scope.
 class ScopeReader {
  public:
-  ScopeReader(const Manifest& manifest, const NameIndex& names, const NamedScope& scope)
+  ScopeReader(const Manifest& manifest, const NameIndex& names, const ModuleIndex& modules,
+              const NamedScope& scope)
       : manifest_(manifest),
         names_(names),
         scope_(scope),
-        says_batch_norm_(SaysBatchNorm(scope.scope)) {}
+        says_batch_norm_(SaysBatchNorm(scope.scope)),
+        recorded_(KindOf(modules, scope.scope)) {}
 
   std::optional<FoundLayer> WithStatistics() const {
-    if (SaysOtherNorm(scope_.scope)) return std::nullopt;
+    if (!RecordedBatchNorm() && SaysOtherNorm(scope_.scope)) return std::nullopt;
     for (const bool both : {true, false}) {
       for (const BatchNormConvention& row : BatchNormConventions()) {
         const Member* mean = scope_.Find(row.mean);
@@ -146,17 +149,19 @@ class ScopeReader {
 
   // Gamma and beta alone. `sibling`: layers of the same naming have statistics.
   std::optional<FoundLayer> WithoutStatistics(bool sibling) const {
-    if (SaysOtherNorm(scope_.scope)) return std::nullopt;
+    // A record wins over names: a group norm that is called "bn1" has no statistics to lose.
+    if (recorded_ ? !recorded_->batch_norm : SaysOtherNorm(scope_.scope)) return std::nullopt;
     FoundLayer found;
     BatchNorm& norm = found.batch_norm;
     norm.gamma = VectorNamed("gamma");
     norm.beta = VectorNamed("beta");
-    norm.certain = says_batch_norm_ || sibling;
+    norm.certain = says_batch_norm_ || sibling || RecordedBatchNorm();
     if (!norm.gamma && !norm.beta) {
       // Names that any layer may use: both, where the layer's own name says what it is.
       norm.gamma = VectorNamed("weight") ? VectorNamed("weight") : VectorNamed("scale");
       norm.beta = VectorNamed("bias") ? VectorNamed("bias") : VectorNamed("offset");
-      const bool said = sibling || SaysBatchNorm(Components(scope_.scope).back());
+      const bool said =
+          sibling || RecordedBatchNorm() || SaysBatchNorm(Components(scope_.scope).back());
       if (!said || !norm.gamma || !norm.beta) return std::nullopt;
     }
     // One of the two alone is many things.
@@ -170,6 +175,8 @@ class ScopeReader {
   }
 
  private:
+  bool RecordedBatchNorm() const { return recorded_ && recorded_->batch_norm; }
+
   FoundLayer Assemble(const BatchNormConvention& row, const Member* mean,
                       const Member* variance) const {
     FoundLayer found;
@@ -191,6 +198,7 @@ class ScopeReader {
     if (says_batch_norm_) {
       norm.evidence.push_back({EvidenceSource::kNaming, "the scope says batch norm"});
     }
+    if (RecordedBatchNorm()) norm.evidence.push_back(recorded_->evidence);
     for (const Member& member : scope_.members) {
       if (member.leaf->part == Part::kExtra || member.helper) norm.extras.push_back(member.id);
       if (member.leaf->part == Part::kCounter) norm.batch_counter = member.id;
@@ -228,6 +236,7 @@ class ScopeReader {
   const NameIndex& names_;
   const NamedScope& scope_;
   const bool says_batch_norm_;
+  const std::optional<RecordedKind> recorded_;
 };
 
 }  // namespace
@@ -270,18 +279,19 @@ std::vector<FoundLayer> LayersOfGraph(const Manifest& manifest) {
 }
 
 std::vector<FoundLayer> LayersByName(const Manifest& manifest, const NameIndex& names,
-                                     const std::vector<bool>& usable) {
+                                     const ModuleIndex& modules, const std::vector<bool>& usable) {
   const std::vector<NamedScope> scopes = GroupByScope(manifest, usable);
   std::vector<std::optional<FoundLayer>> found(scopes.size());
   std::unordered_set<std::string> patterns;
   for (std::size_t i = 0; i < scopes.size(); ++i) {
-    found[i] = ScopeReader(manifest, names, scopes[i]).WithStatistics();
+    found[i] = ScopeReader(manifest, names, modules, scopes[i]).WithStatistics();
     if (found[i]) patterns.insert(NamingPattern(scopes[i].scope));
   }
   std::vector<FoundLayer> layers;
   for (std::size_t i = 0; i < scopes.size(); ++i) {
     const bool sibling = patterns.count(NamingPattern(scopes[i].scope)) != 0;
-    if (!found[i]) found[i] = ScopeReader(manifest, names, scopes[i]).WithoutStatistics(sibling);
+    if (!found[i])
+      found[i] = ScopeReader(manifest, names, modules, scopes[i]).WithoutStatistics(sibling);
     if (found[i]) layers.push_back(std::move(*found[i]));
   }
   return layers;

@@ -60,6 +60,12 @@ struct BatchNorm {
   // The decay: weight of the old value in an update (Keras' and TensorFlow's momentum,
   // 1 - PyTorch's). Absent: nothing says.
   std::optional<SourcedNumber> momentum = {};
+  // The statistics are the plain average over all updates, so that there is no decay and the
+  // initial values have no weight (PyTorch's momentum None). Where that is recorded: the evidence.
+  std::optional<Evidence> cumulative = {};
+  // The file is served as it is and was saved in training mode, which whoever loads it can switch
+  // off (TorchScript without eval()).
+  bool saved_in_training = false;
   // Batch norm for sure, by the rule of the CLI contract (graph or config, a token of the scope,
   // sibling layers that have statistics, statistics of its own). Otherwise gamma and beta may
   // belong to another norm, which has no statistics to lose. What a name or config calls a layer,
@@ -67,6 +73,11 @@ struct BatchNorm {
   bool certain = false;
   std::optional<LayerId> layer = {};  // in Manifest::graph
   bool frozen = false;                // the config says trainable = false
+  // Why it normalises with the statistics of its batch wherever the file is served ("training_mode
+  // is 1", "\"bn/FusedBatchNormV3\" is in training mode"); empty: nothing says that it does.
+  std::string training_mode = {};
+  // Whoever loads the file calls it for inference all the same (predict() of Keras 3).
+  bool training_mode_overridden = false;
   std::vector<Evidence> evidence = {};
 };
 
