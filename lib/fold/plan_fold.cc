@@ -175,7 +175,8 @@ Status Emit(FoldContext& context, FoldPlan& plan) {
 Status Fold(FoldContext& context) {
   if (!context.manifest.graph) return FoldByNames(context);
   // The graph leaves nothing for pairs to say; what they contradict is reported.
-  CKPT_RETURN_IF_ERROR(ResolveUserPairs(context.manifest, context.analysis, context.options.pairs));
+  const NamedLayers layers(context.manifest, context.analysis);
+  CKPT_RETURN_IF_ERROR(ResolveUserPairs(layers, context.options.pairs));
   for (std::size_t i = 0; i < context.candidates.size(); ++i) {
     CKPT_RETURN_IF_ERROR(context.ReadFunction(i));
   }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "fold/kernel_pair.h"
+#include "fold/named_layers.h"
 
 namespace ckpt {
 
@@ -13,7 +14,6 @@ struct UserPairs {
   std::map<std::size_t, std::vector<KernelPair>> pairs = {};
   std::map<std::size_t, std::string> refused = {};
 };
-Result<UserPairs> ResolveUserPairs(const Manifest& manifest, const Analysis& analysis,
-                                   const std::vector<UserPair>& pairs);
+Result<UserPairs> ResolveUserPairs(const NamedLayers& layers, const std::vector<UserPair>& pairs);
 
 }  // namespace ckpt
