@@ -60,8 +60,6 @@ class SystemFile : public RandomAccessFile {
   std::uint64_t size_;
 };
 
-}
-
 class RealFiles : public Files {
  public:
   Result<std::unique_ptr<RandomAccessFile>> Open(const std::filesystem::path& path) const override {

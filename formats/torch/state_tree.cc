@@ -118,7 +118,6 @@ class Walk {
   Result<StateTree> Run(PickleId root) {
     CKPT_RETURN_IF_ERROR(WalkContainer(root, ""));
     CKPT_RETURN_IF_ERROR(NameAll());
-    NameModules();
     return std::move(tree_);
   }
 
@@ -237,13 +236,13 @@ class Walk {
         return WalkItems(graph_.items(id), place, section);
       case PickleKind::kObject: {
         const PickleObject& object = graph_.object(id);
-        for (const PickleId state : object.states) {
+        for (const PickleId state : object.states()) {
           CKPT_RETURN_IF_ERROR(WalkState(state, place, section));
         }
         if (!graph_.IsGlobal(object.callable, "collections.OrderedDict")) {
           CKPT_RETURN_IF_ERROR(WalkItems(graph_.items(object.arguments), place, section));
         }
-        return WalkItems(object.appended, place, section);
+        return WalkItems(object.appended(), place, section);
       }
       default:
         return {};
@@ -454,11 +453,16 @@ class Walk {
     if (!json.empty()) tree_.module_versions = json + "}";
   }
 
+  // Of a tensor, or behind them of a module.
+  const Place& PlaceAt(std::size_t i) const {
+    return i < places_.size() ? places_[i] : modules_[i - places_.size()].place;
+  }
+
   // Takes `prefix` off the names of the containers in which all have it; numbers that an averaged
   // model keeps of itself stand beside it without. True if there was one.
   bool StripShared(std::vector<std::string>& rests, std::string_view prefix) const {
     std::unordered_map<std::string, bool> all;
-    for (std::size_t i = 0; i < rests.size(); ++i) {
+    for (std::size_t i = 0; i < places_.size(); ++i) {
       if (OneOf(kAverageCounters, rests[i])) continue;
       const bool has = rests[i].starts_with(prefix) && rests[i].size() > prefix.size();
       const auto [entry, added] = all.emplace(places_[i].container, has);
@@ -466,7 +470,7 @@ class Walk {
     }
     bool any = false;
     for (std::size_t i = 0; i < rests.size(); ++i) {
-      const auto entry = all.find(places_[i].container);
+      const auto entry = all.find(PlaceAt(i).container);
       if (entry == all.end() || !entry->second || !rests[i].starts_with(prefix)) continue;
       rests[i].erase(0, prefix.size());
       any = true;
@@ -478,7 +482,7 @@ class Walk {
   // those of the model.
   void StripOnlineModel(std::vector<std::string>& rests) const {
     const auto in_model = [&](std::size_t i, std::string_view prefix) {
-      return places_[i].container == tree_.container && rests[i].starts_with(prefix);
+      return PlaceAt(i).container == tree_.container && rests[i].starts_with(prefix);
     };
     bool averages = false;
     for (std::size_t i = 0; i < rests.size(); ++i) averages = averages || in_model(i, kEmaModel);
@@ -491,10 +495,15 @@ class Walk {
   Status NameAll() {
     std::vector<std::string> rests;
     for (const Place& place : places_) rests.push_back(WithoutWrappers(place.rest));
+    // A wrapper's own name is left out only before another one.
+    for (const FoundModule& found : modules_) {
+      rests.push_back(WithoutWrappers(Join(found.place.rest, kMember)));
+    }
     while (StripShared(rests, kParallel)) {
     }
     StripOnlineModel(rests);
     StripShared(rests, kEmaModel);
+    NameModules(rests);
     std::unordered_map<std::string, std::size_t> count;
     for (std::size_t i = 0; i < places_.size(); ++i) {
       NamedTensor& tensor = tree_.tensors[i];
@@ -516,16 +525,12 @@ class Walk {
   }
 
   // The scopes as the names of tensors within have them. Where a wrapper and what it wraps have the
-  // same scope, the wrapped one is the module.
-  void NameModules() {
-    const std::unordered_set<std::string> parallel = ParallelContainers();
+  // same scope, the wrapped one is the module. `rests` has those of the tensors before.
+  void NameModules(const std::vector<std::string>& rests) {
     std::unordered_map<std::string, std::size_t> positions;
-    for (auto& [module, place] : modules_) {
-      // A wrapper's own name is left out only before another one.
-      std::string rest = WithoutWrappers(Join(place.rest, kMember));
-      if (parallel.count(place.container) != 0 && rest.starts_with(kParallel)) {
-        rest = rest.substr(kParallel.size());
-      }
+    for (std::size_t i = 0; i < modules_.size(); ++i) {
+      auto& [module, place] = modules_[i];
+      const std::string& rest = rests[places_.size() + i];
       const bool bare = place.container == tree_.container;
       const std::string name = bare ? rest : Join(place.container, rest);
       const bool at_root = name.size() == kMember.size();
