@@ -229,13 +229,13 @@ class Walk {
         return WalkItems(graph_.items(id), place, section);
       case PickleKind::kObject: {
         const PickleObject& object = graph_.object(id);
-        for (const PickleId state : object.states) {
+        for (const PickleId state : object.states()) {
           CKPT_RETURN_IF_ERROR(WalkState(state, place, section));
         }
         if (!graph_.IsGlobal(object.callable, "collections.OrderedDict")) {
           CKPT_RETURN_IF_ERROR(WalkItems(graph_.items(object.arguments), place, section));
         }
-        return WalkItems(object.appended, place, section);
+        return WalkItems(object.appended(), place, section);
       }
       default:
         return {};
