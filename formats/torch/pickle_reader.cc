@@ -147,7 +147,7 @@ class Machine {
         return Framing(opcode);
       case kMark:
         marks_.push_back(stack_.size());
-        graph_.Charge(sizeof(std::size_t));
+        graph_.Charge(3 * sizeof(std::size_t));
         return {};
       case kPop:
       case kPopMark:
