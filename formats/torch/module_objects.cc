@@ -35,7 +35,7 @@ std::string_view ClassOf(const PickleGraph& graph, PickleId id) {
 // The attributes set on an object: a dict, or (dict, slots).
 std::vector<PicklePair> AttributesOf(const PickleGraph& graph, PickleId object) {
   std::vector<PicklePair> pairs;
-  for (PickleId state : graph.object(object).states) {
+  for (PickleId state : graph.object(object).states()) {
     const auto parts = graph.TupleItems(state);
     if (parts.size() == 2) state = parts[0];
     if (graph.kind(state) != PickleKind::kDict) continue;
@@ -150,7 +150,7 @@ std::set<std::string_view> NonPersistentBuffers(const PickleGraph& graph,
 
 std::optional<PickleId> MetadataOf(const PickleGraph& graph, PickleId state_dict) {
   if (graph.kind(state_dict) != PickleKind::kObject) return std::nullopt;
-  for (const PickleId state : graph.object(state_dict).states) {
+  for (const PickleId state : graph.object(state_dict).states()) {
     if (graph.kind(state) != PickleKind::kDict) continue;
     if (const auto metadata = ValueOf(graph, state, "_metadata")) return metadata;
   }

@@ -45,8 +45,8 @@ std::optional<Parts> PartsOf(const PickleGraph& graph, PickleId id) {
     if (arguments.size() != 4) return std::nullopt;
     return Parts{arguments[2], arguments[1], arguments[3], arguments[0]};
   }
-  if (!OneOf(kReconstruct, function) || object.states.empty()) return std::nullopt;
-  const auto state = graph.TupleItems(object.states.back());
+  if (!OneOf(kReconstruct, function) || object.states().empty()) return std::nullopt;
+  const auto state = graph.TupleItems(object.states().back());
   if (state.size() != 5) return std::nullopt;
   return Parts{state[1], state[2], state[3], state[4]};
 }
@@ -61,7 +61,7 @@ const NumpyType* TypeOf(const PickleGraph& graph, PickleId dtype, bool* big_endi
   if (!named) return nullptr;
   const std::string_view code = graph.text(arguments[0]);
   *big_endian = false;
-  for (const PickleId state : object.states) {
+  for (const PickleId state : object.states()) {
     const auto items = graph.TupleItems(state);
     if (items.size() > 1) *big_endian = graph.IsText(items[1], ">");
   }

@@ -1,5 +1,6 @@
 #include "formats/torch/pickle_graph.h"
 
+#include <algorithm>
 #include <bit>
 #include <utility>
 
@@ -12,7 +13,64 @@ constexpr std::uint64_t kBlockBytes = 16;
 // each item.
 constexpr std::uint64_t kWalkBytes = 17, kWalkItemBytes = 4;
 
+constexpr std::size_t kTupleBlock = std::size_t{1} << 14;  // items
+constexpr unsigned kBlockShift = 32;
+
 }  // namespace
+
+std::span<const PickleId> PickleGraph::items(PickleId id) const {
+  const Node& node = nodes_[id];
+  if (node.kind != PickleKind::kTuple && node.kind != PickleKind::kPersistent) {
+    return items_[node.place];
+  }
+  if (node.place == 0) return {};
+  const auto place = static_cast<std::uint64_t>(node.integer);
+  const std::vector<PickleId>& block = tuples_[static_cast<std::size_t>(place >> kBlockShift)];
+  const auto first = static_cast<std::size_t>(place & ((std::uint64_t{1} << kBlockShift) - 1));
+  return std::span(block).subspan(first, node.place);
+}
+
+PickleId PickleGraph::AddTuple(PickleKind kind, std::span<const PickleId> items) {
+  const auto count = static_cast<std::uint32_t>(items.size());
+  if (items.empty()) return Add({kind, 0, 0});
+  const bool fits =
+      !tuples_.empty() && tuples_.back().capacity() - tuples_.back().size() >= items.size();
+  if (!fits) {
+    tuples_.emplace_back();
+    tuples_.back().reserve(std::max(kTupleBlock, items.size()));
+  }
+  std::vector<PickleId>& block = tuples_.back();
+  const std::uint64_t place = (std::uint64_t{tuples_.size() - 1} << kBlockShift) | block.size();
+  block.insert(block.end(), items.begin(), items.end());
+  bytes_ += items.size() * (sizeof(PickleId) + kWalkItemBytes);
+  return Add({kind, count, static_cast<std::int64_t>(place)});
+}
+
+PickleObject::Later& PickleGraph::LaterOf(PickleId object) {
+  PickleObject& found = objects_[nodes_[object].place];
+  if (found.later == nullptr) {
+    found.later = std::make_unique<PickleObject::Later>();
+    bytes_ += sizeof(PickleObject::Later) + kBlockBytes;
+  }
+  return *found.later;
+}
+
+void PickleGraph::AddState(PickleId object, PickleId state) {
+  LaterOf(object).states.push_back(state);
+  bytes_ += 4 * sizeof(PickleId) + kWalkItemBytes;
+}
+
+void PickleGraph::AddPairs(PickleId object, std::span<const PickleId> items) {
+  std::vector<PickleId>& pairs = LaterOf(object).pairs;
+  pairs.insert(pairs.end(), items.begin(), items.end());
+  bytes_ += items.size() * (2 * sizeof(PickleId) + kWalkItemBytes);
+}
+
+void PickleGraph::AppendTo(PickleId object, std::span<const PickleId> items) {
+  std::vector<PickleId>& appended = LaterOf(object).appended;
+  appended.insert(appended.end(), items.begin(), items.end());
+  bytes_ += items.size() * (2 * sizeof(PickleId) + kWalkItemBytes);
+}
 
 double PickleGraph::real(PickleId id) const { return std::bit_cast<double>(nodes_[id].integer); }
 
@@ -58,6 +116,7 @@ PickleId PickleGraph::AddGlobal(std::string_view module, std::string_view name) 
 }
 
 PickleId PickleGraph::AddItems(PickleKind kind, std::vector<PickleId> items) {
+  if (kind == PickleKind::kTuple || kind == PickleKind::kPersistent) return AddTuple(kind, items);
   bytes_ += sizeof(std::vector<PickleId>);
   if (!items.empty()) {
     bytes_ += items.size() * (sizeof(PickleId) + kWalkItemBytes) + kBlockBytes;
@@ -68,7 +127,7 @@ PickleId PickleGraph::AddItems(PickleKind kind, std::vector<PickleId> items) {
 
 PickleId PickleGraph::AddObject(PickleId callable, PickleId arguments) {
   bytes_ += sizeof(PickleObject);
-  objects_.push_back({callable, arguments});
+  objects_.emplace_back(callable, arguments);
   return Add({PickleKind::kObject, static_cast<std::uint32_t>(objects_.size() - 1)});
 }
 

@@ -147,7 +147,7 @@ class Machine {
         return Framing(opcode);
       case kMark:
         marks_.push_back(stack_.size());
-        graph_.Charge(sizeof(std::size_t));
+        graph_.Charge(3 * sizeof(std::size_t));
         return {};
       case kPop:
       case kPopMark:
@@ -302,10 +302,11 @@ class Machine {
       return {};
     }
     if (kind != PickleKind::kObject) return Corrupt("puts items into what is no container");
-    PickleObject& object = graph_.mutable_object(target);
-    Items& of_object = pairs ? object.pairs : object.appended;
-    of_object.insert(of_object.end(), items.begin(), items.end());
-    graph_.Charge(2 * items.size() * sizeof(PickleId));
+    if (pairs) {
+      graph_.AddPairs(target, items);
+    } else {
+      graph_.AppendTo(target, items);
+    }
     return {};
   }
 
@@ -369,8 +370,7 @@ class Machine {
         if (graph_.kind(target) != PickleKind::kObject) {
           return Corrupt("sets attributes of what has none");
         }
-        graph_.mutable_object(target).states.push_back(state);
-        graph_.Charge(2 * sizeof(PickleId));
+        graph_.AddState(target, state);
         return {};
       }
       default:

@@ -357,7 +357,7 @@ Result<TensorView> ReadArray(const PickleGraph& graph, PickleId id) {
 // Does the placement of a distributed tensor leave a sum to be made over the ranks?
 bool HasPartialPlacement(const PickleGraph& graph, PickleId spec) {
   if (graph.kind(spec) != PickleKind::kObject) return true;
-  for (const PickleId state : graph.object(spec).states) {
+  for (const PickleId state : graph.object(spec).states()) {
     const auto placements = ValueOf(graph, state, "placements");
     if (!placements || graph.kind(*placements) != PickleKind::kTuple) continue;
     const auto items = graph.items(*placements);

@@ -77,7 +77,9 @@ void ReadMode(const ModuleIndex& modules, const RecordedModule& module, BatchNor
   if (is(argument, true)) {
     norm.training_mode = "its code calls " + std::string(kOperator) + " with training True";
   } else if (argument == nullptr && is(attribute, true)) {
-    norm.saved_in_training = module.record == ModuleRecord::kScript;
+    // Quantised modules have no way of normalising but by the moving statistics.
+    norm.saved_in_training = module.record == ModuleRecord::kScript &&
+                             module.class_name.find(".quantized.") == std::string::npos;
   }
   // eval() on this layer alone, while the model trains.
   const RecordedModule* const model = modules.Find("");

@@ -183,6 +183,15 @@ TEST(CodeOnLoad, InBytesThatThePickleHandsToTorchLoad) {
               ElementsAre("posix.system"));
 }
 
+TEST(CodeOnLoad, InAShardOfASet) {
+  MemoryFiles files;
+  files.Add("m.bin.index.json", R"({"weight_map": {"w": "m-1.bin"}})");
+  files.Add("m-1.bin", TorchArchive(Beside(Call("posix", "system")), {kFourFloats}));
+  const auto opened = OpenTorch(files, "m.bin.index.json", {});
+  ASSERT_TRUE(opened) << ToString(opened.error());
+  EXPECT_THAT((*opened)->manifest().runs_on_load, ElementsAre("posix.system"));
+}
+
 TEST(CodeOnLoad, EveryTestFileIsFreeOfIt) {
   for (const char* name : {"lightning.ckpt", "whole_module.pt", "scripted.pt", "parallel_adam.pth",
                            "protocol4.pt", "quantised.pt"}) {
