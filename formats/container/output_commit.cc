@@ -136,6 +136,10 @@ Status OutputCommit::Place(const Placement& placement) {
 // The old file is kept until all is in place.
 Status OutputCommit::PlaceOver(const Placement& placement) {
   if (placement.kind == Placement::Kind::kFolder) return ExchangeFolder(placement);
+  std::error_code ignored;
+  if (fs::is_directory(fs::symlink_status(placement.target, ignored))) {
+    return Placed(placement, EISDIR);  // it came meanwhile
+  }
   const fs::path old = OldPath(placement);
   if (::link(placement.target.c_str(), old.c_str()) != 0) {
     // The file system has no hard links, or none to this file.

@@ -142,7 +142,7 @@ Result<std::optional<FoundLayout>> KernelLayouts::Recorded(TensorId kernel) cons
       transposed ? KernelLayout::kInOutSpatial : KernelLayout::kOutInSpatial,
       1,
       {EvidenceSource::kFrameworkRecord,
-       module->source + ": " + Quoted(module->scope) + " is a " + module->class_name}};
+       std::string(Name(module->record)) + ": " + Quoted(module->scope) + " is a " + module->class_name}};
   const RecordedValue* const groups = module->Attribute("groups");
   if (transposed) {
     const auto count = groups == nullptr ? std::nullopt : AsNumber(*groups);

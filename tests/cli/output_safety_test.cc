@@ -37,7 +37,8 @@ class OutputSafety : public ::testing::Test {
 TEST_F(OutputSafety, ARecordThatCannotBeWrittenLeavesTheOlderOutput) {
   ASSERT_EQ(Run({"convert", "in.h5", "out.npz"}).exit_code, 0);
   folder_.Write("out.npz", "older");
-  for (const std::string& record : {folder_ / "absent/r.json", fs::path("/dev/full")}) {
+  for (const std::string& record :
+       std::vector<std::string>{(folder_ / "absent/r.json").string(), std::string("/dev/full")}) {
     const auto failed = Run({"convert", "--force", "--record", record, "in.h5", "out.npz"});
     EXPECT_EQ(failed.exit_code, 4) << failed.err;
     EXPECT_EQ(folder_.Read("out.npz"), "older");

@@ -178,7 +178,7 @@ TEST_P(Faults, AFreshOutputAppearsWithItsRecordOrNotAtAll) { Try(false); }
 TEST_P(Faults, AnOlderOutputAndItsRecordAreReplacedTogetherOrNotAtAll) { Try(true); }
 
 INSTANTIATE_TEST_SUITE_P(EveryFormat, Faults, ::testing::ValuesIn(kCases),
-                         [](const auto& info) { return info.param.name; });
+                         [](const auto& instance) { return instance.param.name; });
 
 }  // namespace
 }  // namespace ckpt
