@@ -172,12 +172,12 @@ class Audit : public Command {
   // is none.
   Result<std::unique_ptr<Checkpoint>> OpenOlder(const Checkpoint& newer, std::string& name) const {
     if (!since_.empty()) {
-      auto older = formats::OpenCheckpoint(since_, OpenOptionsOf(options_));
+      auto older = formats::OpenCheckpoint(*options_.read, since_, OpenOptionsOf(options_));
       if (older) name = (*older)->manifest().resolved;
       return older;
     }
     for (const std::string& path : newer.input_name().older) {
-      auto older = formats::OpenCheckpoint(path, OpenOptionsOf(options_));
+      auto older = formats::OpenCheckpoint(*options_.read, path, OpenOptionsOf(options_));
       if (!older || !(*older)->manifest().problems.empty()) continue;
       name = (*older)->manifest().resolved;
       return older;

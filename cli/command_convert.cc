@@ -1,12 +1,13 @@
 // ckpt convert: writes a serving-ready file.
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <filesystem>
 #include <map>
 
+#include "ckpt/formats/convert_file.h"
 #include "ckpt/formats/graph_output.h"
 #include "cli/choices.h"
 #include "cli/command.h"
-#include "cli/conversion.h"
 #include "cli/input_pass.h"
 #include "cli/name_map.h"
 #include "cli/plan_report.h"
@@ -17,6 +18,14 @@
 
 namespace ckpt::cli {
 namespace {
+
+Json FilesToJson(const std::vector<formats::FileRecord>& files) {
+  Json list = Json::array();
+  for (const formats::FileRecord& file : files) {
+    list.push_back({{"name", JsonText(file.name)}, {"bytes", file.bytes}, {"sha256", file.sha256}});
+  }
+  return list;
+}
 
 class ConvertCommand : public Command {
  public:
@@ -102,7 +111,8 @@ class ConvertCommand : public Command {
         ->transform(CLI::AsSizeValue(true))
         ->type_name("SIZE");
     app.add_option("--record", target_.record_path,
-                   "Where to write the record (default OUTPUT.ckpt.json)")
+                   "Where to write the record (default OUTPUT.ckpt.json; of a SavedModel "
+                   "OUTPUT/assets.extra/ckpt.json)")
         ->type_name("FILE");
     AddInputOptions(app, options_, nullptr);
     AddReportOptions(app, options_);
@@ -116,13 +126,16 @@ class ConvertCommand : public Command {
                    {"input", JsonText(input_)},
                    {"output", JsonText(target_.path)}};
     std::string text;
-    Status status = Work(report, text);
+    Status status = Work(report, text, **sink);
     if (!status && status.error().file.empty()) {
       Error error = status.error();
       error.file = input_;
       status = Fail(std::move(error));
     }
     ExitCode code = status ? ExitCode::kClean : Complain(status.error());
+    // Nothing was done; FILE may be the very file that must not be written over.
+    const bool usage = !status && status.error().code == ErrorCode::kInvalidArgument;
+    if (usage && !options_.report_file.empty()) return code;
     report["status"] = status ? "ok" : "error";
     report["error"] = status ? Json(nullptr) : JsonError(status.error());
     if (options_.format != ReportFormat::kText) {
@@ -150,7 +163,8 @@ class ConvertCommand : public Command {
       return Fail(ErrorCode::kInvalidArgument,
                   "--shard-size is for an OUTPUT that is a set of files: NAME.weights.json");
     }
-    if (target_.record_path.empty()) target_.record_path = target_.path + ".ckpt.json";
+    if (target_.record_path.empty()) target_.record_path = DefaultRecord();
+    target_.report_path = options_.report_file;
     if (!cast_.empty()) {
       convert_.cast = DtypeFromName(cast_);
       if (!convert_.cast || !IsFloat(*convert_.cast)) {
@@ -172,14 +186,20 @@ class ConvertCommand : public Command {
                   "saved-model");
     }
     if (!rename_file_.empty()) {
-      CKPT_ASSIGN_OR_RETURN(NameMap map, ReadNameMap(rename_file_));
+      CKPT_ASSIGN_OR_RETURN(NameMap map, ReadNameMap(*options_.read, rename_file_));
       convert_.rename = std::move(map.names);
       convert_.hints = std::move(map.hints);
     }
     if (!pairs_file_.empty()) {
-      CKPT_ASSIGN_OR_RETURN(convert_.fold.pairs, ReadPairs(pairs_file_));
+      CKPT_ASSIGN_OR_RETURN(convert_.fold.pairs, ReadPairs(*options_.read, pairs_file_));
     }
     return {};
+  }
+
+  // A model server's folder holds versions only, so that a SavedModel's record lies in it.
+  std::string DefaultRecord() const {
+    if (target_.format->name != "saved-model") return target_.path + ".ckpt.json";
+    return (std::filesystem::path(target_.path) / "assets.extra" / "ckpt.json").string();
   }
 
   // A format of one framework holds that framework's names and layouts.
@@ -191,14 +211,15 @@ class ConvertCommand : public Command {
     if (IsChannelsFirst(*source) != IsChannelsFirst(*target)) convert_.names = target;
   }
 
-  Status Work(Json& report, std::string& text) {
+  Status Work(Json& report, std::string& text, const ReportSink& sink) {
+    if (!dry_run_) formats::SettleInterrupted(target_);
     CKPT_ASSIGN_OR_RETURN(const OpenedInput input,
                           OpenInput(input_, options_, analysis_, graph_, convert_.fold.fold));
     const Checkpoint& source = *input.checkpoint;
     report["resolved"] = JsonText(source.manifest().resolved);
     report["from"] = source.format();
     report["to"] = target_.format->name;
-    CKPT_RETURN_IF_ERROR(CheckTarget(target_, source.manifest()));
+    CKPT_RETURN_IF_ERROR(formats::CheckTarget(target_, source.manifest()));
     ChooseNames(input.analysis);
     convert_.keep_graph_constants = source.format() == target_.format->name;
     const AuditResult audit = ckpt::Audit(source, input.analysis, {});
@@ -210,7 +231,7 @@ class ConvertCommand : public Command {
       CKPT_ASSIGN_OR_RETURN(serving.plan, PlanConversion(source, input.analysis, audit, convert_));
     }
     const ConversionPlan& plan = serving.plan;
-    CKPT_RETURN_IF_ERROR(CheckHeld(target_, plan));
+    CKPT_RETURN_IF_ERROR(formats::CheckHeld(target_, plan));
     AddPlan(report, plan);
     if (serving.graph) AddSignature(report, *serving.graph);
     text = EscapeForDisplay(input_) + " (" + std::string(source.format()) + ") -> " +
@@ -218,6 +239,12 @@ class ConvertCommand : public Command {
     for (const std::string& note : NotesOf(source)) text += "  " + EscapeForDisplay(note) + "\n";
     if (serving.graph) text += SignatureToText(*serving.graph);
     text += PlanToText(plan, StyleFor(options_));
+    CKPT_RETURN_IF_ERROR(sink.Check());
+    if (plan.tensors.empty() && !serving.graph) {
+      return Fail(ErrorCode::kUnfit,
+                  "no tensor of it would be written: it holds none that is known here, or nothing "
+                  "but training state");
+    }
     const ProgressCheckpoint counted(serving.model ? *serving.model : source, "convert",
                                      options_.quiet);
     if (dry_run_) {
@@ -230,8 +257,14 @@ class ConvertCommand : public Command {
     Json record = {{"schema", "ckpt.record/1"}, {"tool", "ckpt " CKPT_VERSION}};
     record.update(report);
     record["schema"] = "ckpt.record/1";
-    CKPT_ASSIGN_OR_RETURN(const ConversionOutcome outcome,
-                          Convert(counted, plan, target_, std::move(record), serving.graph));
+    const auto record_text = [&record](const formats::ConversionRecord& files) {
+      record["source_files"] = FilesToJson(files.source);
+      record["output_files"] = FilesToJson(files.output);
+      return Dump(record, true);
+    };
+    CKPT_ASSIGN_OR_RETURN(
+        const formats::ConversionOutcome outcome,
+        formats::Convert(counted, plan, target_, *options_.read, record_text, serving.graph));
     report["record"] = JsonText(target_.record_path);
     text += "  wrote " + Plural(plan.tensors.size(), "tensor") + ", " + FormatBytes(outcome.bytes) +
             ", read back and checked; record in " + EscapeForDisplay(target_.record_path) + "\n";
@@ -241,7 +274,7 @@ class ConvertCommand : public Command {
   CommonOptions options_;
   AnalysisOptions analysis_;
   ConvertOptions convert_;
-  ConversionTarget target_;
+  formats::ConversionTarget target_;
   ServingOptions serving_;
   std::vector<std::string> feeds_;
   std::string input_, to_, pairs_file_, rename_file_, cast_, graph_;

@@ -194,7 +194,7 @@ class DiffCommand : public Command {
   ExitCode Run() override {
     if (Status status = CheckCommonOptions(options_); !status) return Complain(status.error());
     if (!rename_file_.empty()) {
-      auto rename = ReadNameMap(rename_file_);
+      auto rename = ReadNameMap(*options_.read, rename_file_);
       if (!rename) return Complain(rename.error());
       diff_.rename = std::move(rename->names);
     }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <condition_variable>
 #include <mutex>
+#include <system_error>
 #include <thread>
 
 #include "ckpt/formats/open_graph.h"
@@ -41,8 +42,9 @@ class CheckpointWithGraph : public Checkpoint {
 
 // `checkpoint` with the graph of the file `graph`: of layers, or of operations.
 Result<std::unique_ptr<Checkpoint>> WithGraph(std::unique_ptr<Checkpoint> checkpoint,
-                                              const std::string& graph) {
-  CKPT_ASSIGN_OR_RETURN(const auto model, formats::OpenGraphOf(graph));
+                                              const std::string& graph,
+                                              const formats::Files& files) {
+  CKPT_ASSIGN_OR_RETURN(const auto model, formats::OpenGraphOf(files, graph));
   if (!model->manifest().graph && model->manifest().ops) {
     return std::make_unique<CheckpointWithGraph>(std::move(checkpoint), model->manifest().ops);
   }
@@ -64,12 +66,14 @@ Result<OpenedInput> OpenInput(const std::string& path, const CommonOptions& opti
                               const AnalysisOptions& analysis, const std::string& graph,
                               bool compute_weights) {
   OpenedInput opened;
-  CKPT_ASSIGN_OR_RETURN(opened.checkpoint, formats::OpenCheckpoint(path, OpenOptionsOf(options)));
+  CKPT_ASSIGN_OR_RETURN(opened.checkpoint,
+                        formats::OpenCheckpoint(*options.read, path, OpenOptionsOf(options)));
   if (compute_weights) {
     opened.checkpoint = WithWeightNormsComputed(std::move(opened.checkpoint));
   }
   if (!graph.empty()) {
-    CKPT_ASSIGN_OR_RETURN(opened.checkpoint, WithGraph(std::move(opened.checkpoint), graph));
+    CKPT_ASSIGN_OR_RETURN(opened.checkpoint,
+                          WithGraph(std::move(opened.checkpoint), graph, *options.read));
   }
   opened.analysis = Analyse(opened.checkpoint->manifest(), analysis);
   return opened;
@@ -102,7 +106,12 @@ Status ForEachInput(std::size_t count, unsigned jobs, const std::function<void(s
     }
   };
   std::vector<std::jthread> threads;
-  for (std::size_t i = 0; i < std::min<std::size_t>(jobs, count); ++i) threads.emplace_back(run);
+  try {
+    while (threads.size() < std::min<std::size_t>(jobs, count)) threads.emplace_back(run);
+  } catch (const std::system_error&) {
+    // As many as there are; without any, the work is done here.
+    if (threads.empty()) run();
+  }
   for (std::size_t i = 0; i < count; ++i) {
     std::unique_lock lock(mutex);
     changed.wait(lock, [&] { return done[i]; });

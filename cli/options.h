@@ -1,11 +1,13 @@
 // Options that every command shares.
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "ckpt/formats/format.h"
+#include "formats/container/files_read.h"
 
 namespace CLI {
 class App;
@@ -24,6 +26,8 @@ struct CommonOptions {
   std::string from;        // --from; empty: by content
   std::string files_from;  // --files-from; "-" is stdin
   unsigned jobs = 1;
+  // Through which the command reads, so that it knows what it must not write over.
+  std::shared_ptr<const formats::FilesRead> read = std::make_shared<const formats::FilesRead>();
 };
 
 void AddReportOptions(CLI::App& command, CommonOptions& options);

@@ -162,9 +162,8 @@ Result<std::unique_ptr<Checkpoint>> OpenCheckpoint(const std::string& path,
   return OpenCheckpoint(SystemFiles(), path, options);
 }
 
-Result<std::unique_ptr<Checkpoint>> OpenGraphOf(const std::string& path,
+Result<std::unique_ptr<Checkpoint>> OpenGraphOf(const Files& files, const std::string& path,
                                                 const OpenOptions& options) {
-  const Files& files = SystemFiles();
   OpenOptions as_graph = options;
   if (!options.format && !files.IsDirectory(path)) {
     if (const auto file = files.Open(path)) {

@@ -59,22 +59,6 @@ class SystemFile : public RandomAccessFile {
   std::uint64_t size_;
 };
 
-// A plain relative name: no empty, "." or ".." component, not absolute, no backslash or NUL.
-Status CheckPlainRelative(const std::filesystem::path& folder, const std::string& name) {
-  bool plain =
-      !name.empty() && name.find('\\') == std::string::npos && name.find('\0') == std::string::npos;
-  for (const auto& part : std::filesystem::path(name)) {
-    if (part.empty() || part == "." || part == ".." || part == "/") plain = false;
-  }
-  if (plain) return {};
-  return Fail(
-      Error{ErrorCode::kUnsafe,
-            "names the file \"" + name + "\", which is not a plain relative name below its folder",
-            folder.string(),
-            {},
-            {}});
-}
-
 // A hub cache keeps .../snapshots/<revision>/<name> as links to .../blobs/<hash> of the same
 // repository.
 bool IsHubCacheLink(const std::filesystem::path& link) {
@@ -163,6 +147,21 @@ class MemoryFile : public RandomAccessFile {
 };
 
 }  // namespace
+
+Status CheckPlainRelative(const std::filesystem::path& folder, const std::string& name) {
+  bool plain =
+      !name.empty() && name.find('\\') == std::string::npos && name.find('\0') == std::string::npos;
+  for (const auto& part : std::filesystem::path(name)) {
+    if (part.empty() || part == "." || part == ".." || part == "/") plain = false;
+  }
+  if (plain) return {};
+  return Fail(
+      Error{ErrorCode::kUnsafe,
+            "names the file \"" + name + "\", which is not a plain relative name below its folder",
+            folder.string(),
+            {},
+            {}});
+}
 
 Result<std::unique_ptr<RandomAccessFile>> WrapDescriptor(const std::string& path, int descriptor) {
   struct stat status {};

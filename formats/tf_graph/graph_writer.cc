@@ -182,7 +182,8 @@ Result<GraphPieces> BuildGraph(const GraphToWrite& graph, bool keep_variables) {
   return Builder(graph, keep_variables).Build();
 }
 
-Result<WriteSummary> WriteWithoutGraph(const fs::path&, const OutputModel&, const WriteOptions&) {
+Result<WriteSummary> WriteWithoutGraph(AtomicOutput&, const fs::path&, const OutputModel&,
+                                       const WriteOptions&) {
   return Fail(ErrorCode::kUnsupported,
               "there is no graph of operations to write; a .meta, SavedModel or GraphDef has one");
 }
@@ -191,16 +192,17 @@ bool HoldsOperations(const Format& format) noexcept {
   return format.name == "graph-def" || format.name == "saved-model";
 }
 
-Result<WriteSummary> WriteOperations(const Format& format, const fs::path& path,
-                                     const OutputModel& model, std::shared_ptr<const OpGraph> ops,
+Result<WriteSummary> WriteOperations(const Format& format, AtomicOutput& output,
+                                     const fs::path& path, const OutputModel& model,
+                                     std::shared_ptr<const OpGraph> ops,
                                      const WriteOptions& options) {
   const GraphToWrite graph{model, *ops};
-  return format.name == "saved-model" ? WriteSavedModel(path, graph, options)
-                                      : WriteGraphDef(path, graph, options);
+  return format.name == "saved-model" ? WriteSavedModel(output, path, graph, options)
+                                      : WriteGraphDef(output, path, graph, options);
 }
 
-Result<WriteSummary> WriteGraphDef(const fs::path& path, const GraphToWrite& graph,
-                                   const WriteOptions& options) {
+Result<WriteSummary> WriteGraphDef(AtomicOutput& output, const fs::path& path,
+                                   const GraphToWrite& graph, const WriteOptions&) {
   CKPT_ASSIGN_OR_RETURN(const GraphPieces pieces, BuildGraph(graph, false));
   if (pieces.size() > kMaxMessageBytes) {
     return Fail(ErrorCode::kUnsupported,
@@ -208,11 +210,9 @@ Result<WriteSummary> WriteGraphDef(const fs::path& path, const GraphToWrite& gra
                     " bytes, and a GraphDef ends below 2 GiB; --to saved-model keeps the weights "
                     "beside it");
   }
-  AtomicOutput output(OverwriteOf(options));
   CKPT_ASSIGN_OR_RETURN(OutputFile* const file, output.Create(path, pieces.size()));
   CKPT_RETURN_IF_ERROR(pieces.Write(*file));
   const std::uint64_t bytes = file->size();
-  CKPT_RETURN_IF_ERROR(output.Commit());
   return WriteSummary{{path.string()}, bytes};
 }
 

@@ -18,33 +18,6 @@ namespace fs = std::filesystem;
 // Field numbers, as in meta_graph.proto.
 constexpr unsigned kSavedModelMetaGraph = 2, kMetaGraphGraph = 2;
 
-// Makes the folders of the output, and takes those away again that it made if nothing is written.
-class Folders {
- public:
-  ~Folders() {
-    std::error_code ignored;
-    if (kept_) return;
-    for (auto it = made_.rbegin(); it != made_.rend(); ++it) fs::remove(*it, ignored);
-  }
-  Status Make(const fs::path& path) {
-    std::error_code error;
-    if (path.empty() || fs::is_directory(path, error)) return {};
-    CKPT_RETURN_IF_ERROR(Make(path.parent_path()));
-    fs::create_directory(path, error);
-    if (error) {
-      return Fail(Error{
-          ErrorCode::kIo, "cannot make the folder: " + error.message(), path.string(), {}, {}});
-    }
-    made_.push_back(path);
-    return {};
-  }
-  void Keep() { kept_ = true; }
-
- private:
-  std::vector<fs::path> made_;
-  bool kept_ = false;
-};
-
 // What a bundle is given: the tensors that stay variables.
 struct Variables {
   OutputModel model;
@@ -121,10 +94,17 @@ Result<tf_proto::MetaGraphDef> MetaOf(const OpGraph& graph) {
   return meta;
 }
 
+// What of an older SavedModel the new one stands for, or would contradict; what else is in its
+// folder stays.
+std::vector<std::string> ReplacedParts() {
+  return {"saved_model.pb", "saved_model.pbtxt", "variables",
+          "assets",         "keras_metadata.pb", "fingerprint.pb"};
+}
+
 }  // namespace
 
-Result<WriteSummary> WriteSavedModel(const fs::path& path, const GraphToWrite& graph,
-                                     const WriteOptions& options) {
+Result<WriteSummary> WriteSavedModel(AtomicOutput& output, const fs::path& path,
+                                     const GraphToWrite& graph, const WriteOptions& options) {
   CKPT_ASSIGN_OR_RETURN(GraphPieces pieces, BuildGraph(graph, true));
   CKPT_ASSIGN_OR_RETURN(tf_proto::MetaGraphDef meta, MetaOf(graph.ops));
   const Variables variables = VariablesOf(graph);
@@ -147,14 +127,11 @@ Result<WriteSummary> WriteSavedModel(const fs::path& path, const GraphToWrite& g
                 "the graph would take 2 GiB or more, where a protobuf message ends");
   }
 
-  Folders folders;
-  CKPT_RETURN_IF_ERROR(folders.Make(path));
-  AtomicOutput output(OverwriteOf(options));
+  CKPT_RETURN_IF_ERROR(output.CreateFolder(path, ReplacedParts()));
   WriteSummary summary;
   const fs::path prefix = path / "variables" / "variables";
   if (!variables.saved.empty()) {
-    CKPT_RETURN_IF_ERROR(folders.Make(prefix.parent_path()));
-    CKPT_ASSIGN_OR_RETURN(summary, WriteTfBundleInto(output, prefix, variables.model, options));
+    CKPT_ASSIGN_OR_RETURN(summary, WriteTfBundle(output, prefix, variables.model, options));
   }
   const fs::path target = path / "saved_model.pb";
   CKPT_ASSIGN_OR_RETURN(OutputFile* const file, output.Create(target));
@@ -162,15 +139,8 @@ Result<WriteSummary> WriteSavedModel(const fs::path& path, const GraphToWrite& g
   CKPT_RETURN_IF_ERROR(AppendText(*file, graph_head));
   CKPT_RETURN_IF_ERROR(pieces.Write(*file));
   CKPT_RETURN_IF_ERROR(AppendText(*file, rest));
-  if (options.replace) {
-    for (const char* stale : {"fingerprint.pb", "saved_model.pbtxt", "keras_metadata.pb"})
-      output.RemoveAtCommit(path / stale);
-    if (variables.saved.empty()) output.RemoveAtCommit(prefix.string() + ".index");
-  }
   summary.files.push_back(target.string());
   summary.bytes += file->size();
-  CKPT_RETURN_IF_ERROR(output.Commit());
-  folders.Keep();
   return summary;
 }
 

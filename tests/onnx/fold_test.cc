@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "tests/onnx/folded.h"
+#include "tests/support/committed.h"
 
 namespace ckpt::testing {
 namespace {
@@ -204,7 +205,7 @@ TEST(OnnxFold, TheSameInputGivesTheSameBytes) {
 
 TEST(OnnxWriter, NeedsAGraph) {
   const TemporaryFolder folder;
-  const auto written = formats::WriteOnnx(folder / "out.onnx", {}, {});
+  const auto written = ckpt::testing::Committed(formats::WriteOnnx, folder / "out.onnx", {}, {});
   ASSERT_FALSE(written);
   EXPECT_EQ(written.error().code, ErrorCode::kUnfit);
   EXPECT_THAT(folder.Names(), IsEmpty());

@@ -11,6 +11,7 @@
 
 #include "ckpt/convert.h"
 #include "tests/onnx/model_builder.h"
+#include "tests/support/committed.h"
 #include "tests/support/temporary_folder.h"
 
 namespace ckpt::testing {
@@ -63,8 +64,9 @@ class Folded {
     output.open = [&](std::size_t i) { return OpenPlanned(source, plan_, i); };
     auto documents = formats::RewriteOnnx(source.manifest(), plan_.edits);
     if (documents) output.documents = *std::move(documents);
-    const auto written = documents ? formats::WriteOnnx(folder_ / "out.onnx", output, {})
-                                   : Result<formats::WriteSummary>(Fail(documents));
+    const auto written =
+        documents ? ckpt::testing::Committed(formats::WriteOnnx, folder_ / "out.onnx", output, {})
+                  : Result<formats::WriteSummary>(Fail(documents));
     if (!written) {
       refusal_ = ToString(written.error());
       return;

@@ -16,6 +16,7 @@
 
 namespace ckpt::formats {
 
+class AtomicOutput;  // formats/container/atomic_output.h: one transaction over all files written
 class Files;
 
 // Bounds on what is held in memory for hostile input; hitting one is kLimitExceeded.
@@ -39,7 +40,6 @@ struct OutputModel {
   std::optional<ModelGraph> graph = {};  // of the source, after edits: owners, layer order
 };
 struct WriteOptions {
-  bool replace = false;
   // Of a set of files: the most that one of them holds, if no tensor alone is larger.
   std::uint64_t shard_bytes = 5'000'000'000;
 };
@@ -64,9 +64,10 @@ struct Format {
   // `path` was resolved by ResolveInput.
   Result<std::unique_ptr<Checkpoint>> (*open)(const Files& files, const std::filesystem::path& path,
                                               const Limits& limits);
-  // Null for formats that are read only.
-  Result<WriteSummary> (*write)(const std::filesystem::path& path, const OutputModel& model,
-                                const WriteOptions& options);
+  // Null for formats that are read only. Creates the files in `output`, the one that makes the
+  // others readable last, and commits nothing.
+  Result<WriteSummary> (*write)(AtomicOutput& output, const std::filesystem::path& path,
+                                const OutputModel& model, const WriteOptions& options);
   // kUnsupported, naming the tensor, where the format cannot hold it. Null where write is.
   Status (*can_hold)(const TensorInfo& tensor);
   // Applies a fold's graph edits to the documents of this format; null where it keeps no graph.

@@ -1,15 +1,20 @@
-#include "cli/conversion.h"
+#include "ckpt/formats/convert_file.h"
 
 #include <algorithm>
 #include <filesystem>
 #include <future>
+#include <span>
+#include <system_error>
 
 #include "ckpt/formats/graph_output.h"
 #include "formats/container/atomic_output.h"
 #include "formats/container/file_digest.h"
+#include "formats/container/files_read.h"
+#include "formats/container/special_file.h"
+#include "formats/container/staging_folder.h"
 #include "formats/encoding/checksum.h"
 
-namespace ckpt::cli {
+namespace ckpt::formats {
 namespace {
 
 namespace fs = std::filesystem;
@@ -31,7 +36,7 @@ class SummingStream : public TensorStream {
   }
   Result<std::span<const std::byte>> Next() override {
     auto chunk = stream_->Next();
-    if (chunk) sum_ = formats::Crc32c(*chunk, sum_);
+    if (chunk) sum_ = Crc32c(*chunk, sum_);
     return chunk;
   }
 
@@ -46,13 +51,13 @@ Result<std::uint32_t> SumOf(const Checkpoint& checkpoint, TensorId id) {
   while (true) {
     CKPT_ASSIGN_OR_RETURN(const auto chunk, stream->Next());
     if (chunk.empty()) return sum;
-    sum = formats::Crc32c(chunk, sum);
+    sum = Crc32c(chunk, sum);
   }
 }
 
 Error Differs(const ConversionTarget& target, const std::string& tensor, std::string what) {
   return Error{ErrorCode::kInternal,
-               "the file that was written " + std::move(what) + "; it was removed",
+               "the file that was written " + std::move(what) + "; OUTPUT was left as it was",
                target.path,
                {},
                tensor};
@@ -76,7 +81,7 @@ Status CheckConstants(const ConversionTarget& target, const ConversionPlan& plan
       const OpConstant* constant = ConstantOf(written, meant.name);
       if (constant == nullptr) return Fail(Differs(target, meant.name, "lacks it"));
       if (constant->dtype != meant.dtype || constant->shape != meant.shape ||
-          formats::Crc32c(constant->bytes, 0) != sums[i]) {
+          Crc32c(constant->bytes, 0) != sums[i]) {
         return Fail(Differs(target, meant.name, "reads back with other values"));
       }
       continue;
@@ -90,14 +95,10 @@ Status CheckConstants(const ConversionTarget& target, const ConversionPlan& plan
   return {};
 }
 
-// Opens OUTPUT again and compares names, types, shapes and every byte with what was meant.
-Status CheckWritten(const ConversionTarget& target, const ConversionPlan& plan,
-                    const std::vector<std::uint32_t>& sums) {
-  formats::OpenOptions options;
-  options.format = std::string(target.format->name);
-  CKPT_ASSIGN_OR_RETURN(const auto written, formats::OpenCheckpoint(target.path, options));
-  const auto& tensors = written->manifest().tensors;
-  if (formats::HoldsOperations(*target.format)) return CheckConstants(target, plan, sums, *written);
+// Compares names, types, shapes and every byte with what was meant.
+Status Compare(const ConversionTarget& target, const ConversionPlan& plan,
+               const std::vector<std::uint32_t>& sums, const Checkpoint& written) {
+  const auto& tensors = written.manifest().tensors;
   if (tensors.size() != plan.tensors.size()) {
     return Fail(Differs(target, "",
                         "holds " + std::to_string(tensors.size()) + " tensors instead of " +
@@ -105,43 +106,59 @@ Status CheckWritten(const ConversionTarget& target, const ConversionPlan& plan,
   }
   for (std::uint32_t i = 0; i < tensors.size(); ++i) {
     const TensorInfo& meant = plan.tensors[i].info;
-    if (tensors[i].name != meant.name)
+    // A reader may call a tensor by less than its key: without "module." or a counter.
+    if (tensors[i].name != meant.name && tensors[i].stored_as != meant.name)
       return Fail(Differs(target, meant.name, "has \"" + tensors[i].name + "\" here"));
     if (tensors[i].dtype != meant.dtype || tensors[i].shape != meant.shape) {
       return Fail(Differs(target, meant.name, "has another type or shape for it"));
     }
-    CKPT_ASSIGN_OR_RETURN(const std::uint32_t sum, SumOf(*written, TensorId{i}));
+    CKPT_ASSIGN_OR_RETURN(const std::uint32_t sum, SumOf(written, TensorId{i}));
     if (sum != sums[i]) return Fail(Differs(target, meant.name, "reads back with other values"));
   }
   return {};
 }
 
-Result<Json> DigestFiles(const std::vector<std::string>& paths) {
-  Json files = Json::array();
+// Opens OUTPUT again where it lies.
+Status CheckWritten(const Files& files, const ConversionTarget& target, const ConversionPlan& plan,
+                    const std::vector<std::uint32_t>& sums) {
+  OpenOptions options;
+  options.format = std::string(target.format->name);
+  CKPT_ASSIGN_OR_RETURN(const auto written, OpenCheckpoint(files, target.path, options));
+  CKPT_RETURN_IF_ERROR(HoldsOperations(*target.format)
+                           ? CheckConstants(target, plan, sums, *written)
+                           : Compare(target, plan, sums, *written));
+  return target.accept ? target.accept(*written) : Status{};
+}
+
+Result<std::vector<FileRecord>> DigestFiles(const Files& files,
+                                            const std::vector<std::string>& paths) {
+  std::vector<FileRecord> records;
   for (const std::string& path : paths) {
-    CKPT_ASSIGN_OR_RETURN(const auto file, formats::SystemFiles().Open(path));
-    CKPT_ASSIGN_OR_RETURN(const formats::FileDigest digest, formats::DigestFile(*file));
-    files.push_back({{"name", JsonText(fs::path(path).filename().string())},
-                     {"bytes", digest.bytes},
-                     {"sha256", digest.sha256}});
+    CKPT_ASSIGN_OR_RETURN(const auto file, files.Open(path));
+    CKPT_ASSIGN_OR_RETURN(FileDigest digest, DigestFile(*file));
+    records.push_back({fs::path(path).filename().string(), digest.bytes, std::move(digest.sha256)});
   }
-  return files;
+  return records;
 }
 
-Status WriteRecord(const ConversionTarget& target, const Json& record) {
-  using formats::AtomicOutput;
-  AtomicOutput output(target.replace ? AtomicOutput::Overwrite::kReplace
-                                     : AtomicOutput::Overwrite::kRefuse);
-  CKPT_ASSIGN_OR_RETURN(formats::OutputFile* const file, output.Create(target.record_path));
-  const std::string text = Dump(record, true);
-  CKPT_RETURN_IF_ERROR(file->Append(std::as_bytes(std::span(text))));
-  return output.Commit();
+// Runs `work` beside the caller, or, where no thread is to be had, when its result is asked for.
+template <typename Work>
+auto Beside(Work work) {
+  try {
+    return std::async(std::launch::async, work);
+  } catch (const std::system_error&) {
+    return std::async(std::launch::deferred, work);
+  }
 }
 
-Result<formats::OutputModel> ModelToWrite(const Checkpoint& source, const ConversionPlan& plan,
-                                          const ConversionTarget& target,
-                                          std::vector<std::uint32_t>& sums) {
-  formats::OutputModel model;
+Status WriteRecord(AtomicOutput& output, const ConversionTarget& target, const std::string& text) {
+  CKPT_ASSIGN_OR_RETURN(OutputFile* const file, output.CreateOrWriteInto(target.record_path));
+  return file->Append(std::as_bytes(std::span(text)));
+}
+
+Result<OutputModel> ModelToWrite(const Checkpoint& source, const ConversionPlan& plan,
+                                 const ConversionTarget& target, std::vector<std::uint32_t>& sums) {
+  OutputModel model;
   for (const FoldedTensor& tensor : plan.tensors) model.tensors.push_back(tensor.info);
   sums.resize(model.tensors.size());
   model.open = [&source, &plan, &sums](std::size_t i) -> Result<std::unique_ptr<TensorStream>> {
@@ -157,7 +174,7 @@ Result<formats::OutputModel> ModelToWrite(const Checkpoint& source, const Conver
     return model;
   }
   model.graph = manifest.graph;
-  if (formats::HoldsOperations(*target.format)) return model;
+  if (HoldsOperations(*target.format)) return model;
   const auto& kin = target.format->kin;
   if (source.format() != target.format->name &&
       std::find(kin.begin(), kin.end(), source.format()) == kin.end()) {
@@ -171,26 +188,18 @@ Result<formats::OutputModel> ModelToWrite(const Checkpoint& source, const Conver
   return model;
 }
 
-Result<formats::WriteSummary> Write(const ConversionTarget& target,
-                                    const formats::OutputModel& model,
-                                    std::shared_ptr<const OpGraph> ops) {
-  formats::WriteOptions options;
-  options.replace = target.replace;
+Result<WriteSummary> Write(AtomicOutput& output, const ConversionTarget& target,
+                           const OutputModel& model, std::shared_ptr<const OpGraph> ops) {
+  WriteOptions options;
   if (target.shard_bytes) options.shard_bytes = *target.shard_bytes;
-  auto written = ops == nullptr ? target.format->write(target.path, model, options)
-                                : formats::WriteOperations(*target.format, target.path, model,
-                                                           std::move(ops), options);
+  auto written = ops == nullptr ? target.format->write(output, target.path, model, options)
+                                : WriteOperations(*target.format, output, target.path, model,
+                                                  std::move(ops), options);
+  output.CloseSet();
   if (written || !written.error().file.empty()) return written;
   Error error = std::move(written).error();
   error.file = target.path;
   return Fail(std::move(error));
-}
-
-void RemoveFiles(const std::vector<std::string>& files) {
-  for (const std::string& path : files) {
-    std::error_code ignored;
-    fs::remove(path, ignored);
-  }
 }
 
 }  // namespace
@@ -212,7 +221,8 @@ Status CheckTarget(const ConversionTarget& target, const Manifest& source) {
   }
   markers.emplace_back(target.record_path);
   for (const fs::path& marker : markers) {
-    if (!target.replace && fs::exists(fs::symlink_status(marker, ignored))) {
+    if (!target.replace && fs::exists(fs::symlink_status(marker, ignored)) &&
+        !(marker == target.record_path && IsSpecialFile(marker))) {
       return Fail(Error{ErrorCode::kAlreadyExists,
                         "exists already; --force replaces it",
                         marker.string(),
@@ -229,33 +239,38 @@ Status CheckHeld(const ConversionTarget& target, const ConversionPlan& plan) {
   return {};
 }
 
+void SettleInterrupted(const ConversionTarget& target) {
+  for (const std::string& path : {target.path, target.record_path}) {
+    if (const auto end = BehindLinks(path)) RemoveLeftovers(end->parent_path());
+  }
+}
+
 Result<ConversionOutcome> Convert(const Checkpoint& source, const ConversionPlan& plan,
-                                  const ConversionTarget& target, Json summary,
-                                  std::shared_ptr<const OpGraph> ops) {
+                                  const ConversionTarget& target, const FilesRead& read,
+                                  const RecordWriter& record, std::shared_ptr<const OpGraph> ops) {
   std::vector<std::uint32_t> sums;
-  CKPT_ASSIGN_OR_RETURN(const formats::OutputModel model, ModelToWrite(source, plan, target, sums));
+  CKPT_ASSIGN_OR_RETURN(const OutputModel model, ModelToWrite(source, plan, target, sums));
+  ProtectedFiles not_written;
+  read.AddTo(not_written);
+  if (!target.report_path.empty()) not_written.Add(target.report_path, "the report of this run");
+  AtomicOutput output(
+      target.replace ? AtomicOutput::Overwrite::kReplace : AtomicOutput::Overwrite::kRefuse,
+      &not_written);
   // The input's digests are computed beside the writing: the second core is free and the pages are
   // warm.
-  auto source_digests =
-      std::async(std::launch::async, [&source] { return DigestFiles(source.manifest().files); });
-  const auto written = Write(target, model, std::move(ops));
+  auto source_digests = Beside([&] { return DigestFiles(read, source.manifest().files); });
+  const auto written = Write(output, target, model, std::move(ops));
   if (!written) return Fail(written);
-  auto output_digests =
-      std::async(std::launch::async, [&written] { return DigestFiles(written->files); });
-  Status status = CheckWritten(target, plan, sums);
-  Result<Json> source_files = source_digests.get(), output_files = output_digests.get();
-  if (status && !source_files) status = Fail(source_files);
-  if (status && !output_files) status = Fail(output_files);
-  if (status) {
-    summary["source_files"] = *std::move(source_files);
-    summary["output_files"] = *std::move(output_files);
-    status = WriteRecord(target, summary);
-  }
-  if (!status) {
-    RemoveFiles(written->files);
-    return Fail(status);
-  }
+  auto output_digests = Beside([&] { return DigestFiles(output.files(), written->files); });
+  CKPT_RETURN_IF_ERROR(CheckWritten(output.files(), target, plan, sums));
+  ConversionRecord digests;
+  CKPT_ASSIGN_OR_RETURN(digests.source, source_digests.get());
+  CKPT_ASSIGN_OR_RETURN(digests.output, output_digests.get());
+  CKPT_RETURN_IF_ERROR(read.CheckUnchanged());
+  CKPT_RETURN_IF_ERROR(WriteRecord(output, target, record(digests)));
+  read.AddTo(not_written);
+  CKPT_RETURN_IF_ERROR(output.Commit());
   return ConversionOutcome{written->files, written->bytes};
 }
 
-}  // namespace ckpt::cli
+}  // namespace ckpt::formats
