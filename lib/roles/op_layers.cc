@@ -50,16 +50,26 @@ class OpLayerReader {
           norm.moving_variance.empty() ? Of(norm.variance) : Named(norm.moving_variance);
       const bool none = std::none_of(std::begin(kSlots), std::end(kSlots),
                                      [&](TensorSlot slot) { return (layer.*slot).has_value(); });
-      if (!none) Merge(norm, Trains(i), std::move(layer));
+      if (none) continue;
+      const std::size_t index = Merge(norm, std::move(layer));
+      if (Infers(i)) infers_.insert(index);
+      if (Trains(i) && layers_[index].batch_norm.training_mode.empty()) {
+        layers_[index].batch_norm.training_mode =
+            '"' + bodies_.Describe({norm.body, norm.output}) + "\" is in training mode";
+      }
     }
+    // One signature trains it, another one serves it: it is no layer that always trains.
+    for (const std::size_t index : infers_) layers_[index].batch_norm.training_mode.clear();
     return std::move(layers_);
   }
 
  private:
-  // On the path of a graph that serves, whatever a phase is fed.
-  bool Trains(std::size_t norm) const {
-    const std::vector<std::size_t>& norms = ops_.serving.training_norms;  // ascending
-    return ops_.serves && std::binary_search(norms.begin(), norms.end(), norm);
+  // On the path of a graph that serves: in training mode whatever a phase is fed, or in inference
+  // mode.
+  bool Trains(std::size_t norm) const { return Serving(ops_.serving.training_norms, norm); }
+  bool Infers(std::size_t norm) const { return Serving(ops_.serving.inference_norms, norm); }
+  bool Serving(const std::vector<std::size_t>& norms, std::size_t norm) const {
+    return ops_.serves && std::binary_search(norms.begin(), norms.end(), norm);  // ascending
   }
 
   std::optional<TensorId> Named(const std::string& name) const {
@@ -92,7 +102,8 @@ class OpLayerReader {
     });
   }
 
-  void Merge(const OpBatchNorm& norm, bool trains, BatchNorm layer) {
+  // The place of the layer.
+  std::size_t Merge(const OpBatchNorm& norm, BatchNorm layer) {
     FoundLayer* known = Known(layer);
     if (known == nullptr) {
       layer.certain = true;
@@ -116,16 +127,13 @@ class OpLayerReader {
       if (!there && std::distance(first, last) < kMaxSharing)
         by_tensor_.emplace(*(merged.*slot), index);
     }
-    if (trains && merged.training_mode.empty()) {
-      merged.training_mode =
-          '"' + bodies_.Describe({norm.body, norm.output}) + "\" is in training mode";
-    }
     const Evidence evidence{EvidenceSource::kGraph, manifest_.ops->source};
     if (!merged.epsilon && (norm.epsilon_recorded || norm.form == OpBatchNormForm::kFused)) {
       merged.epsilon = {norm.epsilon, evidence};
     }
     if (!merged.momentum && norm.momentum) merged.momentum = {*norm.momentum, evidence};
     FinishOpLayer(manifest_, *known, bodies_.Describe({norm.body, norm.output}));
+    return index;
   }
 
   const Manifest& manifest_;
@@ -134,6 +142,7 @@ class OpLayerReader {
   const OpVariables& variables_;
   std::vector<FoundLayer> layers_ = {};
   std::multimap<TensorId, std::size_t> by_tensor_ = {};
+  std::set<std::size_t> infers_ = {};  // layers
 };
 
 }  // namespace

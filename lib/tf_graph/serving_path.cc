@@ -73,6 +73,8 @@ ServingPath TraceServing(const OpBodies& bodies, const OpBatchNorms& found) {
     const OpRef at{norm.body, norm.output};
     if (!all.Has(at)) continue;
     ++path.norms;
+    if (norm.mode == OpBatchNormMode::kInference && inference.Has(at))
+      path.inference_norms.push_back(i);
     if (norm.mode == OpBatchNormMode::kTraining) {
       const bool always = inference.Has(at) && training.Has(at);
       if (always) path.training_norms.push_back(i);

@@ -23,6 +23,8 @@ struct ServingPath {
   bool from_signature = false;       // else the operations that nothing reads
   // In OpBatchNorms: on the path in training mode whatever a phase is fed.
   std::vector<std::size_t> training_norms = {};
+  // On the path in inference mode where phases are false.
+  std::vector<std::size_t> inference_norms = {};
   std::size_t norms = 0;  // batch norms on the path
   // Of these, those whose mode a phase decides.
   std::size_t switched_norms = 0;
