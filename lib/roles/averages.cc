@@ -14,8 +14,9 @@ namespace {
 
 using std::string_view;
 
-constexpr std::size_t kSampled = 64;        // tensors of a family that decide where its model is
-constexpr std::size_t kMaxBases = 64;       // first components that are tried for it
+constexpr std::size_t kSampled = 64;   // tensors of a family that decide where its model is
+constexpr std::size_t kMaxBases = 64;  // first components that are tried for it
+constexpr std::size_t kMaxFamilies = 256;
 constexpr unsigned kMaxJoinedSearches = 8;  // each looks at every name
 constexpr string_view kLightningRaw = "current_model_state.";
 constexpr string_view kLightningState = "averaging_state.";
@@ -134,7 +135,11 @@ class Finder {
     CollectFamilies();
     CollectRoots();
     bool any = false;
-    for (const auto& [prefix, family] : families_) any = Settle(family) || any;
+    for (const auto& [prefix, family] : families_) {
+      // Trainers keep a few copies; a module of that name in each of many layers is none.
+      if (families_.size() > kMaxFamilies && !family.outer.empty()) continue;
+      any = Settle(family) || any;
+    }
     if (!any) ReadAveragedModel();
     const auto started = names_.Find("initted");  // ema_pytorch
     if (started && Info(*started).dtype == Dtype::kBool && IsOneNumber(Info(*started))) {
@@ -330,7 +335,10 @@ class Finder {
       });
       if (found == sample.size()) return {root, {}, found};
     }
-    if (!family.says_average || family.separator != '.') return best;
+    const bool flat = std::none_of(sample.begin(), sample.end(), [&](TensorId id) {
+      return RestOf(family, id).find_first_of("/.") != string_view::npos;
+    });
+    if (!family.says_average || family.separator != '.' || !flat) return best;
     if (joined_searches_++ >= kMaxJoinedSearches) return best;
     for (const std::string& base : bases) {
       for (const char by : {'\0', '_'}) {
