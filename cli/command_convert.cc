@@ -9,6 +9,7 @@
 #include "cli/conversion.h"
 #include "cli/input_pass.h"
 #include "cli/name_map.h"
+#include "cli/output_audit.h"
 #include "cli/plan_report.h"
 #include "cli/progress.h"
 #include "cli/report_sink.h"
@@ -191,6 +192,16 @@ class ConvertCommand : public Command {
     if (IsChannelsFirst(*source) != IsChannelsFirst(*target)) convert_.names = target;
   }
 
+  // Does OUTPUT have the network's config or graph?
+  bool RecordsEpsilon(const Checkpoint& source, const ConversionPlan& plan) const {
+    if (formats::HoldsOperations(*target_.format)) return true;
+    const auto& kin = target_.format->kin;
+    const bool related = source.format() == target_.format->name ||
+                         std::find(kin.begin(), kin.end(), source.format()) != kin.end();
+    return related && target_.format->rewrite != nullptr && source.manifest().graph &&
+           !plan.names && plan.renamed.empty();
+  }
+
   Status Work(Json& report, std::string& text) {
     CKPT_ASSIGN_OR_RETURN(const OpenedInput input,
                           OpenInput(input_, options_, analysis_, graph_, convert_.fold.fold));
@@ -211,6 +222,9 @@ class ConvertCommand : public Command {
     }
     const ConversionPlan& plan = serving.plan;
     CKPT_RETURN_IF_ERROR(CheckHeld(target_, plan));
+    if (!convert_.allow_findings && !RecordsEpsilon(source, plan)) {
+      CKPT_RETURN_IF_ERROR(CheckEpsilonStays(source.manifest(), input.analysis, audit, plan));
+    }
     AddPlan(report, plan);
     if (serving.graph) AddSignature(report, *serving.graph);
     text = EscapeForDisplay(input_) + " (" + std::string(source.format()) + ") -> " +
@@ -227,14 +241,24 @@ class ConvertCommand : public Command {
       report["record"] = nullptr;
       return {};
     }
-    Json record = {{"schema", "ckpt.record/1"}, {"tool", "ckpt " CKPT_VERSION}};
-    record.update(report);
-    record["schema"] = "ckpt.record/1";
+    OutputAudit output_audit;
+    target_.accept = [&](const Checkpoint& written) -> Status {
+      CKPT_ASSIGN_OR_RETURN(output_audit, AuditOutput(written, convert_.allow_findings));
+      report["audit"] = ToJson(output_audit);
+      return {};
+    };
+    const auto record = [&report] {
+      Json json = {{"schema", "ckpt.record/1"}, {"tool", "ckpt " CKPT_VERSION}};
+      json.update(report);
+      json["schema"] = "ckpt.record/1";
+      return json;
+    };
     CKPT_ASSIGN_OR_RETURN(const ConversionOutcome outcome,
-                          Convert(counted, plan, target_, std::move(record), serving.graph));
+                          Convert(counted, plan, target_, record, serving.graph));
     report["record"] = JsonText(target_.record_path);
     text += "  wrote " + Plural(plan.tensors.size(), "tensor") + ", " + FormatBytes(outcome.bytes) +
-            ", read back and checked; record in " + EscapeForDisplay(target_.record_path) + "\n";
+            ", read back and checked; record in " + EscapeForDisplay(target_.record_path) + "\n  " +
+            ToText(output_audit) + "\n";
     return {};
   }
 

@@ -97,7 +97,10 @@ Status CheckWritten(const ConversionTarget& target, const ConversionPlan& plan,
   options.format = std::string(target.format->name);
   CKPT_ASSIGN_OR_RETURN(const auto written, formats::OpenCheckpoint(target.path, options));
   const auto& tensors = written->manifest().tensors;
-  if (formats::HoldsOperations(*target.format)) return CheckConstants(target, plan, sums, *written);
+  if (formats::HoldsOperations(*target.format)) {
+    CKPT_RETURN_IF_ERROR(CheckConstants(target, plan, sums, *written));
+    return target.accept ? target.accept(*written) : Status{};
+  }
   if (tensors.size() != plan.tensors.size()) {
     return Fail(Differs(target, "",
                         "holds " + std::to_string(tensors.size()) + " tensors instead of " +
@@ -113,7 +116,7 @@ Status CheckWritten(const ConversionTarget& target, const ConversionPlan& plan,
     CKPT_ASSIGN_OR_RETURN(const std::uint32_t sum, SumOf(*written, TensorId{i}));
     if (sum != sums[i]) return Fail(Differs(target, meant.name, "reads back with other values"));
   }
-  return {};
+  return target.accept ? target.accept(*written) : Status{};
 }
 
 Result<Json> DigestFiles(const std::vector<std::string>& paths) {
@@ -230,7 +233,8 @@ Status CheckHeld(const ConversionTarget& target, const ConversionPlan& plan) {
 }
 
 Result<ConversionOutcome> Convert(const Checkpoint& source, const ConversionPlan& plan,
-                                  const ConversionTarget& target, Json summary,
+                                  const ConversionTarget& target,
+                                  const std::function<Json()>& record,
                                   std::shared_ptr<const OpGraph> ops) {
   std::vector<std::uint32_t> sums;
   CKPT_ASSIGN_OR_RETURN(const formats::OutputModel model, ModelToWrite(source, plan, target, sums));
@@ -247,6 +251,7 @@ Result<ConversionOutcome> Convert(const Checkpoint& source, const ConversionPlan
   if (status && !source_files) status = Fail(source_files);
   if (status && !output_files) status = Fail(output_files);
   if (status) {
+    Json summary = record();
     summary["source_files"] = *std::move(source_files);
     summary["output_files"] = *std::move(output_files);
     status = WriteRecord(target, summary);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -18,6 +19,8 @@ struct ConversionTarget {
   std::string record_path;
   bool replace = false;                           // --force
   std::optional<std::uint64_t> shard_bytes = {};  // --shard-size
+  // Judges OUTPUT as it reads back; on failure nothing of it is left.
+  std::function<Status(const Checkpoint& written)> accept = {};
 };
 
 // Before any work: the format can be written, OUTPUT is no file of the input (kInvalidArgument),
@@ -33,10 +36,11 @@ struct ConversionOutcome {
 };
 
 // Writes OUTPUT, reads it back and compares it with what was meant, then writes the record
-// (`summary` with the files and their digests). On failure nothing of it is left.
-// `ops` is the serving graph for formats that hold one.
+// (what `record` gives by then, with the files and their digests). On failure nothing of it is
+// left. `ops` is the serving graph for formats that hold one.
 Result<ConversionOutcome> Convert(const Checkpoint& source, const ConversionPlan& plan,
-                                  const ConversionTarget& target, Json summary,
+                                  const ConversionTarget& target,
+                                  const std::function<Json()>& record,
                                   std::shared_ptr<const OpGraph> ops = nullptr);
 
 }  // namespace ckpt::cli

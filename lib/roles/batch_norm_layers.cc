@@ -110,6 +110,7 @@ FoundLayer FromGraph(const Manifest& manifest, LayerId id) {
   norm.certain = true;
   norm.layer = id;
   norm.frozen = !layer.trainable;
+  norm.inference_only = layer.inference_only;
   norm.evidence.push_back(
       {source, graph.source + ": layer " + Quoted(layer.name) + " is a " + layer.op_type});
   found.convention = ConventionOf(manifest, norm);

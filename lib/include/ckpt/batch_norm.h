@@ -66,7 +66,9 @@ struct BatchNorm {
   // group or instance norm is not listed at all.
   bool certain = false;
   std::optional<LayerId> layer = {};  // in Manifest::graph
-  bool frozen = false;                // the config says trainable = false
+  bool frozen = false;  // not trained: the config says so, or the optimizer keeps nothing for it
+  bool inference_only = false;  // see Layer::inference_only
+  bool vouched = false;         // the user pairs it although its class is unproved
   std::vector<Evidence> evidence = {};
 };
 

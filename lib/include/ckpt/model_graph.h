@@ -93,9 +93,17 @@ struct Layer {
   // Why a batch norm must not be treated as an affine map per channel at serving, if it must not
   // (Keras 1 mode 1 or 2, several axes); empty otherwise.
   std::string not_affine = {};
+  // Why a batch norm may compute something else than its config says (a class of the user's own);
+  // empty: it does not. Folded only where the user pairs it, who knows.
+  std::string unproved_class = {};
   // Why a batch norm normalises with the statistics of its batch where the file is served
   // ("training_mode is 1"); empty: it does not. Left empty for a graph that is meant for training.
   std::string training_mode = {};
+  // Whoever loads the file overrides that call (predict() of Keras 3): inference all the same.
+  bool training_mode_overridden = false;
+  // Why a batch norm in training mode cannot be made to use its moving statistics by an edit of the
+  // graph (something reads the statistics of its batch); empty: it can.
+  std::string not_inference = {};
   // Tensors of a batch norm that are no stored constants of the graph, by name, and what gives them
   // instead: {"moving_mean", "an input of the model"}. Not among `missing_tensors`.
   std::map<std::string, std::string> fed_tensors = {};
@@ -108,6 +116,9 @@ struct Layer {
   // The graph names the tensors that the layer reads, so that it can be made to read others: see
   // GraphEdits::rebound. Otherwise a tensor that two layers share cannot be changed.
   bool can_rebind = false;
+  // Every call of a batch norm is an inference call, in training too: its statistics stay as they
+  // were loaded.
+  bool inference_only = false;
   // A batch norm that a reduction turns into a multiplication and an addition: the number of axes
   // behind its channel axis. Absent: it stays a batch norm (see GraphEdits::to_affine).
   std::optional<std::size_t> axes_behind_channels = {};
@@ -158,6 +169,8 @@ struct GraphEdits {
   // variance 1 - epsilon; epsilon stays: some runtimes do not take 0. With it, y = x * gamma + beta
   // takes its place, with gamma and beta of shape [channels, 1, ...]; mean and variance are gone.
   std::vector<LayerId> to_affine = {};
+  // Batch norms in training mode that use their moving statistics from now on.
+  std::vector<LayerId> to_inference = {};
   // Only for layers with can_rebind: a tensor that was shared with another layer and is now the
   // layer's own, or one that did not exist (a bias gained; gamma and beta of an affine layer).
   std::vector<Rebound> rebound = {};
