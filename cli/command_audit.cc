@@ -61,7 +61,7 @@ std::string ToText(const Outcome& outcome, const Style& style) {
       std::string(style.bold) + EscapeForDisplay(outcome.path) + std::string(style.reset);
   if (!outcome.opened) {
     return out + ": " + std::string(style.red) + "error" + std::string(style.reset) + "\n  " +
-           ToString(outcome.opened.error()) + "\n";
+           Describe(outcome.opened.error()) + "\n";
   }
   const Manifest& manifest = outcome.opened->checkpoint->manifest();
   out += ": " + std::string(outcome.opened->checkpoint->format()) + ", " +
@@ -172,12 +172,12 @@ class Audit : public Command {
   // is none.
   Result<std::unique_ptr<Checkpoint>> OpenOlder(const Checkpoint& newer, std::string& name) const {
     if (!since_.empty()) {
-      auto older = formats::OpenCheckpoint(since_, OpenOptionsOf(options_));
+      auto older = formats::OpenCheckpoint(*options_.read, since_, OpenOptionsOf(options_));
       if (older) name = (*older)->manifest().resolved;
       return older;
     }
     for (const std::string& path : newer.input_name().older) {
-      auto older = formats::OpenCheckpoint(path, OpenOptionsOf(options_));
+      auto older = formats::OpenCheckpoint(*options_.read, path, OpenOptionsOf(options_));
       if (!older || !(*older)->manifest().problems.empty()) continue;
       name = (*older)->manifest().resolved;
       return older;

@@ -1,12 +1,14 @@
 // ckpt convert: writes a serving-ready file.
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <filesystem>
 #include <map>
 
+#include "ckpt/formats/convert_file.h"
 #include "ckpt/formats/graph_output.h"
 #include "cli/choices.h"
 #include "cli/command.h"
-#include "cli/conversion.h"
+#include "cli/graph_evidence.h"
 #include "cli/input_pass.h"
 #include "cli/name_map.h"
 #include "cli/output_audit.h"
@@ -18,6 +20,14 @@
 
 namespace ckpt::cli {
 namespace {
+
+Json FilesToJson(const std::vector<formats::FileRecord>& files) {
+  Json list = Json::array();
+  for (const formats::FileRecord& file : files) {
+    list.push_back({{"name", JsonText(file.name)}, {"bytes", file.bytes}, {"sha256", file.sha256}});
+  }
+  return list;
+}
 
 class ConvertCommand : public Command {
  public:
@@ -95,6 +105,8 @@ class ConvertCommand : public Command {
     app.add_flag(
         "--allow-findings", convert_.allow_findings,
         "Write what is there although the audit found errors; such layers are never folded");
+    app.add_flag("--close-training-mode", convert_.close_training_mode,
+                 "Batch norms that the input serves in training mode use their moving statistics");
     app.add_flag("--strict", convert_.fold.strict, "Refuse kept layers and assumed epsilons");
     app.add_flag("--dry-run", dry_run_, "Print the plan, write nothing");
     app.add_flag("--force", target_.replace, "Replace OUTPUT if it exists");
@@ -103,7 +115,8 @@ class ConvertCommand : public Command {
         ->transform(CLI::AsSizeValue(true))
         ->type_name("SIZE");
     app.add_option("--record", target_.record_path,
-                   "Where to write the record (default OUTPUT.ckpt.json)")
+                   "Where to write the record (default OUTPUT.ckpt.json; of a SavedModel "
+                   "OUTPUT/assets.extra/ckpt.json)")
         ->type_name("FILE");
     AddInputOptions(app, options_, nullptr);
     AddReportOptions(app, options_);
@@ -117,13 +130,16 @@ class ConvertCommand : public Command {
                    {"input", JsonText(input_)},
                    {"output", JsonText(target_.path)}};
     std::string text;
-    Status status = Work(report, text);
+    Status status = Work(report, text, **sink);
     if (!status && status.error().file.empty()) {
       Error error = status.error();
       error.file = input_;
       status = Fail(std::move(error));
     }
     ExitCode code = status ? ExitCode::kClean : Complain(status.error());
+    // Nothing was done; FILE may be the very file that must not be written over.
+    const bool usage = !status && status.error().code == ErrorCode::kInvalidArgument;
+    if (usage && !options_.report_file.empty()) return code;
     report["status"] = status ? "ok" : "error";
     report["error"] = status ? Json(nullptr) : JsonError(status.error());
     if (options_.format != ReportFormat::kText) {
@@ -151,7 +167,8 @@ class ConvertCommand : public Command {
       return Fail(ErrorCode::kInvalidArgument,
                   "--shard-size is for an OUTPUT that is a set of files: NAME.weights.json");
     }
-    if (target_.record_path.empty()) target_.record_path = target_.path + ".ckpt.json";
+    if (target_.record_path.empty()) target_.record_path = DefaultRecord();
+    target_.report_path = options_.report_file;
     if (!cast_.empty()) {
       convert_.cast = DtypeFromName(cast_);
       if (!convert_.cast || !IsFloat(*convert_.cast)) {
@@ -166,21 +183,27 @@ class ConvertCommand : public Command {
       }
       serving_.feed[feed.substr(0, equals)] = feed.substr(equals + 1);
     }
-    if (!formats::HoldsOperations(*target_.format) &&
+    if (!formats::HoldsOperations(*target_.format) && !convert_.fold.fold &&
         (!serving_.inputs.empty() || !serving_.outputs.empty() || !serving_.feed.empty())) {
       return Fail(ErrorCode::kInvalidArgument,
-                  "--inputs, --outputs and --feed are for OUTPUT with a graph: graph-def or "
-                  "saved-model");
+                  "--inputs, --outputs and --feed are for OUTPUT with a graph (graph-def or "
+                  "saved-model) and for a fold over one");
     }
     if (!rename_file_.empty()) {
-      CKPT_ASSIGN_OR_RETURN(NameMap map, ReadNameMap(rename_file_));
+      CKPT_ASSIGN_OR_RETURN(NameMap map, ReadNameMap(*options_.read, rename_file_));
       convert_.rename = std::move(map.names);
       convert_.hints = std::move(map.hints);
     }
     if (!pairs_file_.empty()) {
-      CKPT_ASSIGN_OR_RETURN(convert_.fold.pairs, ReadPairs(pairs_file_));
+      CKPT_ASSIGN_OR_RETURN(convert_.fold.pairs, ReadPairs(*options_.read, pairs_file_));
     }
     return {};
+  }
+
+  // A model server's folder holds versions only, so that a SavedModel's record lies in it.
+  std::string DefaultRecord() const {
+    if (target_.format->name != "saved-model") return target_.path + ".ckpt.json";
+    return (std::filesystem::path(target_.path) / "assets.extra" / "ckpt.json").string();
   }
 
   // A format of one framework holds that framework's names and layouts.
@@ -192,27 +215,38 @@ class ConvertCommand : public Command {
     if (IsChannelsFirst(*source) != IsChannelsFirst(*target)) convert_.names = target;
   }
 
-  // Does OUTPUT have the network's config or graph?
-  bool RecordsEpsilon(const Checkpoint& source, const ConversionPlan& plan) const {
+  // Is what is written a network, not only tensors?
+  bool HoldsNetwork(const Checkpoint& source) const {
     if (formats::HoldsOperations(*target_.format)) return true;
+    if (target_.format->rewrite == nullptr || !source.manifest().graph) return false;
     const auto& kin = target_.format->kin;
     const bool related = source.format() == target_.format->name ||
                          std::find(kin.begin(), kin.end(), source.format()) != kin.end();
-    return related && target_.format->rewrite != nullptr && source.manifest().graph &&
-           !plan.names && plan.renamed.empty();
+    return related && !convert_.names && convert_.rename.empty();
   }
 
-  Status Work(Json& report, std::string& text) {
-    CKPT_ASSIGN_OR_RETURN(const OpenedInput input,
+  Status Work(Json& report, std::string& text, const ReportSink& sink) {
+    if (!dry_run_) formats::SettleInterrupted(target_);
+    CKPT_ASSIGN_OR_RETURN(OpenedInput input,
                           OpenInput(input_, options_, analysis_, graph_, convert_.fold.fold));
-    const Checkpoint& source = *input.checkpoint;
-    report["resolved"] = JsonText(source.manifest().resolved);
-    report["from"] = source.format();
+    report["resolved"] = JsonText(input.checkpoint->manifest().resolved);
+    report["from"] = input.checkpoint->format();
     report["to"] = target_.format->name;
-    CKPT_RETURN_IF_ERROR(CheckTarget(target_, source.manifest()));
+    CKPT_RETURN_IF_ERROR(formats::CheckTarget(target_, input.checkpoint->manifest()));
+    AuditOptions audit_options;
+    audit_options.averages = convert_.use_ema;
+    const AuditResult audit = ckpt::Audit(*input.checkpoint, input.analysis, audit_options);
+    if (input.checkpoint->format() != target_.format->name)
+      CKPT_RETURN_IF_ERROR(UseOwnNames(analysis_, input));
+    serving_.close_training_mode = convert_.close_training_mode;
+    if (convert_.fold.fold && !formats::HoldsOperations(*target_.format)) {
+      CKPT_RETURN_IF_ERROR(UseServingLayers(analysis_, serving_, input, convert_.fold));
+    }
+    const Checkpoint& source = *input.checkpoint;
     ChooseNames(input.analysis);
-    convert_.keep_graph_constants = source.format() == target_.format->name;
-    const AuditResult audit = ckpt::Audit(source, input.analysis, {});
+    convert_.keep_graph_constants =
+        source.format() == target_.format->name && target_.format->rewrite != nullptr;
+    convert_.output_holds_network = HoldsNetwork(source);
     ServingConversion serving;
     if (formats::HoldsOperations(*target_.format)) {
       CKPT_ASSIGN_OR_RETURN(
@@ -221,17 +255,29 @@ class ConvertCommand : public Command {
       CKPT_ASSIGN_OR_RETURN(serving.plan, PlanConversion(source, input.analysis, audit, convert_));
     }
     const ConversionPlan& plan = serving.plan;
-    CKPT_RETURN_IF_ERROR(CheckHeld(target_, plan));
-    if (!convert_.allow_findings && !RecordsEpsilon(source, plan)) {
+    CKPT_RETURN_IF_ERROR(formats::CheckHeld(target_, plan));
+    if (!convert_.allow_findings && !convert_.output_holds_network) {
       CKPT_RETURN_IF_ERROR(CheckEpsilonStays(source.manifest(), input.analysis, audit, plan));
     }
     AddPlan(report, plan);
-    if (serving.graph) AddSignature(report, *serving.graph);
+    if (serving.graph) {
+      AddSignatures(report, *source.manifest().ops, *serving.graph,
+                    serving.model->dropped_signatures());
+    }
     text = EscapeForDisplay(input_) + " (" + std::string(source.format()) + ") -> " +
            EscapeForDisplay(target_.path) + " (" + std::string(target_.format->name) + ")\n";
     for (const std::string& note : NotesOf(source)) text += "  " + EscapeForDisplay(note) + "\n";
-    if (serving.graph) text += SignatureToText(*serving.graph);
+    if (serving.graph) {
+      text +=
+          SignaturesToText(*serving.graph, serving.model->dropped_signatures(), StyleFor(options_));
+    }
     text += PlanToText(plan, StyleFor(options_));
+    CKPT_RETURN_IF_ERROR(sink.Check());
+    if (plan.tensors.empty() && !serving.graph) {
+      return Fail(ErrorCode::kUnfit,
+                  "no tensor of it would be written: it holds none that is known here, or nothing "
+                  "but training state");
+    }
     const ProgressCheckpoint counted(serving.model ? *serving.model : source, "convert",
                                      options_.quiet);
     if (dry_run_) {
@@ -247,14 +293,17 @@ class ConvertCommand : public Command {
       report["audit"] = ToJson(output_audit);
       return {};
     };
-    const auto record = [&report] {
-      Json json = {{"schema", "ckpt.record/1"}, {"tool", "ckpt " CKPT_VERSION}};
-      json.update(report);
-      json["schema"] = "ckpt.record/1";
-      return json;
+    const auto record_text = [&report](const formats::ConversionRecord& files) {
+      Json record = {{"schema", "ckpt.record/1"}, {"tool", "ckpt " CKPT_VERSION}};
+      record.update(report);
+      record["schema"] = "ckpt.record/1";
+      record["source_files"] = FilesToJson(files.source);
+      record["output_files"] = FilesToJson(files.output);
+      return Dump(record, true);
     };
-    CKPT_ASSIGN_OR_RETURN(const ConversionOutcome outcome,
-                          Convert(counted, plan, target_, record, serving.graph));
+    CKPT_ASSIGN_OR_RETURN(
+        const formats::ConversionOutcome outcome,
+        formats::Convert(counted, plan, target_, *options_.read, record_text, serving.graph));
     report["record"] = JsonText(target_.record_path);
     text += "  wrote " + Plural(plan.tensors.size(), "tensor") + ", " + FormatBytes(outcome.bytes) +
             ", read back and checked; record in " + EscapeForDisplay(target_.record_path) + "\n  " +
@@ -265,7 +314,7 @@ class ConvertCommand : public Command {
   CommonOptions options_;
   AnalysisOptions analysis_;
   ConvertOptions convert_;
-  ConversionTarget target_;
+  formats::ConversionTarget target_;
   ServingOptions serving_;
   std::vector<std::string> feeds_;
   std::string input_, to_, pairs_file_, rename_file_, cast_, graph_;

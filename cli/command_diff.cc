@@ -1,6 +1,7 @@
 // ckpt diff: compares two checkpoints.
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <filesystem>
 
 #include "ckpt/diff.h"
 #include "cli/command.h"
@@ -42,6 +43,34 @@ Json SignatureToJson(const Signature& signature) {
   for (const std::string& subject : signature.subjects)
     json["subjects"].push_back(JsonText(subject));
   return json;
+}
+
+Json IdenticalToJson(Identical identical) {
+  if (identical == Identical::kUnread) return nullptr;
+  return identical == Identical::kYes;
+}
+
+// What the comparison comes to, and what it rests on.
+std::string Verdict(const CheckpointDiff& diff) {
+  if (diff.identical == Identical::kYes) return "; identical";
+  std::string out;
+  if (diff.identical == Identical::kNo && diff.within_tolerance)
+    out += "; equal within the tolerance";
+  if (diff.by_checksum > 0) {
+    out += "; " + Plural(diff.by_checksum, "tensor") + (diff.by_checksum == 1 ? " was" : " were") +
+           " compared by stored checksums, the data not read (--bytes reads it)";
+  }
+  return out;
+}
+
+// Do two manifests name the same files?
+bool AreSameFiles(const Manifest& a, const Manifest& b) {
+  return !a.files.empty() && a.files.size() == b.files.size() &&
+         std::equal(a.files.begin(), a.files.end(), b.files.begin(),
+                    [](const std::string& x, const std::string& y) {
+                      std::error_code ignored;
+                      return std::filesystem::equivalent(x, y, ignored);
+                    });
 }
 
 char Mark(TensorStatus status) {
@@ -153,12 +182,9 @@ std::string ToText(const CheckpointDiff& diff, const Style& style) {
     out += "; largest change in weights " + FormatNumber(diff.weights_max_abs) +
            ", in moving statistics " + FormatNumber(diff.statistics_max_abs);
   }
-  if (!diff.identical && functions_equal) out += "; every batch norm computes the same function";
-  return out +
-         (diff.identical          ? "; identical"
-          : diff.within_tolerance ? "; equal within the tolerance"
-                                  : "") +
-         "\n";
+  if (diff.identical == Identical::kNo && functions_equal)
+    out += "; every batch norm computes the same function";
+  return out + Verdict(diff) + "\n";
 }
 
 class DiffCommand : public Command {
@@ -194,7 +220,7 @@ class DiffCommand : public Command {
   ExitCode Run() override {
     if (Status status = CheckCommonOptions(options_); !status) return Complain(status.error());
     if (!rename_file_.empty()) {
-      auto rename = ReadNameMap(rename_file_);
+      auto rename = ReadNameMap(*options_.read, rename_file_);
       if (!rename) return Complain(rename.error());
       diff_.rename = std::move(rename->names);
     }
@@ -217,7 +243,9 @@ class DiffCommand : public Command {
     CKPT_ASSIGN_OR_RETURN(const OpenedInput a, OpenInput(a_, options_, analysis_));
     CKPT_ASSIGN_OR_RETURN(const OpenedInput b, OpenInput(b_, options_, analysis_));
     const ProgressCheckpoint counted(*a.checkpoint, "diff", options_.quiet);
-    return Diff(counted, a.analysis, *b.checkpoint, b.analysis, diff_);
+    DiffOptions options = diff_;
+    options.same_file = AreSameFiles(a.checkpoint->manifest(), b.checkpoint->manifest());
+    return Diff(counted, a.analysis, *b.checkpoint, b.analysis, options);
   }
 
   Status Emit(const Result<CheckpointDiff>& diff, ReportSink& sink) const {
@@ -229,7 +257,7 @@ class DiffCommand : public Command {
     head["status"] = diff ? "ok" : "error";
     head["error"] = diff ? Json(nullptr) : JsonError(diff.error());
     if (!diff) return sink.Write(Dump(head, options_.format == ReportFormat::kJson));
-    head["identical"] = diff->identical;
+    head["identical"] = IdenticalToJson(diff->identical);
     head["mapping"] = JsonText(diff->mapping);
     Json batch_norm = Json::array(), signatures = Json::array();
     for (const BatchNormDiff& layer : diff->batch_norms)

@@ -136,7 +136,7 @@ std::string ToText(const Outcome& outcome, const Style& style) {
     out += "  " + EscapeForDisplay(key) + ": " + shown + "\n";
   }
   for (const Problem& problem : manifest.problems)
-    out += "  problem: " + ToString(problem.error) + "\n";
+    out += "  problem: " + Describe(problem.error) + "\n";
   if (!manifest.tensors.empty())
     out += "  " + RoleSummary(*outcome.opened) + "\n" + TensorTable(*outcome.opened);
   if (!outcome.opened->analysis.batch_norms.empty()) out += BatchNormTable(*outcome.opened);

@@ -47,8 +47,18 @@ constexpr const char* kFooter =
 
 }  // namespace
 
+std::string Describe(const Error& error) {
+  switch (error.remedy) {
+    case Remedy::kNone:
+      return ToString(error);
+    case Remedy::kMoreMemory:
+      return ToString(error) + "; --memory SIZE raises this limit";
+  }
+  return ToString(error);
+}
+
 ExitCode Complain(const Error& error) {
-  std::cerr << "ckpt: " << ToString(error) << '\n';
+  std::cerr << "ckpt: " << Describe(error) << '\n';
   return ExitCodeFor(error.code);
 }
 

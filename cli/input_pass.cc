@@ -3,54 +3,13 @@
 #include <algorithm>
 #include <condition_variable>
 #include <mutex>
+#include <system_error>
 #include <thread>
 
-#include "ckpt/formats/open_graph.h"
 #include "ckpt/weight_norm.h"
+#include "cli/graph_evidence.h"
 
 namespace ckpt::cli {
-
-namespace {
-
-// A checkpoint with the graph of another file.
-class CheckpointWithGraph : public Checkpoint {
- public:
-  CheckpointWithGraph(std::unique_ptr<Checkpoint> checkpoint, ModelGraph graph)
-      : CheckpointWithGraph(std::move(checkpoint)) {
-    manifest_.graph = std::move(graph);
-  }
-  CheckpointWithGraph(std::unique_ptr<Checkpoint> checkpoint, std::shared_ptr<const OpGraph> ops)
-      : CheckpointWithGraph(std::move(checkpoint)) {
-    manifest_.ops = std::move(ops);
-  }
-  std::string_view format() const noexcept override { return checkpoint_->format(); }
-  const Manifest& manifest() const noexcept override { return manifest_; }
-  Result<std::unique_ptr<TensorStream>> Open(TensorId id) const override {
-    return checkpoint_->Open(id);
-  }
-
- private:
-  explicit CheckpointWithGraph(std::unique_ptr<Checkpoint> checkpoint)
-      : checkpoint_(std::move(checkpoint)), manifest_(checkpoint_->manifest()) {
-    set_input_name(checkpoint_->input_name());
-  }
-
-  std::unique_ptr<Checkpoint> checkpoint_;
-  Manifest manifest_;
-};
-
-// `checkpoint` with the graph of the file `graph`: of layers, or of operations.
-Result<std::unique_ptr<Checkpoint>> WithGraph(std::unique_ptr<Checkpoint> checkpoint,
-                                              const std::string& graph) {
-  CKPT_ASSIGN_OR_RETURN(const auto model, formats::OpenGraphOf(graph));
-  if (!model->manifest().graph && model->manifest().ops) {
-    return std::make_unique<CheckpointWithGraph>(std::move(checkpoint), model->manifest().ops);
-  }
-  CKPT_ASSIGN_OR_RETURN(ModelGraph bound, BindGraph(model->manifest(), checkpoint->manifest()));
-  return std::make_unique<CheckpointWithGraph>(std::move(checkpoint), std::move(bound));
-}
-
-}  // namespace
 
 std::vector<std::string> NotesOf(const Checkpoint& checkpoint) {
   std::vector<std::string> notes;
@@ -64,12 +23,14 @@ Result<OpenedInput> OpenInput(const std::string& path, const CommonOptions& opti
                               const AnalysisOptions& analysis, const std::string& graph,
                               bool compute_weights) {
   OpenedInput opened;
-  CKPT_ASSIGN_OR_RETURN(opened.checkpoint, formats::OpenCheckpoint(path, OpenOptionsOf(options)));
+  CKPT_ASSIGN_OR_RETURN(opened.checkpoint,
+                        formats::OpenCheckpoint(*options.read, path, OpenOptionsOf(options)));
   if (compute_weights) {
     opened.checkpoint = WithWeightNormsComputed(std::move(opened.checkpoint));
   }
   if (!graph.empty()) {
-    CKPT_ASSIGN_OR_RETURN(opened.checkpoint, WithGraph(std::move(opened.checkpoint), graph));
+    CKPT_ASSIGN_OR_RETURN(opened.checkpoint,
+                          WithGraphOf(std::move(opened.checkpoint), graph, *options.read));
   }
   opened.analysis = Analyse(opened.checkpoint->manifest(), analysis);
   return opened;
@@ -102,7 +63,12 @@ Status ForEachInput(std::size_t count, unsigned jobs, const std::function<void(s
     }
   };
   std::vector<std::jthread> threads;
-  for (std::size_t i = 0; i < std::min<std::size_t>(jobs, count); ++i) threads.emplace_back(run);
+  try {
+    while (threads.size() < std::min<std::size_t>(jobs, count)) threads.emplace_back(run);
+  } catch (const std::system_error&) {
+    // As many as there are; without any, the work is done here.
+    if (threads.empty()) run();
+  }
   for (std::size_t i = 0; i < count; ++i) {
     std::unique_lock lock(mutex);
     changed.wait(lock, [&] { return done[i]; });

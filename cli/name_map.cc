@@ -14,8 +14,8 @@ Error Bad(const std::string& path, std::string message) {
   return Error{ErrorCode::kInvalidArgument, std::move(message), path, {}, {}};
 }
 
-Result<nlohmann::json> ReadJson(const std::string& path) {
-  CKPT_ASSIGN_OR_RETURN(const auto file, formats::SystemFiles().Open(path));
+Result<nlohmann::json> ReadJson(const formats::Files& files, const std::string& path) {
+  CKPT_ASSIGN_OR_RETURN(const auto file, files.Open(path));
   CKPT_ASSIGN_OR_RETURN(const std::string text, formats::ReadWhole(*file, kMaxFileBytes));
   nlohmann::json json = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
   if (json.is_discarded()) return Fail(Bad(path, "is not JSON"));
@@ -87,8 +87,8 @@ Result<UserPair> ParsePair(const std::string& path, const nlohmann::json& json) 
 
 }  // namespace
 
-Result<NameMap> ReadNameMap(const std::string& path) {
-  CKPT_ASSIGN_OR_RETURN(const nlohmann::json json, ReadJson(path));
+Result<NameMap> ReadNameMap(const formats::Files& files, const std::string& path) {
+  CKPT_ASSIGN_OR_RETURN(const nlohmann::json json, ReadJson(files, path));
   if (!json.is_object()) return Fail(Bad(path, "is not an object {\"old name\": \"new name\"}"));
   NameMap map;
   for (const auto& [from, to] : json.items()) {
@@ -103,8 +103,8 @@ Result<NameMap> ReadNameMap(const std::string& path) {
   return map;
 }
 
-Result<std::vector<UserPair>> ReadPairs(const std::string& path) {
-  CKPT_ASSIGN_OR_RETURN(const nlohmann::json json, ReadJson(path));
+Result<std::vector<UserPair>> ReadPairs(const formats::Files& files, const std::string& path) {
+  CKPT_ASSIGN_OR_RETURN(const nlohmann::json json, ReadJson(files, path));
   const auto list = json.is_object() ? json.find("pairs") : json.end();
   if (!json.is_object() || list == json.end() || !list->is_array()) {
     return Fail(Bad(path, "is not an object with a list \"pairs\""));

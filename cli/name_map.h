@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "ckpt/convert.h"
+#include "formats/container/file.h"
 
 namespace ckpt::cli {
 
@@ -16,9 +17,9 @@ struct NameMap {
 // {"old name": "new name"}, or for a tensor whose layout nothing else settles {"old name": {"name":
 // "new name", "layout": "HWIM", "multiplier": 2, "flattened_channels": 64}}, every key optional.
 // kInvalidArgument where the content is not that, kNotFound or kIo for the file.
-Result<NameMap> ReadNameMap(const std::string& path);
+Result<NameMap> ReadNameMap(const formats::Files& files, const std::string& path);
 
 // {"pairs": [{"batch_norm", "into", "bias", "direction", "epsilon", "layout"}]}
-Result<std::vector<UserPair>> ReadPairs(const std::string& path);
+Result<std::vector<UserPair>> ReadPairs(const formats::Files& files, const std::string& path);
 
 }  // namespace ckpt::cli

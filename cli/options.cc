@@ -1,9 +1,15 @@
 #include "cli/options.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
-#include <fstream>
-#include <iostream>
+#include <algorithm>
+#include <array>
+#include <cerrno>
 #include <map>
+#include <sstream>
+#include <system_error>
 
 #include "cli/choices.h"
 
@@ -31,6 +37,12 @@ void AddInputOptions(CLI::App& command, CommonOptions& options, std::vector<std:
   command
       .add_option("--from", options.from, "Read the input as this format instead of detecting it")
       ->type_name("NAME");
+  command
+      .add_option("--memory", options.memory,
+                  "What the index of an input may take in memory (such as 4GB), where its own size "
+                  "does not justify it")
+      ->transform(CLI::AsSizeValue(false))
+      ->type_name("SIZE");
   if (inputs == nullptr) return;
   command.add_option("INPUT", *inputs,
                      "Checkpoints: a file, a TensorFlow prefix, a folder or a state file");
@@ -55,24 +67,58 @@ Status CheckCommonOptions(const CommonOptions& options) {
   return {};
 }
 
+namespace {
+
+// A list is read to its end before any work: one that has none must not fill the memory.
+constexpr std::size_t kMaxListBytes = std::size_t{64} << 20;
+
+Result<std::string> ReadList(const CommonOptions& options) {
+  const bool from_stdin = options.files_from == "-";
+  const std::string name = from_stdin ? "stdin" : options.files_from;
+  const auto fail = [&](ErrorCode code, std::string what) {
+    return Fail(Error{code, std::move(what), name, {}, {}});
+  };
+  const int file = from_stdin ? ::dup(STDIN_FILENO)
+                              : ::open(options.files_from.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY);
+  if (file < 0) {
+    const bool absent = errno == ENOENT || errno == ENOTDIR;
+    return fail(absent ? ErrorCode::kNotFound : ErrorCode::kIo,
+                "cannot open the list of inputs: " + std::generic_category().message(errno));
+  }
+  if (!from_stdin) options.read->Note(options.files_from);
+  std::string text;
+  std::array<char, 65536> chunk;
+  ssize_t got = 0;
+  while (text.size() <= kMaxListBytes) {
+    got = ::read(file, chunk.data(), chunk.size());
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) break;
+    text.append(chunk.data(), static_cast<std::size_t>(got));
+  }
+  const int failed = got < 0 ? errno : 0;
+  ::close(file);
+  if (failed != 0) {
+    return fail(ErrorCode::kIo,
+                "cannot read the list of inputs: " + std::generic_category().message(failed));
+  }
+  if (text.size() > kMaxListBytes) {
+    return fail(ErrorCode::kLimitExceeded,
+                "the list of inputs has more than " + std::to_string(kMaxListBytes >> 20) + " MiB");
+  }
+  return text;
+}
+
+}  // namespace
+
 Result<std::vector<std::string>> CollectInputs(const CommonOptions& options,
                                                std::vector<std::string> inputs) {
   if (!options.files_from.empty()) {
-    std::ifstream file;
-    if (options.files_from != "-") {
-      file.open(options.files_from);
-      if (!file)
-        return Fail(Error{
-            ErrorCode::kNotFound, "cannot open the list of inputs", options.files_from, {}, {}});
-    }
-    std::istream& lines = options.files_from == "-" ? std::cin : file;
+    CKPT_ASSIGN_OR_RETURN(const std::string text, ReadList(options));
+    std::istringstream lines(text);
     for (std::string line; std::getline(lines, line);) {
       if (!line.empty() && line.back() == '\r') line.pop_back();
       if (!line.empty()) inputs.push_back(line);
     }
-    if (lines.bad())
-      return Fail(
-          Error{ErrorCode::kIo, "cannot read the list of inputs", options.files_from, {}, {}});
   }
   if (inputs.empty()) return Fail(ErrorCode::kInvalidArgument, "no INPUT was given");
   return inputs;
@@ -81,6 +127,12 @@ Result<std::vector<std::string>> CollectInputs(const CommonOptions& options,
 formats::OpenOptions OpenOptionsOf(const CommonOptions& options) {
   formats::OpenOptions open;
   if (!options.from.empty()) open.format = options.from;
+  formats::Limits& limits = open.limits;
+  limits.memory_bytes = options.memory;
+  for (std::uint64_t* limit :
+       {&limits.index_bytes, &limits.metadata_bytes, &limits.hdf5_memory_bytes}) {
+    *limit = std::max(*limit, options.memory);
+  }
   return open;
 }
 

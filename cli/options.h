@@ -1,11 +1,13 @@
 // Options that every command shares.
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "ckpt/formats/format.h"
+#include "formats/container/files_read.h"
 
 namespace CLI {
 class App;
@@ -24,10 +26,13 @@ struct CommonOptions {
   std::string from;        // --from; empty: by content
   std::string files_from;  // --files-from; "-" is stdin
   unsigned jobs = 1;
+  std::uint64_t memory = 0;  // --memory; 0: the limits of the library
+  // Through which the command reads, so that it knows what it must not write over.
+  std::shared_ptr<const formats::FilesRead> read = std::make_shared<const formats::FilesRead>();
 };
 
 void AddReportOptions(CLI::App& command, CommonOptions& options);
-// --from, and for commands that take many inputs --files-from and --jobs.
+// --from and --memory, and for commands that take many inputs --files-from and --jobs.
 void AddInputOptions(CLI::App& command, CommonOptions& options, std::vector<std::string>* inputs);
 
 // kInvalidArgument for a format that does not exist; nothing is opened.

@@ -32,12 +32,16 @@ Json WrittenBatchNorms(const ConversionPlan& plan) {
 }
 
 void AddPlan(Json& json, const ConversionPlan& plan) {
-  json["folded"] = json["kept"] = json["dropped"] = Json::array();
+  json["folded"] = json["kept"] = json["changed"] = json["dropped"] = Json::array();
   for (const Folded& folded : plan.folded) json["folded"].push_back(FoldedToJson(folded));
   for (const Kept& kept : plan.kept) {
     json["kept"].push_back({{"batch_norm", JsonText(kept.batch_norm)},
                             {"reason", JsonText(kept.reason)},
                             {"affine", kept.affine}});
+  }
+  for (const Changed& changed : plan.changed) {
+    json["changed"].push_back(
+        {{"batch_norm", JsonText(changed.batch_norm)}, {"reason", JsonText(changed.reason)}});
   }
   for (const Dropped& dropped : plan.dropped) {
     json["dropped"].push_back(
@@ -116,6 +120,10 @@ std::string PlanToText(const ConversionPlan& plan, const Style& style) {
            (scopes.size() <= kNamedLayers ? Join(scopes) : Plural(scopes.size(), "batch norm")) +
            ": " + EscapeForDisplay(reason) + "\n";
   }
+  for (const Changed& layer : plan.changed) {
+    out += "  " + std::string(style.yellow) + "changed" + std::string(style.reset) + " " +
+           EscapeForDisplay(layer.batch_norm) + ": " + EscapeForDisplay(layer.reason) + "\n";
+  }
   // "optimizer state of \"w\"" is one kind for every w.
   for (const Dropped& tensor : plan.dropped) {
     dropped[tensor.reason.substr(0, tensor.reason.find(" of \""))].push_back(tensor.name);
@@ -132,23 +140,50 @@ std::string PlanToText(const ConversionPlan& plan, const Style& style) {
   return out;
 }
 
-void AddSignature(Json& json, const OpGraph& graph) {
-  const OpSignature& signature = graph.signatures.front();
-  Json& out = json["signature"] = {{"name", JsonText(signature.name)}};
+namespace {
+
+Json SignatureToJson(const OpSignature& signature) {
+  Json out = {{"name", JsonText(signature.name)}};
   out["inputs"] = out["outputs"] = Json::object();
   for (const auto& [key, tensor] : signature.inputs)
     out["inputs"][JsonText(key).get<std::string>()] = JsonText(tensor);
   for (const auto& [key, tensor] : signature.outputs)
     out["outputs"][JsonText(key).get<std::string>()] = JsonText(tensor);
+  return out;
 }
 
-std::string SignatureToText(const OpGraph& graph) {
-  const OpSignature& signature = graph.signatures.front();
-  std::vector<std::string> inputs, outputs;
-  for (const auto& [key, tensor] : signature.inputs) inputs.push_back(tensor);
-  for (const auto& [key, tensor] : signature.outputs) outputs.push_back(tensor);
-  return "  serves " + EscapeForDisplay(signature.name) + ": " + Join(inputs) + " -> " +
-         Join(outputs) + "\n";
+}  // namespace
+
+void AddSignatures(Json& json, const OpGraph& source, const OpGraph& written,
+                   const std::vector<Dropped>& dropped) {
+  json["signature"] = SignatureToJson(written.signatures.front());
+  json["signatures"] = json["dropped_signatures"] = json["other_graphs"] = Json::array();
+  for (const auto& tags : source.other_graphs)
+    json["other_graphs"].push_back({{"tags", JsonTexts(tags)}});
+  for (const OpSignature& signature : written.signatures)
+    json["signatures"].push_back(SignatureToJson(signature));
+  for (const Dropped& signature : dropped) {
+    json["dropped_signatures"].push_back(
+        {{"name", JsonText(signature.name)}, {"reason", JsonText(signature.reason)}});
+  }
+}
+
+std::string SignaturesToText(const OpGraph& written, const std::vector<Dropped>& dropped,
+                             const Style& style) {
+  std::string out;
+  for (const OpSignature& signature : written.signatures) {
+    std::vector<std::string> inputs, outputs;
+    for (const auto& [key, tensor] : signature.inputs) inputs.push_back(tensor);
+    for (const auto& [key, tensor] : signature.outputs) outputs.push_back(tensor);
+    out += "  serves " + EscapeForDisplay(signature.name) + ": " + Join(inputs) + " -> " +
+           Join(outputs) + "\n";
+  }
+  for (const Dropped& signature : dropped) {
+    out += "  " + std::string(style.yellow) + "dropped" + std::string(style.reset) +
+           " the signature " + EscapeForDisplay(signature.name) + ": " +
+           EscapeForDisplay(signature.reason) + "\n";
+  }
+  return out;
 }
 
 }  // namespace ckpt::cli

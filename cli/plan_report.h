@@ -14,8 +14,11 @@ void AddPlan(Json& json, const ConversionPlan& plan);
 // Epsilon and momentum (the decay) of each batch norm of the output, with their sources.
 Json WrittenBatchNorms(const ConversionPlan& plan);
 std::string PlanToText(const ConversionPlan& plan, const Style& style);
-// What the written graph takes and yields, by its first signature. REQUIRES: it has one.
-void AddSignature(Json& json, const OpGraph& graph);
-std::string SignatureToText(const OpGraph& graph);
+// What the written graph takes and yields: "signature" is the first, "signatures" are all; which of
+// the source's are left out, and the tags of its other graphs. REQUIRES: it has a signature.
+void AddSignatures(Json& json, const OpGraph& source, const OpGraph& written,
+                   const std::vector<Dropped>& dropped);
+std::string SignaturesToText(const OpGraph& written, const std::vector<Dropped>& dropped,
+                             const Style& style);
 
 }  // namespace ckpt::cli

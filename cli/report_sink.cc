@@ -2,45 +2,52 @@
 
 #include <unistd.h>
 
-#include <cerrno>
 #include <cstdlib>
-#include <cstring>
 #include <span>
+#include <utility>
 
 #include "formats/container/atomic_output.h"
+#include "formats/container/special_file.h"
 
 namespace ckpt::cli {
 namespace {
 
-class StdoutSink : public ReportSink {
+class SpecialSink : public ReportSink {
  public:
+  explicit SpecialSink(formats::SpecialFile file) : file_(std::move(file)) {}
   Status Write(std::string_view text) override {
-    while (!text.empty()) {
-      const ssize_t put = ::write(STDOUT_FILENO, text.data(), text.size());
-      if (put < 0 && errno == EINTR) continue;
-      if (put <= 0) {
-        return Fail(ErrorCode::kIo, std::string("cannot write to stdout: ") + std::strerror(errno));
-      }
-      text.remove_prefix(static_cast<std::size_t>(put));
-    }
-    return {};
+    return file_.Write(std::as_bytes(std::span(text)));
   }
   Status Finish() override { return {}; }
+
+ private:
+  formats::SpecialFile file_;
 };
 
 class FileSink : public ReportSink {
  public:
-  static Result<std::unique_ptr<ReportSink>> Open(const std::string& path) {
-    auto sink = std::make_unique<FileSink>();
-    CKPT_ASSIGN_OR_RETURN(sink->file_, sink->output_.Create(path));
-    return std::unique_ptr<ReportSink>(std::move(sink));
+  explicit FileSink(const CommonOptions& options)
+      : path_(options.report_file), read_(options.read) {}
+  Status Open() {
+    CKPT_ASSIGN_OR_RETURN(file_, output_.Create(path_));
+    return {};
   }
   Status Write(std::string_view text) override {
     return file_->Append(std::as_bytes(std::span(text)));
   }
-  Status Finish() override { return output_.Commit(); }
+  Status Check() const override {
+    formats::ProtectedFiles read;
+    read_->AddTo(read);
+    return read.Check(path_);
+  }
+  Status Finish() override {
+    CKPT_RETURN_IF_ERROR(Check());
+    return output_.Commit();
+  }
 
  private:
+  std::string path_;
+  std::shared_ptr<const formats::FilesRead> read_;
   formats::AtomicOutput output_{formats::AtomicOutput::Overwrite::kReplace};
   formats::OutputFile* file_ = nullptr;
 };
@@ -48,9 +55,14 @@ class FileSink : public ReportSink {
 }  // namespace
 
 Result<std::unique_ptr<ReportSink>> OpenReport(const CommonOptions& options) {
-  if (options.report_file.empty())
-    return std::unique_ptr<ReportSink>(std::make_unique<StdoutSink>());
-  return FileSink::Open(options.report_file);
+  if (options.report_file.empty() || formats::IsSpecialFile(options.report_file)) {
+    const std::string path = options.report_file.empty() ? "/dev/stdout" : options.report_file;
+    CKPT_ASSIGN_OR_RETURN(auto file, formats::SpecialFile::Open(path));
+    return std::unique_ptr<ReportSink>(std::make_unique<SpecialSink>(std::move(file)));
+  }
+  auto sink = std::make_unique<FileSink>(options);
+  CKPT_RETURN_IF_ERROR(sink->Open());
+  return std::unique_ptr<ReportSink>(std::move(sink));
 }
 
 Style StyleFor(const CommonOptions& options) {

@@ -1,4 +1,5 @@
-// Where a report goes: stdout, or a file that appears whole. Text pieces are written in order.
+// Where a report goes: stdout, a device or FIFO, or a file that appears whole. Text pieces are
+// written in order.
 #pragma once
 
 #include <memory>
@@ -13,7 +14,9 @@ class ReportSink {
  public:
   virtual ~ReportSink() = default;
   virtual Status Write(std::string_view text) = 0;
-  // Flushes; a report file is renamed into place here.
+  // kInvalidArgument where the report would take the place of a file that the command read.
+  virtual Status Check() const { return {}; }
+  // Flushes; a report file is renamed into place here, after a last Check().
   virtual Status Finish() = 0;
 };
 

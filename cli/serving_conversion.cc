@@ -1,6 +1,9 @@
 #include "cli/serving_conversion.h"
 
 #include <algorithm>
+#include <map>
+#include <set>
+#include <string>
 #include <utility>
 
 namespace ckpt::cli {
@@ -40,6 +43,23 @@ void AddFindings(const AuditResult& of_source, const Manifest& served, AuditResu
   }
 }
 
+// Batch norms that were closed are listed as changed, not as kept.
+void ListClosed(const ServingModel& model, const Analysis& analysed, bool fold,
+                ConversionPlan& plan) {
+  std::map<std::string, std::string> reasons;  // by the tensor of a moving statistic
+  for (const Changed& closed : model.closed()) reasons.emplace(closed.batch_norm, closed.reason);
+  std::set<std::string> listed;  // a layer of several signatures is there several times
+  for (const BatchNorm& norm : analysed.batch_norms) {
+    for (const auto& id : {norm.moving_mean, norm.moving_variance}) {
+      const auto found =
+          id ? reasons.find(model.manifest().tensors[id->index].name) : reasons.end();
+      if (found == reasons.end()) continue;
+      if (listed.insert(norm.scope).second) plan.AddChanged(norm.scope, found->second, fold);
+      break;
+    }
+  }
+}
+
 }  // namespace
 
 Result<ServingConversion> PlanServing(const Checkpoint& source, const AuditResult& audit,
@@ -57,6 +77,7 @@ Result<ServingConversion> PlanServing(const Checkpoint& source, const AuditResul
   planned.keep_training_state = true;  // the graph has already left behind what only trains
   CKPT_ASSIGN_OR_RETURN(serving.plan, PlanConversion(*serving.model, analysed, findings, planned));
   ConversionPlan& plan = serving.plan;
+  ListClosed(*serving.model, analysed, convert.fold.fold, plan);
   const auto& unused = serving.model->unused();
   plan.dropped.insert(plan.dropped.end(), unused.begin(), unused.end());
   plan.notes.insert(plan.notes.begin(), serving.model->notes().begin(),
@@ -66,6 +87,11 @@ Result<ServingConversion> PlanServing(const Checkpoint& source, const AuditResul
         "a fingerprint (fingerprint.pb) describes the source alone and is not written");
   }
   CKPT_ASSIGN_OR_RETURN(OpGraph graph, serving.model->Apply(plan));
+  if (target.name == "graph-def" && !graph.initializer.empty()) {
+    return Fail(ErrorCode::kUnfit,
+                "what it serves reads lookup tables or the paths of assets, which a loader gives "
+                "their content; a graph-def has no place for that, --to saved-model has");
+  }
   serving.graph = std::make_shared<OpGraph>(std::move(graph));
   return serving;
 }

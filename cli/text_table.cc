@@ -15,6 +15,9 @@ std::size_t DisplayWidth(const std::string& text) {
   }));
 }
 
+// One name that a hostile file spells in 60 KB would otherwise pad every row to that width.
+constexpr std::size_t kWidestColumn = 200;
+
 }  // namespace
 
 std::string TextTable::ToString() const {
@@ -22,14 +25,15 @@ std::string TextTable::ToString() const {
   for (const auto& row : rows_) {
     widths.resize(std::max(widths.size(), row.size()));
     for (std::size_t i = 0; i < row.size(); ++i)
-      widths[i] = std::max(widths[i], DisplayWidth(row[i]));
+      widths[i] = std::max(widths[i], std::min(DisplayWidth(row[i]), kWidestColumn));
   }
   std::string out;
   for (const auto& row : rows_) {
     std::string line = indent_;
     for (std::size_t i = 0; i < row.size(); ++i) {
       line += row[i];
-      if (i + 1 < row.size()) line.append(widths[i] - DisplayWidth(row[i]) + 2, ' ');
+      const std::size_t width = DisplayWidth(row[i]);
+      if (i + 1 < row.size()) line.append(std::max(widths[i], width) - width + 2, ' ');
     }
     line.erase(line.find_last_not_of(' ') + 1);
     out += line + '\n';

@@ -6,6 +6,7 @@
 #include "ckpt/formats/open_graph.h"
 #include "formats/container/file.h"
 #include "formats/container/foreign_content.h"
+#include "formats/container/foreign_folder.h"
 #include "formats/container/git_lfs.h"
 #include "formats/safetensors/safetensors.h"
 #include "formats/tf_bundle/checkpoint_state.h"
@@ -34,6 +35,11 @@ Result<std::unique_ptr<Checkpoint>> OpenAs(const Files& files, const Format& for
 // A name for what is recognised but not read, so that the message helps.
 std::string_view KnownOther(const std::string& path, std::string_view head, std::string_view tail) {
   if (head.starts_with("PK\x03\x04")) {
+    if (tail.find("/archive_format") != std::string_view::npos ||
+        tail.find("serialized_exported_program.json") != std::string_view::npos) {
+      return "a program of torch.export (.pt2), which is not read; "
+             "`torch.save(torch.export.load(FILE).state_dict, OUT)` writes its weights";
+    }
     return tail.find("PK\x05\x06") == std::string_view::npos
                ? "a zip archive that is cut short: its end is missing"
                : "a zip archive without tensors that are known here";
@@ -106,7 +112,7 @@ Result<std::string> ResolveFile(const Files& files, const std::string& path, Inp
   if (!files.IsDirectory(path)) return path;
   CKPT_ASSIGN_OR_RETURN(std::optional<std::string> file, ResolveSafetensorsFolder(files, path));
   if (!file) file = TorchFileIn(files, path);
-  if (!file) return Fail(Error{ErrorCode::kUnfit, "holds no checkpoint", path, {}, {}});
+  if (!file) return Fail(FolderWithoutCheckpoint(files, path));
   name.note = "the folder's checkpoint is " + *file;
   return (fs::path(path) / *file).string();
 }
@@ -162,9 +168,8 @@ Result<std::unique_ptr<Checkpoint>> OpenCheckpoint(const std::string& path,
   return OpenCheckpoint(SystemFiles(), path, options);
 }
 
-Result<std::unique_ptr<Checkpoint>> OpenGraphOf(const std::string& path,
+Result<std::unique_ptr<Checkpoint>> OpenGraphOf(const Files& files, const std::string& path,
                                                 const OpenOptions& options) {
-  const Files& files = SystemFiles();
   OpenOptions as_graph = options;
   if (!options.format && !files.IsDirectory(path)) {
     if (const auto file = files.Open(path)) {

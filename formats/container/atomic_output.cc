@@ -4,215 +4,367 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <array>
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
-#include <cstdio>
-#include <cstring>
+#include <csignal>
 #include <optional>
-#include <set>
-#include <system_error>
+#include <utility>
+
+#include "formats/container/file_identity.h"
+#include "formats/container/output_commit.h"
+#include "formats/container/partial_file.h"
+#include "formats/container/special_file.h"
+#include "formats/container/staged_files.h"
+#include "formats/container/staging_folder.h"
+#include "formats/container/system_error.h"
 
 namespace ckpt::formats {
 namespace {
 
-// Temporary paths of this process, in storage that a signal handler may read.
-constexpr std::size_t kSlots = 256, kPathBytes = 4096;
-struct PartialSlot {
-  std::atomic<bool> used{false}, ready{false};
-  std::array<char, kPathBytes> path{};
-};
-std::array<PartialSlot, kSlots>& Slots() noexcept {
-  static std::array<PartialSlot, kSlots> slots;
-  return slots;
-}
+namespace fs = std::filesystem;
 
-PartialSlot* RegisterPartial(const std::string& path) noexcept {
-  if (path.size() + 1 > kPathBytes) return nullptr;
-  for (PartialSlot& slot : Slots()) {
-    bool expected = false;
-    if (!slot.used.compare_exchange_strong(expected, true)) continue;
-    std::memcpy(slot.path.data(), path.c_str(), path.size() + 1);
-    slot.ready.store(true, std::memory_order_release);
-    return &slot;
-  }
-  return nullptr;
-}
+std::atomic<int> commits_under_way{0}, signal_meanwhile{0};
 
-void ReleasePartial(PartialSlot* slot) noexcept {
-  if (slot == nullptr) return;
-  slot->ready.store(false);
-  slot->used.store(false);
-}
-
-Error SystemError(const std::filesystem::path& path, std::string_view what, int number) {
-  return Error{ErrorCode::kIo,
-               std::string(what) + ": " + std::generic_category().message(number),
-               path.string(),
-               {},
-               {}};
-}
-
-Status WriteAll(int descriptor, const std::filesystem::path& path, std::span<const std::byte> bytes,
-                std::uint64_t offset) {
-  while (!bytes.empty()) {
-    const ssize_t put =
-        ::pwrite(descriptor, bytes.data(), bytes.size(), static_cast<off_t>(offset));
-    if (put < 0 && errno == EINTR) continue;
-    if (put <= 0) return Fail(SystemError(path, "cannot write", put < 0 ? errno : ENOSPC));
-    bytes = bytes.subspan(static_cast<std::size_t>(put));
-    offset += static_cast<std::uint64_t>(put);
-  }
-  return {};
-}
-
-Status SyncPath(const std::filesystem::path& path, int flags) {
-  const int descriptor = ::open(path.c_str(), flags | O_CLOEXEC);
-  if (descriptor < 0) return Fail(SystemError(path, "cannot open to flush", errno));
-  const int failed = ::fsync(descriptor) == 0 ? 0 : errno;
-  ::close(descriptor);
-  // Some file systems refuse fsync on a folder; that is no failure of the data.
-  if (failed != 0 && !((flags & O_DIRECTORY) != 0 && (failed == EINVAL || failed == EROFS))) {
-    return Fail(SystemError(path, "cannot flush to the disk", failed));
-  }
-  return {};
-}
-
-class PartialFile : public OutputFile {
+// A signal that comes during a commit is answered when that has ended.
+class CommitUnderWay {
  public:
-  PartialFile(std::filesystem::path target, std::filesystem::path temporary, int descriptor)
-      : target_(std::move(target)),
-        temporary_(std::move(temporary)),
-        descriptor_(descriptor),
-        slot_(RegisterPartial(temporary_.string())) {}
-  ~PartialFile() override {
-    if (descriptor_ >= 0) ::close(descriptor_);
-    if (!renamed_) ::unlink(temporary_.c_str());
-    ReleasePartial(slot_);
+  CommitUnderWay() { ++commits_under_way; }
+  ~CommitUnderWay() {
+    if (--commits_under_way > 0) return;
+    if (const int signal = signal_meanwhile.exchange(0); signal != 0) std::raise(signal);
   }
-  PartialFile(const PartialFile&) = delete;
-  PartialFile& operator=(const PartialFile&) = delete;
+  CommitUnderWay(const CommitUnderWay&) = delete;
+  CommitUnderWay& operator=(const CommitUnderWay&) = delete;
+};
 
+Error Refused(const fs::path& path, std::string why) {
+  return Error{ErrorCode::kInvalidArgument, std::move(why), path.string(), {}, {}};
+}
+
+// What is written into a device, kept until Commit().
+class KeptInMemory : public OutputFile {
+ public:
   Status Append(std::span<const std::byte> bytes) override {
-    CKPT_RETURN_IF_ERROR(WriteAll(descriptor_, target_, bytes, size_));
-    size_ += bytes.size();
+    bytes_.insert(bytes_.end(), bytes.begin(), bytes.end());
     return {};
   }
   Status WriteAt(std::uint64_t offset, std::span<const std::byte> bytes) override {
-    return WriteAll(descriptor_, target_, bytes, offset);
-  }
-  std::uint64_t size() const noexcept override { return size_; }
-  const std::filesystem::path& temporary_path() const noexcept override { return temporary_; }
-  const std::filesystem::path& target() const noexcept { return target_; }
-
-  // The size of the file stays 0, so that no zeros are left of what is not written.
-  Status Reserve(std::uint64_t bytes) {
-    const int failed =
-        ::fallocate(descriptor_, FALLOC_FL_KEEP_SIZE, 0, static_cast<off_t>(bytes)) == 0 ? 0
-                                                                                         : errno;
-    if (failed == ENOSPC || failed == EFBIG || failed == EDQUOT) {
-      return Fail(
-          SystemError(target_, "cannot reserve " + std::to_string(bytes) + " bytes", failed));
-    }
-    return {};  // other failures: the file system cannot reserve
-  }
-
-  Status Flush() {
-    // Gives back what was reserved and not appended.
-    if (size_ > 0 && ::ftruncate(descriptor_, static_cast<off_t>(size_)) != 0) {
-      return Fail(SystemError(target_, "cannot truncate", errno));
-    }
-    // A library that wrote by path may have replaced the file: flush what the path names now.
-    CKPT_RETURN_IF_ERROR(SyncPath(temporary_, O_RDWR));
-    const int closing = descriptor_;
-    descriptor_ = -1;
-    if (::close(closing) != 0) return Fail(SystemError(target_, "cannot close", errno));
+    if (offset + bytes.size() > bytes_.size()) return Fail(ErrorCode::kInternal, "beyond the end");
+    std::copy(bytes.begin(), bytes.end(), bytes_.begin() + static_cast<std::ptrdiff_t>(offset));
     return {};
   }
-
-  Status Rename(AtomicOutput::Overwrite overwrite) {
-    const unsigned flags = overwrite == AtomicOutput::Overwrite::kRefuse ? RENAME_NOREPLACE : 0;
-    int failed = ::renameat2(AT_FDCWD, temporary_.c_str(), AT_FDCWD, target_.c_str(), flags) == 0
-                     ? 0
-                     : errno;
-    if (failed == EINVAL && flags != 0) {  // the file system has no RENAME_NOREPLACE
-      failed = ::rename(temporary_.c_str(), target_.c_str()) == 0 ? 0 : errno;
-    }
-    if (failed == EEXIST)
-      return Fail(Error{ErrorCode::kAlreadyExists, "exists already", target_.string(), {}, {}});
-    if (failed != 0) return Fail(SystemError(target_, "cannot rename into place", failed));
-    renamed_ = true;
-    return {};
-  }
+  std::uint64_t size() const noexcept override { return bytes_.size(); }
+  const fs::path& temporary_path() const noexcept override { return none_; }
+  std::span<const std::byte> bytes() const { return bytes_; }
 
  private:
-  std::filesystem::path target_, temporary_;
-  int descriptor_;
-  PartialSlot* slot_;
-  std::uint64_t size_ = 0;
-  bool renamed_ = false;
+  std::vector<std::byte> bytes_;
+  fs::path none_;
 };
+
+bool IsListed(const std::vector<std::string>& names, const std::string& name) {
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
+
+// Puts into `folder` what `older` holds and `folder` does not, but for `replaced`.
+Status CarryOver(const fs::path& older, const fs::path& folder,
+                 const std::vector<std::string>& replaced) {
+  std::error_code failed;
+  for (fs::directory_iterator it(older, failed), end; !failed && it != end; it.increment(failed)) {
+    const std::string name = it->path().filename().string();
+    const fs::path to = folder / name;
+    std::error_code error;
+    const fs::file_status status = it->symlink_status(error), there = fs::symlink_status(to, error);
+    if (IsListed(replaced, name) || IsStagingName(name)) continue;
+    if (fs::is_directory(status)) {
+      if (!fs::exists(there)) fs::create_directory(to, it->path(), error);
+      if (fs::exists(there)) error.clear();
+      if (!error) CKPT_RETURN_IF_ERROR(CarryOver(it->path(), to, {}));
+    } else if (!fs::exists(there)) {
+      error.clear();
+      fs::create_hard_link(it->path(), to, error);
+      if (error) fs::copy(it->path(), to, fs::copy_options::copy_symlinks, error = {});
+    } else {
+      error.clear();
+    }
+    if (error) return Fail(SystemErrorOf(it->path(), "cannot be kept", error.value()));
+  }
+  if (failed) return Fail(SystemErrorOf(older, "cannot list", failed.value()));
+  return {};
+}
 
 }  // namespace
 
 struct AtomicOutput::State {
+  struct Folder {
+    std::size_t placement;  // an index into placements
+    std::vector<std::string> replaced;
+  };
+
   Overwrite overwrite = Overwrite::kRefuse;
-  std::vector<std::unique_ptr<PartialFile>> files;
-  std::vector<std::filesystem::path> stale;
+  const ProtectedFiles* not_written = nullptr;
+  std::vector<std::unique_ptr<StagingFolder>> stagings = {};
+  std::vector<std::unique_ptr<PartialFile>> files = {}, scratch = {};
+  std::vector<std::pair<std::size_t, std::unique_ptr<KeptInMemory>>> special = {};
+  std::vector<Placement> placements = {}, removals = {};
+  std::vector<Folder> folders = {};
+  std::optional<std::size_t> set_size = {};
+  std::vector<fs::path> made = {};  // folders above the target
+  StagedFiles view = {};
+
+  ~State() {
+    files.clear();
+    scratch.clear();
+    stagings.clear();
+    std::error_code ignored;
+    for (auto it = made.rbegin(); it != made.rend(); ++it) fs::remove(*it, ignored);
+  }
+
+  // `target` relative to `folder`, if it is below it.
+  std::optional<fs::path> Within(const Folder& folder, const fs::path& target) const {
+    fs::path relative = target.lexically_relative(placements[folder.placement].named);
+    if (relative.empty() || *relative.begin() == ".." || relative == ".") return std::nullopt;
+    return relative;
+  }
+  Result<StagingFolder*> StagingFor(const fs::path& folder);
+  Result<Placement> NewPlacement(Placement::Kind kind, const fs::path& target);
+  Status CheckTarget(const fs::path& target) const;
+  Result<PartialFile*> AddFile(fs::path target, fs::path temporary);
+  Result<OutputFile*> CreateInFolder(const Folder& folder, const fs::path& relative,
+                                     const fs::path& target);
+  Status CheckFolder(const fs::path& target, const std::vector<std::string>& replaced) const;
+  Status MakeFoldersAbove(const fs::path& path);
+  Status FinishFolder(const Folder& folder) const;
 };
 
-AtomicOutput::AtomicOutput(Overwrite overwrite) : state_(std::make_unique<State>()) {
-  state_->overwrite = overwrite;
+Result<StagingFolder*> AtomicOutput::State::StagingFor(const fs::path& folder) {
+  for (const auto& staging : stagings) {
+    if (staging->parent() == folder) return staging.get();
+  }
+  CKPT_ASSIGN_OR_RETURN(auto staging, StagingFolder::Create(folder));
+  return stagings.emplace_back(std::move(staging)).get();
 }
-AtomicOutput::~AtomicOutput() = default;
 
-Result<OutputFile*> AtomicOutput::Create(const std::filesystem::path& target,
-                                         std::uint64_t expected_size) {
+Status AtomicOutput::State::CheckTarget(const fs::path& target) const {
   std::error_code ignored;
-  if (state_->overwrite == Overwrite::kRefuse &&
-      std::filesystem::exists(std::filesystem::symlink_status(target, ignored))) {
+  if (overwrite == Overwrite::kRefuse && fs::exists(fs::symlink_status(target, ignored))) {
     return Fail(Error{
         ErrorCode::kAlreadyExists, "exists already; --force replaces it", target.string(), {}, {}});
   }
-  if (std::filesystem::is_directory(target, ignored)) {
-    return Fail(Error{ErrorCode::kInvalidArgument, "is a folder", target.string(), {}, {}});
+  if (IsSpecialFile(target)) {
+    return Fail(Refused(target, "is a device, FIFO or open descriptor, not a file to replace"));
   }
-  static std::atomic<unsigned> counter{0};
-  const std::filesystem::path temporary =
-      target.parent_path() / ("." + target.filename().string() + "." + std::to_string(::getpid()) +
-                              "-" + std::to_string(counter++) + ".partial");
-  const int descriptor =
-      ::open(temporary.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0666);
-  if (descriptor < 0) return Fail(SystemError(target, "cannot create", errno));
-  state_->files.push_back(std::make_unique<PartialFile>(target, temporary, descriptor));
-  if (expected_size > 0) CKPT_RETURN_IF_ERROR(state_->files.back()->Reserve(expected_size));
-  return state_->files.back().get();
-}
-
-void AtomicOutput::RemoveAtCommit(std::filesystem::path stale) {
-  state_->stale.push_back(std::move(stale));
-}
-
-Status AtomicOutput::Commit() {
-  for (const auto& file : state_->files) CKPT_RETURN_IF_ERROR(file->Flush());
-  std::set<std::filesystem::path> folders;
-  for (const auto& file : state_->files) {
-    CKPT_RETURN_IF_ERROR(file->Rename(state_->overwrite));
-    const auto folder = file->target().parent_path();
-    folders.insert(folder.empty() ? "." : folder);
+  if (not_written != nullptr) CKPT_RETURN_IF_ERROR(not_written->Check(target));
+  const auto identity = IdentityOf(target);
+  for (const auto* placed : {&placements, &removals}) {
+    for (const Placement& other : *placed) {
+      if (identity && other.staging != nullptr && IdentityOf(other.target) == identity) {
+        return Fail(Refused(target, "would be written twice: it is also " + other.named.string()));
+      }
+    }
   }
-  for (const auto& stale : state_->stale) {
-    std::error_code ignored;
-    std::filesystem::remove(stale, ignored);
-  }
-  for (const auto& folder : folders) CKPT_RETURN_IF_ERROR(SyncPath(folder, O_RDONLY | O_DIRECTORY));
   return {};
 }
 
-void RemovePartialOutputs() noexcept {
-  for (PartialSlot& slot : Slots()) {
-    if (slot.ready.load(std::memory_order_acquire)) ::unlink(slot.path.data());
+Result<Placement> AtomicOutput::State::NewPlacement(Placement::Kind kind, const fs::path& target) {
+  Placement placement{kind, target};
+  CKPT_ASSIGN_OR_RETURN(placement.target, BehindLinks(target));
+  auto staging = StagingFor(placement.target.parent_path());
+  if (!staging) {
+    staging.error().file = target.string();
+    return Fail(staging);
   }
+  placement.staging = *staging;
+  placement.staged = (*staging)->New(placement.target.filename().string());
+  return placement;
+}
+
+Result<PartialFile*> AtomicOutput::State::AddFile(fs::path target, fs::path temporary) {
+  CKPT_ASSIGN_OR_RETURN(auto file, PartialFile::Create(std::move(target), std::move(temporary)));
+  return files.emplace_back(std::move(file)).get();
+}
+
+Result<OutputFile*> AtomicOutput::State::CreateInFolder(const Folder& folder,
+                                                        const fs::path& relative,
+                                                        const fs::path& target) {
+  const fs::path temporary = placements[folder.placement].staged / relative;
+  std::error_code failed;
+  fs::create_directories(temporary.parent_path(), failed);
+  if (failed) return Fail(SystemErrorOf(target, "cannot make the folder", failed.value()));
+  CKPT_ASSIGN_OR_RETURN(PartialFile * file, AddFile(target, temporary));
+  return file;
+}
+
+Status AtomicOutput::State::CheckFolder(const fs::path& target,
+                                        const std::vector<std::string>& replaced) const {
+  std::error_code ignored;
+  for (const std::string& name : replaced) {
+    if (overwrite == Overwrite::kRefuse && fs::exists(fs::symlink_status(target / name, ignored))) {
+      return Fail(Error{ErrorCode::kAlreadyExists,
+                        "exists already; --force replaces it",
+                        (target / name).string(),
+                        {},
+                        {}});
+    }
+  }
+  if (not_written == nullptr || !fs::is_directory(target, ignored)) return {};
+  fs::recursive_directory_iterator it(target, ignored), end;
+  for (; !ignored && it != end; it.increment(ignored)) {
+    if (it->is_regular_file(ignored)) CKPT_RETURN_IF_ERROR(not_written->Check(it->path()));
+  }
+  return {};
+}
+
+Status AtomicOutput::State::MakeFoldersAbove(const fs::path& path) {
+  const fs::path folder = path.parent_path();
+  std::error_code error;
+  if (folder.empty() || fs::is_directory(folder, error)) return {};
+  CKPT_RETURN_IF_ERROR(MakeFoldersAbove(folder));
+  if (::mkdir(folder.c_str(), 0777) != 0) {
+    return Fail(SystemErrorOf(folder, "cannot make the folder", errno));
+  }
+  made.push_back(folder);
+  return {};
+}
+
+Status AtomicOutput::State::FinishFolder(const Folder& folder) const {
+  const Placement& placement = placements[folder.placement];
+  std::error_code failed;
+  if (fs::is_directory(placement.target, failed)) {
+    CKPT_RETURN_IF_ERROR(CarryOver(placement.target, placement.staged, folder.replaced));
+    struct stat old {};
+    if (::stat(placement.target.c_str(), &old) == 0 &&
+        ::chmod(placement.staged.c_str(), old.st_mode & 07777) != 0) {
+      return Fail(
+          SystemErrorOf(placement.named, "cannot take over the mode of the older folder", errno));
+    }
+  }
+  fs::recursive_directory_iterator it(placement.staged, failed), end;
+  for (; !failed && it != end; it.increment(failed)) {
+    if (!it->is_directory(failed) || it->is_symlink(failed)) continue;
+    CKPT_RETURN_IF_ERROR(SyncPath(it->path(), placement.named, O_RDONLY | O_DIRECTORY));
+  }
+  if (failed) return Fail(SystemErrorOf(placement.named, "cannot list", failed.value()));
+  return SyncPath(placement.staged, placement.named, O_RDONLY | O_DIRECTORY);
+}
+
+AtomicOutput::AtomicOutput(Overwrite overwrite, const ProtectedFiles* not_written)
+    : state_(std::make_unique<State>()) {
+  state_->overwrite = overwrite;
+  state_->not_written = not_written;
+}
+AtomicOutput::~AtomicOutput() = default;
+
+bool AtomicOutput::replaces() const noexcept { return state_->overwrite == Overwrite::kReplace; }
+const Files& AtomicOutput::files() const { return state_->view; }
+void AtomicOutput::CloseSet() { state_->set_size = state_->placements.size(); }
+
+Result<OutputFile*> AtomicOutput::Create(const fs::path& target, std::uint64_t expected_size) {
+  for (const State::Folder& folder : state_->folders) {
+    if (const auto relative = state_->Within(folder, target)) {
+      return state_->CreateInFolder(folder, *relative, target);
+    }
+  }
+  CKPT_RETURN_IF_ERROR(state_->CheckTarget(target));
+  std::error_code ignored;
+  if (fs::is_directory(target, ignored)) return Fail(Refused(target, "is a folder"));
+  CKPT_ASSIGN_OR_RETURN(Placement placement, state_->NewPlacement(Placement::Kind::kFile, target));
+  CKPT_ASSIGN_OR_RETURN(PartialFile * file, state_->AddFile(target, placement.staged));
+  state_->view.AddFile(target, placement.staged);
+  state_->placements.push_back(std::move(placement));
+  if (expected_size > 0) CKPT_RETURN_IF_ERROR(file->Reserve(expected_size));
+  return file;
+}
+
+Result<OutputFile*> AtomicOutput::CreateOrWriteInto(const fs::path& target) {
+  if (!IsSpecialFile(target)) return Create(target);
+  Placement placement{Placement::Kind::kSpecial, target, target};
+  state_->special.emplace_back(state_->placements.size(), std::make_unique<KeptInMemory>());
+  state_->placements.push_back(std::move(placement));
+  return state_->special.back().second.get();
+}
+
+Status AtomicOutput::CreateFolder(const fs::path& given, const std::vector<std::string>& replaced) {
+  const fs::path target = given.has_filename() ? given : given.parent_path();
+  std::error_code error;
+  if (fs::exists(fs::status(target, error)) && !fs::is_directory(target, error)) {
+    return Fail(Refused(target, "is no folder"));
+  }
+  CKPT_RETURN_IF_ERROR(state_->CheckFolder(target, replaced));
+  CKPT_RETURN_IF_ERROR(state_->MakeFoldersAbove(target));
+  CKPT_ASSIGN_OR_RETURN(Placement placement,
+                        state_->NewPlacement(Placement::Kind::kFolder, target));
+  if (::mkdir(placement.staged.c_str(), 0777) != 0) {
+    return Fail(SystemErrorOf(target, "cannot make the folder", errno));
+  }
+  state_->view.AddFolder(target, placement.staged);
+  state_->folders.push_back({state_->placements.size(), replaced});
+  state_->placements.push_back(std::move(placement));
+  return {};
+}
+
+Result<OutputFile*> AtomicOutput::CreateScratch(const fs::path& beside) {
+  CKPT_ASSIGN_OR_RETURN(const fs::path target, BehindLinks(beside));
+  CKPT_ASSIGN_OR_RETURN(StagingFolder * staging, state_->StagingFor(target.parent_path()));
+  const std::string name = "scratch-" + std::to_string(state_->scratch.size());
+  CKPT_ASSIGN_OR_RETURN(auto file, PartialFile::Create(beside, staging->path() / name));
+  return state_->scratch.emplace_back(std::move(file)).get();
+}
+
+void AtomicOutput::Discard(OutputFile* scratch) {
+  ::unlink(scratch->temporary_path().c_str());
+  std::erase_if(state_->scratch, [&](const auto& file) { return file.get() == scratch; });
+}
+
+Status AtomicOutput::RemoveAtCommit(fs::path stale) {
+  std::error_code ignored;
+  if (!fs::exists(fs::symlink_status(stale, ignored))) return {};
+  for (const State::Folder& folder : state_->folders) {
+    if (state_->Within(folder, stale)) return {};  // goes with the folder
+  }
+  if (state_->not_written != nullptr) CKPT_RETURN_IF_ERROR(state_->not_written->Check(stale));
+  Placement placement{Placement::Kind::kRemoval, stale, stale};
+  CKPT_ASSIGN_OR_RETURN(placement.staging, state_->StagingFor(stale.parent_path()));
+  state_->view.Remove(stale);
+  state_->removals.push_back(std::move(placement));
+  return {};
+}
+
+Status AtomicOutput::Commit() {
+  for (const Placement& placement : state_->placements) {
+    const bool checked = state_->not_written != nullptr && placement.staging != nullptr;
+    if (checked) CKPT_RETURN_IF_ERROR(state_->not_written->Check(placement.target));
+  }
+  for (const auto& file : state_->files) CKPT_RETURN_IF_ERROR(file->Finish());
+  for (const State::Folder& folder : state_->folders) {
+    CKPT_RETURN_IF_ERROR(state_->FinishFolder(folder));
+  }
+  for (const auto& [index, file] : state_->special) state_->placements[index].bytes = file->bytes();
+  auto& all = state_->placements;
+  const auto rest =
+      all.begin() + static_cast<std::ptrdiff_t>(state_->set_size.value_or(all.size()));
+  // Before the head, so that it is the last of its set.
+  std::vector<Placement> set(all.begin(), rest);
+  const bool has_head = !set.empty();
+  set.insert(set.end() - (has_head ? 1 : 0), state_->removals.begin(), state_->removals.end());
+  OutputCommit commit(std::move(set), {rest, all.end()}, replaces());
+  const CommitUnderWay under_way;
+  CKPT_RETURN_IF_ERROR(commit.Run());
+  state_->made.clear();
+  // What is old goes while a signal still waits.
+  state_->files.clear();
+  state_->stagings.clear();
+  return {};
+}
+
+bool RemovePartialOutputs(int signal) noexcept {
+  if (commits_under_way.load() > 0) {
+    signal_meanwhile.store(signal);
+    return false;
+  }
+  RemoveStagingFolders();
+  return true;
 }
 
 }  // namespace ckpt::formats

@@ -1,9 +1,14 @@
-// Output files that appear whole or not at all.
+// Output files that appear together, whole, or not at all: one transaction.
 //
-// Each file is written beside its target as ".<name>.<pid>-<n>.partial", flushed to the disk, then
-// renamed; the last file added is the commit point (an index goes last). Destruction without
-// Commit() removes everything, and so does RemovePartialOutputs() from a signal handler's cleanup
-// path.
+// What is written lies in a staging folder beside its target (staging_folder.h) until Commit(),
+// which flushes all of it to the disk and puts it in place: after a failure every target is what it
+// was before. Destruction without Commit() removes everything, and so does RemovePartialOutputs()
+// from a signal handler's cleanup path.
+//
+// After a kill: one file, or one folder, is the old one or the new one. A set of several files
+// lacks its index from the first step to the last, so that no reader takes it for whole; the old
+// files lie complete in the staging folder, and the next run that writes there puts them back (or,
+// where the set was in place already, finishes the commit).
 #pragma once
 
 #include <cstddef>
@@ -18,6 +23,9 @@
 
 namespace ckpt::formats {
 
+class Files;
+class ProtectedFiles;
+
 class OutputFile {
  public:
   virtual ~OutputFile() = default;
@@ -25,25 +33,47 @@ class OutputFile {
   // Overwrites bytes already appended (headers whose content is known only at the end).
   virtual Status WriteAt(std::uint64_t offset, std::span<const std::byte> bytes) = 0;
   virtual std::uint64_t size() const noexcept = 0;
-  // The temporary path, for libraries that write by path themselves; do not mix with Append.
+  // The temporary path, for libraries that write by path themselves; do not mix with Append. No
+  // other user can reach it.
   virtual const std::filesystem::path& temporary_path() const noexcept = 0;
 };
 
 class AtomicOutput {
  public:
   enum class Overwrite : std::uint8_t { kRefuse, kReplace };
-  explicit AtomicOutput(Overwrite overwrite);
+  // `not_written`: what Create and RemoveAtCommit refuse as a target (kInvalidArgument); null for
+  // nothing. It must outlive this object.
+  explicit AtomicOutput(Overwrite overwrite, const ProtectedFiles* not_written = nullptr);
   ~AtomicOutput();
   AtomicOutput(const AtomicOutput&) = delete;
   AtomicOutput& operator=(const AtomicOutput&) = delete;
 
-  // Creates the temporary sibling of `target`. kAlreadyExists if the target is there and may not be
-  // replaced. `expected_size` > 0 reserves the room first, so that a full disk is met before the
-  // work.
+  bool replaces() const noexcept;
+
+  // Creates the temporary file of `target`. Where `target` is a link, what it points to will be
+  // replaced, and the link stays. kAlreadyExists if the target is there and may not be replaced;
+  // kInvalidArgument for a folder, a device or a FIFO, and for a target that there is already.
+  // `expected_size` > 0 reserves the room first, so that a full disk is met before the work.
   Result<OutputFile*> Create(const std::filesystem::path& target, std::uint64_t expected_size = 0);
-  // Files to delete at commit: shards of an older, larger output.
-  void RemoveAtCommit(std::filesystem::path stale);
-  // fsync each file, rename in the order of creation, remove stale files, fsync the folders.
+  // As Create, but a device, FIFO or descriptor (/dev/stdout) is written into at Commit.
+  Result<OutputFile*> CreateOrWriteInto(const std::filesystem::path& target);
+  // A folder that is put in place, or takes the place of an older one, as a whole; targets below it
+  // are created in it. The folders above are made where they are not there, and taken away again
+  // without Commit(). What else the older folder holds is kept, but for `replaced`: names in it.
+  Status CreateFolder(const std::filesystem::path& target,
+                      const std::vector<std::string>& replaced = {});
+  // A file that no target comes from; it goes with this object, or before, at Discard.
+  Result<OutputFile*> CreateScratch(const std::filesystem::path& beside);
+  void Discard(OutputFile* scratch);
+  // Files to take away at commit: shards of an older, larger output.
+  Status RemoveAtCommit(std::filesystem::path stale);
+  // What was created so far belongs together, its last file is what makes it readable (an index).
+  // What is created afterwards (a record) is put in place behind it. Without a call: all of it.
+  void CloseSet();
+
+  // The file system as it will be after Commit(): targets are read from their temporary files.
+  const Files& files() const;
+
   Status Commit();
 
  private:
@@ -51,7 +81,8 @@ class AtomicOutput {
   std::unique_ptr<State> state_;
 };
 
-// Unlinks the temporary files of every live AtomicOutput of this process. Async-signal-safe.
-void RemovePartialOutputs() noexcept;
+// Removes the temporary files of every live AtomicOutput of this process. Async-signal-safe. False
+// where a commit is under way: it is not disturbed, and `signal` is raised again when it has ended.
+bool RemovePartialOutputs(int signal = 0) noexcept;
 
 }  // namespace ckpt::formats

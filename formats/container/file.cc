@@ -10,6 +10,7 @@
 #include <cstring>
 #include <system_error>
 
+#include "formats/container/open_beneath.h"
 #include "formats/encoding/byte_reader.h"
 
 namespace ckpt::formats {
@@ -59,37 +60,6 @@ class SystemFile : public RandomAccessFile {
   std::uint64_t size_;
 };
 
-// A plain relative name: no empty, "." or ".." component, not absolute, no backslash or NUL.
-Status CheckPlainRelative(const std::filesystem::path& folder, const std::string& name) {
-  bool plain =
-      !name.empty() && name.find('\\') == std::string::npos && name.find('\0') == std::string::npos;
-  for (const auto& part : std::filesystem::path(name)) {
-    if (part.empty() || part == "." || part == ".." || part == "/") plain = false;
-  }
-  if (plain) return {};
-  return Fail(
-      Error{ErrorCode::kUnsafe,
-            "names the file \"" + name + "\", which is not a plain relative name below its folder",
-            folder.string(),
-            {},
-            {}});
-}
-
-// A hub cache keeps .../snapshots/<revision>/<name> as links to .../blobs/<hash> of the same
-// repository.
-bool IsHubCacheLink(const std::filesystem::path& link) {
-  std::error_code failed;
-  const auto target = std::filesystem::weakly_canonical(link, failed);
-  if (failed) return false;
-  for (auto folder = std::filesystem::absolute(link).lexically_normal().parent_path();
-       folder.has_relative_path(); folder = folder.parent_path()) {
-    if (folder.filename() != "snapshots") continue;
-    const auto blobs = std::filesystem::weakly_canonical(folder.parent_path() / "blobs", failed);
-    return !failed && target.parent_path() == blobs;
-  }
-  return false;
-}
-
 class RealFiles : public Files {
  public:
   Result<std::unique_ptr<RandomAccessFile>> Open(const std::filesystem::path& path) const override {
@@ -124,21 +94,8 @@ class RealFiles : public Files {
   Result<std::unique_ptr<RandomAccessFile>> OpenBeneath(const std::filesystem::path& folder,
                                                         const std::string& name) const override {
     CKPT_RETURN_IF_ERROR(CheckPlainRelative(folder, name));
-    std::filesystem::path so_far = folder;
-    const std::filesystem::path relative(name);
-    for (auto part = relative.begin(); part != relative.end(); ++part) {
-      so_far /= *part;
-      std::error_code failed;
-      if (!std::filesystem::is_symlink(std::filesystem::symlink_status(so_far, failed))) continue;
-      if (std::next(part) == relative.end() && IsHubCacheLink(so_far)) continue;
-      return Fail(Error{ErrorCode::kUnsafe,
-                        "is a link, and it is named inside another file; only links of a hub cache "
-                        "are followed there",
-                        so_far.string(),
-                        {},
-                        {}});
-    }
-    return Open(so_far);
+    CKPT_ASSIGN_OR_RETURN(const int descriptor, OpenDescriptorBeneath(folder, name));
+    return WrapDescriptor((folder / name).string(), descriptor);
   }
 };
 
@@ -163,6 +120,21 @@ class MemoryFile : public RandomAccessFile {
 };
 
 }  // namespace
+
+Status CheckPlainRelative(const std::filesystem::path& folder, const std::string& name) {
+  bool plain =
+      !name.empty() && name.find('\\') == std::string::npos && name.find('\0') == std::string::npos;
+  for (const auto& part : std::filesystem::path(name)) {
+    if (part.empty() || part == "." || part == ".." || part == "/") plain = false;
+  }
+  if (plain) return {};
+  return Fail(
+      Error{ErrorCode::kUnsafe,
+            "names the file \"" + name + "\", which is not a plain relative name below its folder",
+            folder.string(),
+            {},
+            {}});
+}
 
 Result<std::unique_ptr<RandomAccessFile>> WrapDescriptor(const std::string& path, int descriptor) {
   struct stat status {};

@@ -50,6 +50,10 @@ SystemFiles() noexcept;  // pread; never mmap: a file that shrinks must not kill
 // The regular file behind `descriptor`, called `path` in messages. Takes ownership, on failure too.
 Result<std::unique_ptr<RandomAccessFile>> WrapDescriptor(const std::string& path, int descriptor);
 
+// A name inside a file: no empty, "." or ".." component, not absolute, no backslash or NUL; else
+// kUnsafe.
+Status CheckPlainRelative(const std::filesystem::path& folder, const std::string& name);
+
 // Files held in memory, for tests and fuzzing: path -> bytes.
 class MemoryFiles : public Files {
  public:

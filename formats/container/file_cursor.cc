@@ -18,6 +18,10 @@ void FileCursor::Fail(ErrorCode code, std::string message) {
   if (!error_) error_ = Error{code, std::move(message), file_->path(), offset_, {}};
 }
 
+void FileCursor::Fail(Error error) {
+  if (!error_) error_ = std::move(error);
+}
+
 Status FileCursor::status() const {
   if (error_) return ckpt::Fail(*error_);
   return {};

@@ -30,6 +30,7 @@ class FileCursor {
   std::uint64_t remaining() const noexcept { return end_ - offset_; }
   bool ok() const noexcept { return !error_; }
   void Fail(ErrorCode code, std::string message);
+  void Fail(Error error);
   Status status() const;
 
  private:

@@ -40,7 +40,17 @@ constexpr auto kMagics = std::to_array<Magic>({
      "ELF"sv,
      "a program or library (ELF)"},
     {0, "GGUF"sv, "a GGUF file, which is not read here"},
-    {4, "TFL3"sv, "a TensorFlow Lite model, which is not read here"},
+    {4, "TFL3"sv,
+     "a TensorFlow Lite model, which is not read here: take the model that it was converted from"},
+    {4, "ORTM"sv,
+     "an ONNX Runtime model (.ort), which is not read here: take the .onnx that it was converted "
+     "from"},
+    {0, "7767517\n"sv,
+     "the graph of an ncnn model, which is not read here: take the model that it was converted "
+     "from"},
+    {0, "\xdd\x85\x76\x00"sv,
+     "the graph of an ncnn model, which is not read here: take the model that it was converted "
+     "from"},
     {0, "SQLite format 3"sv, "an SQLite database"},
     {0, "PAR1"sv, "a Parquet file"},
 });
@@ -105,6 +115,31 @@ bool MayBeText(const std::string& path, std::string_view head) {
          (head.substr(end).starts_with(':') || head.substr(end).starts_with(" {"));
 }
 
+// Formats whose first bytes say nothing, by their names.
+std::optional<Content> NamedContent(const Files& files, const std::filesystem::path& path) {
+  const std::string suffix = path.extension().string();
+  constexpr const char* kSource =
+      ", which is not read here: take the model that it was converted from";
+  if (suffix == ".mlmodel") return Content{std::string("a Core ML model") + kSource};
+  if (suffix == ".mnn") return Content{std::string("an MNN model") + kSource};
+  if (suffix == ".distcp") {
+    return Content{
+        "a part of a checkpoint of torch.distributed.checkpoint (DCP), which is not read; `python "
+        "-m torch.distributed.checkpoint.format_utils dcp_to_torch FOLDER OUT.pt` makes one file "
+        "of its folder"};
+  }
+  const auto beside = [&](const char* other) {
+    return files.Exists(std::filesystem::path(path).replace_extension(other));
+  };
+  if (suffix == ".bin" && beside(".param")) {
+    return Content{std::string("the weights of an ncnn model") + kSource};
+  }
+  if (suffix == ".bin" && beside(".xml")) {
+    return Content{std::string("the weights of an OpenVINO model") + kSource};
+  }
+  return std::nullopt;
+}
+
 // `head`: the first 512 bytes, or all. Nothing where they may be a checkpoint's.
 std::optional<Content> ForeignContent(std::string_view head) {
   for (const Magic& magic : kMagics) {
@@ -136,7 +171,8 @@ Error WithForeignContent(const Files& files, const std::string& path, Error erro
   if (head.starts_with("PK\x03\x04") && (suffix == ".onnx" || suffix == ".safetensors")) {
     return Error{ErrorCode::kUnsupported, "is a zip archive: unpack it first", name, {}, {}};
   }
-  const auto content = ForeignContent(head);
+  auto content = NamedContent(files, name);
+  if (!content) content = ForeignContent(head);
   if (!content || (content->is_text && MayBeText(name, head))) return error;
   return Error{ErrorCode::kUnsupported, "is " + content->what, name, {}, {}};
 }

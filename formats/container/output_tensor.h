@@ -20,8 +20,4 @@ Status PullTensor(const OutputModel& model, std::size_t index,
 // the same type and shape, and both yield the same bytes, that one.
 Result<std::vector<std::size_t>> SharedTensorsOf(const OutputModel& model);
 
-inline AtomicOutput::Overwrite OverwriteOf(const WriteOptions& options) {
-  return options.replace ? AtomicOutput::Overwrite::kReplace : AtomicOutput::Overwrite::kRefuse;
-}
-
 }  // namespace ckpt::formats

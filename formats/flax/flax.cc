@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "formats/container/git_lfs.h"
+#include "formats/container/name_budget.h"
 #include "formats/container/stored_tensors.h"
 #include "formats/encoding/byte_reader.h"
 #include "formats/flax/msgpack.h"
@@ -32,7 +33,7 @@ std::uint64_t BytesOf(const FileRange& range) { return range.size; }
 class Reader {
  public:
   Reader(const RandomAccessFile& file, const Limits& limits)
-      : file_(file), limits_(limits), cursor_(file) {}
+      : file_(file), limits_(limits), cursor_(file), names_(limits) {}
 
   Status Read() {
     const MsgpackItem root = NextItem(cursor_);
@@ -51,6 +52,7 @@ class Reader {
   std::string ReadKey() {
     const MsgpackItem item = NextItem(cursor_);
     if (cursor_.ok() && item.kind != Kind::kString) Corrupt("has a key that is not a text");
+    names_.AddRecord(item.size);
     return cursor_.ok() ? cursor_.Text(item.size, limits_.name_bytes) : std::string();
   }
 
@@ -68,6 +70,7 @@ class Reader {
       if (i == 0 && key == kChunkedKey) return ReadChunked(pairs, path);
       const std::string below = path.empty() ? key : path + "/" + key;
       if (below.size() > limits_.name_bytes) return Corrupt("has a name that is too long");
+      if (!names_.Take(below.size())) return cursor_.Fail(names_.Exceeded(file_.path()));
       ReadValue(below, depth);
     }
   }
@@ -269,6 +272,7 @@ class Reader {
   const RandomAccessFile& file_;
   const Limits& limits_;
   FileCursor cursor_;
+  NameBudget names_;
 };
 
 // "params/bn/scale" -> bn/scale, trainable. Where two collections have one name, both keep theirs.

@@ -170,7 +170,11 @@ Error ChildProcess::TooSlow(std::string_view doing) const {
 Error ChildProcess::TooLarge(std::string_view doing) const {
   return Error{ErrorCode::kLimitExceeded,
                name_ + " wanted more than " + std::to_string(limits_.memory_bytes) +
-                   " bytes of memory (the limit hdf5_memory_bytes) while " + std::string(doing)};
+                   " bytes of memory (the limit hdf5_memory_bytes) while " + std::string(doing),
+               {},
+               {},
+               {},
+               Remedy::kMoreMemory};
 }
 
 Error ChildProcess::Died(std::string_view doing) {
@@ -238,9 +242,14 @@ Result<std::vector<std::byte>> ChildProcess::AskAlive(std::span<const std::byte>
                 name_ + " gave no sensible answer while " + std::string(doing));
   }
   if (header.size > max_bytes) {
-    return Fail(ErrorCode::kLimitExceeded,
-                name_ + " gave an answer of " + std::to_string(header.size) + " bytes, where " +
-                    std::to_string(max_bytes) + " are the limit, while " + std::string(doing));
+    return Fail(Error{ErrorCode::kLimitExceeded,
+                      name_ + " gave an answer of " + std::to_string(header.size) +
+                          " bytes, where " + std::to_string(max_bytes) + " are the limit, while " +
+                          std::string(doing),
+                      {},
+                      {},
+                      {},
+                      Remedy::kMoreMemory});
   }
   return ReceiveBody(header.size, deadline, doing);
 }

@@ -49,6 +49,7 @@ Error Hdf5Error(ErrorCode code, std::string_view doing) {
   if (failure.no_memory) {
     error.code = ErrorCode::kLimitExceeded;
     error.message += " (the limit hdf5_memory_bytes)";
+    error.remedy = Remedy::kMoreMemory;
   } else if (failure.text.find("bad version number") != std::string::npos) {
     error.code = ErrorCode::kUnsupported;
     error.message +=

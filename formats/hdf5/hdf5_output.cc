@@ -7,9 +7,8 @@
 
 namespace ckpt::formats {
 
-Result<WriteSummary> WriteHdf5File(const std::filesystem::path& path, const WriteOptions& options,
+Result<WriteSummary> WriteHdf5File(AtomicOutput& output, const std::filesystem::path& path,
                                    const std::function<Status(Hdf5Writer&)>& fill) {
-  AtomicOutput output(OverwriteOf(options));
   CKPT_ASSIGN_OR_RETURN(OutputFile* const target, output.Create(path));
   {
     CKPT_ASSIGN_OR_RETURN(const auto file, Hdf5Writer::Create(target->temporary_path()));
@@ -18,7 +17,6 @@ Result<WriteSummary> WriteHdf5File(const std::filesystem::path& path, const Writ
   }
   std::error_code failed;
   const std::uint64_t bytes = std::filesystem::file_size(target->temporary_path(), failed);
-  CKPT_RETURN_IF_ERROR(output.Commit());
   return WriteSummary{{path.string()}, failed ? 0 : bytes};
 }
 

@@ -1,16 +1,17 @@
-// An HDF5 file as the output of a conversion: written beside its path, renamed when it is whole.
+// An HDF5 file as part of the output of a conversion.
 #pragma once
 
 #include <filesystem>
 #include <functional>
 
 #include "ckpt/formats/format.h"
+#include "formats/container/atomic_output.h"
 #include "formats/hdf5/hdf5_writer.h"
 
 namespace ckpt::formats {
 
-// Passes on the errors of `fill`; nothing is left behind then.
-Result<WriteSummary> WriteHdf5File(const std::filesystem::path& path, const WriteOptions& options,
+// Passes on the errors of `fill`.
+Result<WriteSummary> WriteHdf5File(AtomicOutput& output, const std::filesystem::path& path,
                                    const std::function<Status(Hdf5Writer&)>& fill);
 
 }  // namespace ckpt::formats

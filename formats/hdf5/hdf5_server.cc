@@ -85,7 +85,7 @@ Result<std::vector<std::byte>> Hdf5Server::State::List() {
     answer.Add(object);
     return {};
   };
-  CKPT_RETURN_IF_ERROR(WalkTree(file.get(), limits, visit));
+  CKPT_RETURN_IF_ERROR(WalkTree(file.get(), source.size(), limits, visit));
   return std::move(answer).Take();
 }
 

@@ -3,6 +3,7 @@
 #include <new>
 #include <unordered_set>
 
+#include "formats/container/name_budget.h"
 #include "formats/hdf5/hdf5_bounds.h"
 
 namespace ckpt::formats {
@@ -35,8 +36,8 @@ herr_t CollectLink(hid_t, const char* name, const H5L_info_t* info, void* out) {
 
 class Walk {
  public:
-  Walk(hid_t file, const Limits& limits, const Hdf5Visit& visit)
-      : file_(file), limits_(limits), visit_(visit) {}
+  Walk(hid_t file, std::uint64_t file_bytes, const Limits& limits, const Hdf5Visit& visit)
+      : file_(file), limits_(limits), visit_(visit), names_(limits, file_bytes) {}
 
   Status Run() {
     const Hdf5Id root(H5Oopen(file_, "/", H5P_DEFAULT), H5Oclose);
@@ -123,6 +124,7 @@ class Walk {
       return Fail(ErrorCode::kLimitExceeded,
                   "a path is longer than " + std::to_string(limits_.name_bytes) + " bytes");
     }
+    if (!names_.Take(path.size())) return Fail(names_.Exceeded({}));
     pending_.push_back({path, link.address, from.depth + 1});
     return {};
   }
@@ -130,6 +132,7 @@ class Walk {
   hid_t file_;
   const Limits& limits_;
   const Hdf5Visit& visit_;
+  NameBudget names_;
   std::uint64_t visited_ = 0;
   std::vector<Pending> pending_;
   std::unordered_set<haddr_t> groups_;
@@ -137,8 +140,9 @@ class Walk {
 
 }  // namespace
 
-Status WalkTree(hid_t file, const Limits& limits, const Hdf5Visit& visit) {
-  return Walk(file, limits, visit).Run();
+Status WalkTree(hid_t file, std::uint64_t file_bytes, const Limits& limits,
+                const Hdf5Visit& visit) {
+  return Walk(file, file_bytes, limits, visit).Run();
 }
 
 }  // namespace ckpt::formats

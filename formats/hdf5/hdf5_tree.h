@@ -14,6 +14,6 @@ namespace ckpt::formats {
 // names that are no names (kCorrupt), and what exceeds `limits` or kHdf5Depth.
 using Hdf5Visit = std::function<Status(hid_t object, haddr_t address, Hdf5Object::Kind kind,
                                        const std::string& path)>;
-Status WalkTree(hid_t file, const Limits& limits, const Hdf5Visit& visit);
+Status WalkTree(hid_t file, std::uint64_t file_bytes, const Limits& limits, const Hdf5Visit& visit);
 
 }  // namespace ckpt::formats

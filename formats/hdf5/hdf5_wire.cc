@@ -194,6 +194,7 @@ std::vector<std::byte> EncodeError(const Error& error) {
   std::vector<std::byte> out;
   Put(out, AnswerKind::kError);
   Put(out, error.code);
+  Put(out, error.remedy);
   PutText(out, error.message);
   PutText(out, error.tensor);
   return out;
@@ -205,7 +206,9 @@ Result<std::span<const std::byte>> DecodeAnswer(std::span<const std::byte> answe
   const auto kind = static_cast<AnswerKind>(in.U8());
   if (kind == AnswerKind::kPayload && in.ok()) return answer.subspan(1);
   const auto code = static_cast<ErrorCode>(in.U8());
+  const std::uint8_t remedy = in.U8();
   Error error{code, GetText(in), file, {}, GetText(in)};
+  if (remedy == static_cast<std::uint8_t>(Remedy::kMoreMemory)) error.remedy = Remedy::kMoreMemory;
   // Nothing else can be true of a file that was opened already.
   const bool sensible = code == ErrorCode::kCorrupt || code == ErrorCode::kLimitExceeded ||
                         code == ErrorCode::kUnsupported || code == ErrorCode::kUnsafe;

@@ -32,8 +32,8 @@ Result<std::unique_ptr<Checkpoint>> OpenKerasArchive(const Files& files,
 // variables that the layout has, the config loses its compile_config. Times of members are
 // 1980-01-01. kUnfit, with the tensor, where the config calls for one that the model lacks or has
 // no layer for one that it has.
-Result<WriteSummary> WriteKerasArchive(const std::filesystem::path& path, const OutputModel& model,
-                                       const WriteOptions& options);
+Result<WriteSummary> WriteKerasArchive(AtomicOutput& output, const std::filesystem::path& path,
+                                       const OutputModel& model, const WriteOptions& options);
 
 Status CanHoldKerasArchive(const TensorInfo& tensor);
 

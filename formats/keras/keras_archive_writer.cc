@@ -14,17 +14,14 @@ namespace {
 
 constexpr std::size_t kCopyBytes = std::size_t{1} << 20;
 
-// The weights, in a file beside the archive that goes with `scratch`: the library writes files
-// only.
-Result<std::unique_ptr<RandomAccessFile>> WriteWeights(const std::filesystem::path& path,
+// The weights, in a file of their own: the library writes files only.
+Result<std::unique_ptr<RandomAccessFile>> WriteWeights(const OutputFile& scratch,
                                                        const OutputModel& model,
-                                                       const keras::VariableOutput& output,
-                                                       AtomicOutput& scratch) {
-  CKPT_ASSIGN_OR_RETURN(OutputFile* const target, scratch.Create(path.string() + ".weights.h5"));
-  CKPT_ASSIGN_OR_RETURN(const auto file, Hdf5Writer::Create(target->temporary_path()));
+                                                       const keras::VariableOutput& output) {
+  CKPT_ASSIGN_OR_RETURN(const auto file, Hdf5Writer::Create(scratch.temporary_path()));
   CKPT_RETURN_IF_ERROR(keras::WriteVariables(*file, model, output));
   CKPT_RETURN_IF_ERROR(file->Close());
-  return SystemFiles().Open(target->temporary_path());
+  return SystemFiles().Open(scratch.temporary_path());
 }
 
 Status AddText(ZipWriter& zip, const std::string& name, const std::string& text) {
@@ -49,8 +46,8 @@ Status AddFile(ZipWriter& zip, const std::string& name, const RandomAccessFile& 
 
 Status CanHoldKerasArchive(const TensorInfo& tensor) { return keras::CanHoldVariable(tensor); }
 
-Result<WriteSummary> WriteKerasArchive(const std::filesystem::path& path, const OutputModel& model,
-                                       const WriteOptions& options) {
+Result<WriteSummary> WriteKerasArchive(AtomicOutput& output, const std::filesystem::path& path,
+                                       const OutputModel& model, const WriteOptions&) {
   for (const TensorInfo& tensor : model.tensors) {
     CKPT_RETURN_IF_ERROR(keras::CanHoldVariable(tensor));
   }
@@ -59,15 +56,14 @@ Result<WriteSummary> WriteKerasArchive(const std::filesystem::path& path, const 
     return Fail(ErrorCode::kUnfit,
                 "a .keras archive needs the config of a Keras model, which the source lacks");
   }
-  CKPT_ASSIGN_OR_RETURN(const keras::VariableOutput output, keras::PlanVariables(model));
+  CKPT_ASSIGN_OR_RETURN(const keras::VariableOutput variables, keras::PlanVariables(model));
   std::string config_text = *config;
-  if (output.lost_optimizer) {
+  if (variables.lost_optimizer) {
     CKPT_ASSIGN_OR_RETURN(config_text, keras::WithoutCompileConfig(*config));
   }
-  AtomicOutput atomic(OverwriteOf(options));
-  CKPT_ASSIGN_OR_RETURN(OutputFile* const target, atomic.Create(path));
-  AtomicOutput scratch(AtomicOutput::Overwrite::kReplace);
-  CKPT_ASSIGN_OR_RETURN(const auto weights, WriteWeights(path, model, output, scratch));
+  CKPT_ASSIGN_OR_RETURN(OutputFile* const target, output.Create(path));
+  CKPT_ASSIGN_OR_RETURN(OutputFile* const scratch, output.CreateScratch(path));
+  CKPT_ASSIGN_OR_RETURN(auto weights, WriteWeights(*scratch, model, variables));
 
   ZipWriter zip(*target);
   if (const std::string* metadata = keras::FindDocument(model, "metadata.json")) {
@@ -80,9 +76,9 @@ Result<WriteSummary> WriteKerasArchive(const std::filesystem::path& path, const 
     CKPT_RETURN_IF_ERROR(AddText(zip, document.name, document.text));
   }
   CKPT_RETURN_IF_ERROR(zip.Finish());
-  const std::uint64_t bytes = target->size();
-  CKPT_RETURN_IF_ERROR(atomic.Commit());
-  return WriteSummary{{path.string()}, bytes};
+  weights.reset();
+  output.Discard(scratch);
+  return WriteSummary{{path.string()}, target->size()};
 }
 
 }  // namespace ckpt::formats

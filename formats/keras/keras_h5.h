@@ -38,8 +38,8 @@ Result<std::unique_ptr<Checkpoint>> OpenKerasH5(const Files& files,
 // where there is a "weight_order", else grouped by the names up to their last slash. Tensors of the
 // optimizer and training_config are written only together. kUnfit, with the tensor, where the
 // config calls for one that the model lacks.
-Result<WriteSummary> WriteKerasH5(const std::filesystem::path& path, const OutputModel& model,
-                                  const WriteOptions& options);
+Result<WriteSummary> WriteKerasH5(AtomicOutput& output, const std::filesystem::path& path,
+                                  const OutputModel& model, const WriteOptions& options);
 
 Status CanHoldKerasH5(const TensorInfo& tensor);
 

@@ -163,12 +163,12 @@ Status CanHoldKerasH5(const TensorInfo& tensor) {
   return held;
 }
 
-Result<WriteSummary> WriteKerasH5(const std::filesystem::path& path, const OutputModel& model,
-                                  const WriteOptions& options) {
+Result<WriteSummary> WriteKerasH5(AtomicOutput& output, const std::filesystem::path& path,
+                                  const OutputModel& model, const WriteOptions&) {
   for (const TensorInfo& tensor : model.tensors) CKPT_RETURN_IF_ERROR(CanHoldKerasH5(tensor));
   CKPT_ASSIGN_OR_RETURN(const OutputLayout layout, keras::PlanOutput(model));
   return WriteHdf5File(
-      path, options, [&](Hdf5Writer& file) { return KerasH5Writer(file, model, layout).Write(); });
+      output, path, [&](Hdf5Writer& file) { return KerasH5Writer(file, model, layout).Write(); });
 }
 
 }  // namespace ckpt::formats

@@ -32,8 +32,8 @@ Result<std::unique_ptr<Checkpoint>> DescribeKerasWeights(std::unique_ptr<Hdf5Fil
 // One file, or a set where `path` ends in ".weights.json", by the "variable_layout" of
 // model.documents. kUnfit where there is none, or where a
 // layer would get only some of its variables.
-Result<WriteSummary> WriteKerasWeights(const std::filesystem::path& path, const OutputModel& model,
-                                       const WriteOptions& options);
+Result<WriteSummary> WriteKerasWeights(AtomicOutput& output, const std::filesystem::path& path,
+                                       const OutputModel& model, const WriteOptions& options);
 
 Status CanHoldKerasWeights(const TensorInfo& tensor);
 

@@ -7,17 +7,17 @@ namespace ckpt::formats {
 
 Status CanHoldKerasWeights(const TensorInfo& tensor) { return keras::CanHoldVariable(tensor); }
 
-Result<WriteSummary> WriteKerasWeights(const std::filesystem::path& path, const OutputModel& model,
-                                       const WriteOptions& options) {
+Result<WriteSummary> WriteKerasWeights(AtomicOutput& output, const std::filesystem::path& path,
+                                       const OutputModel& model, const WriteOptions& options) {
   for (const TensorInfo& tensor : model.tensors) {
     CKPT_RETURN_IF_ERROR(keras::CanHoldVariable(tensor));
   }
   CKPT_ASSIGN_OR_RETURN(const keras::VariableOutput planned, keras::PlanVariables(model));
   if (path.filename().string().ends_with(keras::kSetSuffix)) {
-    return keras::WriteShards(path, model, planned, options);
+    return keras::WriteShards(output, path, model, planned, options);
   }
   return WriteHdf5File(
-      path, options, [&](Hdf5Writer& file) { return keras::WriteVariables(file, model, planned); });
+      output, path, [&](Hdf5Writer& file) { return keras::WriteVariables(file, model, planned); });
 }
 
 }  // namespace ckpt::formats

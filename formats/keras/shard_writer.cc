@@ -93,13 +93,13 @@ Status WriteShard(const OutputFile& target, const OutputModel& model, const Vari
 
 }  // namespace
 
-Result<WriteSummary> WriteShards(const std::filesystem::path& path, const OutputModel& model,
-                                 const VariableOutput& planned, const WriteOptions& options) {
+Result<WriteSummary> WriteShards(AtomicOutput& output, const std::filesystem::path& path,
+                                 const OutputModel& model, const VariableOutput& planned,
+                                 const WriteOptions& options) {
   std::string stem = path.filename().string();
   stem.resize(stem.size() - kSetSuffix.size());
   Splitter splitter(model, planned);
   splitter.Split(model, planned, options.shard_bytes);
-  AtomicOutput output(OverwriteOf(options));
   WriteSummary summary;
   for (std::size_t i = 0; i < splitter.shards().size(); ++i) {
     const std::filesystem::path target = path.parent_path() / ShardName(stem, i);
@@ -112,15 +112,14 @@ Result<WriteSummary> WriteShards(const std::filesystem::path& path, const Output
   std::error_code failed;
   for (std::size_t i = splitter.shards().size();; ++i) {
     std::filesystem::path stale = path.parent_path() / ShardName(stem, i);
-    if (!std::filesystem::exists(stale, failed)) break;
-    output.RemoveAtCommit(std::move(stale));
+    if (!output.replaces() || !std::filesystem::exists(stale, failed)) break;
+    CKPT_RETURN_IF_ERROR(output.RemoveAtCommit(std::move(stale)));
   }
   const std::string map = splitter.Map(stem).dump(4);
   CKPT_ASSIGN_OR_RETURN(OutputFile * index, output.Create(path));
   CKPT_RETURN_IF_ERROR(index->Append(std::as_bytes(std::span(map))));
   summary.bytes += map.size();
   summary.files.insert(summary.files.begin(), path.string());
-  CKPT_RETURN_IF_ERROR(output.Commit());
   return summary;
 }
 

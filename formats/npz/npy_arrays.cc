@@ -1,15 +1,17 @@
 #include "formats/npz/npy_arrays.h"
 
 #include <algorithm>
+#include <filesystem>
+#include <system_error>
 
 #include "formats/container/byte_swap_stream.h"
 #include "formats/container/range_stream.h"
+#include "formats/npz/fortran_order.h"
 
 namespace ckpt::formats {
 namespace {
 
-// Arrays in Fortran order up to this size are transposed in memory.
-constexpr std::uint64_t kWholeFortranBytes = std::uint64_t{32} << 20;
+// Deflated arrays in Fortran order of more than this are refused: they may be bombs for the disk.
 constexpr std::uint64_t kInflatedFortranBytes = std::uint64_t{256} << 20;
 
 // A zip member's data as a tensor's.
@@ -81,43 +83,11 @@ Result<std::unique_ptr<TensorStream>> NpyArrays::Gather(const StoredArray& array
                       {},
                       name});
   }
-  const auto item = static_cast<std::size_t>(header.item_bytes);
-  const bool whole = deflated || header.data_bytes <= kWholeFortranBytes;
-  CKPT_ASSIGN_OR_RETURN(std::vector<std::byte> bytes, CheckedBytes(array, name, whole));
-  if (!whole) return GatherFortran(AtPositions(array, name), header.shape, item);
-  const auto kept = std::make_shared<const std::vector<std::byte>>(std::move(bytes));
-  return GatherFortran(
-      [kept](std::uint64_t offset, std::span<std::byte> out) -> Status {
-        const auto from = std::span(*kept).subspan(static_cast<std::size_t>(offset), out.size());
-        std::copy(from.begin(), from.end(), out.begin());
-        return {};
-      },
-      header.shape, item);
-}
-
-// Reads the whole array, for its CRC-32; keeps the bytes only if `keep`.
-Result<std::vector<std::byte>> NpyArrays::CheckedBytes(const StoredArray& array,
-                                                       const std::string& name, bool keep) const {
-  std::vector<std::byte> bytes;
-  if (!keep && !array.member) return bytes;
-  if (keep) bytes.reserve(static_cast<std::size_t>(array.header.data_bytes));
-  const auto raw = Raw(array, name);
-  while (true) {
-    CKPT_ASSIGN_OR_RETURN(const auto chunk, raw->Next());
-    if (chunk.empty()) return bytes;
-    if (keep) bytes.insert(bytes.end(), chunk.begin(), chunk.end());
-  }
-}
-
-// The data of a lone or stored array by position.
-ReadAtOffset NpyArrays::AtPositions(const StoredArray& array, const std::string& name) const {
-  const std::uint64_t start = array.header.data_offset +
-                              (array.member ? archive_->members()[*array.member].data_offset : 0);
-  return [file = file_, start, name](std::uint64_t offset, std::span<std::byte> out) -> Status {
-    Status read = file->ReadAt(start + offset, out);
-    if (!read) read.error().tensor = name;
-    return read;
-  };
+  std::error_code failed;
+  std::filesystem::path folder = std::filesystem::temp_directory_path(failed);
+  if (failed) folder = "/tmp";
+  return GatherFortran(Raw(array, name), header.shape, static_cast<std::size_t>(header.item_bytes),
+                       std::move(folder));
 }
 
 }  // namespace ckpt::formats

@@ -11,8 +11,8 @@
 #include "ckpt/tensor.h"
 #include "formats/container/file.h"
 #include "formats/container/zip_archive.h"
-#include "formats/npz/array_stream.h"
 #include "formats/npz/npy_header.h"
+#include "formats/npz/text_stream.h"
 
 namespace ckpt::formats {
 
@@ -42,9 +42,6 @@ class NpyArrays {
   std::unique_ptr<TensorStream> Raw(const StoredArray& array, const std::string& name) const;
   Result<std::unique_ptr<TensorStream>> Gather(const StoredArray& array,
                                                const std::string& name) const;
-  Result<std::vector<std::byte>> CheckedBytes(const StoredArray& array, const std::string& name,
-                                              bool keep) const;
-  ReadAtOffset AtPositions(const StoredArray& array, const std::string& name) const;
 
   std::shared_ptr<const RandomAccessFile> file_;
   std::optional<ZipArchive> archive_;

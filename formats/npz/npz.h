@@ -41,8 +41,8 @@ Result<std::unique_ptr<Checkpoint>> OpenNpz(const Files& files, const std::files
                                             const Limits& limits);
 
 // Writes what numpy.savez does for the tensors in the order of their names, byte for byte.
-Result<WriteSummary> WriteNpz(const std::filesystem::path& path, const OutputModel& model,
-                              const WriteOptions& options);
+Result<WriteSummary> WriteNpz(AtomicOutput& output, const std::filesystem::path& path,
+                              const OutputModel& model, const WriteOptions& options);
 Status CanHoldNpz(const TensorInfo& tensor);
 
 }  // namespace ckpt::formats

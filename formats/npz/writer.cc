@@ -71,10 +71,9 @@ Status CanHoldNpz(const TensorInfo& tensor) {
   return {};
 }
 
-Result<WriteSummary> WriteNpz(const std::filesystem::path& path, const OutputModel& model,
-                              const WriteOptions& options) {
+Result<WriteSummary> WriteNpz(AtomicOutput& output, const std::filesystem::path& path,
+                              const OutputModel& model, const WriteOptions&) {
   for (const TensorInfo& tensor : model.tensors) CKPT_RETURN_IF_ERROR(CanHoldNpz(tensor));
-  AtomicOutput output(OverwriteOf(options));
   CKPT_ASSIGN_OR_RETURN(OutputFile * file, output.Create(path, ExpectedBytes(model)));
   ZipWriter zip(*file);
   for (std::size_t i = 0; i < model.tensors.size(); ++i) {
@@ -82,7 +81,6 @@ Result<WriteSummary> WriteNpz(const std::filesystem::path& path, const OutputMod
   }
   CKPT_RETURN_IF_ERROR(zip.Finish());
   const WriteSummary summary{{path.string()}, file->size()};
-  CKPT_RETURN_IF_ERROR(output.Commit());
   return summary;
 }
 

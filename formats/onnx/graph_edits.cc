@@ -18,6 +18,8 @@ using onnx_proto::AttributeProto;
 using onnx_proto::GraphProto;
 using onnx_proto::NodeProto;
 
+constexpr std::int32_t kIntAttribute = 2;  // AttributeProto.INT of onnx.proto
+
 class Editor {
  public:
   Editor(const Manifest& manifest, const GraphEdits& edits, onnx_proto::ModelProto& model)
@@ -32,7 +34,8 @@ class Editor {
         fate_(static_cast<std::size_t>(graph_.node_size())) {}
 
   Status Apply() {
-    for (const auto* layers : {&edits_.removed, &edits_.gained_bias, &edits_.to_affine}) {
+    for (const auto* layers :
+         {&edits_.removed, &edits_.gained_bias, &edits_.to_affine, &edits_.to_inference}) {
       for (const LayerId id : *layers) CKPT_RETURN_IF_ERROR(CheckNode(id));
     }
     for (const Rebound& rebound : edits_.rebound) {
@@ -41,6 +44,7 @@ class Editor {
     }
     for (const Rebound& rebound : edits_.rebound) CKPT_RETURN_IF_ERROR(Rebind(rebound));
     for (const LayerId id : edits_.gained_bias) SetBiasFactor(NodeOf(id));
+    for (const LayerId id : edits_.to_inference) CKPT_RETURN_IF_ERROR(MakeInference(id));
     for (const LayerId id : edits_.to_affine) CKPT_RETURN_IF_ERROR(MakeAffine(id));
     for (const LayerId id : edits_.removed) CKPT_RETURN_IF_ERROR(Remove(id));
     RebuildNodes();
@@ -161,6 +165,28 @@ class Editor {
     add.add_input(offset);
     add.add_output(y);
     FateOf(id).after.push_back(std::move(add));
+    return {};
+  }
+
+  // By the rules of each version, as TrainingMode in layer_facts.cc.
+  Status MakeInference(LayerId id) {
+    NodeProto& node = NodeOf(id);
+    if (layers_[id].kind != OpKind::kBatchNorm || node.output_size() < 1) {
+      return Fail(ErrorCode::kInternal, "what is to use its moving statistics is no batch norm");
+    }
+    node.mutable_output()->DeleteSubrange(1, node.output_size() - 1);
+    auto& attributes = *node.mutable_attribute();
+    attributes.erase(std::remove_if(attributes.begin(), attributes.end(),
+                                    [](const AttributeProto& attribute) {
+                                      return attribute.name() == "training_mode" ||
+                                             attribute.name() == "is_test";
+                                    }),
+                     attributes.end());
+    if (opset_ >= 7) return {};
+    AttributeProto& mode = *node.add_attribute();
+    mode.set_name("is_test");
+    mode.set_type(kIntAttribute);
+    mode.set_i(1);
     return {};
   }
 

@@ -5,6 +5,7 @@
 #include <string_view>
 #include <utility>
 
+#include "formats/onnx/batch_statistics.h"
 #include "formats/onnx/node_attributes.h"
 #include "formats/onnx/tensor_places.h"
 
@@ -50,16 +51,33 @@ bool OnlyFirstOutput(const NodeContext& context) {
   return true;
 }
 
-// Sets kernel and bias; false where they are no stored constants.
+// "an input of the model", "computed by \"sub\" (Sub)", ...
+std::string SourceOf(const NodeContext& context, const std::string& value) {
+  if (context.values.IsInput(value)) return "an input of the model";
+  const auto producer = context.values.ProducerOf(value);
+  if (!producer) return "a value that nothing in the graph yields";
+  const auto& node = context.graph.node(*producer);
+  const std::string name = node.name().empty() ? value : node.name();
+  if (node.op_type() == "ConstantOfShape" || node.op_type() == "Expand") {
+    return "filled with one value by \"" + name + "\" (" + node.op_type() + ")";
+  }
+  return "computed by \"" + name + "\" (" + node.op_type() + ")";
+}
+
+// Sets kernel and bias; false, with what gives them instead, where they are no stored constants.
 bool BindKernel(const NodeContext& context, Layer& layer) {
-  const auto kernel = context.Constant(1);
-  if (!kernel || context.constants.Find(context.Input(0)) != nullptr) return false;
-  layer.tensors["kernel"] = *kernel;
-  if (context.Input(2).empty()) return true;
-  const auto bias = context.Constant(2);
-  if (!bias) return false;
-  layer.tensors["bias"] = *bias;
-  return true;
+  if (context.constants.Find(context.Input(0)) != nullptr) return false;
+  constexpr std::array<std::pair<int, const char*>, 2> kInputs = {{{1, "kernel"}, {2, "bias"}}};
+  for (const auto& [input, name] : kInputs) {
+    const std::string value = context.Input(input);
+    if (value.empty()) continue;
+    if (const auto tensor = context.Constant(input)) {
+      layer.tensors[name] = *tensor;
+    } else {
+      layer.fed_tensors[name] = SourceOf(context, value);
+    }
+  }
+  return layer.fed_tensors.empty();
 }
 
 void DescribeConvolution(const NodeContext& context, bool transposed, Layer& layer) {
@@ -101,19 +119,6 @@ void DescribeMatMul(const NodeContext& context, Layer& layer) {
   layer.can_gain_bias = context.opset >= 7;  // an addition that broadcasts
 }
 
-// "an input of the model", "computed by \"sub\" (Sub)", ...
-std::string SourceOf(const NodeContext& context, const std::string& value) {
-  if (context.values.IsInput(value)) return "an input of the model";
-  const auto producer = context.values.ProducerOf(value);
-  if (!producer) return "a value that nothing in the graph yields";
-  const auto& node = context.graph.node(*producer);
-  const std::string name = node.name().empty() ? value : node.name();
-  if (node.op_type() == "ConstantOfShape" || node.op_type() == "Expand") {
-    return "filled with one value by \"" + name + "\" (" + node.op_type() + ")";
-  }
-  return "computed by \"" + name + "\" (" + node.op_type() + ")";
-}
-
 // By the rules of each version: is_test before 7, the number of outputs before 14, then an
 // attribute.
 std::string TrainingMode(const NodeContext& context) {
@@ -140,6 +145,19 @@ void BindCounter(const NodeContext& context, Layer& layer) {
   if (const auto tensor = context.tensor(counter)) layer.tensors["num_batches_tracked"] = *tensor;
 }
 
+// Statistics that the graph computes from what they normalise are those of the batch, whatever the
+// node's own mode is.
+void JudgeStatistics(const NodeContext& context, Layer& layer) {
+  for (const auto& [name, index] : {std::pair("moving_mean", 3), {"moving_variance", 4}}) {
+    if (!layer.fed_tensors.contains(name)) continue;
+    const std::string reduction = BatchReductionBehind(context, index);
+    if (reduction.empty()) continue;
+    if (layer.training_mode.empty())
+      layer.training_mode = reduction + " computes its statistics from its own input";
+    layer.fed_tensors[name] = "computed from its own input by " + reduction;
+  }
+}
+
 void DescribeBatchNorm(const NodeContext& context, Layer& layer) {
   layer.kind = OpKind::kBatchNorm;
   layer.axis = 1;
@@ -160,6 +178,7 @@ void DescribeBatchNorm(const NodeContext& context, Layer& layer) {
     }
   }
   BindCounter(context, layer);
+  JudgeStatistics(context, layer);
   if (context.opset < 9 && IntAttribute(context.node, "spatial", 1) == 0) {
     layer.not_affine = "spatial is 0: it has its parameters per position, not per channel";
   } else if (context.opset > kNewestOpset) {
@@ -167,6 +186,7 @@ void DescribeBatchNorm(const NodeContext& context, Layer& layer) {
   } else if (!OnlyFirstOutput(context)) {
     layer.not_affine = "its other outputs are read";
   }
+  if (!layer.training_mode.empty()) layer.not_inference = layer.not_affine;
   const auto rank = context.rank(context.Input(0));
   if (context.opset >= 7 && rank && *rank >= 2) {
     layer.axes_behind_channels = static_cast<std::size_t>(*rank - 2);
@@ -255,12 +275,17 @@ void DescribeResize(const NodeContext& context, Layer& layer) {
 }
 
 void DescribeDropout(const NodeContext& context, Layer& layer) {
-  if (!OnlyFirstOutput(context)) return;
-  if (context.opset < 7 && IntAttribute(context.node, "is_test", 0) == 0) return;
+  if (context.opset < 7 && IntAttribute(context.node, "is_test", 0) == 0) {
+    layer.training_mode = "is_test is 0";
+    return;
+  }
   if (context.opset >= 12 && !context.Input(2).empty()) {
     const auto training = context.ConstantElements(2);
+    if (training && training->size() == 1 && training->front() != 0)
+      layer.training_mode = "training_mode is true";
     if (!training || training->size() != 1 || training->front() != 0) return;
   }
+  if (!OnlyFirstOutput(context)) return;
   layer.kind = OpKind::kIdentity;
 }
 

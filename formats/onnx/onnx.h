@@ -29,8 +29,8 @@ Result<std::unique_ptr<Checkpoint>> OpenOnnx(const Files& files, const std::file
 // lacks become initializers; those that the model lacks leave it, kUnfit where a node reads them.
 // Data goes into the file as raw_data; where that would not fit a protocol buffer (2 GiB), into
 // PATH.data.
-Result<WriteSummary> WriteOnnx(const std::filesystem::path& path, const OutputModel& model,
-                               const WriteOptions& options);
+Result<WriteSummary> WriteOnnx(AtomicOutput& output, const std::filesystem::path& path,
+                               const OutputModel& model, const WriteOptions& options);
 Status CanHoldOnnx(const TensorInfo& tensor);
 
 // The model's graph after `edits`.

@@ -10,6 +10,7 @@
 #include "formats/onnx/graph_constants.h"
 #include "formats/onnx/graph_values.h"
 #include "formats/onnx/inner_batch_norms.h"
+#include "formats/onnx/layer_origins.h"
 #include "formats/onnx/model_graph.h"
 #include "formats/onnx/model_scan.h"
 #include "formats/onnx/onnx.h"
@@ -40,7 +41,7 @@ struct Stored {
   std::string text = {};  // strings, as a stream yields them
 };
 
-class OnnxCheckpoint : public Checkpoint {
+class OnnxCheckpoint : public Checkpoint, public RecordsOrigins {
  public:
   OnnxCheckpoint(Manifest manifest, std::vector<Stored> stored)
       : manifest_(std::move(manifest)), stored_(std::move(stored)) {}
@@ -56,11 +57,15 @@ class OnnxCheckpoint : public Checkpoint {
                                 info.name);
   }
 
+  const std::vector<LayerOrigin>& origins() const noexcept override { return origins_; }
+
   Manifest& mutable_manifest() { return manifest_; }
+  void set_origins(std::vector<LayerOrigin> origins) { origins_ = std::move(origins); }
 
  private:
   Manifest manifest_;
   std::vector<Stored> stored_;
+  std::vector<LayerOrigin> origins_ = {};
 };
 
 std::string StringsAsStream(const TensorProto& tensor) {
@@ -359,6 +364,7 @@ class Opener {
           return elements ? std::optional(*std::move(elements)) : std::nullopt;
         }};
     checkpoint.mutable_manifest().graph = onnx::BuildModelGraph(model_, lookup);
+    checkpoint.set_origins(onnx::LayerOriginsOf(model_, *checkpoint.manifest().graph));
     onnx::MarkGraphConstants(model_.graph(), checkpoint.mutable_manifest());
   }
 

@@ -232,9 +232,8 @@ std::string Serialized(const onnx_proto::ModelProto& model) {
 
 class ModelWriter {
  public:
-  ModelWriter(const std::filesystem::path& path, const OutputModel& output,
-              const WriteOptions& options)
-      : path_(path), output_(output), atomic_(OverwriteOf(options)) {}
+  ModelWriter(const std::filesystem::path& path, const OutputModel& output, AtomicOutput& atomic)
+      : path_(path), output_(output), atomic_(atomic) {}
 
   Result<WriteSummary> Write(onnx_proto::ModelProto& model) {
     CKPT_RETURN_IF_ERROR(Filler(output_, model).Fill());
@@ -243,7 +242,6 @@ class ModelWriter {
     for (const TensorInfo& info : output_.tensors) total += info.byte_size + 32;
     if (total > kMaxMessageBytes) CKPT_RETURN_IF_ERROR(WriteExternal(model));
     CKPT_RETURN_IF_ERROR(WriteModel(Serialized(model)));
-    CKPT_RETURN_IF_ERROR(atomic_.Commit());
     return std::move(summary_);
   }
 
@@ -313,7 +311,7 @@ class ModelWriter {
 
   const std::filesystem::path& path_;
   const OutputModel& output_;
-  AtomicOutput atomic_;
+  AtomicOutput& atomic_;
   WriteSummary summary_;
 };
 
@@ -356,7 +354,8 @@ Result<std::vector<Document>> RewriteOnnx(const Manifest& manifest, const GraphE
   const Document* document = ModelDocument(manifest.documents);
   if (document == nullptr) return manifest.documents;
   const bool edited = !edits.removed.empty() || !edits.gained_bias.empty() ||
-                      !edits.to_affine.empty() || !edits.rebound.empty();
+                      !edits.to_affine.empty() || !edits.to_inference.empty() ||
+                      !edits.rebound.empty();
   if (!edited) return std::vector<Document>{*document};
   if (!manifest.graph || manifest.graph->source != "ONNX graph") {
     return Fail(ErrorCode::kUnsupported,
@@ -367,8 +366,8 @@ Result<std::vector<Document>> RewriteOnnx(const Manifest& manifest, const GraphE
   return std::vector<Document>{{document->name, Serialized(model)}};
 }
 
-Result<WriteSummary> WriteOnnx(const std::filesystem::path& path, const OutputModel& model,
-                               const WriteOptions& options) {
+Result<WriteSummary> WriteOnnx(AtomicOutput& output, const std::filesystem::path& path,
+                               const OutputModel& model, const WriteOptions&) {
   for (const TensorInfo& tensor : model.tensors) CKPT_RETURN_IF_ERROR(CanHoldOnnx(tensor));
   const Document* document = ModelDocument(model.documents);
   if (document == nullptr) {
@@ -377,7 +376,7 @@ Result<WriteSummary> WriteOnnx(const std::filesystem::path& path, const OutputMo
                 "names of tensors gives");
   }
   CKPT_ASSIGN_OR_RETURN(onnx_proto::ModelProto proto, onnx::ParseModel(document->text));
-  return ModelWriter(path, model, options).Write(proto);
+  return ModelWriter(path, model, output).Write(proto);
 }
 
 }  // namespace ckpt::formats

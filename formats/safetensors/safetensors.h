@@ -43,8 +43,8 @@ Result<std::unique_ptr<Checkpoint>> OpenSafetensors(const Files& files,
 
 // Writes what the reference implementation would, byte for byte: tensors by falling alignment,
 // then by name; header padded to 8 bytes.
-Result<WriteSummary> WriteSafetensors(const std::filesystem::path& path, const OutputModel& model,
-                                      const WriteOptions& options);
+Result<WriteSummary> WriteSafetensors(AtomicOutput& output, const std::filesystem::path& path,
+                                      const OutputModel& model, const WriteOptions& options);
 Status CanHoldSafetensors(const TensorInfo& tensor);
 
 // The file that a folder of safetensors files stands for: model.safetensors.index.json, else the

@@ -104,8 +104,8 @@ Status CanHoldSafetensors(const TensorInfo& tensor) {
   return {};
 }
 
-Result<WriteSummary> WriteSafetensors(const std::filesystem::path& path, const OutputModel& model,
-                                      const WriteOptions& options) {
+Result<WriteSummary> WriteSafetensors(AtomicOutput& output, const std::filesystem::path& path,
+                                      const OutputModel& model, const WriteOptions&) {
   for (const TensorInfo& tensor : model.tensors) CKPT_RETURN_IF_ERROR(CanHoldSafetensors(tensor));
   const std::vector<std::size_t> order = LayOut(model.tensors);
   auto head = BuildHead(model, order);
@@ -113,7 +113,6 @@ Result<WriteSummary> WriteSafetensors(const std::filesystem::path& path, const O
     head.error().file = path.string();
     return Fail(head);
   }
-  AtomicOutput output(OverwriteOf(options));
   CKPT_ASSIGN_OR_RETURN(OutputFile * file,
                         output.Create(path, head->bytes.size() + head->data_bytes));
   CKPT_RETURN_IF_ERROR(file->Append(std::as_bytes(std::span(head->bytes))));
@@ -122,7 +121,6 @@ Result<WriteSummary> WriteSafetensors(const std::filesystem::path& path, const O
         model, index, [&](std::span<const std::byte> bytes) { return file->Append(bytes); }));
   }
   const WriteSummary summary{{path.string()}, file->size()};
-  CKPT_RETURN_IF_ERROR(output.Commit());
   return summary;
 }
 

@@ -257,8 +257,8 @@ Status TfBundleCanHold(const TensorInfo& tensor) {
   return {};
 }
 
-Result<WriteSummary> WriteTfBundleInto(AtomicOutput& output, const fs::path& path,
-                                       const OutputModel& model, const WriteOptions& options) {
+Result<WriteSummary> WriteTfBundle(AtomicOutput& output, const fs::path& path,
+                                   const OutputModel& model, const WriteOptions&) {
   std::string prefix = path.string();
   if (prefix.ends_with(kIndexSuffix)) prefix.resize(prefix.size() - kIndexSuffix.size());
   const std::string index_path = prefix + std::string(kIndexSuffix);
@@ -268,18 +268,12 @@ Result<WriteSummary> WriteTfBundleInto(AtomicOutput& output, const fs::path& pat
   CKPT_ASSIGN_OR_RETURN(OutputFile* const index, output.Create(index_path));
   TableWriter table(*index);
   CKPT_RETURN_IF_ERROR(WriteTensors(model, *data, table));
-  if (options.replace) {
-    for (fs::path& stale : StaleShards(prefix, data_path)) output.RemoveAtCommit(std::move(stale));
+  if (output.replaces()) {
+    for (fs::path& stale : StaleShards(prefix, data_path)) {
+      CKPT_RETURN_IF_ERROR(output.RemoveAtCommit(std::move(stale)));
+    }
   }
   return WriteSummary{{data_path, index_path}, data->size() + index->size()};
-}
-
-Result<WriteSummary> WriteTfBundle(const fs::path& path, const OutputModel& model,
-                                   const WriteOptions& options) {
-  AtomicOutput output(OverwriteOf(options));
-  CKPT_ASSIGN_OR_RETURN(WriteSummary summary, WriteTfBundleInto(output, path, model, options));
-  CKPT_RETURN_IF_ERROR(output.Commit());
-  return summary;
 }
 
 }  // namespace ckpt::formats

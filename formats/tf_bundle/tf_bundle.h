@@ -23,8 +23,6 @@
 
 namespace ckpt::formats {
 
-class AtomicOutput;
-
 Match ProbeTfBundle(const ProbeInput& input);
 
 // `path` is the prefix, or that with ".index"; see checkpoint_state.h for what else people name.
@@ -39,12 +37,9 @@ Status TfBundleCanHold(const TensorInfo& tensor);
 
 // Writes `path`.data-00000-of-00001 and `path`.index ("path" may end in ".index"), the index last.
 // Names become keys as they are, so a checkpoint of objects becomes one of plain names. A
-// `checkpoint` state file is neither written nor changed: it belongs to the training run. With
-// `replace`, data shards of an older output that had more of them are removed.
-Result<WriteSummary> WriteTfBundle(const std::filesystem::path& path, const OutputModel& model,
-                                   const WriteOptions& options);
-// The same as a part of `output`, which commits it: a checkpoint that belongs to other files.
-Result<WriteSummary> WriteTfBundleInto(AtomicOutput& output, const std::filesystem::path& path,
-                                       const OutputModel& model, const WriteOptions& options);
+// `checkpoint` state file is neither written nor changed: it belongs to the training run. Data
+// shards of an older output that had more of them are removed where `output` replaces.
+Result<WriteSummary> WriteTfBundle(AtomicOutput& output, const std::filesystem::path& path,
+                                   const OutputModel& model, const WriteOptions& options);
 
 }  // namespace ckpt::formats

@@ -97,6 +97,7 @@ Result<std::unique_ptr<Checkpoint>> GraphAsCheckpoint(std::string_view format, s
   manifest.framework = Framework::kTensorFlow;
   manifest.framework_version = graph->producer_version;
   manifest.files = {record->file->path()};
+  for (std::string& path : CompanionPaths(*record)) manifest.files.push_back(std::move(path));
   GraphTensors tensors;
   if (HasVariables(*graph)) {
     tensors = ListVariables(*graph);

@@ -86,12 +86,20 @@ bool BeginsGraph(std::string_view text) {
          (first->number == 2 && BeginsLibrary(first->bytes));
 }
 
+// google.protobuf.Any: a type and a value. Keras' metadata have a name in its place.
+bool BeginsAny(std::string_view text) {
+  if (text.empty()) return true;
+  const auto field = ReadField(&text);
+  return field && field->number <= 2 && field->wire_type == kBytes;
+}
+
 // MetaInfoDef, in which an operation list or tags or versions come early.
 bool BeginsMetaInfo(std::string_view text) {
   for (int i = 0; i < 3 && !text.empty(); ++i) {
     const auto field = ReadField(&text);
     if (!field) return false;
     const bool flag = field->number == 7;
+    if (field->number == 3 && !BeginsAny(field->bytes)) return false;
     if (field->number > 8 || (field->wire_type == kVarint) != flag) return false;
     if (field->number == 2 && field->length > 0) {  // OpList: operations with names
       std::string_view list = field->bytes;

@@ -107,6 +107,14 @@ const tf_proto::FunctionDef* TfGraphRecord::FindFunction(std::string_view name) 
   return nullptr;
 }
 
+std::vector<std::string> CompanionPaths(const TfGraphRecord& record) {
+  std::vector<std::string> paths;
+  if (!record.companions) return paths;
+  for (const CompanionFile& file : *record.companions)
+    paths.push_back((file.folder / file.name).string());
+  return paths;
+}
+
 const TfGraphRecord& RecordOf(const OpGraph& graph) {
   return *static_cast<const TfGraphRecord*>(graph.file_record.get());
 }

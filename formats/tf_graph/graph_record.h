@@ -9,6 +9,7 @@
 #include "ckpt/formats/format.h"
 #include "ckpt/op_graph.h"
 #include "formats/container/file.h"
+#include "formats/tf_graph/companion_files.h"
 #include "formats/tf_graph/graph_skeleton.h"
 #include "formats/tf_proto/meta_graph.pb.h"
 
@@ -19,6 +20,8 @@ struct TfGraphRecord {
   // The file's message; a MetaGraphDef or a GraphDef is meta_graphs(0), or the graph in it.
   tf_proto::SavedModel saved_model;
   int meta_graph = 0;  // the one that was read
+  // Of a SavedModel; an error only matters to who copies them.
+  Result<std::vector<CompanionFile>> companions = std::vector<CompanionFile>();
   // What the left_in_file of a tensor leads to (see StreamGraphTensor).
   std::shared_ptr<const RandomAccessFile> file;
   std::vector<LeftValue> left;
@@ -28,6 +31,9 @@ struct TfGraphRecord {
   // The function of this name; null if there is none.
   const tf_proto::FunctionDef* FindFunction(std::string_view name) const;
 };
+
+// The paths of its companions.
+std::vector<std::string> CompanionPaths(const TfGraphRecord& record);
 
 // The record behind an operation graph that ReadOpGraph made. REQUIRES: graph.file_record.
 const TfGraphRecord& RecordOf(const OpGraph& graph);

@@ -7,6 +7,7 @@
 #include "formats/encoding/byte_reader.h"
 #include "formats/tf_bundle/tf_bundle.h"
 #include "formats/tf_bundle/tf_dtype.h"
+#include "formats/tf_graph/function_record.h"
 #include "formats/tf_graph/node_record.h"
 #include "formats/tf_graph/tensor_value.h"
 #include "formats/tf_graph/variable_nodes.h"
@@ -27,6 +28,10 @@ class Builder {
     if (keep_variables_) FindVariables();
     for (const Op& op : graph_.top.ops) CKPT_RETURN_IF_ERROR(Add(op));
     tf_proto::GraphDef fields;
+    for (const auto& [name, function] : graph_.functions) {
+      CKPT_ASSIGN_OR_RETURN(*fields.mutable_library()->add_function(),
+                            ToFunctionDef(graph_, function));
+    }
     if (graph_.file_record != nullptr && RecordOf(graph_).graph().has_versions()) {
       *fields.mutable_versions() = RecordOf(graph_).graph().versions();
     } else {
@@ -182,7 +187,8 @@ Result<GraphPieces> BuildGraph(const GraphToWrite& graph, bool keep_variables) {
   return Builder(graph, keep_variables).Build();
 }
 
-Result<WriteSummary> WriteWithoutGraph(const fs::path&, const OutputModel&, const WriteOptions&) {
+Result<WriteSummary> WriteWithoutGraph(AtomicOutput&, const fs::path&, const OutputModel&,
+                                       const WriteOptions&) {
   return Fail(ErrorCode::kUnsupported,
               "there is no graph of operations to write; a .meta, SavedModel or GraphDef has one");
 }
@@ -191,16 +197,17 @@ bool HoldsOperations(const Format& format) noexcept {
   return format.name == "graph-def" || format.name == "saved-model";
 }
 
-Result<WriteSummary> WriteOperations(const Format& format, const fs::path& path,
-                                     const OutputModel& model, std::shared_ptr<const OpGraph> ops,
+Result<WriteSummary> WriteOperations(const Format& format, AtomicOutput& output,
+                                     const fs::path& path, const OutputModel& model,
+                                     std::shared_ptr<const OpGraph> ops,
                                      const WriteOptions& options) {
   const GraphToWrite graph{model, *ops};
-  return format.name == "saved-model" ? WriteSavedModel(path, graph, options)
-                                      : WriteGraphDef(path, graph, options);
+  return format.name == "saved-model" ? WriteSavedModel(output, path, graph, options)
+                                      : WriteGraphDef(output, path, graph, options);
 }
 
-Result<WriteSummary> WriteGraphDef(const fs::path& path, const GraphToWrite& graph,
-                                   const WriteOptions& options) {
+Result<WriteSummary> WriteGraphDef(AtomicOutput& output, const fs::path& path,
+                                   const GraphToWrite& graph, const WriteOptions&) {
   CKPT_ASSIGN_OR_RETURN(const GraphPieces pieces, BuildGraph(graph, false));
   if (pieces.size() > kMaxMessageBytes) {
     return Fail(ErrorCode::kUnsupported,
@@ -208,11 +215,9 @@ Result<WriteSummary> WriteGraphDef(const fs::path& path, const GraphToWrite& gra
                     " bytes, and a GraphDef ends below 2 GiB; --to saved-model keeps the weights "
                     "beside it");
   }
-  AtomicOutput output(OverwriteOf(options));
   CKPT_ASSIGN_OR_RETURN(OutputFile* const file, output.Create(path, pieces.size()));
   CKPT_RETURN_IF_ERROR(pieces.Write(*file));
   const std::uint64_t bytes = file->size();
-  CKPT_RETURN_IF_ERROR(output.Commit());
   return WriteSummary{{path.string()}, bytes};
 }
 

@@ -20,17 +20,17 @@ struct GraphToWrite {
 };
 
 // kUnsupported for graphs of 2 GiB and more.
-Result<WriteSummary> WriteGraphDef(const std::filesystem::path& path, const GraphToWrite& graph,
-                                   const WriteOptions& options);
+Result<WriteSummary> WriteGraphDef(AtomicOutput& output, const std::filesystem::path& path,
+                                   const GraphToWrite& graph, const WriteOptions& options);
 
-// `path` is the folder, made where it is not there. With `replace`, what an older SavedModel left
-// in it and would contradict the new one (its fingerprint, its variables) is removed.
-Result<WriteSummary> WriteSavedModel(const std::filesystem::path& path, const GraphToWrite& graph,
-                                     const WriteOptions& options);
+// `path` is the folder, put in place as a whole. What an older SavedModel left in it and would
+// contradict the new one (its fingerprint, its variables) goes.
+Result<WriteSummary> WriteSavedModel(AtomicOutput& output, const std::filesystem::path& path,
+                                     const GraphToWrite& graph, const WriteOptions& options);
 
 // For the table of formats: fails, since a checkpoint alone is no graph.
-Result<WriteSummary> WriteWithoutGraph(const std::filesystem::path& path, const OutputModel& model,
-                                       const WriteOptions& options);
+Result<WriteSummary> WriteWithoutGraph(AtomicOutput& output, const std::filesystem::path& path,
+                                       const OutputModel& model, const WriteOptions& options);
 
 // kUnsupported for element types that TensorFlow does not have.
 Status GraphCanHold(const TensorInfo& tensor);

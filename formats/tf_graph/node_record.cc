@@ -49,6 +49,12 @@ bool SetValue(const OpAttr& attr, AttrValue& out) {
   } else if (const auto* types = std::get_if<std::vector<OpDtype>>(&attr)) {
     auto& list = *out.mutable_list();
     for (const OpDtype& one : *types) list.add_type(static_cast<DataType>(one.number));
+  } else if (const auto* names = std::get_if<std::vector<OpFunctionName>>(&attr)) {
+    auto& list = *out.mutable_list();
+    for (const OpFunctionName& one : *names) list.add_func()->set_name(one.name);
+  } else if (const auto* shapes = std::get_if<std::vector<OpShape>>(&attr)) {
+    auto& list = *out.mutable_list();
+    for (const OpShape& one : *shapes) SetShape(one, *list.add_shape());
   } else {
     return false;
   }
@@ -63,6 +69,15 @@ bool Differs(const OpAttr& attr, const AttrValue& recorded) {
   if (const auto* i = std::get_if<std::int64_t>(&attr)) return *i != std::get<std::int64_t>(was);
   if (const auto* s = std::get_if<std::string>(&attr)) return *s != std::get<std::string>(was);
   if (const auto* type = std::get_if<OpDtype>(&attr)) return !(*type == std::get<OpDtype>(was));
+  if (const auto* types = std::get_if<std::vector<OpDtype>>(&attr))
+    return *types != std::get<std::vector<OpDtype>>(was);
+  if (const auto* name = std::get_if<OpFunctionName>(&attr))
+    return name->name != std::get<OpFunctionName>(was).name;
+  if (const auto* names = std::get_if<std::vector<OpFunctionName>>(&attr)) {
+    const auto& before = std::get<std::vector<OpFunctionName>>(was);
+    return !std::equal(names->begin(), names->end(), before.begin(), before.end(),
+                       [](const auto& a, const auto& b) { return a.name == b.name; });
+  }
   return false;
 }
 
@@ -112,7 +127,7 @@ tf_proto::AttrValue& AttrOf(tf_proto::NodeDef& node, const std::string& name) {
   return *entry->mutable_value();
 }
 
-Result<tf_proto::NodeDef> ToNodeDef(const OpGraph& graph, const Op& op) {
+Result<tf_proto::NodeDef> ToNodeDef(const OpGraph& graph, const Op& op, NodePlace place) {
   tf_proto::NodeDef node;
   if (const tf_proto::NodeDef* recorded = NodeOf(graph, op)) node = *recorded;
   node.set_name(op.name);
@@ -123,7 +138,7 @@ Result<tf_proto::NodeDef> ToNodeDef(const OpGraph& graph, const Op& op) {
   for (auto& entry : *node.mutable_attr()) {
     const bool stays = op.attrs.find(entry.key()) != op.attrs.end();
     if (!stays || (entry.key() == "value" && op.tensor)) continue;
-    if (entry.value().has_placeholder()) {
+    if (entry.value().has_placeholder() && place == NodePlace::kGraph) {
       return Fail(ErrorCode::kUnsupported, "the operation \"" + op.name +
                                                "\" takes its attribute \"" + entry.key() +
                                                "\" from the function that it stood in");

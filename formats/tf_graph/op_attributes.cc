@@ -8,6 +8,8 @@ namespace {
 
 using tf_proto::AttrValue;
 
+}  // namespace
+
 OpShape ToOpShape(const tf_proto::TensorShapeProto& shape) {
   if (shape.unknown_rank()) return std::nullopt;
   std::vector<std::int64_t> dims;
@@ -16,11 +18,13 @@ OpShape ToOpShape(const tf_proto::TensorShapeProto& shape) {
   return dims;
 }
 
+namespace {
+
 // A list of one kind; an empty list is of all kinds, given as one of numbers.
 OpAttr ToList(const AttrValue::ListValue& list) {
   const int kinds = (list.s_size() > 0) + (list.i_size() > 0) + (list.f_size() > 0) +
-                    (list.type_size() > 0) + (list.func_size() > 0);
-  if (kinds > 1 || list.b_size() > 0 || list.shape_size() > 0 || list.tensor_size() > 0) {
+                    (list.type_size() > 0) + (list.shape_size() > 0) + (list.func_size() > 0);
+  if (kinds > 1 || list.b_size() > 0 || list.tensor_size() > 0) {
     return OpOpaque{};
   }
   if (list.s_size() > 0) return std::vector<std::string>(list.s().begin(), list.s().end());
@@ -29,6 +33,11 @@ OpAttr ToList(const AttrValue::ListValue& list) {
     std::vector<OpDtype> types;
     for (const int type : list.type()) types.push_back({type});
     return types;
+  }
+  if (list.shape_size() > 0) {
+    std::vector<OpShape> shapes;
+    for (const auto& shape : list.shape()) shapes.push_back(ToOpShape(shape));
+    return shapes;
   }
   if (list.func_size() > 0) {
     std::vector<OpFunctionName> names;

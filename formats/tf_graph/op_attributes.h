@@ -6,6 +6,7 @@
 
 namespace ckpt::formats {
 
+OpShape ToOpShape(const tf_proto::TensorShapeProto& shape);
 OpAttr ToOpAttr(const tf_proto::AttrValue& value);
 
 }  // namespace ckpt::formats

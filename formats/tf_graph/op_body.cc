@@ -5,8 +5,8 @@
 #include <utility>
 #include <vector>
 
+#include "ckpt/op_outputs.h"
 #include "formats/tf_graph/op_attributes.h"
-#include "formats/tf_graph/output_arguments.h"
 #include "formats/tf_graph/tensor_value.h"
 
 namespace ckpt::formats {
@@ -181,10 +181,8 @@ Result<OpEdge> BodyBuilder::Resolve(const Op& reader, const InputName& input) co
   OpEdge edge{from, input.output, std::string(input.argument)};
   if (input.argument.empty()) return edge;
   const Op& producer = body_.ops[from];
-  if (const auto place = OutputArgument(producer.type, input.argument)) {
-    edge.output += *place;
-  } else if (const auto called = context_.signatures.find(producer.type);
-             called != context_.signatures.end()) {
+  if (const auto called = context_.signatures.find(producer.type);
+      called != context_.signatures.end()) {
     const auto& outputs = called->second->output_arg();
     const auto it = std::find_if(outputs.begin(), outputs.end(),
                                  [&](const auto& arg) { return arg.name() == input.argument; });
@@ -194,6 +192,8 @@ Result<OpEdge> BodyBuilder::Resolve(const Op& reader, const InputName& input) co
                                       "\", which has no such result"));
     }
     edge.output += static_cast<std::uint32_t>(it - outputs.begin());
+  } else if (const auto place = OutputPlace(producer, input.argument)) {
+    edge.output += *place;
   }
   return edge;
 }

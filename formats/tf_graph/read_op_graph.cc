@@ -7,6 +7,7 @@
 
 #include "formats/tf_graph/graph_kind.h"
 #include "formats/tf_graph/graph_variables.h"
+#include "formats/tf_graph/op_attributes.h"
 #include "formats/tf_graph/op_body.h"
 
 namespace ckpt::formats {
@@ -93,14 +94,53 @@ void ReadCollections(const tf_proto::MetaGraphDef& meta, OpGraph& graph) {
   }
 }
 
+OpTensorType TypeOf(const tf_proto::TensorInfo& info) {
+  OpTensorType type;
+  if (info.dtype() != tf_proto::DT_INVALID)
+    type.dtype = OpDtype{static_cast<std::int32_t>(info.dtype())};
+  if (info.has_tensor_shape()) type.shape = ToOpShape(info.tensor_shape());
+  return type;
+}
+
 void ReadSignatures(const tf_proto::MetaGraphDef& meta, OpGraph& graph) {
   for (const auto& entry : meta.signature_def()) {
     OpSignature signature{entry.key(), entry.value().method_name()};
-    for (const auto& input : entry.value().inputs())
+    for (const auto& input : entry.value().inputs()) {
       signature.inputs.insert_or_assign(input.key(), input.value().name());
-    for (const auto& output : entry.value().outputs())
+      signature.input_types.insert_or_assign(input.key(), TypeOf(input.value()));
+    }
+    for (const auto& output : entry.value().outputs()) {
       signature.outputs.insert_or_assign(output.key(), output.value().name());
+      signature.output_types.insert_or_assign(output.key(), TypeOf(output.value()));
+    }
     graph.signatures.push_back(std::move(signature));
+  }
+}
+
+// Loaders look for a signature first, then for collections of older releases.
+std::string InitializerOf(const OpGraph& graph) {
+  for (const OpSignature& signature : graph.signatures) {
+    if (signature.name != "__saved_model_init_op" || signature.outputs.empty()) continue;
+    return signature.outputs.begin()->second;
+  }
+  for (const char* key : {"saved_model_main_op", "legacy_init_op"}) {
+    const auto found = graph.collections.find(key);
+    if (found != graph.collections.end() && !found->second.empty()) return found->second.front();
+  }
+  return {};
+}
+
+void ReadAssets(const tf_proto::MetaGraphDef& meta, OpGraph& graph) {
+  for (const auto& asset : meta.asset_file_def())
+    graph.assets.push_back({asset.tensor_info().name(), asset.filename()});
+}
+
+// The tags of the graphs of a SavedModel that are not the one that was read.
+void NameOtherGraphs(const TfGraphRecord& record, OpGraph& graph) {
+  for (int i = 0; i < record.saved_model.meta_graphs_size(); ++i) {
+    if (i == record.meta_graph) continue;
+    const auto& tags = record.saved_model.meta_graphs(i).meta_info_def().tags();
+    graph.other_graphs.emplace_back(tags.begin(), tags.end());
   }
 }
 
@@ -126,6 +166,9 @@ Result<std::shared_ptr<OpGraph>> BuildOpGraph(std::shared_ptr<const TfGraphRecor
         OpSaver{saver.filename_tensor_name(), saver.save_tensor_name(), saver.restore_op_name()};
   }
   ReadSignatures(meta, *graph);
+  graph->initializer = InitializerOf(*graph);
+  ReadAssets(meta, *graph);
+  NameOtherGraphs(*record, *graph);
   graph->tags.assign(meta.meta_info_def().tags().begin(), meta.meta_info_def().tags().end());
   graph->producer_version = meta.meta_info_def().tensorflow_version();
   graph->file_record = record;

@@ -29,6 +29,20 @@ std::optional<fs::path> GraphFileIn(const Files& files, const fs::path& folder) 
   return std::nullopt;
 }
 
+constexpr std::string_view kChunkedName = "saved_model.cpb";
+
+// A graph above 2 GiB, in chunks of the proto_splitter.
+Error Chunked(const fs::path& path) {
+  return Error{
+      ErrorCode::kUnsupported,
+      "is the graph of a SavedModel in chunks, which is not read; loaded with TensorFlow and "
+      "saved again as one file it is: tf.saved_model.save(model, folder, options="
+      "tf.saved_model.SaveOptions(experimental_image_format=False))",
+      path.string(),
+      {},
+      {}};
+}
+
 std::optional<std::uint64_t> VersionOf(const std::string& name) {
   std::uint64_t version = 0;
   const auto [end, failed] = std::from_chars(name.data(), name.data() + name.size(), version);
@@ -70,14 +84,20 @@ void AddNote(std::string text, Manifest& manifest) {
   manifest.note += (manifest.note.empty() ? "" : "; ") + std::move(text);
 }
 
-std::string NoteOfGraphs(const TfGraphRecord& record) {
-  const int count = record.saved_model.meta_graphs_size();
-  if (count <= 1) return {};
-  std::string tags;
-  for (const std::string& tag : record.meta().meta_info_def().tags())
-    tags += (tags.empty() ? "" : ", ") + EscapeForDisplay(tag);
-  return "holds " + std::to_string(count) + " graphs, of which the one tagged " +
-         (tags.empty() ? "with nothing" : tags) + " is read";
+std::string TagsToText(const std::vector<std::string>& tags) {
+  std::string text;
+  for (const std::string& tag : tags) text += (text.empty() ? "" : ", ") + EscapeForDisplay(tag);
+  return text.empty() ? "nothing" : text;
+}
+
+std::string NoteOfGraphs(const OpGraph& graph) {
+  if (graph.other_graphs.empty()) return {};
+  std::string others;
+  for (const auto& tags : graph.other_graphs)
+    others += (others.empty() ? "" : "; ") + TagsToText(tags);
+  return "holds " + std::to_string(graph.other_graphs.size() + 1) +
+         " graphs, of which the one tagged " + TagsToText(graph.tags) +
+         " is read; not read, by their tags: " + others;
 }
 
 }  // namespace
@@ -86,24 +106,30 @@ Result<std::optional<ResolvedSavedModel>> ResolveSavedModel(const Files& files,
                                                             const std::string& path) {
   if (!files.IsDirectory(path)) {
     const std::string name = fs::path(path).filename().string();
+    if (name == kChunkedName && files.Exists(path)) return Fail(Chunked(path));
     const bool named = std::find(kGraphNames.begin(), kGraphNames.end(), name) != kGraphNames.end();
     if (!named || !files.Exists(path)) return std::optional<ResolvedSavedModel>();
     const std::string folder = fs::path(path).parent_path().string();
     return ResolvedSavedModel{folder.empty() ? "." : folder};
   }
   if (GraphFileIn(files, path)) return ResolvedSavedModel{path};
+  if (files.Exists(fs::path(path) / kChunkedName))
+    return Fail(Chunked(fs::path(path) / kChunkedName));
   const auto names = files.List(path);
   if (!names) return std::optional<ResolvedSavedModel>();
   std::vector<std::pair<std::uint64_t, std::string>> versions;
   for (const std::string& name : *names) {
     const auto version = VersionOf(name);
-    if (version && GraphFileIn(files, fs::path(path) / name)) versions.emplace_back(*version, name);
+    const fs::path folder = fs::path(path) / name;
+    const bool model = GraphFileIn(files, folder) || files.Exists(folder / kChunkedName);
+    if (version && model) versions.emplace_back(*version, name);
   }
   if (versions.empty()) return std::optional<ResolvedSavedModel>();
   const auto& highest = *std::max_element(versions.begin(), versions.end());
-  return ResolvedSavedModel{(fs::path(path) / highest.second).string(),
-                            "version " + highest.second + ", the highest of " +
-                                std::to_string(versions.size()) + " in " + path};
+  const fs::path taken = fs::path(path) / highest.second;
+  if (!GraphFileIn(files, taken)) return Fail(Chunked(taken / kChunkedName));
+  return ResolvedSavedModel{taken.string(), "version " + highest.second + ", the highest of " +
+                                                std::to_string(versions.size()) + " in " + path};
 }
 
 Match ProbeSavedModel(const ProbeInput& input) {
@@ -116,13 +142,20 @@ Result<std::unique_ptr<Checkpoint>> OpenSavedModel(const Files& files, const fs:
   fs::path file = path, folder = path.parent_path();
   if (files.IsDirectory(path)) {
     const auto found = GraphFileIn(files, path);
+    if (!found && files.Exists(path / kChunkedName)) return Fail(Chunked(path / kChunkedName));
     if (!found) {
       return Fail(Error{ErrorCode::kUnfit, "holds no saved_model.pb", path.string(), {}, {}});
     }
     file = *found;
     folder = path;
   }
-  CKPT_ASSIGN_OR_RETURN(auto graph, ReadOpGraph(files, file, limits));
+  CKPT_ASSIGN_OR_RETURN(auto opened, files.Open(file));
+  CKPT_ASSIGN_OR_RETURN(
+      auto record,
+      ReadGraphRecord(std::shared_ptr<const RandomAccessFile>(std::move(opened)), limits));
+  record->companions = ListCompanions(files, folder);
+  const std::vector<std::string> companions = CompanionPaths(*record);
+  CKPT_ASSIGN_OR_RETURN(auto graph, BuildOpGraph(std::move(record), limits));
   if (graph->kind != OpGraphKind::kSavedModel) {
     return Fail(Error{ErrorCode::kUnsupported,
                       "is a " + std::string(Name(graph->kind)) + ", not a SavedModel",
@@ -130,7 +163,7 @@ Result<std::unique_ptr<Checkpoint>> OpenSavedModel(const Files& files, const fs:
                       {},
                       {}});
   }
-  const std::string graphs = NoteOfGraphs(RecordOf(*graph));
+  const std::string graphs = NoteOfGraphs(*graph);
   const std::string prefix = (folder / "variables" / "variables").string();
   if (!files.Exists(prefix + ".index")) {
     return GraphAsCheckpoint("saved-model", file.string(), std::move(graph), limits);
@@ -139,6 +172,7 @@ Result<std::unique_ptr<Checkpoint>> OpenSavedModel(const Files& files, const fs:
   Manifest manifest = variables->manifest();
   manifest.resolved = file.string();
   manifest.files.insert(manifest.files.begin(), file.string());
+  manifest.files.insert(manifest.files.end(), companions.begin(), companions.end());
   manifest.framework_version = graph->producer_version;
   if (!graphs.empty()) AddNote(graphs, manifest);
   MarkTrainable(*graph, manifest);

@@ -5,6 +5,7 @@
 
 #include "formats/container/output_tensor.h"
 #include "formats/tf_bundle/tf_bundle.h"
+#include "formats/tf_graph/companion_files.h"
 #include "formats/tf_graph/graph_record.h"
 #include "formats/tf_graph/graph_writer.h"
 #include "formats/tf_graph/node_record.h"
@@ -18,32 +19,17 @@ namespace fs = std::filesystem;
 // Field numbers, as in meta_graph.proto.
 constexpr unsigned kSavedModelMetaGraph = 2, kMetaGraphGraph = 2;
 
-// Makes the folders of the output, and takes those away again that it made if nothing is written.
-class Folders {
- public:
-  ~Folders() {
-    std::error_code ignored;
-    if (kept_) return;
-    for (auto it = made_.rbegin(); it != made_.rend(); ++it) fs::remove(*it, ignored);
+// The files that the source has beside its graph.
+Status CopyCompanions(const OpGraph& graph, const fs::path& path, AtomicOutput& output,
+                      WriteSummary& summary) {
+  if (graph.file_record == nullptr) return {};
+  const auto& companions = RecordOf(graph).companions;
+  if (!companions) return Fail(companions);
+  for (const CompanionFile& file : *companions) {
+    CKPT_RETURN_IF_ERROR(CopyCompanion(file, path / file.name, output, summary));
   }
-  Status Make(const fs::path& path) {
-    std::error_code error;
-    if (path.empty() || fs::is_directory(path, error)) return {};
-    CKPT_RETURN_IF_ERROR(Make(path.parent_path()));
-    fs::create_directory(path, error);
-    if (error) {
-      return Fail(Error{
-          ErrorCode::kIo, "cannot make the folder: " + error.message(), path.string(), {}, {}});
-    }
-    made_.push_back(path);
-    return {};
-  }
-  void Keep() { kept_ = true; }
-
- private:
-  std::vector<fs::path> made_;
-  bool kept_ = false;
-};
+  return {};
+}
 
 // What a bundle is given: the tensors that stay variables.
 struct Variables {
@@ -77,10 +63,13 @@ std::string FreeScope(const OpGraph& graph) {
   return scope;
 }
 
-Result<tf_proto::TensorInfo> Described(const OpGraph& graph, const std::string& tensor) {
+// As the definition of the operation says, else as the source recorded it.
+Result<tf_proto::TensorInfo> Described(const OpGraph& graph, const std::string& tensor,
+                                       const OpTensorType& recorded) {
   const std::size_t colon = tensor.rfind(':');
   const auto id = graph.top.Find(tensor.substr(0, colon));
-  const auto dtype = id ? OutputDtype(graph.top.ops[*id], 0) : std::nullopt;
+  auto dtype = id ? OutputDtype(graph.top.ops[*id], 0) : std::nullopt;
+  if (!dtype) dtype = recorded.dtype;
   if (!dtype) {
     return Fail(ErrorCode::kUnsupported,
                 "the type of \"" + tensor + "\" of the signature is not recorded");
@@ -88,14 +77,34 @@ Result<tf_proto::TensorInfo> Described(const OpGraph& graph, const std::string& 
   tf_proto::TensorInfo info;
   info.set_name(tensor);
   info.set_dtype(static_cast<tf_proto::DataType>(dtype->number));
-  const OpShape* shape = FindAttr<OpShape>(graph.top.ops[*id], "shape");
-  if (shape != nullptr && *shape) {
-    for (const std::int64_t dim : **shape) info.mutable_tensor_shape()->add_dim()->set_size(dim);
-    info.mutable_tensor_shape();
-  } else {
-    info.mutable_tensor_shape()->set_unknown_rank(true);
-  }
+  info.mutable_tensor_shape()->set_unknown_rank(!recorded.shape);
+  if (!recorded.shape) return info;
+  for (const std::int64_t dim : *recorded.shape)
+    info.mutable_tensor_shape()->add_dim()->set_size(dim);
   return info;
+}
+
+using Arguments = google::protobuf::RepeatedPtrField<tf_proto::SignatureDef::Argument>;
+
+Status AddArguments(const OpGraph& graph, const std::map<std::string, std::string>& tensors,
+                    const std::map<std::string, OpTensorType>& types, Arguments& out) {
+  for (const auto& [key, tensor] : tensors) {
+    auto& argument = *out.Add();
+    argument.set_key(key);
+    const auto type = types.find(key);
+    CKPT_ASSIGN_OR_RETURN(
+        *argument.mutable_value(),
+        Described(graph, tensor, type == types.end() ? OpTensorType() : type->second));
+  }
+  return {};
+}
+
+// What a loader runs first. As a collection: TensorFlow 2 would offer a signature to users.
+void AddInitializer(const OpGraph& graph, tf_proto::MetaGraphDef& meta) {
+  if (graph.initializer.empty()) return;
+  auto& collection = *meta.add_collection_def();
+  collection.set_key("saved_model_main_op");
+  collection.mutable_value()->mutable_node_list()->add_value(graph.initializer);
 }
 
 Result<tf_proto::MetaGraphDef> MetaOf(const OpGraph& graph) {
@@ -106,25 +115,33 @@ Result<tf_proto::MetaGraphDef> MetaOf(const OpGraph& graph) {
   for (const OpSignature& signature : graph.signatures) {
     auto& entry = *meta.add_signature_def();
     entry.set_key(signature.name);
-    entry.mutable_value()->set_method_name(signature.method);
-    for (const auto& [key, tensor] : signature.inputs) {
-      auto& argument = *entry.mutable_value()->add_inputs();
-      argument.set_key(key);
-      CKPT_ASSIGN_OR_RETURN(*argument.mutable_value(), Described(graph, tensor));
-    }
-    for (const auto& [key, tensor] : signature.outputs) {
-      auto& argument = *entry.mutable_value()->add_outputs();
-      argument.set_key(key);
-      CKPT_ASSIGN_OR_RETURN(*argument.mutable_value(), Described(graph, tensor));
-    }
+    auto& value = *entry.mutable_value();
+    value.set_method_name(signature.method);
+    CKPT_RETURN_IF_ERROR(
+        AddArguments(graph, signature.inputs, signature.input_types, *value.mutable_inputs()));
+    CKPT_RETURN_IF_ERROR(
+        AddArguments(graph, signature.outputs, signature.output_types, *value.mutable_outputs()));
+  }
+  AddInitializer(graph, meta);
+  for (const OpAsset& asset : graph.assets) {
+    auto& definition = *meta.add_asset_file_def();
+    definition.mutable_tensor_info()->set_name(asset.tensor);
+    definition.set_filename(asset.file);
   }
   return meta;
 }
 
+// What of an older SavedModel the new one stands for, or would contradict; what else is in its
+// folder stays.
+std::vector<std::string> ReplacedParts() {
+  return {"saved_model.pb", "saved_model.pbtxt", "variables",
+          "assets",         "keras_metadata.pb", "fingerprint.pb"};
+}
+
 }  // namespace
 
-Result<WriteSummary> WriteSavedModel(const fs::path& path, const GraphToWrite& graph,
-                                     const WriteOptions& options) {
+Result<WriteSummary> WriteSavedModel(AtomicOutput& output, const fs::path& path,
+                                     const GraphToWrite& graph, const WriteOptions& options) {
   CKPT_ASSIGN_OR_RETURN(GraphPieces pieces, BuildGraph(graph, true));
   CKPT_ASSIGN_OR_RETURN(tf_proto::MetaGraphDef meta, MetaOf(graph.ops));
   const Variables variables = VariablesOf(graph);
@@ -147,30 +164,21 @@ Result<WriteSummary> WriteSavedModel(const fs::path& path, const GraphToWrite& g
                 "the graph would take 2 GiB or more, where a protobuf message ends");
   }
 
-  Folders folders;
-  CKPT_RETURN_IF_ERROR(folders.Make(path));
-  AtomicOutput output(OverwriteOf(options));
+  CKPT_RETURN_IF_ERROR(output.CreateFolder(path, ReplacedParts()));
   WriteSummary summary;
   const fs::path prefix = path / "variables" / "variables";
   if (!variables.saved.empty()) {
-    CKPT_RETURN_IF_ERROR(folders.Make(prefix.parent_path()));
-    CKPT_ASSIGN_OR_RETURN(summary, WriteTfBundleInto(output, prefix, variables.model, options));
+    CKPT_ASSIGN_OR_RETURN(summary, WriteTfBundle(output, prefix, variables.model, options));
   }
+  CKPT_RETURN_IF_ERROR(CopyCompanions(graph.ops, path, output, summary));
   const fs::path target = path / "saved_model.pb";
   CKPT_ASSIGN_OR_RETURN(OutputFile* const file, output.Create(target));
   CKPT_RETURN_IF_ERROR(AppendText(*file, head));
   CKPT_RETURN_IF_ERROR(AppendText(*file, graph_head));
   CKPT_RETURN_IF_ERROR(pieces.Write(*file));
   CKPT_RETURN_IF_ERROR(AppendText(*file, rest));
-  if (options.replace) {
-    for (const char* stale : {"fingerprint.pb", "saved_model.pbtxt", "keras_metadata.pb"})
-      output.RemoveAtCommit(path / stale);
-    if (variables.saved.empty()) output.RemoveAtCommit(prefix.string() + ".index");
-  }
   summary.files.push_back(target.string());
   summary.bytes += file->size();
-  CKPT_RETURN_IF_ERROR(output.Commit());
-  folders.Keep();
   return summary;
 }
 

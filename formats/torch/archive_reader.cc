@@ -1,8 +1,11 @@
 #include "formats/torch/archive_reader.h"
 
+#include <algorithm>
+#include <map>
 #include <utility>
 
 #include "formats/container/zip_archive.h"
+#include "formats/torch/carried_pickles.h"
 #include "formats/torch/pickle_reader.h"
 #include "formats/torch/torch_checkpoint.h"
 
@@ -10,6 +13,9 @@ namespace ckpt::formats {
 namespace {
 
 constexpr std::uint64_t kMaxSmallRecord = 4096;
+// Pickles of state dicts deflate to a fifth or a tenth.
+constexpr std::uint64_t kMaxInflation = 8;
+constexpr std::uint64_t kMaxSource = std::uint64_t{16} << 20;  // of TorchScript's code, together
 
 class ArchiveReader {
  public:
@@ -18,21 +24,37 @@ class ArchiveReader {
 
   Result<std::unique_ptr<Checkpoint>> Open() {
     CKPT_RETURN_IF_ERROR(FindTopFolder());
+    if (archive_->Find(top_ + "archive_format") ||
+        archive_->Find(top_ + "serialized_exported_program.json")) {
+      return Fail(Error{ErrorCode::kUnsupported,
+                        "is a program of torch.export (.pt2), which is not read; "
+                        "`torch.save(torch.export.load(FILE).state_dict, OUT)` writes its weights",
+                        archive_->file()->path(),
+                        {},
+                        {}});
+    }
     CKPT_RETURN_IF_ERROR(ReadByteOrder());
     std::vector<PickledPart> parts;
     CKPT_ASSIGN_OR_RETURN(const PickleId root, ReadRecord("data.pkl"));
     parts.push_back({root, "", LocateIn("data/")});
+    parts.back().script_class = [this](std::string_view name) { return FindScriptClass(name); };
+    parts.back().pickle_bytes = archive_->members()[*archive_->Find(top_ + "data.pkl")].size;
     if (archive_->Find(top_ + "constants.pkl")) {
       CKPT_ASSIGN_OR_RETURN(const PickleId constants, ReadRecord("constants.pkl"));
       parts.push_back({constants, "constants", LocateIn("constants/")});
-      notes_.insert(notes_.begin(), "a TorchScript archive, whose code is not read");
+      notes_.insert(notes_.begin(), "a TorchScript archive, whose code is not run");
     }
     if (!archive_->Find(top_ + "version")) {
       notes_.push_back("has no record of a version, without which torch.load refuses it");
     }
     NoteDeflated();
-    StorageFile storages{archive_->file(), archive_, big_endian_};
-    return MakeTorchCheckpoint(graph_, parts, std::move(storages), std::move(notes_), limits_);
+    StorageFile storages{archive_->file(), archive_, big_endian_,
+                         std::make_shared<MemberChecksums>(archive_)};
+    CarriedPickles code(limits_);
+    code.AddGraph(graph_);
+    code.AddArchive(*archive_, top_);
+    return MakeTorchCheckpoint(graph_, parts, std::move(storages), {std::move(notes_), code.Take()},
+                               limits_);
   }
 
  private:
@@ -91,8 +113,9 @@ class ArchiveReader {
     // Offsets are those in the file where the record is stored, as PyTorch does it.
     const bool stored = member.method == ZipMethod::kStored;
     PickleInput input(bytes, archive_->file()->path(), stored ? member.data_offset : 0);
-    CKPT_ASSIGN_OR_RETURN(const PickleId root,
-                          ReadPickle(input, graph_, {.memory = 4 * limits_.metadata_bytes}));
+    const PickleLimits limits{.justified_bytes = kMaxInflation * member.compressed_size,
+                              .text_bytes = limits_.metadata_bytes};
+    CKPT_ASSIGN_OR_RETURN(const PickleId root, ReadPickle(input, graph_, limits));
     if (input.remaining() > 0) {
       notes_.push_back(std::to_string(input.remaining()) + " bytes follow the pickle in " + name);
     }
@@ -125,6 +148,28 @@ class ArchiveReader {
     };
   }
 
+  // "__torch__.torch.nn.modules.conv.Conv2d" stands in code/__torch__/torch/nn/modules/conv.py.
+  const ScriptClass* FindScriptClass(std::string_view name) {
+    const std::size_t dot = name.rfind('.');
+    if (dot == std::string_view::npos) return nullptr;
+    std::string path = top_ + "code/" + std::string(name.substr(0, dot));
+    std::replace(path.begin() + static_cast<std::ptrdiff_t>(top_.size()), path.end(), '.', '/');
+    const auto [file, added] = sources_.try_emplace(path + ".py");
+    if (added) {
+      if (const auto index = archive_->Find(file->first)) ReadSource(*index, file->second);
+    }
+    const auto found = file->second.find(name.substr(dot + 1));
+    return found == file->second.end() ? nullptr : &found->second;
+  }
+
+  void ReadSource(std::size_t index, ScriptClasses& classes) {
+    const std::uint64_t bytes = archive_->members()[index].size;
+    if (bytes > source_bytes_left_) return;
+    source_bytes_left_ -= bytes;
+    // Code that cannot be read says nothing; the tensors stand for themselves.
+    if (const auto text = Read(index, bytes)) classes = ReadScriptClasses(*text);
+  }
+
   void NoteDeflated() {
     std::size_t deflated = 0;
     for (const ZipMember& member : archive_->members()) {
@@ -142,6 +187,8 @@ class ArchiveReader {
   bool big_endian_ = false;
   PickleGraph graph_;
   std::vector<std::string> notes_;
+  std::map<std::string, ScriptClasses> sources_;  // by the name of the record
+  std::uint64_t source_bytes_left_ = kMaxSource;
 };
 
 }  // namespace

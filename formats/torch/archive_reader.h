@@ -5,7 +5,7 @@
 //   NAME/byteorder        "little" or "big"; older files have none and are little-endian
 //   NAME/version, ...     numbers
 //   NAME/constants.pkl    TorchScript alone: a tuple of tensors, storages in NAME/constants/KEY
-//   NAME/code/...         TorchScript alone: its source text, which is not read
+//   NAME/code/...         TorchScript alone: its source text, of which constants are read
 #pragma once
 
 #include <memory>

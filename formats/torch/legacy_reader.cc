@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "formats/encoding/byte_reader.h"
+#include "formats/torch/carried_pickles.h"
 #include "formats/torch/pickle_reader.h"
 #include "formats/torch/torch_checkpoint.h"
 
@@ -35,13 +36,19 @@ class LegacyReader {
     CKPT_ASSIGN_OR_RETURN(const PickleId host, Next());
     if (graph_.kind(host) != PickleKind::kDict) return Corrupt("the record of the host is no dict");
     // What the model holds is kept apart: the list of keys comes behind it.
+    const std::uint64_t start = input_.offset();
     CKPT_ASSIGN_OR_RETURN(const PickleId root, Next());
+    const std::uint64_t pickle_bytes = input_.offset() - start;
     CKPT_ASSIGN_OR_RETURN(const PickleId keys, Next());
     CKPT_RETURN_IF_ERROR(CollectStorages());
     CKPT_RETURN_IF_ERROR(LocateStorages(keys));
     PickledPart part{root, "", [this](const StorageReference& storage) { return Locate(storage); }};
-    return MakeTorchCheckpoint(graph_, {std::move(part)}, StorageFile{file_, nullptr, false},
-                               std::move(notes_), limits_);
+    part.pickle_bytes = pickle_bytes;
+    CarriedPickles code(limits_);
+    code.AddGraph(graph_);
+    return MakeTorchCheckpoint(graph_, {std::move(part)},
+                               StorageFile{file_, nullptr, false, nullptr},
+                               {std::move(notes_), code.Take()}, limits_);
   }
 
  private:
@@ -55,7 +62,7 @@ class LegacyReader {
   }
 
   Result<PickleId> Next() {
-    return ReadPickle(input_, graph_, {.memory = 4 * limits_.metadata_bytes});
+    return ReadPickle(input_, graph_, {.text_bytes = limits_.metadata_bytes});
   }
 
   // The element size of each key, which the data do not repeat.

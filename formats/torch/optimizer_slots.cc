@@ -26,23 +26,6 @@ bool IsBuffer(std::string_view name) {
          name == "n_averaged";
 }
 
-// In the order of Module.parameters(): floating tensors of the model that are no buffers, those
-// that share their values once.
-std::vector<std::uint32_t> Parameters(const StateTree& tree, const std::vector<TensorView>& views) {
-  std::vector<std::uint32_t> parameters;
-  std::set<std::tuple<std::string, std::uint64_t, std::string>> seen;
-  for (std::uint32_t i = 0; i < tree.tensors.size(); ++i) {
-    const TensorView& view = views[i];
-    const bool parameter = tree.tensors[i].of_model && !IsBuffer(tree.tensors[i].name) &&
-                           (IsFloat(view.dtype) || IsComplex(view.dtype));
-    if (!parameter) continue;
-    if (seen.emplace(view.storage.key, view.offset, ToString(view.shape)).second) {
-      parameters.push_back(i);
-    }
-  }
-  return parameters;
-}
-
 // The numbers of the only parameter group, in its order; empty where there are several.
 std::vector<std::int64_t> OnlyGroup(const PickleGraph& graph, PickleId optimizer) {
   std::vector<std::int64_t> numbers;
@@ -77,7 +60,7 @@ ByKey ByNumber(const PickleGraph& graph, const StateTree& tree, PickleId optimiz
                const std::vector<TensorView>& views) {
   ByKey parameters;
   const std::vector<std::int64_t> numbers = OnlyGroup(graph, optimizer);
-  const std::vector<std::uint32_t> in_order = Parameters(tree, views);
+  const std::vector<std::uint32_t> in_order = ParametersInOrder(tree, views);
   if (numbers.size() != in_order.size()) return parameters;
   for (std::size_t i = 0; i < numbers.size(); ++i) {
     parameters.emplace(std::to_string(numbers[i]), in_order[i]);
@@ -104,6 +87,22 @@ bool AllFit(const std::vector<Slot>& slots, const ByKey& parameters,
 }
 
 }  // namespace
+
+std::vector<std::uint32_t> ParametersInOrder(const StateTree& tree,
+                                             const std::vector<TensorView>& views) {
+  std::vector<std::uint32_t> parameters;
+  std::set<std::tuple<std::string, std::uint64_t, std::string>> seen;
+  for (std::uint32_t i = 0; i < tree.tensors.size(); ++i) {
+    const TensorView& view = views[i];
+    const bool parameter = tree.tensors[i].of_model && !IsBuffer(tree.tensors[i].name) &&
+                           (IsFloat(view.dtype) || IsComplex(view.dtype));
+    if (!parameter) continue;
+    if (seen.emplace(view.storage.key, view.offset, ToString(view.shape)).second) {
+      parameters.push_back(i);
+    }
+  }
+  return parameters;
+}
 
 std::vector<SlotOf> FindSlots(const PickleGraph& graph, const StateTree& tree,
                               const std::vector<TensorView>& views) {

@@ -25,4 +25,9 @@ struct SlotOf {
 std::vector<SlotOf> FindSlots(const PickleGraph& graph, const StateTree& tree,
                               const std::vector<TensorView>& views);
 
+// The parameters of the model by their index into tree.tensors, in the order of
+// Module.parameters(): floating tensors that are no buffers, those that share their values once.
+std::vector<std::uint32_t> ParametersInOrder(const StateTree& tree,
+                                             const std::vector<TensorView>& views);
+
 }  // namespace ckpt::formats

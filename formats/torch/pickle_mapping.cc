@@ -33,7 +33,7 @@ void AddArguments(const PickleGraph& graph, PickleId arguments, std::vector<Pick
 
 bool IsMapping(const PickleGraph& graph, PickleId id) {
   if (graph.kind(id) == PickleKind::kDict || IsOrderedDict(graph, id)) return true;
-  return graph.kind(id) == PickleKind::kObject && !graph.object(id).pairs.empty();
+  return graph.kind(id) == PickleKind::kObject && !graph.object(id).pairs().empty();
 }
 
 std::vector<PicklePair> Pairs(const PickleGraph& graph, PickleId id) {
@@ -41,7 +41,7 @@ std::vector<PicklePair> Pairs(const PickleGraph& graph, PickleId id) {
   if (graph.kind(id) == PickleKind::kDict) AddFlat(graph.items(id), pairs);
   if (graph.kind(id) != PickleKind::kObject) return pairs;
   if (IsOrderedDict(graph, id)) AddArguments(graph, graph.object(id).arguments, pairs);
-  AddFlat(graph.object(id).pairs, pairs);
+  AddFlat(graph.object(id).pairs(), pairs);
   return pairs;
 }
 

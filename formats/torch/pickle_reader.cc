@@ -1,5 +1,6 @@
 #include "formats/torch/pickle_reader.h"
 
+#include <algorithm>
 #include <bit>
 #include <optional>
 #include <unordered_map>
@@ -13,6 +14,7 @@ namespace {
 constexpr std::uint64_t kMaxLine = std::uint64_t{1} << 20;
 constexpr std::uint64_t kMaxBigInt = 1024;  // bytes of one integer
 constexpr std::uint64_t kMemoEntryBytes = 48;
+constexpr std::uint64_t kStackEntryBytes = 3 * sizeof(PickleId);  // while it grows
 constexpr std::uint8_t kHighestProtocol = 5;
 
 // pickletools.py of CPython has the meaning of each.
@@ -90,23 +92,35 @@ enum Opcode : std::uint8_t {
 class Machine {
  public:
   Machine(PickleInput& input, PickleGraph& graph, const PickleLimits& limits)
-      : input_(input), graph_(graph), limits_(limits) {}
+      : input_(input),
+        graph_(graph),
+        limits_(limits),
+        start_(input.offset()),
+        before_(graph.bytes()) {}
 
   Result<PickleId> Run() {
     while (true) {
       CKPT_ASSIGN_OR_RETURN(const std::uint8_t opcode, input_.Byte());
       if (opcode == kStop) return Finish();
       CKPT_RETURN_IF_ERROR(Step(opcode));
-      if (graph_.bytes() + stack_.size() * sizeof(PickleId) + memo_.size() * kMemoEntryBytes >
-          limits_.memory) {
-        return input_.Fail(ErrorCode::kLimitExceeded, "the pickle builds more than " +
-                                                          std::to_string(limits_.memory >> 20) +
-                                                          " MiB of objects");
-      }
+      const std::uint64_t held = graph_.bytes() - before_ + stack_.size() * kStackEntryBytes +
+                                 memo_.size() * kMemoEntryBytes;
+      if (held > limits_.memory && held > Allowed()) return TooMuch();
     }
   }
 
  private:
+  std::uint64_t Allowed() const {
+    const std::uint64_t read = std::min(input_.offset() - start_, limits_.justified_bytes);
+    return limits_.memory + limits_.memory_per_byte * read;
+  }
+
+  tl::unexpected<Error> TooMuch() const {
+    return input_.Fail(
+        ErrorCode::kLimitExceeded,
+        "the pickle builds more than " + std::to_string(Allowed() >> 20) + " MiB of objects");
+  }
+
   using Items = std::vector<PickleId>;
 
   tl::unexpected<Error> Corrupt(std::string message) const {
@@ -133,7 +147,7 @@ class Machine {
         return Framing(opcode);
       case kMark:
         marks_.push_back(stack_.size());
-        graph_.Charge(sizeof(std::size_t));
+        graph_.Charge(3 * sizeof(std::size_t));
         return {};
       case kPop:
       case kPopMark:
@@ -288,10 +302,11 @@ class Machine {
       return {};
     }
     if (kind != PickleKind::kObject) return Corrupt("puts items into what is no container");
-    PickleObject& object = graph_.mutable_object(target);
-    Items& of_object = pairs ? object.pairs : object.appended;
-    of_object.insert(of_object.end(), items.begin(), items.end());
-    graph_.Charge(2 * items.size() * sizeof(PickleId));
+    if (pairs) {
+      graph_.AddPairs(target, items);
+    } else {
+      graph_.AppendTo(target, items);
+    }
     return {};
   }
 
@@ -338,7 +353,7 @@ class Machine {
         if (graph_.kind(name) != PickleKind::kText || graph_.kind(module) != PickleKind::kText) {
           return Corrupt("names a class by what is no text");
         }
-        return Push(GlobalNamed(std::string(graph_.text(module)), graph_.text(name)));
+        return Push(graph_.AddGlobal(graph_.text(module), graph_.text(name)));
       }
       case kPersId: {
         CKPT_ASSIGN_OR_RETURN(std::string line, input_.Line(kMaxLine));
@@ -355,8 +370,7 @@ class Machine {
         if (graph_.kind(target) != PickleKind::kObject) {
           return Corrupt("sets attributes of what has none");
         }
-        graph_.mutable_object(target).states.push_back(state);
-        graph_.Charge(2 * sizeof(PickleId));
+        graph_.AddState(target, state);
         return {};
       }
       default:
@@ -397,15 +411,10 @@ class Machine {
     return Push(graph_.AddObject(callable, arguments));
   }
 
-  PickleId GlobalNamed(std::string module, std::string_view name) {
-    module += '.';
-    module += name;
-    return graph_.AddText(PickleKind::kGlobal, std::move(module));
-  }
   Result<PickleId> GlobalFromLines() {
-    CKPT_ASSIGN_OR_RETURN(std::string module, input_.Line(kMaxLine));
+    CKPT_ASSIGN_OR_RETURN(const std::string module, input_.Line(kMaxLine));
     CKPT_ASSIGN_OR_RETURN(const std::string name, input_.Line(kMaxLine));
-    return GlobalNamed(std::move(module), name);
+    return graph_.AddGlobal(module, name);
   }
 
   Status Scalar(std::uint8_t opcode) {
@@ -517,6 +526,7 @@ class Machine {
   PickleInput& input_;
   PickleGraph& graph_;
   const PickleLimits& limits_;
+  const std::uint64_t start_, before_;  // of the input; of the graph's memory
   std::vector<PickleId> stack_;
   std::vector<std::size_t> marks_;
   std::unordered_map<std::uint64_t, PickleId> memo_;

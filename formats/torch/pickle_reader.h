@@ -5,6 +5,9 @@
 // memo entry never written, items set on what is no container.
 #pragma once
 
+#include <cstdint>
+#include <limits>
+
 #include "ckpt/result.h"
 #include "formats/torch/pickle_graph.h"
 #include "formats/torch/pickle_input.h"
@@ -12,7 +15,11 @@
 namespace ckpt::formats {
 
 struct PickleLimits {
-  std::uint64_t memory = std::uint64_t{1} << 30;       // of graph, memo and stack, roughly
+  // What graph, memo and stack may take: so much, and so many times the bytes read. Of a pickle
+  // that was inflated no more bytes count than `justified_bytes`.
+  std::uint64_t memory = std::uint64_t{128} << 20;
+  std::uint64_t memory_per_byte = 16;
+  std::uint64_t justified_bytes = std::numeric_limits<std::uint64_t>::max();
   std::uint64_t text_bytes = std::uint64_t{64} << 20;  // of one string
 };
 

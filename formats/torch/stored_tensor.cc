@@ -56,6 +56,32 @@ class MemberStream : public TensorStream {
   std::string tensor_;
 };
 
+// A view of a part of a member, or one in another order: the CRC-32 is of the whole member.
+class CheckedViewStream : public TensorStream {
+ public:
+  CheckedViewStream(std::unique_ptr<TensorStream> view, std::shared_ptr<MemberChecksums> checksums,
+                    std::size_t member, std::string tensor)
+      : view_(std::move(view)),
+        checksums_(std::move(checksums)),
+        member_(member),
+        tensor_(std::move(tensor)) {}
+
+  Result<std::span<const std::byte>> Next() override {
+    auto chunk = view_->Next();
+    if (!chunk || !chunk->empty()) return chunk;
+    Status checked = checksums_->Check(member_);
+    if (checked) return chunk;
+    checked.error().tensor = tensor_;
+    return Fail(checked);
+  }
+
+ private:
+  std::unique_ptr<TensorStream> view_;
+  std::shared_ptr<MemberChecksums> checksums_;
+  std::size_t member_;
+  std::string tensor_;
+};
+
 Result<std::vector<std::byte>> Inflated(const ZipArchive& archive, std::size_t index) {
   const ZipMember& member = archive.members()[index];
   if (member.size > kMaxInflatedStorage) {
@@ -71,22 +97,29 @@ Result<std::vector<std::byte>> Inflated(const ZipArchive& archive, std::size_t i
   }
 }
 
+// Reads from a text or bytes in memory.
+template <class Bytes>
+ReadStorage FromMemory(std::shared_ptr<const Bytes> held) {
+  return [held = std::move(held)](std::uint64_t offset, std::span<std::byte> out) -> Status {
+    if (offset > held->size() || out.size() > held->size() - offset) {
+      return Fail(ErrorCode::kCorrupt, "its storage is shorter than said");
+    }
+    std::memcpy(out.data(), held->data() + offset, out.size());
+    return {};
+  };
+}
+
 Result<std::unique_ptr<TensorStream>> Gather(const StorageFile& file,
                                              const StorageLocation& location,
                                              const TensorView& view) {
   const bool deflated =
       location.member && file.archive->members()[*location.member].method == ZipMethod::kDeflated;
   ReadStorage read;
-  if (deflated) {
+  if (location.held) {
+    read = FromMemory(location.held);
+  } else if (deflated) {
     CKPT_ASSIGN_OR_RETURN(auto bytes, Inflated(*file.archive, *location.member));
-    read = [held = std::make_shared<std::vector<std::byte>>(std::move(bytes))](
-               std::uint64_t offset, std::span<std::byte> out) -> Status {
-      if (offset > held->size() || out.size() > held->size() - offset) {
-        return Fail(ErrorCode::kCorrupt, "its storage is shorter than said");
-      }
-      std::memcpy(out.data(), held->data() + offset, out.size());
-      return {};
-    };
+    read = FromMemory(std::make_shared<const std::vector<std::byte>>(std::move(bytes)));
   } else {
     read = [source = file.file, start = location.offset](std::uint64_t offset,
                                                          std::span<std::byte> out) {
@@ -119,13 +152,18 @@ Result<std::unique_ptr<TensorStream>> OpenStored(const StorageFile& file,
                                                  const StorageLocation& location,
                                                  const TensorView& view, std::string tensor) {
   if (view.shape.element_count() == 0) return StreamRange(file.file, 0, 0, std::move(tensor));
-  auto stream = IsContiguous(view.shape, view.strides) ? OpenRun(file, location, view, tensor)
-                                                       : Gather(file, location, view);
+  const bool run = !location.held && IsContiguous(view.shape, view.strides);
+  auto stream = run ? OpenRun(file, location, view, tensor) : Gather(file, location, view);
   if (!stream) {
     stream.error().tensor = tensor;
     return stream;
   }
-  if (!file.big_endian || view.swap_bytes < 2) return stream;
+  if (location.member && file.checksums && !(run && IsWholeStorage(location, view))) {
+    stream = std::make_unique<CheckedViewStream>(*std::move(stream), file.checksums,
+                                                 *location.member, tensor);
+  }
+  const bool big_endian = location.held ? view.big_endian : file.big_endian;
+  if (!big_endian || view.swap_bytes < 2) return stream;
   return SwapBytes(*std::move(stream), view.swap_bytes);
 }
 

@@ -17,9 +17,9 @@ void ForEachChild(const PickleGraph& graph, PickleId id, const Visit& visit) {
     case PickleKind::kObject: {
       const PickleObject& object = graph.object(id);
       visit(object.arguments);
-      for (const PickleId state : object.states) visit(state);
-      for (const PickleId item : object.pairs) visit(item);
-      for (const PickleId item : object.appended) visit(item);
+      for (const PickleId state : object.states()) visit(state);
+      for (const PickleId item : object.pairs()) visit(item);
+      for (const PickleId item : object.appended()) visit(item);
       return;
     }
     default:

@@ -5,6 +5,8 @@
 #include <utility>
 
 #include "formats/encoding/byte_reader.h"
+#include "formats/torch/numpy_array.h"
+#include "formats/torch/pickle_mapping.h"
 #include "formats/torch/torch_dtype.h"
 
 namespace ckpt::formats {
@@ -19,6 +21,7 @@ enum class Rebuild : std::uint8_t {
   kFromType,        // (function, type, arguments, state)
   kSparse,          // (layout, (indices, values, size, ...))
   kWithoutStorage,  // (dtype, size, stride, requires_grad)
+  kSubclass,        // (class, dtype, size, stride, ...) and a state with what it wraps
   kOther,           // a tensor whose parts are not followed
 };
 
@@ -46,7 +49,7 @@ constexpr Function kFunctions[] = {
     {"torch._utils._rebuild_meta_tensor_no_storage", Rebuild::kWithoutStorage},
     {"torch._utils._rebuild_sparse_csr_tensor", Rebuild::kOther},
     {"torch._utils._rebuild_nested_tensor", Rebuild::kOther},
-    {"torch._utils._rebuild_wrapper_subclass", Rebuild::kOther},
+    {"torch._utils._rebuild_wrapper_subclass", Rebuild::kSubclass},
     {"torch._utils._rebuild_device_tensor_from_numpy", Rebuild::kOther},
     {"torch._utils._rebuild_xla_tensor", Rebuild::kOther},
 };
@@ -76,6 +79,7 @@ constexpr std::string_view kHarmless[] = {
     "numpy.core.multiarray.scalar",
     "numpy._core.multiarray.scalar",
     "numpy.dtype",
+    "numpy.ndarray",
     "torch.jit._pickle.build_intlist",
     "torch.jit._pickle.build_tensorlist",
     "torch.jit._pickle.build_doublelist",
@@ -107,7 +111,8 @@ struct Invocation {
   std::string_view function;
   Rebuild rebuild = Rebuild::kNothing;
   std::span<const PickleId> arguments;
-  bool requires_grad = false;  // a parameter around it wants a gradient
+  bool requires_grad = false;          // a parameter around it wants a gradient
+  std::optional<PickleId> state = {};  // of a tensor of a class of its own
 };
 
 Invocation InvocationOf(const PickleGraph& graph, PickleId id) {
@@ -115,7 +120,12 @@ Invocation InvocationOf(const PickleGraph& graph, PickleId id) {
   const PickleObject& object = graph.object(id);
   if (graph.kind(object.callable) != PickleKind::kGlobal) return {};
   const std::string_view name = graph.text(object.callable);
-  return {name, RebuildNamed(name), graph.TupleItems(object.arguments)};
+  Invocation call{name, RebuildNamed(name), graph.TupleItems(object.arguments)};
+  // Whatever is made of a storage is data, though nobody here knows how it is made.
+  const bool of_storage =
+      !call.arguments.empty() && graph.kind(call.arguments[0]) == PickleKind::kPersistent;
+  if (call.rebuild == Rebuild::kNothing && of_storage) call.rebuild = Rebuild::kOther;
+  return call;
 }
 
 // The call of `function` itself, where a subclass or a parameter is wrapped around the tensor.
@@ -138,7 +148,9 @@ Result<Invocation> Unwrapped(const PickleGraph& graph, PickleId id) {
       }
       const std::string_view inner = graph.text(call.arguments[0]);
       const auto arguments = graph.items(call.arguments[2]);
-      call = {inner, RebuildNamed(inner), arguments, call.requires_grad};
+      const std::optional<PickleId> state =
+          call.arguments.size() > 3 ? std::optional(call.arguments[3]) : std::nullopt;
+      call = {inner, RebuildNamed(inner), arguments, call.requires_grad, state};
       if (call.rebuild == Rebuild::kNothing) call.rebuild = Rebuild::kOther;
     } else {
       return call;
@@ -319,13 +331,85 @@ Result<TensorView> ReadWithoutStorage(const PickleGraph& graph, const Invocation
   return view;
 }
 
+Result<TensorView> ReadArray(const PickleGraph& graph, PickleId id) {
+  CKPT_ASSIGN_OR_RETURN(const NumpyArray array, ReadNumpyArray(graph, id));
+  TensorView view;
+  view.dtype = array.dtype;
+  view.element_bytes = array.element_bytes;
+  view.swap_bytes = array.swap_bytes;
+  view.big_endian = array.big_endian;
+  view.shape = array.shape;
+  view.in_pickle = array.bytes;
+  view.storage.elements = array.shape.element_count();
+  if (!CheckedMul(view.storage.elements, array.element_bytes, &view.storage.bytes)) {
+    return Corrupt("its shape overflows");
+  }
+  const std::size_t rank = array.shape.rank();
+  view.strides.assign(rank, 1);
+  for (std::size_t i = 1; i < rank; ++i) {
+    const std::size_t axis = array.fortran_order ? i : rank - 1 - i;
+    const std::size_t before = array.fortran_order ? axis - 1 : axis + 1;
+    view.strides[axis] = view.strides[before] * array.shape[before];
+  }
+  return view;
+}
+
+// Does the placement of a distributed tensor leave a sum to be made over the ranks?
+bool HasPartialPlacement(const PickleGraph& graph, PickleId spec) {
+  if (graph.kind(spec) != PickleKind::kObject) return true;
+  for (const PickleId state : graph.object(spec).states()) {
+    const auto placements = ValueOf(graph, state, "placements");
+    if (!placements || graph.kind(*placements) != PickleKind::kTuple) continue;
+    const auto items = graph.items(*placements);
+    return std::any_of(items.begin(), items.end(), [&](PickleId placement) {
+      if (graph.kind(placement) != PickleKind::kObject) return true;
+      const PickleId callable = graph.object(placement).callable;
+      return graph.kind(callable) != PickleKind::kGlobal ||
+             graph.text(callable).find("Partial") != std::string_view::npos;
+    });
+  }
+  return true;
+}
+
+// A DTensor: the part that one rank holds, which is all of it where nothing is split.
+Result<TensorView> ReadDistributed(const PickleGraph& graph, const Invocation& call) {
+  const auto& arguments = call.arguments;
+  if (arguments.size() < 4 || !call.state) return Corrupt("wraps a tensor without its parts");
+  const std::string class_name =
+      graph.kind(arguments[0]) == PickleKind::kGlobal ? std::string(graph.text(arguments[0])) : "?";
+  TensorView view = Unreadable("is a " + class_name + ", whose parts are not followed");
+  CKPT_RETURN_IF_ERROR(ReadDims(graph, arguments[2], arguments[3], view));
+  const bool named = graph.kind(arguments[1]) == PickleKind::kGlobal;
+  const TorchDtype* type = named ? TorchDtypeNamed(graph.text(arguments[1])) : nullptr;
+  if (type != nullptr) SetDtype(view, *type);
+  const auto parts = graph.TupleItems(*call.state);  // (__dict__, slots)
+  const PickleId state = parts.size() == 2 ? parts[1] : *call.state;
+  const auto local = ValueOf(graph, state, "_local_tensor");
+  const auto spec = ValueOf(graph, state, "_spec");
+  const bool plain = local && spec && class_name.ends_with(".DTensor") &&
+                     InvocationOf(graph, *local).rebuild == Rebuild::kTensor;
+  if (!plain) return view;
+  CKPT_ASSIGN_OR_RETURN(TensorView part, ReadStored(graph, InvocationOf(graph, *local)));
+  const bool whole = part.shape == view.shape && !HasPartialPlacement(graph, *spec);
+  if (whole) return part;
+  view.unreadable = Error{ErrorCode::kUnsupported,
+                          "is one rank's part, " + ToString(part.shape) + ", of a DTensor of " +
+                              ToString(view.shape) +
+                              "; full_tensor() before torch.save gathers it from all ranks",
+                          {},
+                          {},
+                          {}};
+  return view;
+}
+
 }  // namespace
 
 bool IsTensor(const PickleGraph& graph, PickleId id) {
-  return InvocationOf(graph, id).rebuild != Rebuild::kNothing;
+  return InvocationOf(graph, id).rebuild != Rebuild::kNothing || IsNumpyArray(graph, id);
 }
 
 Result<TensorView> ReadTensorView(const PickleGraph& graph, PickleId id) {
+  if (IsNumpyArray(graph, id)) return ReadArray(graph, id);
   CKPT_ASSIGN_OR_RETURN(const Invocation call, Unwrapped(graph, id));
   switch (call.rebuild) {
     case Rebuild::kTensor:
@@ -336,6 +420,8 @@ Result<TensorView> ReadTensorView(const PickleGraph& graph, PickleId id) {
       return ReadSparse(graph, call);
     case Rebuild::kWithoutStorage:
       return ReadWithoutStorage(graph, call);
+    case Rebuild::kSubclass:
+      return ReadDistributed(graph, call);
     default:
       return Unreadable("is made by " + std::string(call.function) +
                         ", whose tensors are listed and not read");
@@ -372,8 +458,9 @@ Result<StorageReference> ReadStorageReference(const PickleGraph& graph, PickleId
 }
 
 bool IsKnownGlobal(std::string_view name) {
-  return RebuildNamed(name) != Rebuild::kNothing || TorchDtypeOfStorage(name) != nullptr ||
-         TorchDtypeNamed(name) != nullptr || IsUntypedStorage(name) ||
+  return RebuildNamed(name) != Rebuild::kNothing || IsNumpyFunction(name) ||
+         TorchDtypeOfStorage(name) != nullptr || TorchDtypeNamed(name) != nullptr ||
+         IsUntypedStorage(name) ||
          std::find(std::begin(kHarmless), std::end(kHarmless), name) != std::end(kHarmless);
 }
 

@@ -34,6 +34,9 @@ struct TensorView {
   std::vector<std::int64_t> strides;  // in elements, none negative
   std::uint64_t offset = 0;           // in elements, within the storage
   StorageReference storage;
+  // An array of NumPy's, whose bytes stand in the pickle: `storage` has no key then.
+  std::optional<PickleId> in_pickle = {};
+  bool big_endian = false;  // of such an array; a storage's order is that of its file
   bool requires_grad = false;
   std::string remark;               // quantisation, a dtype that has no name here; or empty
   std::optional<Error> unreadable;  // listed, but its bytes cannot be had: the reason

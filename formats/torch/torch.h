@@ -27,8 +27,8 @@ Result<std::unique_ptr<Checkpoint>> OpenTorch(const Files& files, const std::fil
 // An archive with the top folder "archive": an OrderedDict of all tensors in the order of their
 // names, with the `_metadata` of the modules where model.metadata has it. Records are stored, their
 // bytes at multiples of 64. The same model gives the same bytes.
-Result<WriteSummary> WriteTorch(const std::filesystem::path& path, const OutputModel& model,
-                                const WriteOptions& options);
+Result<WriteSummary> WriteTorch(AtomicOutput& output, const std::filesystem::path& path,
+                                const OutputModel& model, const WriteOptions& options);
 Status CanHoldTorch(const TensorInfo& tensor);
 
 }  // namespace ckpt::formats

@@ -1,55 +1,76 @@
 #include "formats/torch/torch_checkpoint.h"
 
 #include <algorithm>
+#include <limits>
 #include <numeric>
 #include <unordered_map>
 #include <utility>
 
+#include "formats/torch/average_lists.h"
+#include "formats/torch/module_objects.h"
+#include "formats/torch/numpy_array.h"
 #include "formats/torch/optimizer_slots.h"
+#include "formats/torch/partial_checkpoint.h"
 #include "formats/torch/state_tree.h"
+#include "formats/torch/strided_stream.h"
 
 namespace ckpt::formats {
 namespace {
 
 constexpr std::size_t kNamedGlobals = 5;  // of those that a note mentions
+// What recorded modules may hold: so much, and so many times the bytes of the pickle.
+constexpr std::uint64_t kModuleBytes = std::uint64_t{64} << 20;
+constexpr std::uint64_t kModuleBytesPerByte = 8;
+// The same of all names together.
+constexpr std::uint64_t kNameBytes = std::uint64_t{64} << 20;
+constexpr std::uint64_t kNameBytesPerByte = 4;
+constexpr std::uint32_t kNoSlot = std::numeric_limits<std::uint32_t>::max();
+constexpr std::uint64_t kAttributeBytes = 96;  // of an entry of a map, roughly
 
-// A tensor with the bytes it stands for.
-struct Placed {
-  TensorInfo info;
-  TensorView view;
-  StorageLocation location;
-  std::optional<std::uint32_t> slot_of = {};  // an index into the list that this stands in
+// Where the bytes of a tensor are: what its TensorInfo does not say of its view.
+struct StoredPlace {
+  StorageLocation location = {};
+  std::vector<std::int64_t> strides = {};  // empty: C order
+  std::uint64_t offset = 0;                // in elements
+  unsigned swap_bytes = 0;
+  bool big_endian = false;
 };
+
+std::vector<std::int64_t> ContiguousStrides(const Shape& shape) {
+  std::vector<std::int64_t> strides(shape.rank(), 1);
+  for (std::size_t i = shape.rank(); i-- > 1;) strides[i - 1] = strides[i] * shape[i];
+  return strides;
+}
 
 class TorchCheckpoint : public Checkpoint {
  public:
-  TorchCheckpoint(Manifest manifest, StorageFile storages, std::vector<Placed> placed)
-      : manifest_(std::move(manifest)), storages_(std::move(storages)) {
-    manifest_.tensors.reserve(placed.size());
-    places_.reserve(placed.size());
-    for (Placed& tensor : placed) {
-      manifest_.tensors.push_back(std::move(tensor.info));
-      places_.push_back({std::move(tensor.view), tensor.location});
-    }
-  }
+  TorchCheckpoint(Manifest manifest, StorageFile storages, std::vector<StoredPlace> places)
+      : manifest_(std::move(manifest)),
+        storages_(std::move(storages)),
+        places_(std::move(places)) {}
 
   std::string_view format() const noexcept override { return "torch"; }
   const Manifest& manifest() const noexcept override { return manifest_; }
   Result<std::unique_ptr<TensorStream>> Open(TensorId id) const override {
     const TensorInfo& info = manifest_.tensors[id.index];
     if (!info.data_present) return Fail(WhyAbsent(manifest_, id));
-    const Place& place = places_[id.index];
-    return OpenStored(storages_, place.location, place.view, info.name);
+    const StoredPlace& place = places_[id.index];
+    TensorView view;
+    view.dtype = info.dtype;
+    view.shape = info.shape;
+    view.strides = place.strides.empty() ? ContiguousStrides(info.shape) : place.strides;
+    view.offset = place.offset;
+    view.swap_bytes = place.swap_bytes;
+    view.big_endian = place.big_endian;
+    const std::uint64_t elements = info.shape.element_count();
+    if (elements > 0) view.element_bytes = static_cast<unsigned>(info.byte_size / elements);
+    return OpenStored(storages_, place.location, view, info.name);
   }
 
  private:
-  struct Place {
-    TensorView view;
-    StorageLocation location;
-  };
   Manifest manifest_;
   StorageFile storages_;
-  std::vector<Place> places_;
+  std::vector<StoredPlace> places_;
 };
 
 class Builder {
@@ -58,37 +79,60 @@ class Builder {
       : graph_(graph), storages_(std::move(storages)), limits_(limits) {}
 
   Status Add(const PickledPart& part) {
-    CKPT_ASSIGN_OR_RETURN(StateTree tree, ReadStateTree(graph_, part.root, limits_));
-    const std::size_t first = placed_.size();
+    CKPT_ASSIGN_OR_RETURN(StateTree tree,
+                          ReadStateTree(graph_, part.root, limits_,
+                                        kNameBytes + kNameBytesPerByte * part.pickle_bytes));
+    const std::size_t first = infos_.size();
+    MarkScriptAttributes(part, tree);
     std::vector<TensorView> views;
     views.reserve(tree.tensors.size());
-    for (NamedTensor& tensor : tree.tensors) {
-      if (!part.prefix.empty()) {
-        tensor.name = part.prefix + "." + tensor.name;
-        tensor.stored_as = part.prefix + "." + tensor.stored_as;
-      }
+    for (const NamedTensor& tensor : tree.tensors) {
       auto view = ReadTensorView(graph_, tensor.value);
       if (!view) {
         view.error().tensor = tensor.stored_as;
         return Fail(view);
       }
-      CKPT_RETURN_IF_ERROR(Place(tensor, *view, part));
       views.push_back(*std::move(view));
     }
-    for (const SlotOf& slot : FindSlots(graph_, tree, views)) {
-      Placed& tensor = placed_[first + slot.tensor];
-      tensor.info.slot_name = slot.slot_name;
-      if (slot.parameter) tensor.slot_of = static_cast<std::uint32_t>(first + *slot.parameter);
+    const std::vector<SlotOf> slots = FindSlots(graph_, tree, views);
+    if (auto partial = WhyPartial(tree, views)) return Fail(*std::move(partial));
+    for (auto& [tensor, name] : NamesOfListedAverages(tree, views)) {
+      tree.tensors[tensor].name = std::move(name);
     }
+    infos_.reserve(first + views.size());
+    places_.reserve(first + views.size());
+    for (std::size_t i = 0; i < views.size(); ++i) {
+      CKPT_RETURN_IF_ERROR(Place(std::move(tree.tensors[i]), views[i], part));
+    }
+    slot_of_.resize(infos_.size(), kNoSlot);
+    for (const SlotOf& slot : slots) {
+      infos_[first + slot.tensor].slot_name = slot.slot_name;
+      if (slot.parameter) {
+        slot_of_[first + slot.tensor] = static_cast<std::uint32_t>(first + *slot.parameter);
+      }
+    }
+    CKPT_RETURN_IF_ERROR(AddModules(tree, part));
     if (part.prefix.empty()) {
       container_ = tree.container;
-      metadata_ = std::move(tree.metadata);
+      metadata_.merge(tree.metadata);
       if (!tree.module_versions.empty()) metadata_["_metadata"] = std::move(tree.module_versions);
     }
     return {};
   }
 
-  std::unique_ptr<Checkpoint> Finish(std::vector<std::string> notes) {
+  // Objects of classes that are not known may hold weights in their own way.
+  Status CheckSomethingIsRead() const {
+    if (!infos_.empty()) return {};
+    const std::vector<std::string> unknown = UnknownGlobals(graph_);
+    if (unknown.empty()) return {};
+    return Fail(ErrorCode::kUnsupported,
+                "holds no tensors, only objects of classes that are not "
+                "in the file: " +
+                    unknown.front().substr(0, 100));
+  }
+
+  std::unique_ptr<Checkpoint> Finish(FileRemarks remarks) {
+    std::vector<std::string> notes = std::move(remarks.notes);
     SortByName();
     FindAliases();
     if (!container_.empty())
@@ -101,77 +145,188 @@ class Builder {
     manifest.files = {manifest.resolved};
     manifest.framework = Framework::kPyTorch;
     manifest.metadata = std::move(metadata_);
-    for (std::uint32_t i = 0; i < placed_.size(); ++i) {
-      const TensorView& view = placed_[i].view;
-      if (!view.remark.empty()) manifest.metadata["dtype of " + placed_[i].info.name] = view.remark;
-      if (view.unreadable) manifest.problems.push_back({*view.unreadable, {TensorId{i}}});
+    manifest.modules = std::move(modules_);
+    manifest.runs_on_load = std::move(remarks.runs_on_load);
+    manifest.stored_order = std::move(stored_order_);
+    for (std::uint32_t i = 0; i < infos_.size() && !unreadable_.empty(); ++i) {
+      const auto error = unreadable_.find(infos_[i].name);
+      if (error != unreadable_.end()) manifest.problems.push_back({error->second, {TensorId{i}}});
     }
+    manifest.tensors = std::move(infos_);
     return std::make_unique<TorchCheckpoint>(std::move(manifest), std::move(storages_),
-                                             std::move(placed_));
+                                             std::move(places_));
   }
 
  private:
-  Status Place(const NamedTensor& tensor, TensorView& view, const PickledPart& part) {
-    Placed placed;
-    TensorInfo& info = placed.info;
-    info.name = tensor.name;
-    info.stored_as = tensor.stored_as;
-    info.section = tensor.section;
+  Status Place(NamedTensor tensor, TensorView& view, const PickledPart& part) {
+    TensorInfo info;
+    if (part.prefix.empty()) {
+      info.name = std::move(tensor.name);
+      info.stored_as = std::move(tensor.stored_as);
+      info.section = tensor.section;
+    } else {
+      info.name = part.prefix + "." + tensor.name;
+      info.stored_as = part.prefix + "." + tensor.stored_as;
+      info.section = Section::kConstant;  // of TorchScript's code
+    }
     info.dtype = view.dtype;
     info.shape = view.shape;
     info.byte_size = view.shape.element_count() * view.element_bytes;
     info.data_file = storages_.file->path();
     // A state dict is detached from its parameters: only "true" says anything.
     if (view.requires_grad) info.trainable = true;
-    if (!view.unreadable) {
-      auto location = part.locate(view.storage);
-      if (location) {
-        placed.location = *location;
-        info.checksum = ChecksumOf(storages_, *location, view);
-      } else {
-        view.unreadable = std::move(location).error();
-      }
-    }
+    StoredPlace place{
+        .offset = view.offset, .swap_bytes = view.swap_bytes, .big_endian = view.big_endian};
+    const bool strided = view.strides.size() == view.shape.rank();
+    if (strided && !IsContiguous(view.shape, view.strides)) place.strides = view.strides;
+    CKPT_RETURN_IF_ERROR(Locate(view, part, info, place));
+    if (!view.remark.empty()) metadata_["dtype of " + info.name] = view.remark;
     if (view.unreadable) {
       info.data_present = false;
       view.unreadable->tensor = info.name;
       if (view.unreadable->file.empty()) view.unreadable->file = info.data_file;
+      unreadable_.emplace(info.name, *std::move(view.unreadable));
     }
-    placed.view = view;
-    placed_.push_back(std::move(placed));
+    infos_.push_back(std::move(info));
+    places_.push_back(std::move(place));
     return {};
   }
 
+  Status Locate(TensorView& view, const PickledPart& part, TensorInfo& info, StoredPlace& place) {
+    if (view.in_pickle) {
+      auto bytes = HeldBytes(*view.in_pickle, view.storage.bytes);
+      if (!bytes) {
+        bytes.error().tensor = info.stored_as;
+        return Fail(bytes);
+      }
+      // Told apart from others by the number of the value.
+      place.location = {*view.in_pickle, view.storage.bytes, std::nullopt, *std::move(bytes)};
+      return {};
+    }
+    if (view.unreadable) return {};
+    auto location = part.locate(view.storage);
+    if (location) {
+      place.location = *location;
+      info.checksum = ChecksumOf(storages_, *location, view);
+    } else {
+      view.unreadable = std::move(location).error();
+    }
+    return {};
+  }
+
+  // One copy, however many names the array has.
+  Result<std::shared_ptr<const std::string>> HeldBytes(PickleId id, std::uint64_t size) {
+    const auto known = held_.find(id);
+    if (known != held_.end() && known->second->size() == size) return known->second;
+    CKPT_ASSIGN_OR_RETURN(std::string bytes, NumpyBytes(graph_, id, size));
+    return held_[id] = std::make_shared<const std::string>(std::move(bytes));
+  }
+
+  // Modules share objects and classes, so that their number bounds nothing: what they hold together
+  // is.
+  Status AddModules(const StateTree& tree, const PickledPart& part) {
+    std::uint64_t bytes = 0;
+    for (const NamedModule& module : tree.modules) {
+      RecordedModule record;
+      if (module.object) {
+        record = RecordModule(graph_, *module.object);
+        AddSource(part, ScriptClassOf(graph_, *module.object), record);
+      } else {
+        record.version = module.version;
+      }
+      record.scope = part.prefix.empty() ? module.scope : part.prefix + "." + module.scope;
+      bytes += BytesOf(record);
+      if (bytes > kModuleBytes + kModuleBytesPerByte * part.pickle_bytes) {
+        return Fail(ErrorCode::kLimitExceeded,
+                    "the attributes of the pickled modules are far more than the pickle");
+      }
+      modules_.push_back(std::move(record));
+    }
+    return {};
+  }
+
+  // Tensors of a compiled class that are neither parameters nor buffers are attributes.
+  void MarkScriptAttributes(const PickledPart& part, StateTree& tree) const {
+    if (!part.script_class) return;
+    std::unordered_map<std::string_view, const ScriptClass*> classes;
+    for (const NamedModule& module : tree.modules) {
+      if (!module.object) continue;
+      const std::string_view compiled = ScriptClassOf(graph_, *module.object);
+      if (!compiled.empty()) classes.emplace(module.scope, part.script_class(compiled));
+    }
+    for (NamedTensor& tensor : tree.tensors) {
+      const std::string_view name = tensor.name;
+      const std::size_t dot = name.rfind('.');
+      const bool root = dot == std::string_view::npos;
+      const auto found = classes.find(root ? std::string_view() : name.substr(0, dot));
+      if (found == classes.end() || found->second == nullptr) continue;
+      const std::string_view last = root ? name : name.substr(dot + 1);
+      const ScriptClass& source = *found->second;
+      const bool state = source.parameters.contains(last) || source.buffers.contains(last);
+      if (!state && tensor.section == Section::kModel) tensor.section = Section::kTransient;
+    }
+  }
+
+  // What the code says: constants of the class and the operators that its methods call.
+  static void AddSource(const PickledPart& part, std::string_view compiled,
+                        RecordedModule& record) {
+    if (compiled.empty() || !part.script_class) return;
+    const ScriptClass* const source = part.script_class(compiled);
+    if (source == nullptr) return;
+    record.attributes.insert(source->constants.begin(), source->constants.end());
+    record.calls = source->calls;
+  }
+
+  static std::uint64_t BytesOf(const RecordedModule& record) {
+    std::uint64_t bytes = sizeof(RecordedModule) + record.scope.size() + record.class_name.size();
+    for (const auto& [name, value] : record.attributes) {
+      const auto* text = std::get_if<std::string>(&value);
+      bytes += kAttributeBytes + name.size() + (text == nullptr ? 0 : text->size());
+    }
+    for (const RecordedCall& call : record.calls) {
+      bytes += kAttributeBytes * (1 + call.arguments.size());
+    }
+    return bytes;
+  }
+
   void SortByName() {
-    std::vector<std::uint32_t> order(placed_.size()), rank(placed_.size());
+    std::vector<std::uint32_t> order(infos_.size()), rank(infos_.size());
     std::iota(order.begin(), order.end(), 0U);
-    std::sort(order.begin(), order.end(), [&](std::uint32_t a, std::uint32_t b) {
-      return placed_[a].info.name < placed_[b].info.name;
-    });
-    std::vector<Placed> sorted;
-    sorted.reserve(placed_.size());
-    for (std::uint32_t i = 0; i < order.size(); ++i) {
-      rank[order[i]] = i;
-      sorted.push_back(std::move(placed_[order[i]]));
+    std::sort(order.begin(), order.end(),
+              [&](std::uint32_t a, std::uint32_t b) { return infos_[a].name < infos_[b].name; });
+    for (std::uint32_t i = 0; i < order.size(); ++i) rank[order[i]] = i;
+    // An order that is that of the names was made by a program that sorts.
+    if (!std::is_sorted(rank.begin(), rank.end())) {
+      stored_order_.reserve(rank.size());
+      for (const std::uint32_t place : rank) stored_order_.push_back(TensorId{place});
     }
-    for (Placed& tensor : sorted) {
-      if (tensor.slot_of) tensor.info.slot_of = TensorId{rank[*tensor.slot_of]};
+    for (std::uint32_t i = 0; i < infos_.size(); ++i) {
+      if (slot_of_[i] != kNoSlot) infos_[i].slot_of = TensorId{rank[slot_of_[i]]};
     }
-    placed_ = std::move(sorted);
+    // In place: there may be a million of them.
+    for (std::uint32_t i = 0; i < rank.size(); ++i) {
+      while (rank[i] != i) {
+        const std::uint32_t to = rank[i];
+        std::swap(infos_[i], infos_[to]);
+        std::swap(places_[i], places_[to]);
+        std::swap(rank[i], rank[to]);
+      }
+    }
   }
 
   // Tensors that are the same view of the same storage.
   void FindAliases() {
     std::unordered_map<std::string, std::uint32_t> first;
-    for (std::uint32_t i = 0; i < placed_.size(); ++i) {
-      const TensorView& view = placed_[i].view;
-      if (view.unreadable || view.shape.element_count() == 0) continue;
-      std::string key = std::to_string(placed_[i].location.offset) + "+" +
-                        std::to_string(view.offset) + std::string(Name(view.dtype)) +
-                        ToString(view.shape);
-      for (const std::int64_t stride : view.strides) key += "," + std::to_string(stride);
+    for (std::uint32_t i = 0; i < infos_.size(); ++i) {
+      const TensorInfo& info = infos_[i];
+      const StoredPlace& place = places_[i];
+      if (!info.data_present || info.shape.element_count() == 0) continue;
+      std::string key = place.location.held ? "pickle " : "";
+      key += std::to_string(place.location.offset) + "+" + std::to_string(place.offset) +
+             std::string(Name(info.dtype)) + ToString(info.shape);
+      for (const std::int64_t stride : place.strides) key += "," + std::to_string(stride);
       const auto [entry, added] = first.emplace(std::move(key), i);
-      if (!added) placed_[i].info.alias_of = TensorId{entry->second};
+      if (!added) infos_[i].alias_of = TensorId{entry->second};
     }
   }
 
@@ -192,17 +347,23 @@ class Builder {
   const PickleGraph& graph_;
   StorageFile storages_;
   const Limits& limits_;
-  std::vector<Placed> placed_;
+  // Of each tensor. A slot's parameter is the number of another one.
+  std::vector<TensorInfo> infos_;
+  std::vector<StoredPlace> places_;
+  std::vector<std::uint32_t> slot_of_;
+  std::map<std::string, Error> unreadable_;  // by name
+  std::unordered_map<PickleId, std::shared_ptr<const std::string>> held_;
   std::string container_;
   std::map<std::string, std::string> metadata_;
+  std::vector<RecordedModule> modules_;
+  std::vector<TensorId> stored_order_;
 };
 
 }  // namespace
 
 Result<std::unique_ptr<Checkpoint>> MakeTorchCheckpoint(const PickleGraph& graph,
                                                         const std::vector<PickledPart>& parts,
-                                                        StorageFile storages,
-                                                        std::vector<std::string> notes,
+                                                        StorageFile storages, FileRemarks remarks,
                                                         const Limits& limits) {
   const std::string path = storages.file->path();
   Builder builder(graph, std::move(storages), limits);
@@ -212,7 +373,11 @@ Result<std::unique_ptr<Checkpoint>> MakeTorchCheckpoint(const PickleGraph& graph
       return Fail(added);
     }
   }
-  return builder.Finish(std::move(notes));
+  if (Status read = builder.CheckSomethingIsRead(); !read) {
+    read.error().file = path;
+    return Fail(read);
+  }
+  return builder.Finish(std::move(remarks));
 }
 
 }  // namespace ckpt::formats

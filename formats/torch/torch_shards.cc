@@ -100,6 +100,10 @@ class ShardSet {
       return {};
     }
     AddTensors(shard, **opened);
+    for (const std::string& function : (*opened)->manifest().runs_on_load) {
+      auto& all = manifest_.runs_on_load;
+      if (std::find(all.begin(), all.end(), function) == all.end()) all.push_back(function);
+    }
     for (const std::string& name : promised) {
       if (placed_.at(name).shard != nullptr || lost_.count(name) != 0) continue;
       faults_.push_back(

@@ -46,15 +46,14 @@ Status CanHoldTorch(const TensorInfo& tensor) {
   return {};
 }
 
-Result<WriteSummary> WriteTorch(const std::filesystem::path& path, const OutputModel& model,
-                                const WriteOptions& options) {
+Result<WriteSummary> WriteTorch(AtomicOutput& output, const std::filesystem::path& path,
+                                const OutputModel& model, const WriteOptions&) {
   for (const TensorInfo& tensor : model.tensors) CKPT_RETURN_IF_ERROR(CanHoldTorch(tensor));
   const auto versions = model.metadata.find("_metadata");
   CKPT_ASSIGN_OR_RETURN(const std::vector<std::size_t> storages, SharedTensorsOf(model));
   const std::string pickle =
       PickleStateDict(model.tensors, storages,
                       versions == model.metadata.end() ? "" : std::string_view(versions->second));
-  AtomicOutput output(OverwriteOf(options));
   CKPT_ASSIGN_OR_RETURN(OutputFile * file,
                         output.Create(path, ExpectedBytes(model, pickle.size())));
   ZipWriter zip(*file);
@@ -70,7 +69,6 @@ Result<WriteSummary> WriteTorch(const std::filesystem::path& path, const OutputM
   CKPT_RETURN_IF_ERROR(WriteRecord(zip, "version", "3\n"));
   CKPT_RETURN_IF_ERROR(zip.Finish());
   const WriteSummary summary{{path.string()}, file->size()};
-  CKPT_RETURN_IF_ERROR(output.Commit());
   return summary;
 }
 

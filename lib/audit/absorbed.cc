@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <vector>
 
 #include "audit/wording.h"
@@ -18,6 +19,11 @@ constexpr double kNegative = 0.02;
 constexpr double kLarge = 4, kLargeShare = 0.25;
 constexpr double kTinyEpsilon = 1e-6;
 constexpr int kEnough = 2;
+// The channels' deviations differ, and with them absorbed gammas; in a layer near its initial 1
+// they have not been divided by any.
+constexpr double kUniform = 0.05, kUniformLow = 0.5, kUniformHigh = 1.5;
+constexpr std::size_t kUniformChannels = 8;
+constexpr double kNearZero = 0.5;
 
 struct GammaShape {
   double median = 0, deviation = 0;  // of |gamma|; the latter relative to its mean
@@ -52,6 +58,18 @@ double MedianDeviation(std::vector<GammaShape> shapes) {
       shapes.begin(), middle, shapes.end(),
       [](const GammaShape& a, const GammaShape& b) { return a.deviation < b.deviation; });
   return middle->deviation;
+}
+
+bool NearInitial(const GammaShape& shape) {
+  return shape.channels >= kUniformChannels && shape.deviation < kUniform &&
+         shape.median > kUniformLow && shape.median < kUniformHigh && shape.negative == 0;
+}
+
+// The last gamma of a residual block may start at 0, and scatters around it.
+bool StartedAtZero(const GammaShape& shape) {
+  return shape.median < kNearZero &&
+         static_cast<double>(shape.negative) >= kNegative * static_cast<double>(shape.channels) &&
+         shape.negative != 0;
 }
 
 class Signs {
@@ -110,7 +128,10 @@ std::string SignsOfAbsorbing(const Subject& subject, std::span<const std::size_t
     const std::optional<SourcedNumber>& epsilon = subject.layers()[i].epsilon;
     tiny_epsilon = tiny_epsilon && epsilon && epsilon->value < kTinyEpsilon;
   }
-  Signs signs = SignsOf(shapes);
+  if (std::any_of(shapes.begin(), shapes.end(), NearInitial)) return "";
+  std::vector<GammaShape> others;
+  std::remove_copy_if(shapes.begin(), shapes.end(), std::back_inserter(others), StartedAtZero);
+  Signs signs = SignsOf(others.empty() ? shapes : others);
   if (tiny_epsilon) signs.Add(1, "epsilon is next to 0");
   return signs.Text();
 }

@@ -1,26 +1,33 @@
 #include "ckpt/audit.h"
 
+#include <optional>
 #include <utility>
 
 #include "audit/graph_facts.h"
 #include "audit/rules.h"
+#include "averages/ema_weights.h"
 
 namespace ckpt {
+namespace {
 
-AuditResult Audit(const Checkpoint& checkpoint, const Analysis& analysis,
-                  const AuditOptions& options) {
-  using namespace audit;
-  TensorReader reader(checkpoint);
-  Subject subject{checkpoint, analysis, reader};
-  subject.values.reserve(analysis.batch_norms.size());
-  for (const BatchNorm& layer : analysis.batch_norms) {
-    subject.values.push_back(ReadLayer(reader, layer));
-  }
+using namespace audit;
 
-  const std::unique_ptr<const GraphFacts> graph = FactsOf(checkpoint.manifest(), analysis);
-  subject.graph = graph.get();
+std::vector<LayerValues> ValuesOf(TensorReader& reader, const Analysis& analysis) {
+  std::vector<LayerValues> values;
+  values.reserve(analysis.batch_norms.size());
+  for (const BatchNorm& layer : analysis.batch_norms) values.push_back(ReadLayer(reader, layer));
+  return values;
+}
 
-  FindingList findings(checkpoint.manifest(), analysis);
+// Null where the file has no averages, or none that a conversion could write.
+std::unique_ptr<const EmaWeights> AveragesOf(const Checkpoint& checkpoint,
+                                             const Analysis& analysis) {
+  auto shadows = FindShadows(checkpoint.manifest(), analysis);
+  if (!shadows || shadows->empty()) return nullptr;
+  return std::make_unique<EmaWeights>(checkpoint, *std::move(shadows));
+}
+
+void JudgeAll(const Subject& subject, const AuditOptions& options, FindingList& findings) {
   JudgePresence(subject, findings);
   JudgeRecords(subject, findings);
   JudgeValues(subject, findings);
@@ -32,14 +39,38 @@ AuditResult Audit(const Checkpoint& checkpoint, const Analysis& analysis,
   JudgeInitialWeight(subject, findings);
   JudgeTowers(subject, findings);
   JudgeLayerGraph(subject, findings);
+  JudgeSavedMode(subject, findings);
   if (options.older != nullptr) JudgeHistory(subject, *options.older, findings);
   if (options.all_data) JudgeAllData(subject, findings);
   JudgeTrainingState(subject, findings);
+}
 
+}  // namespace
+
+AuditResult Audit(const Checkpoint& checkpoint, const Analysis& analysis,
+                  const AuditOptions& options) {
+  const std::unique_ptr<const EmaWeights> averages = AveragesOf(checkpoint, analysis);
+  const bool of_averages = options.averages && averages != nullptr;
+  const Checkpoint& judged = of_averages ? *averages : checkpoint;
+  TensorReader reader(judged);
+  Subject subject{judged, analysis, reader};
+  subject.values = ValuesOf(reader, analysis);
+  std::vector<LayerValues> raw_values;
+  if (of_averages) {
+    TensorReader raw_reader(checkpoint);
+    raw_values = ValuesOf(raw_reader, analysis);
+    subject.raw_values = &raw_values;
+  }
+  const std::unique_ptr<const GraphFacts> graph = FactsOf(checkpoint.manifest(), analysis);
+  subject.graph = graph.get();
+
+  FindingList findings(judged.manifest(), analysis);
+  JudgeAll(subject, options, findings);
   AuditResult result;
   result.error = JudgeReading(subject, findings);  // last: by now everything was read
   result.read_all = options.all_data && !reader.interrupted();
   result.findings = std::move(findings).Take(options);
+  if (averages && !of_averages) JudgeAverages(subject, *averages, options, result.findings);
   return result;
 }
 

@@ -57,8 +57,8 @@ GraphFacts::GraphFacts(const Manifest& manifest, const Analysis& analysis)
       reach(TraceUpdates(bodies, found)),
       savers(FindSavers(bodies)),
       restores(FindRestores(bodies)),
-      serving(TraceServing(bodies, found)),
-      serves(IsServingArtefact(bodies)) {
+      serving(ops->serving),
+      serves(ops->serves) {
   layer_of = LayersOf(manifest, *this, analysis);
   std::set<std::string> known;
   const auto add = [&](const std::string& name) {
@@ -90,6 +90,27 @@ std::optional<TensorId> TensorOfVariable(const Manifest& manifest, const GraphFa
   return FindTensor(manifest, variable);
 }
 
+namespace {
+
+// Object-based savers name what they save by the path of its object:
+// "net/bn/gamma/.ATTRIBUTES/...".
+bool UsesObjectKeys(const OpSaverContents& saver) {
+  return std::any_of(saver.keys.begin(), saver.keys.end(), [](const std::string& key) {
+    return key.find("/.ATTRIBUTES/") != std::string::npos;
+  });
+}
+
+bool Lacks(const GraphFacts& facts, const OpSaverContents& saver, const std::string& name) {
+  if (saver.SavesVariable(name) || saver.SavesKey(name)) return false;
+  if (!UsesObjectKeys(saver)) return true;
+  // What it saves may be computed of several variables (replicas), and only the key tells which.
+  const OpVariable* const record = facts.variables.Find(name);
+  return record != nullptr && !record->checkpoint_key.empty() &&
+         !saver.SavesKey(record->checkpoint_key);
+}
+
+}  // namespace
+
 SaverGap GapOfSavers(const GraphFacts& facts) {
   std::set<std::string> needed;
   for (const OpBatchNorm& norm : facts.found.norms) {
@@ -102,7 +123,7 @@ SaverGap GapOfSavers(const GraphFacts& facts) {
   for (const OpSaverContents& saver : facts.savers) {
     std::vector<std::string> missing;
     for (const std::string& name : needed) {
-      if (!saver.SavesVariable(name) && !saver.SavesKey(name)) missing.push_back(name);
+      if (Lacks(facts, saver, name)) missing.push_back(name);
     }
     if (missing.empty() || !saver.complete) return {};
     if (gap.saver == nullptr || missing.size() < gap.missing.size())

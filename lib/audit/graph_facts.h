@@ -24,7 +24,7 @@ struct GraphFacts {
   const OpBatchNorms& found;
   const UpdateReach reach;
   const std::vector<OpSaverContents> savers, restores;
-  const ServingPath serving;
+  const ServingPath& serving;
   const bool serves;  // meant to serve as it is
   // Layers of the analysis by the batch norms of the graph; absent where no tensor of it is there.
   std::vector<std::optional<std::size_t>> layer_of = {};

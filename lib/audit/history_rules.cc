@@ -3,8 +3,8 @@
 #include <map>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 
+#include "audit/older_tensors.h"
 #include "audit/rules.h"
 #include "audit/same_tensor.h"
 #include "audit/wording.h"
@@ -26,15 +26,9 @@ class HistoryJudge {
  public:
   HistoryJudge(const Subject& subject, const Checkpoint& older)
       : subject_(subject),
-        older_(older),
+        older_tensors_(subject.manifest(), subject.analysis, older.manifest()),
         older_reader_(older),
-        comparison_(subject.checkpoint, older) {
-    const std::vector<TensorInfo>& tensors = older.manifest().tensors;
-    older_ids_.reserve(tensors.size());
-    for (std::uint32_t i = 0; i < tensors.size(); ++i) {
-      older_ids_.emplace(tensors[i].name, TensorId{i});
-    }
-  }
+        comparison_(subject.checkpoint, older) {}
 
   void Judge(FindingList& findings) {
     for (std::size_t i = 0; i < subject_.layers().size(); ++i) JudgeLayer(i);
@@ -42,6 +36,7 @@ class HistoryJudge {
     findings.Add(std::move(unchanged_));
     findings.Add(std::move(drifted_));
     findings.Add(std::move(recalibrated_));
+    AddNotCompared(findings);
     if (!older_reader_.failures().empty() || comparison_.failure()) {
       const Error& error =
           comparison_.failure() ? *comparison_.failure() : older_reader_.failures().front().error;
@@ -54,15 +49,30 @@ class HistoryJudge {
   }
 
  private:
-  // The tensor of the same name, type and shape in the older checkpoint.
-  std::optional<TensorId> Older(TensorId id) const {
-    const TensorInfo& info = subject_.manifest().tensors[id.index];
-    const auto found = older_ids_.find(info.name);
-    if (found == older_ids_.end()) return std::nullopt;
-    const TensorInfo& other = older_.manifest().tensors[found->second.index];
-    if (other.dtype != info.dtype || other.shape != info.shape) return std::nullopt;
-    return found->second;
+  // What was not compared, and under which other names the rest was.
+  void AddNotCompared(FindingList& findings) const {
+    std::size_t with_statistics = 0;
+    FileIssue issue{RuleIndex::kNotJudged, Severity::kInfo};
+    std::vector<std::string> scopes;
+    for (const BatchNorm& layer : subject_.layers()) {
+      if (!layer.moving_mean || !layer.moving_variance) continue;
+      ++with_statistics;
+      if (Older(*layer.moving_mean) && Older(*layer.moving_variance)) continue;
+      scopes.push_back(layer.scope);
+      for (const TensorId id : StatisticsOf(layer)) issue.tensors.push_back(id);
+    }
+    if (scopes.empty()) return;
+    issue.message = std::to_string(scopes.size()) + " of " + Plural(with_statistics, "batch norm") +
+                    " have no statistics of the same name, type and shape in the older checkpoint "
+                    "and were not compared with it: " +
+                    Listed(scopes, 3);
+    if (!older_tensors_.how().empty()) {
+      issue.message += ". Of the older checkpoint, " + older_tensors_.how();
+    }
+    findings.Add(std::move(issue));
   }
+
+  std::optional<TensorId> Older(TensorId id) const { return older_tensors_.Find(id); }
 
   std::optional<std::vector<double>> OlderValues(const std::optional<TensorId>& id) {
     const std::optional<TensorId> older = id ? Older(*id) : std::nullopt;
@@ -93,23 +103,24 @@ class HistoryJudge {
 
   // Of the kernels and biases whose names share most with the layer's: those trained with it.
   Change KernelChange(const BatchNorm& layer) {
-    std::size_t most = 0;
+    std::size_t most = 0, least = std::string::npos;
     std::vector<TensorId> beside;
     for (std::uint32_t i = 0; i < subject_.analysis.roles.size(); ++i) {
       const Role role = subject_.analysis.roles[i].role;
       if (role != Role::kKernel && role != Role::kBias) continue;
       const std::size_t common =
           CommonComponents(subject_.manifest().tensors[i].name, layer.scope + "/");
+      least = std::min(least, common);
       if (common < most) continue;
       if (common > most) beside.clear();
       most = common;
       beside.push_back(TensorId{i});
     }
-    // Names without a common scope tell nothing; then some kernel must be frozen too.
+    // Names that share nothing, or all the same, tell nothing; then some kernel must be frozen too.
     bool any_same = false;
     for (const TensorId id : beside) {
       const Change change = ChangeOf(id);
-      if (most != 0 && change != Change::kSame) return change;
+      if (most > least && change != Change::kSame) return change;
       any_same = any_same || change == Change::kSame;
     }
     if (beside.empty()) return Change::kUnknown;
@@ -126,7 +137,8 @@ class HistoryJudge {
           role != Role::kBeta) {
         continue;
       }
-      moved = ChangeOf(TensorId{i}) == Change::kMoved;
+      // A weight that the older checkpoint has not, or in another shape: a head that was replaced.
+      moved = !Older(TensorId{i}) || ChangeOf(TensorId{i}) == Change::kMoved;
     }
     any_weight_moved_ = moved;
     return moved;
@@ -159,7 +171,11 @@ class HistoryJudge {
   std::string KernelsInWords(const BatchNorm& layer) {
     switch (KernelChange(layer)) {
       case Change::kSame:
-        return "the weights beside it are equal, as after a warm start from trainable variables";
+        return subject_.analysis.framework == Framework::kPyTorch
+                   ? "the weights beside it are equal, as where parameters were loaded without "
+                     "buffers"
+                   : "the weights beside it are equal, as after a warm start from trainable "
+                     "variables";
       case Change::kMoved:
         return "the weights beside it moved too";
       case Change::kUnknown:
@@ -182,8 +198,7 @@ class HistoryJudge {
   }
 
   const Subject& subject_;
-  const Checkpoint& older_;
-  std::unordered_map<std::string_view, TensorId> older_ids_;
+  OlderTensors older_tensors_;
   TensorReader older_reader_;
   TensorComparison comparison_;
   std::map<TensorId, Change> changes_;

@@ -22,9 +22,14 @@ struct InitialWeight {
 std::optional<InitialWeight> WeightOf(const Subject& subject, std::size_t i) {
   const BatchNorm& layer = subject.layers()[i];
   const LayerValues& values = subject.values[i];
-  if (!layer.momentum || !values.mean || !values.spread || StatisticsInitial(values)) {
+  if (layer.cumulative || !layer.momentum || !values.mean || !values.spread ||
+      StatisticsInitial(values)) {
     return std::nullopt;
   }
+  // Averaged weights get statistics of their own by a cumulative average (update_bn), whose count
+  // is no exponent of a decay.
+  const bool is_default = layer.momentum->evidence.source == EvidenceSource::kDefault;
+  if (subject.analysis.averaged && is_default) return std::nullopt;
   const double decay = layer.momentum->value;
   if (!(decay > 0 && decay < 1) || FullyDebiased(subject, layer)) return std::nullopt;
   std::optional<UpdateCount> count = UpdatesOf(subject, layer);

@@ -39,14 +39,15 @@ std::string ProvedSaver(const Subject& subject) {
 
 std::string LikelySaver(const Subject& subject) {
   if (std::string proved = ProvedSaver(subject); !proved.empty()) return proved;
-  std::string text = "No moving statistic was saved at all, as ";
+  std::string text = "No moving statistic was saved at all";
   const std::optional<Framework> framework = subject.analysis.framework;
-  if (framework != Framework::kPyTorch) {
-    text += "by a Saver that is given tf.trainable_variables() only";
+  if (framework == Framework::kKeras) return text + ", as where trainable_weights alone were saved";
+  if (!framework || framework == Framework::kTensorFlow) {
+    text += ", as by a Saver that is given tf.trainable_variables() only";
   }
-  if (!framework) text += ", or ";
   if (framework && framework != Framework::kPyTorch) return text;
-  text += "where named_parameters() were saved instead of state_dict()";
+  text += framework ? ", as where" : ", or where";
+  text += " named_parameters() were saved instead of state_dict()";
   // state_dict() has a counter for each batch norm that has statistics.
   const std::vector<TensorInfo>& tensors = subject.manifest().tensors;
   const bool counted = std::any_of(tensors.begin(), tensors.end(), [](const TensorInfo& info) {
@@ -167,6 +168,7 @@ void JudgeRecord(const Subject& subject, const Record& record, FindingList& find
     const BatchNorm& layer = subject.layers()[i];
     const std::optional<SourcedNumber>& number = layer.*record.number;
     if (Recorded(number) || !HasStatistic(layer)) continue;
+    if (layer.cumulative && record.number == &BatchNorm::momentum) continue;  // there is no decay
     issue.layers.push_back(
         {i, TensorsOf(layer),
          number ? Number(number->value) + " is assumed, " + number->evidence.detail : ""});

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <map>
 #include <string>
 
 #include "audit/rules.h"
@@ -9,6 +10,7 @@ namespace ckpt::audit {
 namespace {
 
 constexpr std::size_t kNamedTensors = 3;
+constexpr std::size_t kNamedFunctions = 8;
 
 std::string NamesOf(const Subject& subject, const std::vector<TensorId>& ids) {
   std::vector<std::string> names;
@@ -26,6 +28,26 @@ void AddAbsent(const Problem& problem, FindingList& findings) {
                       : "the data of " + Plural(problem.tensors.size(), "tensor") + " is absent (" +
                             ToString(problem.error) +
                             "). Names and shapes were judged, their values not";
+  findings.Add(std::move(issue));
+}
+
+// Sound, but of a kind that is not read: by the reason.
+using Unread = std::map<std::string, std::vector<TensorId>>;
+
+void AddUnread(const Subject& subject, const Unread& unread, FindingList& findings) {
+  for (const auto& [reason, tensors] : unread) {
+    FileIssue issue{RuleIndex::kNotJudged, Severity::kWarning, "", tensors};
+    issue.message = NamesOf(subject, tensors) + ": " + reason + ". The values were not judged";
+    findings.Add(std::move(issue));
+  }
+}
+
+void AddCodeOnLoad(const Subject& subject, FindingList& findings) {
+  const std::vector<std::string>& functions = subject.manifest().runs_on_load;
+  if (functions.empty()) return;
+  FileIssue issue{RuleIndex::kRunsCode, Severity::kError, subject.manifest().resolved, {}};
+  issue.message = "loading the file in its framework would run " +
+                  Listed(functions, kNamedFunctions) + ". Nothing of it was run here";
   findings.Add(std::move(issue));
 }
 
@@ -60,9 +82,18 @@ void AddDamaged(const Subject& subject, Damage damage, FindingList& findings) {
 
 std::optional<Error> JudgeReading(const Subject& subject, FindingList& findings) {
   Damage damage;
+  Unread unread;
+  const std::vector<TensorInfo>& tensors = subject.manifest().tensors;
+  const bool some_read = std::any_of(tensors.begin(), tensors.end(), [](const TensorInfo& info) {
+    return info.data_present && info.section == Section::kModel;
+  });
   for (const Problem& problem : subject.manifest().problems) {
     if (problem.error.code == ErrorCode::kNotFound) {
       AddAbsent(problem, findings);
+    } else if (some_read && problem.error.code == ErrorCode::kUnsupported &&
+               !problem.tensors.empty()) {
+      std::vector<TensorId>& ids = unread[problem.error.message];
+      ids.insert(ids.end(), problem.tensors.begin(), problem.tensors.end());
     } else {
       damage.Add(problem.tensors, problem.error);
     }
@@ -70,6 +101,8 @@ std::optional<Error> JudgeReading(const Subject& subject, FindingList& findings)
   for (const TensorReader::Failure& failure : subject.reader.failures()) {
     damage.Add({failure.tensor}, failure.error);
   }
+  AddUnread(subject, unread, findings);
+  AddCodeOnLoad(subject, findings);
   if (IsGraphOnly(subject.manifest())) {
     FileIssue issue{RuleIndex::kNotJudged, Severity::kInfo, subject.manifest().resolved, {}};
     issue.message = "is a graph by itself: what it says was judged, values were not";

@@ -364,8 +364,9 @@ constexpr std::array kRows = {
         "training_mode is 1 (ONNX from opset 14), the node has the outputs of training (opset 7 to "
         "13), is_test is 0 (before); in a SavedModel or a frozen graph of TensorFlow, is_training "
         "is true or absent on the path to the outputs, or the batch norm normalises with moments, "
-        "whatever is fed; in a model of Keras 1 or 2, a call with training=True (of the layer, or "
-        "of a model that it stands in) or mode 2. In Keras 3 such a call is a warning: predict() "
+        "whatever is fed; in an ONNX graph, nodes compute the statistics from the very input that "
+        "is normalised; in a model of Keras 1 or 2, a call with training=True (of the layer, or of "
+        "a model that it stands in) or mode 2. In Keras 3 such a call is a warning: predict() "
         "overrides it.",
         "It normalises with the mean and variance of the batch that it is given and ignores the "
         "moving statistics: an answer depends on the requests beside it, and a batch of one gives "
@@ -433,8 +434,25 @@ constexpr std::array kRows = {
     RuleRow{
         "CK007", "values-not-judged", kInfo, kPasses, "some values could not be judged",
         "The type of a batch norm's tensor is not one that the audit computes with, or the older "
-        "checkpoint could not be read for a comparison.",
+        "checkpoint has no such tensor or could not be read for a comparison. It is a warning "
+        "where a tensor is of a kind that is not read: sparse, one rank's part of a distributed "
+        "tensor, one without data.",
         "Nothing is known to be wrong; it was not looked at.", "judge these by other means"},
+    RuleRow{
+        "CK008", "runs-code-on-load", kError, kCloses,
+        "the framework runs code out of the file when it loads it",
+        "A pickle names functions that run what the file hands to them, or that give access to "
+        "such "
+        "ones: a shell, eval, files, the network, another pickle. They are looked for in every "
+        "pickle that the file carries, in archives inside it too. Classes that are merely unknown "
+        "(a project's own modules) are a note and no finding. Nothing of it was run here.",
+        "Whoever loads the file runs what its author wrote, with all rights of the program that "
+        "loads it.",
+        "do not load the file; ask where it is from, and convert it: OUTPUT of ckpt convert holds "
+        "tensors alone",
+        "", "",
+        "load files of others with torch.load(..., weights_only=True) only; convert this one "
+        "with ckpt convert, whose OUTPUT holds tensors alone"},
 };
 
 }  // namespace

@@ -49,6 +49,7 @@ enum class RuleIndex : std::uint8_t {
   kOptimizerState,
   kEmaShadows,
   kNotJudged,
+  kRunsCode,
 };
 
 const Rule& RuleOf(RuleIndex index);

@@ -8,6 +8,10 @@
 #include "audit/tensor_reader.h"
 #include "ckpt/audit.h"
 
+namespace ckpt {
+class EmaWeights;
+}
+
 namespace ckpt::audit {
 
 struct GraphFacts;
@@ -19,6 +23,8 @@ struct Subject {
   TensorReader& reader;
   std::vector<LayerValues> values = {};
   const GraphFacts* graph = nullptr;  // null without an operation graph
+  // Where averages over time are judged: the values of the raw weights, one entry per batch norm.
+  const std::vector<LayerValues>* raw_values = nullptr;
 
   const Manifest& manifest() const { return checkpoint.manifest(); }
   const std::vector<BatchNorm>& layers() const { return analysis.batch_norms; }
@@ -40,6 +46,8 @@ void JudgeInitialWeight(const Subject& subject, FindingList& findings);
 void JudgeTowers(const Subject& subject, FindingList& findings);
 // BN060, BN061: what the graph of a serving artefact does.
 void JudgeLayerGraph(const Subject& subject, FindingList& findings);
+// BN060: a mode that whoever loads the file can switch.
+void JudgeSavedMode(const Subject& subject, FindingList& findings);
 // BN050 to BN052: against an older checkpoint of the same run.
 void JudgeHistory(const Subject& subject, const Checkpoint& older, FindingList& findings);
 // What the operation graph proves. GR001, GR002: whether the updates run.
@@ -50,9 +58,14 @@ void JudgeGraphSaving(const Subject& subject, FindingList& findings);
 void JudgeGraphServing(const Subject& subject, FindingList& findings);
 // CK003, CK004: streams every tensor.
 void JudgeAllData(const Subject& subject, FindingList& findings);
+// The averages over time that --ema writes, by the rules that look at values; findings of the raw
+// weights that hold for them too are not said again.
+void JudgeAverages(const Subject& raw, const EmaWeights& averages, const AuditOptions& options,
+                   std::vector<Finding>& findings);
 // CK005, CK006: training state in the file.
 void JudgeTrainingState(const Subject& subject, FindingList& findings);
-// CK001, CK002, CK007: what could not be read, by now; the damage that decides the input's status.
+// CK001, CK002, CK007, CK008: what could not be read, by now; the damage that decides the input's
+// status.
 std::optional<Error> JudgeReading(const Subject& subject, FindingList& findings);
 
 }  // namespace ckpt::audit

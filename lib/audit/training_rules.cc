@@ -60,6 +60,12 @@ bool HasSlotEvidence(const TensorRole& role) {
 std::string ProofOfTraining(const Subject& subject, std::size_t i, const SlotMap& slots) {
   const BatchNorm& layer = subject.layers()[i];
   const bool moved = !AffineInitial(subject.values[i]);
+  if (subject.raw_values != nullptr) {
+    const LayerValues& raw = (*subject.raw_values)[i];
+    if (raw.mean && raw.spread && !StatisticsInitial(raw)) {
+      return "the raw model's statistics moved, those of its averages did not";
+    }
+  }
   if (layer.batch_counter) {
     const std::optional<double> batches = subject.reader.Scalar(*layer.batch_counter);
     if (batches && *batches > 0) return "num_batches_tracked is " + Number(*batches);
@@ -96,12 +102,19 @@ std::string ProofOfGraph(const Subject& subject, std::size_t i) {
   return "";
 }
 
+// A mean that is subtracted from the model's input, written by hand: no training uses epsilon 0.
+bool IsFixedNormalisation(const BatchNorm& layer) {
+  return layer.epsilon && layer.epsilon->value == 0 &&
+         layer.epsilon->evidence.source != EvidenceSource::kDefault;
+}
+
 Judgement JudgeLayer(const Subject& subject, std::size_t i, const SlotMap& slots) {
   const BatchNorm& layer = subject.layers()[i];
   const LayerValues& values = subject.values[i];
   if (!values.mean || !values.spread || values.mean->empty()) return {};
   if (!StatisticsInitial(values)) {
-    if (AllEqual(*values.spread, 1) && values.spread->size() > 1 && !KeepsStatistics(layer)) {
+    if (AllEqual(*values.spread, 1) && values.spread->size() > 1 && !KeepsStatistics(layer) &&
+        !IsFixedNormalisation(layer)) {
       return {Verdict::kVarianceLeftOut, "every variance is 1 beside a mean that moved"};
     }
     return {Verdict::kLearnt};

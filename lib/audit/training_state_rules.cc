@@ -4,6 +4,8 @@
 
 #include "audit/rules.h"
 #include "audit/wording.h"
+#include "averages/ema_weights.h"
+#include "roles/averages.h"
 
 namespace ckpt::audit {
 namespace {
@@ -28,13 +30,34 @@ void AddPresent(const Subject& subject, RuleIndex rule, Role role, std::string_v
   findings.Add(std::move(issue));
 }
 
+// What serving gets where the file holds averages beside the model's own weights.
+std::string AveragesInWords(const Subject& subject) {
+  const std::vector<TensorInfo>& tensors = subject.manifest().tensors;
+  for (std::uint32_t i = 0; i < tensors.size(); ++i) {
+    const TensorRole& role = subject.analysis.roles[i];
+    if (role.role == Role::kEmaShadow && role.of && IsExchangedAtEpochEnd(tensors[i].name)) {
+      return "mmcv's EMAHook exchanges the two before it saves at the end of an epoch: then a "
+             "plain "
+             "restore serves the averages";
+    }
+  }
+  std::string words = "A plain restore serves the raw weights, not the averages";
+  const auto shadows = FindShadows(subject.manifest(), subject.analysis);
+  const std::size_t raw = shadows ? LayersWithRawStatistics(subject.analysis, *shadows).size() : 0;
+  if (raw != 0) {
+    words += ". The moving statistics of " + Plural(raw, "batch norm") +
+             " have no average: those of the raw model stand beside averaged weights";
+  }
+  return words;
+}
+
 }  // namespace
 
 void JudgeTrainingState(const Subject& subject, FindingList& findings) {
   AddPresent(subject, RuleIndex::kOptimizerState, Role::kOptimizerSlot, "optimizer state",
              "Serving does not read them", findings);
   AddPresent(subject, RuleIndex::kEmaShadows, Role::kEmaShadow, "averages over time",
-             "A plain restore serves the raw weights, not the averages", findings);
+             AveragesInWords(subject), findings);
 }
 
 }  // namespace ckpt::audit

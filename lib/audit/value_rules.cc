@@ -78,7 +78,10 @@ void JudgeSigns(const Subject& subject, std::size_t i, NegativeVariances& found)
   const bool known = layer.epsilon.has_value();
   const double epsilon = known ? layer.epsilon->value : 0;
   const Found rootless(*spread, [&](double v) { return known && v + epsilon <= 0; });
-  const Found below(*spread, [&](double v) { return v < 0 && !(known && v + epsilon <= 0); });
+  // A denormal below 0 is rounding.
+  const Found below(*spread, [&](double v) {
+    return v <= -MinNormal(Dtype::kF32) && !(known && v + epsilon <= 0);
+  });
   double lowest = 0;
   for (const double v : *spread) {
     if (std::isfinite(v)) lowest = std::min(lowest, v);
@@ -103,7 +106,7 @@ std::size_t DeadChannels(const BatchNorm& layer, const std::vector<double>& spre
   const double epsilon = layer.epsilon ? std::fmax(layer.epsilon->value, 0) : 0;
   const double share = layer.spread == SpreadKind::kVariance ? 1e-6 : 1e-3;
   const double limit = std::fmax(share * epsilon, MinNormal(Dtype::kF32));
-  return Found(spread, [&](double v) { return v >= 0 && v < limit; }).count;
+  return Found(spread, [&](double v) { return v > -MinNormal(Dtype::kF32) && v < limit; }).count;
 }
 
 void JudgeDead(const Subject& subject, std::size_t i, Issue& some, Issue& most) {

@@ -8,7 +8,7 @@
 #include "conventions/kernel_facts.h"
 #include "conventions/names_of_convention.h"
 #include "conventions/tensor_parts.h"
-#include "convert/name_list.h"
+#include "core/name_list.h"
 #include "roles/recorded_hyperparameters.h"
 
 namespace ckpt {

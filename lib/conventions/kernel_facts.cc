@@ -7,7 +7,7 @@
 
 #include "conventions/flattened_channels.h"
 #include "fold/channel_view.h"
-#include "fold/kernel_pair.h"
+#include "fold/kernel_layout.h"
 #include "fold/linear_layer.h"
 #include "fold/reason.h"
 #include "roles/scope_words.h"

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "convert/name_list.h"
+#include "core/name_list.h"
 
 namespace ckpt {
 namespace {

@@ -1,24 +1,28 @@
 #include <algorithm>
 #include <set>
 
+#include "averages/ema_weights.h"
 #include "ckpt/convert.h"
 #include "conventions/apply_convention.h"
 #include "convert/cast_range.h"
-#include "convert/ema_weights.h"
 #include "convert/fitness.h"
-#include "convert/name_list.h"
 #include "convert/output_names.h"
+#include "convert/training_mode.h"
 #include "convert/training_state.h"
+#include "core/name_list.h"
 
 namespace ckpt {
 namespace {
 
 class Planner {
  public:
-  Planner(const Checkpoint& checkpoint, const Analysis& analysis, const AuditResult& audit,
-          const ConvertOptions& options)
-      : checkpoint_(checkpoint),
-        manifest_(checkpoint.manifest()),
+  // `weights`: what the fold and the copies read. `shadows`: of its variables, those that stand for
+  // them in the checkpoint.
+  Planner(const Checkpoint& weights, std::map<TensorId, TensorId> shadows, const Analysis& analysis,
+          const AuditResult& audit, const ConvertOptions& options)
+      : weights_(weights),
+        shadows_(std::move(shadows)),
+        manifest_(weights.manifest()),
         analysis_(analysis),
         audit_(audit),
         options_(options) {}
@@ -26,17 +30,20 @@ class Planner {
   Result<ConversionPlan> Plan();
 
  private:
-  Result<FoldPlan> Fold(const Checkpoint& weights, std::map<std::size_t, std::string> keep) const;
+  Result<FoldPlan> Fold(std::map<std::size_t, std::string> keep) const;
   Status CheckStrict() const;
   // Why the tensor is not in the output; empty: it is.
-  std::string WhyDropped(TensorId id, const std::set<TensorId>& consumed,
-                         const std::map<TensorId, TensorId>& shadows) const;
-  Status AddTensors(const Checkpoint& weights, FoldPlan fold,
-                    const std::map<TensorId, TensorId>& shadows);
-  Status AddCopy(const Checkpoint& weights, TensorId id);
+  std::string WhyDropped(TensorId id, const std::set<TensorId>& consumed) const;
+  bool IsWrittenShadow(TensorId id) const;
+  Status AddTensors(FoldPlan fold);
+  Status AddCopy(TensorId id);
+  void NoteShadows();
   void RelateToOutput();
+  // The plan's sources are those of the checkpoint from here on.
+  void ReadShadows();
 
-  const Checkpoint& checkpoint_;
+  const Checkpoint& weights_;
+  const std::map<TensorId, TensorId> shadows_;
   const Manifest& manifest_;
   const Analysis& analysis_;
   const AuditResult& audit_;
@@ -44,12 +51,12 @@ class Planner {
   ConversionPlan plan_;
 };
 
-Result<FoldPlan> Planner::Fold(const Checkpoint& weights,
-                               std::map<std::size_t, std::string> keep) const {
+Result<FoldPlan> Planner::Fold(std::map<std::size_t, std::string> keep) const {
   FoldOptions options = options_.fold;
   options.cast = options_.cast;
   options.keep.merge(keep);
-  return PlanFold(weights, analysis_, options);
+  options.close_training_mode = true;  // SettleTrainingMode says what may not be closed
+  return PlanFold(weights_, analysis_, options);
 }
 
 Status Planner::CheckStrict() const {
@@ -62,12 +69,14 @@ Status Planner::CheckStrict() const {
                                      plan_.kept.front().reason + ")");
 }
 
-std::string Planner::WhyDropped(TensorId id, const std::set<TensorId>& consumed,
-                                const std::map<TensorId, TensorId>& shadows) const {
+bool Planner::IsWrittenShadow(TensorId id) const {
+  const std::optional<TensorId>& of = analysis_.roles[id.index].of;
+  const auto shadow = of ? shadows_.find(*of) : shadows_.end();
+  return shadow != shadows_.end() && shadow->second == id;
+}
+
+std::string Planner::WhyDropped(TensorId id, const std::set<TensorId>& consumed) const {
   const TensorRole& role = analysis_.roles[id.index];
-  if (role.role == Role::kEmaShadow && role.of && shadows.contains(*role.of)) {
-    return "written as \"" + manifest_.tensors[role.of->index].name + '"';
-  }
   const TensorInfo& info = manifest_.tensors[id.index];
   if (DescribesItsFile(info)) return "bookkeeping of the checkpoint";
   if (info.section == Section::kConstant && !options_.keep_graph_constants) {
@@ -80,11 +89,26 @@ std::string Planner::WhyDropped(TensorId id, const std::set<TensorId>& consumed,
   return {};
 }
 
+// Whose scales stand beside the integers in the pickle. TensorFlow's are tensors of their own.
+bool IsQuantisedByPyTorch(const Manifest& manifest, Dtype dtype) {
+  const bool quantised = dtype == Dtype::kQI8 || dtype == Dtype::kQU8 || dtype == Dtype::kQI32;
+  return quantised && manifest.framework == Framework::kPyTorch;
+}
+
 // As it is, or cast.
-Status Planner::AddCopy(const Checkpoint& weights, TensorId id) {
+Status Planner::AddCopy(TensorId id) {
+  if (IsQuantisedByPyTorch(manifest_, manifest_.tensors[id.index].dtype)) {
+    return Fail(Error{ErrorCode::kUnsupported,
+                      "is quantised: its integers mean nothing without a scale and a zero point, "
+                      "which are no tensors and would be lost; convert the model from before it "
+                      "was quantised",
+                      manifest_.resolved,
+                      {},
+                      manifest_.tensors[id.index].name});
+  }
   FoldedTensor tensor{.info = manifest_.tensors[id.index], .content = CopyOf{id}};
   if (options_.cast && IsFloat(tensor.info.dtype) && tensor.info.dtype != *options_.cast) {
-    CKPT_RETURN_IF_ERROR(CheckCast(weights, id, *options_.cast, plan_.notes));
+    CKPT_RETURN_IF_ERROR(CheckCast(weights_, id, *options_.cast, plan_.notes));
     tensor.info.dtype = *options_.cast;
     tensor.info.byte_size = tensor.info.shape.element_count() * BitSize(*options_.cast) / 8;
     tensor.info.checksum.reset();
@@ -93,8 +117,7 @@ Status Planner::AddCopy(const Checkpoint& weights, TensorId id) {
   return {};
 }
 
-Status Planner::AddTensors(const Checkpoint& weights, FoldPlan fold,
-                           const std::map<TensorId, TensorId>& shadows) {
+Status Planner::AddTensors(FoldPlan fold) {
   const std::set<TensorId> consumed(fold.consumed.begin(), fold.consumed.end());
   std::set<std::string> changed;
   for (const FoldedTensor& tensor : fold.tensors) changed.insert(tensor.info.name);
@@ -110,12 +133,13 @@ Status Planner::AddTensors(const Checkpoint& weights, FoldPlan fold,
       }
       continue;
     }
-    std::string why = WhyDropped(id, consumed, shadows);
+    if (IsWrittenShadow(id)) continue;
+    std::string why = WhyDropped(id, consumed);
     if (!why.empty()) {
       plan_.dropped.push_back({name, std::move(why)});
       continue;
     }
-    CKPT_RETURN_IF_ERROR(AddCopy(weights, id));
+    CKPT_RETURN_IF_ERROR(AddCopy(id));
   }
   std::move(fold.tensors.begin(), fold.tensors.end(), std::back_inserter(plan_.tensors));
   return {};
@@ -139,6 +163,35 @@ void Planner::RelateToOutput() {
   }
 }
 
+void Planner::NoteShadows() {
+  if (!options_.use_ema) return;
+  plan_.notes = NotesOnShadows(manifest_, analysis_, shadows_);
+  if (shadows_.empty()) return;
+  plan_.notes.insert(plan_.notes.begin(),
+                     std::to_string(shadows_.size()) +
+                         " moving averages are written in the place of what they are averages of");
+}
+
+void Planner::ReadShadows() {
+  const auto source_of = [&](TensorId id) {
+    const auto shadow = shadows_.find(id);
+    return shadow == shadows_.end() ? id : shadow->second;
+  };
+  for (FoldedTensor& tensor : plan_.tensors) {
+    tensor.must_be_finite = !options_.allow_findings;
+    if (auto* copy = std::get_if<CopyOf>(&tensor.content)) {
+      const Role role = analysis_.roles[copy->source.index].role;
+      if (role == Role::kOptimizerSlot || role == Role::kEmaShadow) tensor.must_be_finite = false;
+      const TensorInfo& info = manifest_.tensors[copy->source.index];
+      if (tensor.info.dtype == info.dtype && !tensor.order) tensor.info.checksum = info.checksum;
+      copy->source = source_of(copy->source);
+    }
+    if (auto* scaled = std::get_if<ScaledKernel>(&tensor.content)) {
+      scaled->source = source_of(scaled->source);
+    }
+  }
+}
+
 Result<ConversionPlan> Planner::Plan() {
   if (options_.cast && (!IsFloat(*options_.cast) || BitSize(*options_.cast) % 8 != 0)) {
     return Fail(ErrorCode::kInvalidArgument,
@@ -146,18 +199,16 @@ Result<ConversionPlan> Planner::Plan() {
   }
   CKPT_ASSIGN_OR_RETURN(auto keep,
                         CheckFitness(manifest_, analysis_, audit_, options_.allow_findings));
-  std::map<TensorId, TensorId> shadows;
-  if (options_.use_ema) {
-    CKPT_ASSIGN_OR_RETURN(shadows, FindShadows(manifest_, analysis_, plan_.notes));
-  }
-  const EmaWeights weights(checkpoint_, shadows);
-  CKPT_ASSIGN_OR_RETURN(FoldPlan fold, Fold(weights, std::move(keep)));
+  CKPT_RETURN_IF_ERROR(CheckTrainingMode(manifest_, analysis_, options_));
+  NoteShadows();
+  CKPT_ASSIGN_OR_RETURN(FoldPlan fold, Fold(std::move(keep)));
   plan_.folded = std::move(fold.folded);
   plan_.kept = std::move(fold.kept);
   plan_.edits = std::move(fold.edits);
   plan_.notes.insert(plan_.notes.end(), fold.notes.begin(), fold.notes.end());
   CKPT_RETURN_IF_ERROR(CheckStrict());
-  CKPT_RETURN_IF_ERROR(AddTensors(weights, std::move(fold), shadows));
+  CKPT_RETURN_IF_ERROR(SettleTrainingMode(manifest_, analysis_, options_, plan_));
+  CKPT_RETURN_IF_ERROR(AddTensors(std::move(fold)));
   CKPT_RETURN_IF_ERROR(ApplyConvention(manifest_, analysis_, options_, plan_));
   CKPT_RETURN_IF_ERROR(Rename(manifest_, options_.rename, plan_));
   for (const FoldedTensor& tensor : plan_.tensors) {
@@ -166,20 +217,7 @@ Result<ConversionPlan> Planner::Plan() {
     }
   }
   RelateToOutput();
-  for (FoldedTensor& tensor : plan_.tensors) {
-    tensor.must_be_finite = !options_.allow_findings;
-    if (auto* copy = std::get_if<CopyOf>(&tensor.content)) {
-      const Role role = analysis_.roles[copy->source.index].role;
-      if (role == Role::kOptimizerSlot || role == Role::kEmaShadow) tensor.must_be_finite = false;
-      const TensorId source = weights.SourceOf(copy->source);
-      const TensorInfo& info = manifest_.tensors[source.index];
-      if (tensor.info.dtype == info.dtype && !tensor.order) tensor.info.checksum = info.checksum;
-      copy->source = source;
-    }
-    if (auto* scaled = std::get_if<ScaledKernel>(&tensor.content)) {
-      scaled->source = weights.SourceOf(scaled->source);
-    }
-  }
+  ReadShadows();
   return std::move(plan_);
 }
 
@@ -187,7 +225,10 @@ Result<ConversionPlan> Planner::Plan() {
 
 Result<ConversionPlan> PlanConversion(const Checkpoint& checkpoint, const Analysis& analysis,
                                       const AuditResult& audit, const ConvertOptions& options) {
-  return Planner(checkpoint, analysis, audit, options).Plan();
+  if (!options.use_ema) return Planner(checkpoint, {}, analysis, audit, options).Plan();
+  CKPT_ASSIGN_OR_RETURN(auto shadows, FindShadows(checkpoint.manifest(), analysis));
+  const EmaWeights weights(checkpoint, shadows);
+  return Planner(weights, shadows, analysis, audit, options).Plan();
 }
 
 }  // namespace ckpt

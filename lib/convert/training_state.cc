@@ -20,6 +20,7 @@ std::string WhyByRole(const Manifest& manifest, const Analysis& analysis, Tensor
   const auto of = [&](const std::string& what) {
     return role.of ? what + " of \"" + manifest.tensors[role.of->index].name + '"' : what;
   };
+  if (role.of_training && !role.evidence.empty()) return role.evidence.front().detail;
   switch (role.role) {
     case Role::kOptimizerSlot:
       return of("optimizer state");
@@ -42,6 +43,8 @@ std::string WhyByRole(const Manifest& manifest, const Analysis& analysis, Tensor
   switch (info.section) {
     case Section::kOptimizer:
       return "optimizer state";
+    case Section::kTransient:
+      return "no part of the model's state: a plain attribute or a buffer that is not persistent";
     case Section::kBookkeeping:
       return "bookkeeping of the checkpoint";
     case Section::kModel:

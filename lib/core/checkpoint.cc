@@ -69,49 +69,6 @@ Error WhyAbsent(const Manifest& manifest, TensorId id) {
   return error;
 }
 
-Result<ModelGraph> BindGraph(const Manifest& model, const Manifest& names) {
-  if (!model.graph) {
-    return Fail(Error{ErrorCode::kUnfit, "has no graph of a model", model.resolved, {}, {}});
-  }
-  ModelGraph graph = *model.graph;
-  bool any = false;
-  for (Layer& layer : graph.layers) {
-    std::map<std::string, TensorId> bound;
-    for (const auto& [local_name, id] : layer.tensors) {
-      const TensorInfo& there = model.tensors[id.index];
-      const auto here = FindTensor(names, there.name);
-      if (!here) {
-        layer.missing_tensors.push_back(local_name);
-        continue;
-      }
-      const Shape& shape = names.tensors[here->index].shape;
-      if (shape != there.shape) {
-        return Fail(Error{ErrorCode::kUnfit,
-                          "has shape " + ToString(shape) + " where the graph of " + model.resolved +
-                              " has " + ToString(there.shape),
-                          names.resolved,
-                          {},
-                          there.name});
-      }
-      bound.emplace(local_name, *here);
-      any = true;
-    }
-    layer.tensors = std::move(bound);
-    // Whatever reads the file by its names knows nothing of other ones.
-    layer.can_rebind = false;
-    layer.axes_behind_channels.reset();
-  }
-  if (!any) {
-    return Fail(Error{ErrorCode::kUnfit,
-                      "has none of the tensors that the graph of " + model.resolved + " names",
-                      names.resolved,
-                      {},
-                      {}});
-  }
-  graph.source += " of " + model.resolved;
-  return graph;
-}
-
 Result<std::vector<std::byte>> ReadBytes(const Checkpoint& checkpoint, TensorId id,
                                          std::uint64_t max_bytes) {
   const TensorInfo& info = checkpoint.manifest().tensors[id.index];

@@ -48,6 +48,16 @@ void AppendHex(std::string& out, std::string_view bytes) {
   }
 }
 
+constexpr std::size_t kLongestName = 300, kLongestMessage = 2000;
+
+// `text` if it has at most `longest` bytes; else its head and tail, and how much is between.
+std::string Shortened(const std::string& text, std::size_t longest) {
+  if (text.size() <= longest) return text;
+  const std::size_t kept = longest / 2;
+  return text.substr(0, kept) + "[" + std::to_string(text.size() - 2 * kept) + " bytes]" +
+         text.substr(text.size() - kept);
+}
+
 }  // namespace
 
 std::string_view ErrorCodeName(ErrorCode code) noexcept {
@@ -101,8 +111,9 @@ std::string ToString(const Error& error) {
   std::string out;
   if (!error.file.empty()) out += EscapeForDisplay(error.file) + ": ";
   if (error.offset) out += "byte " + std::to_string(*error.offset) + ": ";
-  if (!error.tensor.empty()) out += "tensor \"" + EscapeForDisplay(error.tensor) + "\": ";
-  return out + EscapeForDisplay(error.message);
+  if (!error.tensor.empty())
+    out += "tensor \"" + EscapeForDisplay(Shortened(error.tensor, kLongestName)) + "\": ";
+  return out + EscapeForDisplay(Shortened(error.message, kLongestMessage));
 }
 
 }  // namespace ckpt

@@ -105,7 +105,10 @@ class Finder {
       side->FindScopes();
     }
     for (Match& match : matching_.matches) {
-      if (match.a && match.b) {
+      if (match.a && match.b && IsOnlyAName(match)) {
+        a_.open[match.a->index] = b_.open[match.b->index] = true;
+        names_only_.push_back(std::move(match));
+      } else if (match.a && match.b) {
         paired_.push_back(std::move(match));
       } else if (match.a) {
         a_.open[match.a->index] = a_.IsSought(match.a->index) && !renamed.contains(match.a->index);
@@ -113,6 +116,12 @@ class Finder {
         b_.open[match.b->index] = b_.IsSought(match.b->index);
       }
     }
+  }
+
+  // The same name over different numbers of elements: layers that a program numbered anew.
+  bool IsOnlyAName(const Match& match) const {
+    return match.by == MatchedBy::kName && a_.IsSought(match.a->index) &&
+           b_.IsSought(match.b->index) && a_.Count(match.a->index) != b_.Count(match.b->index);
   }
 
   static std::vector<std::uint32_t> Open(const Side& side) {
@@ -140,12 +149,16 @@ class Finder {
     return !PossibleOrders(a_.Info(a), b_.Info(b), a_.analysis.roles[a].role, direction_).empty();
   }
 
-  // "conv1/kernel" and "conv1.weight" are both "conv1" and what multiplies there.
+  // "conv1/kernel" and "conv1.weight" are both "conv1" and what multiplies there; what has no such
+  // part goes by its whole name: "encoder/pos_embed" and "encoder.pos_embed".
   void PairByConvention() {
     const auto keys = [](const Side& side, const std::vector<std::uint32_t>& open) {
       std::vector<std::string> names;
       for (const std::uint32_t i : open) {
-        names.push_back(side.scopes[i] + '.' + std::to_string(static_cast<int>(side.Kind(i))));
+        const bool known = side.Kind(i) != PartKind::kUnknown;
+        names.push_back(known ? side.scopes[i] : side.Info(i).name);
+        if (known) names.back() += '.' + std::to_string(static_cast<int>(side.Kind(i)));
+        std::replace(names.back().begin(), names.back().end(), '/', '.');
       }
       return names;
     };
@@ -158,11 +171,9 @@ class Finder {
     };
     std::map<std::string_view, Named> named;
     for (std::size_t i = 0; i < open_a.size(); ++i) {
-      if (a_.Kind(open_a[i]) == PartKind::kUnknown) continue;
       named[WithoutPrefix(names_a[i], prefixes.prefix_a)].a.push_back(open_a[i]);
     }
     for (std::size_t i = 0; i < open_b.size(); ++i) {
-      if (b_.Kind(open_b[i]) == PartKind::kUnknown) continue;
       named[WithoutPrefix(names_b[i], prefixes.prefix_b)].b.push_back(open_b[i]);
     }
     for (const auto& [name, ids] : named) {
@@ -313,39 +324,38 @@ class Finder {
       const TensorInfo& b = b_.Info(match.b->index);
       const bool reals = IsReal(a.dtype) && IsReal(b.dtype) && a.data_present && b.data_present;
       if (!reals || a.shape.rank() + b.shape.rank() < 3) continue;
-      CKPT_ASSIGN_OR_RETURN(
-          match.order_of_b,
-          ChooseOrder(PossibleOrders(a, b, a_.analysis.roles[match.a->index].role, direction_),
-                      match));
+      // What a name or a layer paired stands as its framework has it: elements that fit better in
+      // another order are a difference.
+      const bool by_values = match.by == MatchedBy::kContent || match.by == MatchedBy::kOrder;
+      if (!by_values && direction_ == Direction::kUnknown && a.shape == b.shape) continue;
+      const Role role = a_.analysis.roles[match.a->index].role;
+      std::vector<AxisOrder> orders = by_values ? PossibleOrders(a, b, role, direction_)
+                                                : ConventionalOrders(a, b, role, direction_);
+      const bool conventional = !orders.empty();
+      if (!conventional) orders = PossibleOrders(a, b, role, direction_);
+      CKPT_ASSIGN_OR_RETURN(match.order_of_b, ChooseOrder(std::move(orders), match, conventional));
     }
     return {};
   }
 
-  // The first order in which both hold the same; else the likeliest, which is the first where
-  // frameworks say so, or the one with the least differences.
-  Result<std::optional<AxisOrder>> ChooseOrder(std::vector<AxisOrder> orders, const Match& match) {
-    if (orders.empty()) return std::optional<AxisOrder>{};
-    if (orders.size() == 1) return std::optional(std::move(orders.front()));
-    std::size_t best = 0;
-    double least = -1;
-    for (std::size_t i = 0; i < orders.size(); ++i) {
+  // The first order in which both hold the same; else the likeliest, which is the first, where they
+  // are orders that frameworks have.
+  Result<std::optional<AxisOrder>> ChooseOrder(std::vector<AxisOrder> orders, const Match& match,
+                                               bool conventional) {
+    for (AxisOrder& order : orders) {
+      if (orders.size() == 1 && conventional) break;
       CKPT_ASSIGN_OR_RETURN(const bool same,
-                            HoldSame(a_.checkpoint, *match.a, b_.checkpoint, *match.b, orders[i]));
-      if (same) return std::optional(std::move(orders[i]));
+                            HoldSame(a_.checkpoint, *match.a, b_.checkpoint, *match.b, order));
+      if (same) return std::optional(std::move(order));
     }
-    const bool by_distance = direction_ == Direction::kUnknown && match.by != MatchedBy::kFactors;
-    for (std::size_t i = 0; i < orders.size() && by_distance; ++i) {
-      CKPT_ASSIGN_OR_RETURN(
-          const TensorComparison comparison,
-          CompareTensors(a_.checkpoint, *match.a, b_.checkpoint, *match.b, {}, &orders[i]));
-      if (least >= 0 && comparison.statistics.max_abs >= least) continue;
-      least = comparison.statistics.max_abs;
-      best = i;
-    }
-    return std::optional(std::move(orders[best]));
+    if (orders.empty() || !conventional) return std::optional<AxisOrder>{};
+    return std::optional(std::move(orders.front()));
   }
 
   void HandBack() {
+    for (Match& match : names_only_) {
+      if (a_.open[match.a->index] && b_.open[match.b->index]) paired_.push_back(std::move(match));
+    }
     std::vector<bool> in_a(a_.size(), true), in_b(b_.size(), true);
     for (const Match& match : paired_) in_a[match.a->index] = in_b[match.b->index] = false;
     matching_.matches = std::move(paired_);
@@ -362,6 +372,7 @@ class Finder {
   Matching& matching_;
   const Direction direction_;
   std::vector<Match> paired_;
+  std::vector<Match> names_only_ = {};  // pairs that content may undo
 };
 
 }  // namespace

@@ -23,7 +23,9 @@ class Differ {
         b_(b),
         analysis_b_(analysis_b),
         options_(options),
-        tolerance_{options.rtol, options.atol} {}
+        tolerance_{options.rtol, options.atol},
+        held_in_a_(HeldByOperations(a.manifest())),
+        held_in_b_(HeldByOperations(b.manifest())) {}
 
   Result<CheckpointDiff> Run() {
     CKPT_ASSIGN_OR_RETURN(Matching matching, MatchByNames(a_.manifest(), analysis_a_, b_.manifest(),
@@ -67,20 +69,45 @@ class Differ {
     return only;
   }
 
+  // A constant of a graph that says how it computes. Operations that hold their weights hold
+  // scalars and integers beside them: rates, axes, shapes.
+  static bool IsGraphConstant(const TensorInfo& info, bool held_by_operation) {
+    if (info.section == Section::kConstant) return true;
+    return held_by_operation && (info.shape.rank() == 0 || !IsFloat(info.dtype));
+  }
+
+  // Which tensors of the manifest are constants in its operations.
+  static std::vector<bool> HeldByOperations(const Manifest& manifest) {
+    std::vector<bool> held(manifest.tensors.size(), false);
+    if (!manifest.ops) return held;
+    const auto take = [&](const OpBody& body) {
+      for (const Op& op : body.ops) {
+        if (op.tensor && op.tensor->index < held.size()) held[op.tensor->index] = true;
+      }
+    };
+    take(manifest.ops->top);
+    for (const auto& [name, function] : manifest.ops->functions) take(function.body);
+    return held;
+  }
+
   // Batch counters, a file's own bookkeeping and the constants of a graph are no part of a model
   // that another format or framework holds. A constant that has a counterpart over there without a
   // partner either is one: it may have been changed.
-  void JudgeAlone(const TensorInfo& info, const Manifest& other,
-                  const std::vector<TensorId>& others_alone, TensorDiff& diff) const {
+  void JudgeAlone(TensorId id, bool in_a, TensorDiff& diff) const {
+    const Manifest& other = (in_a ? b_ : a_).manifest();
+    const TensorInfo& info = in_a ? InfoA(id) : InfoB(id);
+    const std::vector<bool>& held = in_a ? held_in_a_ : held_in_b_;
+    const std::vector<bool>& held_there = in_a ? held_in_b_ : held_in_a_;
+    const std::vector<TensorId>& others_alone = in_a ? alone_in_b_ : alone_in_a_;
     if (a_.format() == b_.format() && !result_.across) return;
     if (diff.role == Role::kBatchCounter || info.section == Section::kBookkeeping) {
       diff.counts = false;
     }
-    if (info.section != Section::kConstant) return;
+    if (!IsGraphConstant(info, held[id.index])) return;
     diff.note = "a constant of the graph, no parameter";
-    diff.counts = std::any_of(others_alone.begin(), others_alone.end(), [&](TensorId id) {
-      const TensorInfo& alone = other.tensors[id.index];
-      return alone.section == Section::kConstant && alone.shape == info.shape &&
+    diff.counts = std::any_of(others_alone.begin(), others_alone.end(), [&](TensorId there) {
+      const TensorInfo& alone = other.tensors[there.index];
+      return IsGraphConstant(alone, held_there[there.index]) && alone.shape == info.shape &&
              alone.dtype == info.dtype;
     });
   }
@@ -115,8 +142,7 @@ class Differ {
     if (!match.a || !match.b) {
       diff.status = match.a ? TensorStatus::kRemoved : TensorStatus::kAdded;
       diff.same_bits = false;
-      if (match.a) JudgeAlone(InfoA(*match.a), b_.manifest(), alone_in_b_, diff);
-      if (match.b) JudgeAlone(InfoB(*match.b), a_.manifest(), alone_in_a_, diff);
+      JudgeAlone(match.a ? *match.a : *match.b, match.a.has_value(), diff);
       return diff;
     }
     diff.matched_by = match.by;
@@ -229,17 +255,20 @@ class Differ {
   }
 
   void Summarise() {
-    result_.identical = true;
+    bool same = true;
     result_.within_tolerance = true;
     for (const TensorDiff& diff : result_.tensors) {
       Count(diff);
-      result_.identical = result_.identical && diff.same_bits;
+      same = same && diff.same_bits;
+      if (diff.by == ComparedBy::kChecksum) ++result_.by_checksum;
       const bool structural = diff.status == TensorStatus::kAdded ||
                               diff.status == TensorStatus::kRemoved ||
                               diff.status == TensorStatus::kReshaped;
       const bool differs = structural || diff.beyond_tolerance > 0;
       result_.within_tolerance = result_.within_tolerance && !(differs && diff.counts);
     }
+    const bool all_read = result_.by_checksum == 0 || options_.same_file;
+    result_.identical = !same ? Identical::kNo : all_read ? Identical::kYes : Identical::kUnread;
   }
 
   void Count(const TensorDiff& diff) {
@@ -270,6 +299,7 @@ class Differ {
   const Analysis& analysis_b_;
   const DiffOptions& options_;
   const Tolerance tolerance_;
+  const std::vector<bool> held_in_a_, held_in_b_;  // by tensor: a constant of an operation
   std::vector<TensorId> alone_in_a_, alone_in_b_;  // tensors without a partner
   CheckpointDiff result_;
 };
@@ -300,6 +330,8 @@ std::string_view Name(MatchedBy by) noexcept {
       return "name";
     case MatchedBy::kRename:
       return "rename";
+    case MatchedBy::kStoredAs:
+      return "stored_as";
     case MatchedBy::kPrefix:
       return "prefix";
     case MatchedBy::kConvention:

@@ -54,6 +54,7 @@ class Comparer {
       : a_(std::move(a)), b_(std::move(b)), tolerance_(tolerance), diffs_(diffs) {}
 
   Status Run(const std::vector<Match>& matches, const std::vector<LayerMatch>& layers) {
+    matches_ = &matches;
     for (std::size_t i = 0; i < layers.size(); ++i) CKPT_RETURN_IF_ERROR(TakeUp(layers[i], i));
     if (open_.empty() && unknown_epsilon_.empty()) return {};
     for (const Match& match : matches) {
@@ -157,19 +158,7 @@ class Comparer {
     const Side& from = SideOf(layer.in_a);
     const Side& into = SideOf(!layer.in_a);
     const std::size_t channels = factor.size();
-    std::vector<double> expected = layer.function.shift, size(channels, 0);
-    if (const auto bias = BiasOf(from.checkpoint.manifest(), unfolded)) {
-      CKPT_ASSIGN_OR_RETURN(const auto values, ReadDoubles(from.checkpoint, *bias, channels));
-      for (std::size_t c = 0; c < std::min(channels, values.size()); ++c) {
-        expected[c] += values[c] * layer.function.scale[c];
-        size[c] += std::fabs(values[c] * layer.function.scale[c]);
-      }
-    }
-    for (std::size_t c = 0; c < channels; ++c) {
-      size[c] += std::fabs(layer.values.beta[c]) +
-                 std::fabs(layer.values.mean[c] * layer.function.scale[c]);
-    }
-    CKPT_ASSIGN_OR_RETURN(const auto bias, FindBias(into, folded, expected, size, unit));
+    CKPT_ASSIGN_OR_RETURN(const auto bias, FindBias(layer, unfolded, folded, unit));
     BatchNormDiff& diff = diffs_[layer.index];
     std::vector<double> compared = factor;
     for (std::size_t c = 0; c < channels; ++c) {
@@ -179,7 +168,9 @@ class Comparer {
     const std::string side = layer.in_a ? "B" : "A";
     const std::string kernel = '"' + into.Info(folded).name + '"';
     if (!bias) {
-      diff.max_shift_diff = FarthestOff(std::vector<double>(channels, 0), expected);
+      CKPT_ASSIGN_OR_RETURN(const Expected expected,
+                            ExpectedBias(layer, BiasOf(from.checkpoint.manifest(), unfolded)));
+      diff.max_shift_diff = FarthestOff(std::vector<double>(channels, 0), expected.values);
       diff.equal_as_function = diff.max_shift_diff == 0;
       diff.note = "its scale was folded into " + kernel + " of " + side +
                   ", which has no bias that holds its shift";
@@ -191,30 +182,89 @@ class Comparer {
     return {};
   }
 
+  // What the bias of the folded layer has to be, and the size of the numbers that it is made of.
+  struct Expected {
+    std::vector<double> values, size;
+  };
+  // `bias`: that of the layer before the fold.
+  Result<Expected> ExpectedBias(const OpenLayer& layer, std::optional<TensorId> bias) const {
+    const ScaleShift& function = layer.function;
+    const std::size_t channels = function.scale.size();
+    Expected expected{function.shift, std::vector<double>(channels, 0)};
+    if (bias) {
+      CKPT_ASSIGN_OR_RETURN(const auto values,
+                            ReadDoubles(SideOf(layer.in_a).checkpoint, *bias, channels));
+      for (std::size_t c = 0; c < std::min(channels, values.size()); ++c) {
+        expected.values[c] += values[c] * function.scale[c];
+        expected.size[c] += std::fabs(values[c] * function.scale[c]);
+      }
+    }
+    for (std::size_t c = 0; c < channels; ++c) {
+      expected.size[c] +=
+          std::fabs(layer.values.beta[c]) + std::fabs(layer.values.mean[c] * function.scale[c]);
+    }
+    return expected;
+  }
+
   struct Bias {
     TensorId id;
     double off;
     bool same;
   };
-  // The bias beside the kernel, else the vector without a partner that holds what is expected.
-  Result<std::optional<Bias>> FindBias(const Side& side, TensorId kernel,
-                                       const std::vector<double>& expected,
-                                       const std::vector<double>& size, double unit) const {
-    const auto beside = BiasOf(side.checkpoint.manifest(), kernel);
-    std::vector<TensorId> candidates = side.unmatched;
-    if (beside) candidates = {*beside};
+  // A bias before the fold, if there was one, and the one after it.
+  struct BiasPair {
+    std::optional<TensorId> before;
+    TensorId after;
+  };
+
+  static bool MayBeBias(const Side& side, TensorId id, std::size_t channels) {
+    const TensorInfo& info = side.Info(id);
+    const Role role = side.analysis.roles[id.index].role;
+    return (role == Role::kBias || role == Role::kOther || role == Role::kBeta) &&
+           IsFloat(info.dtype) && info.data_present && info.shape.rank() <= 2 &&
+           info.shape.element_count() == channels;
+  }
+
+  // By the names of the kernels; where these say nothing ("Variable_2"), every pair of vectors that
+  // may be it.
+  std::vector<BiasPair> BiasPairs(const OpenLayer& layer, TensorId unfolded,
+                                  TensorId folded) const {
+    const Side& from = SideOf(layer.in_a);
+    const Side& into = SideOf(!layer.in_a);
+    const std::size_t channels = layer.function.scale.size();
+    const auto before = BiasOf(from.checkpoint.manifest(), unfolded);
+    const auto after = BiasOf(into.checkpoint.manifest(), folded);
+    std::vector<BiasPair> pairs;
+    const auto add = [&](std::optional<TensorId> x, TensorId y) {
+      const bool named = (!before || !x || *before == *x) && (!after || *after == y);
+      if (named && MayBeBias(into, y, channels) && (!x || MayBeBias(from, *x, channels)))
+        pairs.push_back({x ? x : before, y});
+    };
+    if (after) add(before, *after);
+    for (const TensorId id : into.unmatched) add(before, id);
+    for (const Match& match : *matches_) {
+      if (!match.a || !match.b) continue;
+      add(layer.in_a ? match.a : match.b, layer.in_a ? *match.b : *match.a);
+    }
+    return pairs;
+  }
+
+  // The bias that holds what is expected; the one beside the kernel where none does.
+  Result<std::optional<Bias>> FindBias(const OpenLayer& layer, TensorId unfolded, TensorId folded,
+                                       double unit) const {
+    const Side& into = SideOf(!layer.in_a);
+    const auto beside = BiasOf(into.checkpoint.manifest(), folded);
     std::optional<Bias> best;
-    for (const TensorId id : candidates) {
-      const TensorInfo& info = side.Info(id);
-      const bool fits = IsFloat(info.dtype) && info.data_present && info.shape.rank() <= 2 &&
-                        info.shape.element_count() == expected.size();
-      if (!fits) continue;
-      CKPT_ASSIGN_OR_RETURN(const auto values, ReadDoubles(side.checkpoint, id, expected.size()));
-      Bias bias{id, FarthestOff(values, expected), true};
+    for (const BiasPair& pair : BiasPairs(layer, unfolded, folded)) {
+      CKPT_ASSIGN_OR_RETURN(const Expected expected, ExpectedBias(layer, pair.before));
+      CKPT_ASSIGN_OR_RETURN(const auto values,
+                            ReadDoubles(into.checkpoint, pair.after, expected.values.size()));
+      Bias bias{pair.after, FarthestOff(values, expected.values), true};
       for (std::size_t c = 0; c < values.size(); ++c) {
-        const double allowed = std::max(16 * unit * size[c],
-                                        tolerance_.atol + tolerance_.rtol * std::fabs(expected[c]));
-        bias.same = bias.same && std::fabs(values[c] - expected[c]) <= allowed;
+        const double allowed =
+            std::max(16 * unit * expected.size[c],
+                     tolerance_.atol + tolerance_.rtol * std::fabs(expected.values[c]));
+        bias.same = bias.same && std::fabs(values[c] - expected.values[c]) <= allowed;
       }
       const bool better =
           !best || (bias.same && !best->same) || (bias.same == best->same && bias.off < best->off);
@@ -228,7 +278,8 @@ class Comparer {
   std::vector<BatchNormDiff>& diffs_;
   std::vector<OpenLayer> open_;
   std::vector<std::size_t> unknown_epsilon_;  // layers that could be compared with one
-  std::size_t kernels_ = 0;                   // that both files have
+  const std::vector<Match>* matches_ = nullptr;
+  std::size_t kernels_ = 0;  // that both files have
 };
 
 }  // namespace

@@ -12,6 +12,8 @@ std::string Words(MatchedBy by) {
       return "names";
     case MatchedBy::kRename:
       return "--rename";
+    case MatchedBy::kStoredAs:
+      return "keys of the file";
     case MatchedBy::kPrefix:
       return "names without a prefix";
     case MatchedBy::kConvention:
@@ -48,7 +50,8 @@ std::string MappingText(const Matching& matching) {
     ++counts[match.by];
     if (match.order_of_b && !IsIdentity(*match.order_of_b)) ++reordered;
   }
-  const bool names_alone = counts.empty() || counts.rbegin()->first <= MatchedBy::kPrefix;
+  const bool names_alone = counts.empty() || (counts.rbegin()->first <= MatchedBy::kPrefix &&
+                                              !counts.contains(MatchedBy::kStoredAs));
   std::string text;
   if (names_alone) {
     text = "names" + Prefixes(matching);

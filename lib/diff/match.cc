@@ -103,6 +103,18 @@ class Pairs {
     }
   }
 
+  // By the files' own keys.
+  void PairByKey(const std::vector<bool>& except) {
+    std::unordered_map<std::string_view, TensorId> ids;
+    for (std::uint32_t i = 0; i < b_.tensors.size(); ++i)
+      if (!taken_[i]) ids.emplace(b_.tensors[i].stored_as, TensorId{i});
+    for (std::size_t i = 0; i < partner_.size(); ++i) {
+      if (partner_[i] || except[i]) continue;
+      const auto found = ids.find(a_.tensors[i].stored_as);
+      if (found != ids.end()) Pair(i, found->second, MatchedBy::kStoredAs);
+    }
+  }
+
   std::vector<Match> Take() const {
     std::vector<Match> matches;
     for (std::uint32_t i = 0; i < partner_.size(); ++i) {
@@ -122,6 +134,25 @@ class Pairs {
   std::vector<MatchedBy> by_;
   std::vector<bool> taken_;  // of B
 };
+
+using KeyOf = std::string_view (*)(const TensorInfo&);
+
+// How many tensors of the model have a counterpart of the same key and as many elements.
+std::size_t CountFitting(const Manifest& a, const Analysis& analysis_a, const Manifest& b,
+                         const Analysis& analysis_b, KeyOf key_of) {
+  std::unordered_map<std::string_view, std::uint64_t> elements;
+  for (std::size_t i = 0; i < b.tensors.size(); ++i) {
+    if (!IsTrainingState(b.tensors[i], analysis_b.roles[i]))
+      elements.emplace(key_of(b.tensors[i]), b.tensors[i].shape.element_count());
+  }
+  std::size_t fitting = 0;
+  for (std::size_t i = 0; i < a.tensors.size(); ++i) {
+    if (IsTrainingState(a.tensors[i], analysis_a.roles[i])) continue;
+    const auto found = elements.find(key_of(a.tensors[i]));
+    if (found != elements.end() && found->second == a.tensors[i].shape.element_count()) ++fitting;
+  }
+  return fitting;
+}
 
 }  // namespace
 
@@ -197,6 +228,21 @@ Result<Matching> MatchByNames(const Manifest& a, const Analysis& analysis_a, con
   matching.prefix_b = prefixes.prefix_b;
   matching.agreeing = prefixes.agreeing;
   matching.of = prefixes.of;
+  // Names that a program numbers anew in each run pair other layers, or none; a file's own keys
+  // that say where an object stands do not change.
+  const std::size_t by_name =
+      CountFitting(a, analysis_a, b, analysis_b,
+                   [](const TensorInfo& info) -> std::string_view { return info.name; });
+  const std::size_t by_key =
+      CountFitting(a, analysis_a, b, analysis_b,
+                   [](const TensorInfo& info) -> std::string_view { return info.stored_as; });
+  const bool plain = matching.prefix_a.empty() && matching.prefix_b.empty();
+  if (plain) matching.agreeing = by_name;
+  if (by_key > matching.agreeing) {
+    pairs.PairByKey(renamed);
+    matching.agreeing = by_key;
+    matching.prefix_a = matching.prefix_b = {};
+  }
   pairs.PairByName({}, {}, renamed, MatchedBy::kName);
   if (!matching.prefix_a.empty() || !matching.prefix_b.empty()) {
     pairs.PairByName(matching.prefix_a, matching.prefix_b, renamed, MatchedBy::kPrefix);

@@ -114,10 +114,10 @@ Direction DirectionOf(std::optional<Framework> from_b, std::optional<Framework> 
   return first_b ? Direction::kToChannelsLast : Direction::kToChannelsFirst;
 }
 
-std::vector<AxisOrder> PossibleOrders(const TensorInfo& a, const TensorInfo& b, Role role,
-                                      Direction direction) {
-  Orders orders(a.shape);
-  if (a.shape.element_count() != b.shape.element_count()) return {};
+namespace {
+
+void AddConventions(const TensorInfo& a, const TensorInfo& b, Role role, Direction direction,
+                    Orders& orders) {
   const bool kernel = role == Role::kKernel || role == Role::kOther;
   const bool conventional = kernel && direction != Direction::kUnknown;
   const bool to_last = direction == Direction::kToChannelsLast;
@@ -132,6 +132,23 @@ std::vector<AxisOrder> PossibleOrders(const TensorInfo& a, const TensorInfo& b, 
     AddBehindFlatten(a, b, true, orders);
     AddBehindFlatten(a, b, false, orders);
   }
+}
+
+}  // namespace
+
+std::vector<AxisOrder> ConventionalOrders(const TensorInfo& a, const TensorInfo& b, Role role,
+                                          Direction direction) {
+  Orders orders(a.shape);
+  if (a.shape.element_count() != b.shape.element_count()) return {};
+  AddConventions(a, b, role, direction, orders);
+  return orders.Take();
+}
+
+std::vector<AxisOrder> PossibleOrders(const TensorInfo& a, const TensorInfo& b, Role role,
+                                      Direction direction) {
+  Orders orders(a.shape);
+  if (a.shape.element_count() != b.shape.element_count()) return {};
+  AddConventions(a, b, role, direction, orders);
   AddPermuted(a, b, orders);
   return orders.Take();
 }

@@ -14,7 +14,12 @@ namespace ckpt {
 enum class Direction : std::uint8_t { kUnknown, kToChannelsLast, kToChannelsFirst };
 Direction DirectionOf(std::optional<Framework> from_b, std::optional<Framework> to_a) noexcept;
 
-// Orders that give `b` the shape of `a`; the likeliest first: the conventional one, where
+// Orders of frameworks that give `b` the shape of `a`: of convolutions, dense layers, also behind a
+// flatten, and the order as it is. The likeliest first.
+std::vector<AxisOrder> ConventionalOrders(const TensorInfo& a, const TensorInfo& b, Role role,
+                                          Direction direction);
+
+// All orders that give `b` the shape of `a`; the likeliest first: the conventional one, where
 // `direction` says which, else the order as it is. Empty where there is none. Bounded: tensors of
 // more than five axes longer than one are taken as they are only.
 std::vector<AxisOrder> PossibleOrders(const TensorInfo& a, const TensorInfo& b, Role role,

@@ -24,12 +24,13 @@ std::string Offenders(const std::vector<double>& of, const std::function<bool(do
 bool IsNotFinite(double value) { return !std::isfinite(value); }
 
 // What the manifest and the graph alone can say against `batch_norm`.
-Status CheckRecord(const Manifest& manifest, const BatchNorm& batch_norm, bool strict) {
+Status CheckRecord(const Manifest& manifest, const BatchNorm& batch_norm,
+                   const FoldOptions& options) {
+  const bool closed = options.close_training_mode && !batch_norm.training_mode_overridden;
+  if (!batch_norm.training_mode.empty() && !closed)
+    return Refuse("it is in training mode: " + batch_norm.training_mode);
   if (manifest.graph && batch_norm.layer) {
     const Layer& layer = manifest.graph->layers[*batch_norm.layer];
-    if (!layer.training_mode.empty()) {
-      return Refuse("it is in training mode: " + layer.training_mode);
-    }
     if (!layer.fed_tensors.empty()) {
       const auto& [name, source] = *layer.fed_tensors.begin();
       return Refuse("its " + name + " is " + source);
@@ -51,7 +52,7 @@ Status CheckRecord(const Manifest& manifest, const BatchNorm& batch_norm, bool s
     if (!info.data_present) return Refuse("the data of " + Quoted(info.name) + " is absent");
   }
   if (!batch_norm.epsilon) return Refuse("its epsilon is not recorded; --epsilon gives it");
-  if (strict && batch_norm.epsilon->evidence.source == EvidenceSource::kDefault) {
+  if (options.strict && batch_norm.epsilon->evidence.source == EvidenceSource::kDefault) {
     return Refuse("its epsilon is not recorded, and --strict does not assume " +
                   FormatNumber(batch_norm.epsilon->value));
   }
@@ -138,9 +139,10 @@ void BatchNormFunction::Append(const BatchNormFunction& next, std::size_t first_
 }
 
 Result<BatchNormFunction> ReadBatchNormFunction(const Checkpoint& checkpoint,
-                                                const BatchNorm& batch_norm, bool strict,
+                                                const BatchNorm& batch_norm,
+                                                const FoldOptions& options,
                                                 std::vector<std::string>& notes) {
-  CKPT_RETURN_IF_ERROR(CheckRecord(checkpoint.manifest(), batch_norm, strict));
+  CKPT_RETURN_IF_ERROR(CheckRecord(checkpoint.manifest(), batch_norm, options));
   CKPT_ASSIGN_OR_RETURN(BatchNormValues values, ReadValues(checkpoint, batch_norm));
   CKPT_RETURN_IF_ERROR(CheckValues(values));
 

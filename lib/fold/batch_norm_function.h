@@ -31,10 +31,11 @@ struct BatchNormFunction {
 
 // Reads the vectors and checks them. Fails with kUnfit and the reason where the batch norm cannot
 // be trusted to be a known affine map: missing or shapeless statistics, values that are not finite,
-// variance + epsilon <= 0, an epsilon that is unknown (or assumed, under `strict`). Passes on read
+// variance + epsilon <= 0, an epsilon that is unknown (or assumed, under --strict). Passes on read
 // errors. Appends to `notes` what is legitimate but worth saying.
 Result<BatchNormFunction> ReadBatchNormFunction(const Checkpoint& checkpoint,
-                                                const BatchNorm& batch_norm, bool strict,
+                                                const BatchNorm& batch_norm,
+                                                const FoldOptions& options,
                                                 std::vector<std::string>& notes);
 
 }  // namespace ckpt

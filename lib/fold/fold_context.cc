@@ -23,7 +23,7 @@ Status FoldContext::ReadFunction(std::size_t i) {
     candidate.reason = keep->second;
     return {};
   }
-  auto function = ReadBatchNormFunction(checkpoint, candidate.batch_norm, options.strict, notes);
+  auto function = ReadBatchNormFunction(checkpoint, candidate.batch_norm, options, notes);
   if (!function) return Explain(i, "", function.error());
   candidate.function = *std::move(function);
   return {};

@@ -166,12 +166,12 @@ Status FoldOverGraph(FoldContext& context) {
   CKPT_RETURN_IF_ERROR(GraphFolder(context).Fold());
   for (Candidate& candidate : context.candidates) {
     if (candidate.IsOpen() && candidate.reason.empty()) {
-      candidate.reason = "no layer of the graph in the file is this batch norm";
+      candidate.reason = "no layer of the graph is this batch norm";
     }
   }
   if (context.options.pair_by_order || context.options.pair_by_name) {
     context.notes.push_back(
-        "the graph in the file says what feeds what: nothing was paired by order or by name");
+        "the graph says what feeds what: nothing was paired by order or by name");
   }
   return {};
 }

@@ -20,6 +20,18 @@ std::string Described(const Layer& layer) {
   return Quoted(layer.name) + " (" + layer.op_type + ")";
 }
 
+// "its bias is computed by \"expand\" (Expand)": a layer without that it would be a known one.
+std::string ComputedTensors(const Layer& layer) {
+  if (layer.fed_tensors.empty()) return {};
+  const auto& [name, source] = *layer.fed_tensors.begin();
+  return "its " + name + " is " + source;
+}
+
+Error LiesBetween(const Layer& layer) {
+  const std::string why = ComputedTensors(layer);
+  return Refusal(Described(layer) + " lies between" + (why.empty() ? "" : ", and " + why));
+}
+
 bool IsLinearActivation(const Layer& layer) {
   return layer.activation.empty() || layer.activation == "linear";
 }
@@ -65,6 +77,12 @@ Status GraphWalk::CheckPassable(NodeId node) const {
   return {};
 }
 
+// A batch norm whose gamma, for one, is no stored constant.
+Status GraphWalk::CheckParameters(const Layer& layer) {
+  if (layer.fed_tensors.empty()) return {};
+  return Refuse(ComputedTensors(layer));
+}
+
 Status GraphWalk::CheckAxis(const Demand& demand, const Layer& layer,
                             std::optional<std::int64_t> axis, ValueId value) const {
   if (demand.any_axis) return {};
@@ -101,6 +119,7 @@ Status GraphWalk::CheckOnlyReader(ValueId id) const {
 Status GraphWalk::Pass(NodeId node, ValueId checked_at, Demand& demand) const {
   const Layer& layer = LayerOf(node);
   if (layer.kind == OpKind::kInput) return Refuse("its input is an input of the model");
+  if (layer.kind == OpKind::kOther) return Fail(LiesBetween(layer));
   CKPT_RETURN_IF_ERROR(CheckPassable(node));
   if (IsIdentity(node)) return {};
   if (demand.target.order != ChannelOrder::kSame) {
@@ -168,6 +187,7 @@ Result<std::vector<GraphTarget>> GraphWalk::Combine(std::vector<Reached> reached
 
 Result<std::vector<GraphTarget>> GraphWalk::Backward(LayerId id, bool into_batch_norms) const {
   const Layer& layer = graph_.layers[id];
+  CKPT_RETURN_IF_ERROR(CheckParameters(layer));
   if (!layer.axis) return Refuse("its axis is not known");
   const auto channels = OutChannels(layer);
   std::vector<Reached> reached;
@@ -287,6 +307,7 @@ Result<std::size_t> GraphWalk::WalkBackConcat(NodeId node, const Demand& demand,
 
 Result<std::vector<GraphTarget>> GraphWalk::Forward(LayerId id) const {
   const Layer& layer = graph_.layers[id];
+  CKPT_RETURN_IF_ERROR(CheckParameters(layer));
   if (!layer.axis) return Refuse("its axis is not known");
   std::vector<Pending> pending;
   std::vector<Reached> reached;

@@ -68,6 +68,7 @@ class GraphWalk {
   std::optional<std::size_t> OutChannels(const Layer& layer) const;
 
   Status CheckPassable(NodeId node) const;
+  static Status CheckParameters(const Layer& layer);
   Status CheckAxis(const Demand& demand, const Layer& layer, std::optional<std::int64_t> axis,
                    ValueId value) const;
   Status CheckOnlyReader(ValueId value) const;

@@ -142,6 +142,14 @@ SharedTensors::SharedTensors(const Manifest& manifest) : shared_(manifest.tensor
       shared_[i] = shared_[alias_of->index] = true;
     }
   }
+  // safetensors.torch.save_model keeps one of the tensors that share their bytes, and records the
+  // names of the others: {"b.weight": "a.weight"}.
+  for (const auto& [name, kept] : manifest.metadata) {
+    const auto id = FindTensor(manifest, kept);
+    if (!id || SplitName(name).leaf != SplitName(kept).leaf || FindTensor(manifest, name)) continue;
+    shared_[id->index] = true;
+    absent_names_.insert(id->index);
+  }
   if (!manifest.graph) return;
   std::vector<bool> used(manifest.tensors.size(), false);
   for (const Layer& layer : manifest.graph->layers) {
@@ -178,11 +186,11 @@ Result<LinearLayer> LinearLayerOfGraph(const Manifest& manifest, const SharedTen
 
 Result<LinearLayer> LinearLayerOfNames(const Manifest& manifest, const SharedTensors& shared,
                                        TensorId kernel, std::optional<TensorId> bias,
-                                       KernelLayout layout) {
+                                       KernelLayout layout, std::int64_t groups) {
   LinearLayer linear;
   linear.kernel = kernel;
   linear.bias = bias;
-  return Complete(manifest, shared, std::move(linear), nullptr, layout, 1, true);
+  return Complete(manifest, shared, std::move(linear), nullptr, layout, groups, true);
 }
 
 NameParts SplitName(std::string_view name) {
@@ -198,6 +206,11 @@ NameParts SplitName(std::string_view name) {
 std::string BiasNameFor(std::string_view kernel_name) {
   const NameParts parts = SplitName(kernel_name);
   if (parts.leaf == "W") return parts.parent + parts.separator + "b";  // Keras 1, Chainer
+  // "Variable_2", "Kernel_0": no layer has the name to itself.
+  if (parts.parent.empty() && parts.leaf != "kernel" && !parts.leaf.ends_with("weight") &&
+      !parts.leaf.ends_with("weights")) {
+    return parts.leaf + "_bias";
+  }
   // MXNet's "conv0_weight"; its names have no separator but the underscore.
   constexpr std::string_view kJoined = "_weight";
   if (parts.leaf.ends_with(kJoined)) {

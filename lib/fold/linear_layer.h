@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_set>
+#include <vector>
 
 #include "ckpt/checkpoint.h"
 #include "fold/channel_view.h"
@@ -31,12 +32,15 @@ class SharedTensors {
  public:
   explicit SharedTensors(const Manifest& manifest);
   bool Contains(TensorId id) const { return shared_[id.index]; }
+  // The file records another name of the tensor, under which it does not hold it.
+  bool HasAbsentName(TensorId id) const { return absent_names_.contains(id.index); }
   // Some tensor has the name, in the manifest or in the file.
   bool HasName(std::string_view name) const { return names_.contains(name); }
 
  private:
   std::unordered_set<std::string_view> names_;
   std::vector<bool> shared_;
+  std::unordered_set<std::uint32_t> absent_names_;
 };
 
 // Each fails with kUnfit and the reason where the tensors do not form a layer that can be changed.
@@ -46,7 +50,7 @@ Result<LinearLayer> LinearLayerOfGraph(const Manifest& manifest, const SharedTen
 // the kernel's name.
 Result<LinearLayer> LinearLayerOfNames(const Manifest& manifest, const SharedTensors& shared,
                                        TensorId kernel, std::optional<TensorId> bias,
-                                       KernelLayout layout);
+                                       KernelLayout layout, std::int64_t groups);
 
 // A name for a tensor that `layer` gets as its own: `wanted` if it is free. REQUIRES: a graph.
 std::string FreeName(const Manifest& manifest, const SharedTensors& shared,

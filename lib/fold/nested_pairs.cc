@@ -1,7 +1,11 @@
 #include "fold/nested_pairs.h"
 
-#include "fold/channel_view.h"
+#include <optional>
+#include <vector>
+
+#include "fold/kernel_layout.h"
 #include "fold/linear_layer.h"
+#include "fold/name_families.h"
 #include "fold/reason.h"
 
 namespace ckpt {
@@ -11,11 +15,6 @@ struct Nested {
   std::size_t batch_norm;
   TensorId kernel;
 };
-
-std::size_t OutChannels(const TensorInfo& kernel, KernelLayout layout) {
-  const auto views = ViewsOf(kernel.shape, layout, 1);
-  return views ? views->out_channels : 0;
-}
 
 // The layer X of a batch norm "X/BatchNorm"; absent for any other scope.
 std::optional<std::string> LayerAround(const std::string& scope) {
@@ -33,66 +32,63 @@ std::optional<TensorId> KernelOf(const Manifest& manifest, const std::string& la
   return std::nullopt;
 }
 
-// In [K..., a, b] with b != channels == a: the kernel of conv2d_transpose, which is [K..., O, I].
-bool FitsOnlyTransposed(const TensorInfo& kernel, std::size_t channels) {
-  return kernel.shape.rank() > 2 && !SplitName(kernel.name).leaf.starts_with("depthwise_") &&
-         OutChannels(kernel, KernelLayout::kSpatialInOut) != channels &&
-         OutChannels(kernel, KernelLayout::kSpatialOutIn) == channels;
-}
-bool FitsBoth(const TensorInfo& kernel, std::size_t channels) {
-  return kernel.shape.rank() > 2 && !SplitName(kernel.name).leaf.starts_with("depthwise_") &&
-         OutChannels(kernel, KernelLayout::kSpatialInOut) == channels &&
-         OutChannels(kernel, KernelLayout::kSpatialOutIn) == channels;
-}
-
-}  // namespace
-
-PairingResult PairByNesting(const Manifest& manifest, const Analysis& analysis) {
-  PairingResult result;
+// The nested pairs of a file without a reason against one of them by itself.
+std::vector<Nested> FindNested(const NamedLayers& layers, PairingResult& result) {
+  const auto& batch_norms = layers.analysis().batch_norms;
   std::vector<Nested> nested;
-  std::string transposed;
-  for (std::size_t i = 0; i < analysis.batch_norms.size(); ++i) {
-    const BatchNorm& batch_norm = analysis.batch_norms[i];
-    const auto layer = LayerAround(batch_norm.scope);
+  for (std::size_t i = 0; i < batch_norms.size(); ++i) {
+    const auto layer = LayerAround(batch_norms[i].scope);
     if (!layer) continue;
-    const auto kernel = KernelOf(manifest, *layer);
+    const auto kernel = KernelOf(layers.manifest(), *layer);
     if (!kernel) continue;
-    if (const auto biases = FindTensor(manifest, *layer + "/biases")) {
+    if (FindTensor(layers.manifest(), *layer + "/biases")) {
       result.refused[i] = Quoted(*layer + "/biases") +
                           " stands beside it, which tf_slim does not create where a batch norm "
                           "follows: the nesting proves nothing here";
       continue;
     }
     nested.push_back({i, *kernel});
-    const TensorInfo& info = manifest.tensors[kernel->index];
-    if (FitsOnlyTransposed(info, batch_norm.channels.value_or(0))) transposed = info.name;
   }
+  return nested;
+}
+
+}  // namespace
+
+PairingResult PairByNesting(const NamedLayers& layers) {
+  const auto& batch_norms = layers.analysis().batch_norms;
+  PairingResult result;
+  const std::vector<Nested> nested = FindNested(layers, result);
+  KernelLayouts layouts(layers, Framework::kTensorFlow);
   for (const auto& [i, kernel] : nested) {
-    const TensorInfo& info = manifest.tensors[kernel.index];
-    const std::size_t channels = analysis.batch_norms[i].channels.value_or(0);
-    const auto layout = ConventionalLayout(manifest, Framework::kTensorFlow, kernel);
-    if (!layout) {
-      result.refused[i] = layout.error().message;
-    } else if (FitsOnlyTransposed(info, channels)) {
-      result.refused[i] = Quoted(info.name) + " of shape " + ToString(info.shape) + " has its " +
-                          std::to_string(channels) +
-                          " channels where a transposed convolution does; --pairs with layout "
-                          "HWOI says that it is one";
-    } else if (FitsBoth(info, channels) && !transposed.empty()) {
-      result.refused[i] = "both channel axes of " + Quoted(info.name) + " fit, and " +
-                          Quoted(transposed) +
-                          " shows that the file has transposed convolutions; --pairs can give the "
-                          "layout";
-    } else {
-      KernelPair pair{.kernel = kernel, .layout = *layout};
-      pair.evidence.push_back(
-          {EvidenceSource::kNaming, "tf_slim creates " + Quoted(info.name) + " and " +
-                                        Quoted(analysis.batch_norms[i].scope) +
-                                        " inside it as one layer, kernel in layout " +
-                                        std::string(Name(*layout))});
-      result.pairs.emplace(i, std::move(pair));
+    if (layouts.FitsOnlyTransposed(kernel, batch_norms[i].channels.value_or(0))) {
+      layouts.NoteTransposed(kernel);
     }
   }
+  FamilyShapes shapes;
+  for (const auto& [i, kernel] : nested) {
+    const TensorInfo& info = layers.manifest().tensors[kernel.index];
+    const std::uint64_t channels = batch_norms[i].channels.value_or(0);
+    auto found = layouts.Of(kernel, channels);
+    if (!found) {
+      result.refused[i] = found.error().message;
+      continue;
+    }
+    shapes.Add(info.shape, found->layout, channels);
+    KernelPair pair{.kernel = kernel, .layout = found->layout};
+    pair.evidence.push_back(
+        {EvidenceSource::kNaming,
+         "tf_slim creates " + Quoted(info.name) + " and " + Quoted(batch_norms[i].scope) +
+             " inside it as one layer, kernel in layout " + std::string(Name(found->layout))});
+    result.pairs.emplace(i, std::move(pair));
+  }
+  if (!shapes.MayPrecede()) return result;
+  for (const auto& [i, pair] : result.pairs) {
+    result.refused[i] =
+        "by the widths it may as well stand before " +
+        Quoted(layers.manifest().tensors[pair.kernel.index].name) +
+        ": no nested batch norm of the file has a kernel of other in channels; --pairs can say";
+  }
+  result.pairs.clear();
   return result;
 }
 

@@ -192,8 +192,8 @@ Status CheckVouched(const FoldContext& context, const UserPairs& pairs) {
 Status Fold(FoldContext& context) {
   if (!context.manifest.graph) return FoldByNames(context);
   // The graph leaves nothing else for pairs to say; what they contradict is reported.
-  CKPT_ASSIGN_OR_RETURN(const UserPairs pairs, ResolveUserPairs(context.manifest, context.analysis,
-                                                                context.options.pairs));
+  const NamedLayers layers(context.manifest, context.analysis);
+  CKPT_ASSIGN_OR_RETURN(const UserPairs pairs, ResolveUserPairs(layers, context.options.pairs));
   for (const auto& [i, kernel] : pairs.vouched) context.candidates[i].batch_norm.vouched = true;
   for (std::size_t i = 0; i < context.candidates.size(); ++i) {
     CKPT_RETURN_IF_ERROR(context.ReadFunction(i));

@@ -9,6 +9,9 @@
 
 namespace ckpt {
 
+inline Error Refusal(std::string reason) {
+  return Error{ErrorCode::kUnfit, std::move(reason), {}, {}, {}};
+}
 inline auto Refuse(std::string reason) { return Fail(ErrorCode::kUnfit, std::move(reason)); }
 inline bool IsRefusal(const Error& error) noexcept { return error.code == ErrorCode::kUnfit; }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "fold/kernel_layout.h"
 #include "fold/reason.h"
 
 namespace ckpt {
@@ -78,10 +79,27 @@ Status CheckAgainst(const std::vector<KernelPair>& earlier, const KernelPair& pa
   return {};
 }
 
+Status SettleLayout(const KernelLayouts& layouts, const UserPair& given,
+                    const BatchNorm& batch_norm, KernelPair& pair) {
+  if (given.layout) {
+    pair.layout = *given.layout;
+    return {};
+  }
+  const std::uint64_t channels = batch_norm.channels.value_or(0);
+  CKPT_ASSIGN_OR_RETURN(FoundLayout found, given.forward ? layouts.OfReader(pair.kernel)
+                                                         : layouts.Of(pair.kernel, channels));
+  pair.layout = found.layout;
+  pair.groups = found.groups;
+  pair.evidence.push_back(std::move(found.evidence));
+  return {};
+}
+
 }  // namespace
 
-Result<UserPairs> ResolveUserPairs(const Manifest& manifest, const Analysis& analysis,
-                                   const std::vector<UserPair>& pairs) {
+Result<UserPairs> ResolveUserPairs(const NamedLayers& layers, const std::vector<UserPair>& pairs) {
+  const Manifest& manifest = layers.manifest();
+  const Analysis& analysis = layers.analysis();
+  const KernelLayouts layouts(layers, analysis.framework);
   UserPairs resolved;
   std::set<TensorId> backward;
   for (const UserPair& given : pairs) {
@@ -107,16 +125,9 @@ Result<UserPairs> ResolveUserPairs(const Manifest& manifest, const Analysis& ana
       return Contradiction(given, "another pair folds into this kernel already");
     }
     pair.evidence.push_back({EvidenceSource::kUser, "--pairs"});
-    if (given.layout) {
-      pair.layout = *given.layout;
-    } else if (const auto layout = ConventionalLayout(manifest, analysis.framework, pair.kernel)) {
-      pair.layout = *layout;
-      pair.evidence.push_back({EvidenceSource::kNaming,
-                               "layout " + std::string(Name(*layout)) + ", the convention of " +
-                                   std::string(Name(*analysis.framework))});
-    } else {
-      resolved.refused[i] = layout.error().message;
-    }
+    pair.given = true;
+    const Status layout = SettleLayout(layouts, given, batch_norm, pair);
+    if (!layout) resolved.refused[i] = layout.error().message;
     resolved.pairs[i].push_back(std::move(pair));
   }
   for (const auto& [i, why] : resolved.refused) resolved.pairs.erase(i);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "fold/kernel_pair.h"
+#include "fold/named_layers.h"
 
 namespace ckpt {
 
@@ -16,7 +17,6 @@ struct UserPairs {
   // the user vouches for, with the kernel that the graph has to lead to.
   std::map<std::size_t, TensorId> vouched = {};
 };
-Result<UserPairs> ResolveUserPairs(const Manifest& manifest, const Analysis& analysis,
-                                   const std::vector<UserPair>& pairs);
+Result<UserPairs> ResolveUserPairs(const NamedLayers& layers, const std::vector<UserPair>& pairs);
 
 }  // namespace ckpt

@@ -207,9 +207,10 @@ class Rewriter {
     }
     std::sort(tensors.begin(), tensors.end(),
               [](const auto& x, const auto& y) { return x.first.name < y.first.name; });
-    std::map<TensorId, TensorId> moved;
+    std::map<TensorId, TensorId> moved, placed;  // without and with what is computed
     for (std::uint32_t i = 0; i < tensors.size(); ++i) {
       if (!tensors[i].second.g) moved.emplace(tensors[i].second.v, TensorId{i});
+      placed.emplace(tensors[i].second.v, TensorId{i});
     }
     const auto move = [&](std::optional<TensorId>& id) {
       if (!id) return;
@@ -218,6 +219,11 @@ class Rewriter {
     };
     Manifest manifest = old_;
     manifest.tensors.clear();
+    manifest.stored_order.clear();
+    for (const TensorId id : old_.stored_order) {
+      const auto found = placed.find(id);
+      if (found != placed.end()) manifest.stored_order.push_back(found->second);
+    }
     std::vector<Source> sources;
     for (auto& [info, source] : tensors) {
       move(info.slot_of);

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <map>
 #include <memory>
 #include <string>
 #include <utility>
@@ -6,10 +7,12 @@
 
 #include "ckpt/batch_norm.h"
 #include "ckpt/op_analysis.h"
+#include "roles/averages.h"
 #include "roles/batch_norm_layers.h"
 #include "roles/framework_defaults.h"
 #include "roles/op_layers.h"
 #include "roles/recorded_hyperparameters.h"
+#include "roles/recorded_modules.h"
 #include "roles/scope_words.h"
 #include "roles/tensor_name.h"
 #include "roles/training_state.h"
@@ -24,6 +27,7 @@ class Analyser {
       : manifest_(manifest),
         options_(options),
         names_(manifest),
+        modules_(manifest),
         settled_(manifest.tensors.size(), false) {
     analysis_.roles.resize(manifest.tensors.size());
   }
@@ -41,6 +45,7 @@ class Analyser {
     std::erase_if(of_ops, [&](const FoundLayer& layer) { return Overlaps(layer.batch_norm); });
     std::vector<bool> usable(settled_);
     for (const FoundLayer& layer : of_ops) SettleLayer(layer.batch_norm);
+    TakeHelpers(layers);
     ReadTrainingState();
     // Names are read over the tensors of the operations' layers too: helpers and counters have no
     // other link to them.
@@ -48,7 +53,8 @@ class Analyser {
       const bool of_layer = settled_[i] && !usable[i] && IsPartOfBatchNorm(analysis_.roles[i].role);
       usable[i] = !settled_[i] || of_layer;
     }
-    for (FoundLayer& layer : Joined(std::move(of_ops), LayersByName(manifest_, names_, usable))) {
+    for (FoundLayer& layer :
+         Joined(std::move(of_ops), LayersByName(manifest_, names_, modules_, usable))) {
       SettleLayer(layer.batch_norm);
       layers.push_back(std::move(layer));
     }
@@ -76,6 +82,35 @@ class Analyser {
     return false;
   }
 
+  // Counters and helpers stand beside the statistics of a graph's layer, and no operation reads
+  // them at serving.
+  void TakeHelpers(std::vector<FoundLayer>& layers) {
+    std::map<TensorId, FoundLayer*> by_statistic;
+    std::vector<bool> usable(settled_.size());
+    for (std::size_t i = 0; i < usable.size(); ++i) usable[i] = !settled_[i];
+    for (FoundLayer& layer : layers) {
+      const BatchNorm& norm = layer.batch_norm;
+      for (const auto& id : {norm.gamma, norm.beta, norm.moving_mean, norm.moving_variance}) {
+        if (id) usable[id->index] = true;
+      }
+      for (const auto& id : {norm.moving_mean, norm.moving_variance}) {
+        if (id) by_statistic.emplace(*id, &layer);
+      }
+    }
+    if (by_statistic.empty()) return;
+    for (const FoundLayer& named : LayersByName(manifest_, names_, modules_, usable)) {
+      for (const auto& id : {named.batch_norm.moving_mean, named.batch_norm.moving_variance}) {
+        const auto found = id ? by_statistic.find(*id) : by_statistic.end();
+        if (found == by_statistic.end()) continue;
+        BatchNorm& norm = found->second->batch_norm;
+        if (!norm.batch_counter) norm.batch_counter = named.batch_norm.batch_counter;
+        if (norm.extras.empty()) norm.extras = named.batch_norm.extras;
+        SettleLayer(norm);
+        break;
+      }
+    }
+  }
+
   static bool IsPartOfBatchNorm(Role role) {
     return role == Role::kGamma || role == Role::kBeta || role == Role::kMovingMean ||
            role == Role::kMovingVariance;
@@ -88,17 +123,26 @@ class Analyser {
   }
 
   void ReadTrainingState() {
+    AverageRoles averages = FindAverages(manifest_, names_);
+    analysis_.averaged = std::move(averages.model_is_averaged);
     for (std::uint32_t i = 0; i < manifest_.tensors.size(); ++i) {
       if (manifest_.tensors[i].section == Section::kBookkeeping) {
         Settle({i}, {Role::kOther,
                      false,
                      {{EvidenceSource::kFrameworkRecord, "bookkeeping of the file"}},
                      {}});
+      } else if (manifest_.tensors[i].section == Section::kTransient) {
+        Settle({i}, {Role::kOther,
+                     false,
+                     {{EvidenceSource::kFrameworkRecord, "no part of the model's state"}},
+                     {}});
       } else if (manifest_.tensors[i].section == Section::kConstant) {
         Settle({i},
                {Role::kOther, false, {{EvidenceSource::kGraph, "a constant of the graph"}}, {}});
       } else if (auto role = TrainingRole(manifest_, names_, {i})) {
         Settle({i}, std::move(*role));
+      } else if (const auto copy = averages.roles.find(i); copy != averages.roles.end()) {
+        Settle({i}, std::move(copy->second));
       }
     }
     if (const auto step = FindUnnamedStep(manifest_, analysis_.roles)) {
@@ -282,6 +326,8 @@ class Analyser {
         found.convention->variance == "running_std") {
       norm.spread = KerasOneSpread(manifest_);
     }
+    ReadModule(modules_, norm);
+    if (!norm.cumulative) norm.cumulative = InAveragedModel(names_, norm.scope);
     const RecordedHyperparameters recorded = RecordedFor(manifest_, norm.scope);
     const auto known = [](const std::optional<SourcedNumber>& number) {
       return number && number->evidence.source != EvidenceSource::kDefault;
@@ -318,6 +364,7 @@ class Analyser {
   const Manifest& manifest_;
   const AnalysisOptions& options_;
   const NameIndex names_;
+  const ModuleIndex modules_;
   std::vector<bool> settled_;
   Analysis analysis_;
 };

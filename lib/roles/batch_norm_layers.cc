@@ -8,6 +8,8 @@
 
 #include "roles/framework_defaults.h"
 #include "roles/named_scopes.h"
+#include "roles/other_norms.h"
+#include "roles/recorded_modules.h"
 #include "roles/scope_words.h"
 #include "roles/tensor_name.h"
 
@@ -111,6 +113,8 @@ FoundLayer FromGraph(const Manifest& manifest, LayerId id) {
   norm.layer = id;
   norm.frozen = !layer.trainable;
   norm.inference_only = layer.inference_only;
+  norm.training_mode = layer.training_mode;
+  norm.training_mode_overridden = layer.training_mode_overridden;
   norm.evidence.push_back(
       {source, graph.source + ": layer " + Quoted(layer.name) + " is a " + layer.op_type});
   found.convention = ConventionOf(manifest, norm);
@@ -120,14 +124,18 @@ FoundLayer FromGraph(const Manifest& manifest, LayerId id) {
 // Finds and assembles the batch norm of one scope.
 class ScopeReader {
  public:
-  ScopeReader(const Manifest& manifest, const NameIndex& names, const NamedScope& scope)
+  ScopeReader(const Manifest& manifest, const NameIndex& names, const ModuleIndex& modules,
+              const NamedScope& scope)
       : manifest_(manifest),
         names_(names),
         scope_(scope),
-        says_batch_norm_(SaysBatchNorm(scope.scope)) {}
+        says_batch_norm_(SaysBatchNorm(scope.scope)),
+        recorded_(KindOf(modules, scope.scope)) {}
 
   std::optional<FoundLayer> WithStatistics() const {
-    if (SaysOtherNorm(scope_.scope)) return std::nullopt;
+    const bool other =
+        SaysOtherNorm(scope_.scope) || HasOtherNormsTensors(manifest_, names_, scope_);
+    if (!RecordedBatchNorm() && other) return std::nullopt;
     for (const bool both : {true, false}) {
       for (const BatchNormConvention& row : BatchNormConventions()) {
         const Member* mean = scope_.Find(row.mean);
@@ -147,17 +155,19 @@ class ScopeReader {
 
   // Gamma and beta alone. `sibling`: layers of the same naming have statistics.
   std::optional<FoundLayer> WithoutStatistics(bool sibling) const {
-    if (SaysOtherNorm(scope_.scope)) return std::nullopt;
+    // A record wins over names: a group norm that is called "bn1" has no statistics to lose.
+    if (recorded_ ? !recorded_->batch_norm : SaysOtherNorm(scope_.scope)) return std::nullopt;
     FoundLayer found;
     BatchNorm& norm = found.batch_norm;
     norm.gamma = VectorNamed("gamma");
     norm.beta = VectorNamed("beta");
-    norm.certain = says_batch_norm_ || sibling;
+    norm.certain = says_batch_norm_ || sibling || RecordedBatchNorm();
     if (!norm.gamma && !norm.beta) {
       // Names that any layer may use: both, where the layer's own name says what it is.
       norm.gamma = VectorNamed("weight") ? VectorNamed("weight") : VectorNamed("scale");
       norm.beta = VectorNamed("bias") ? VectorNamed("bias") : VectorNamed("offset");
-      const bool said = sibling || SaysBatchNorm(Components(scope_.scope).back());
+      const bool said =
+          sibling || RecordedBatchNorm() || SaysBatchNorm(Components(scope_.scope).back());
       if (!said || !norm.gamma || !norm.beta) return std::nullopt;
     }
     // One of the two alone is many things.
@@ -171,6 +181,8 @@ class ScopeReader {
   }
 
  private:
+  bool RecordedBatchNorm() const { return recorded_ && recorded_->batch_norm; }
+
   FoundLayer Assemble(const BatchNormConvention& row, const Member* mean,
                       const Member* variance) const {
     FoundLayer found;
@@ -187,11 +199,12 @@ class ScopeReader {
 
   void Describe(BatchNorm& norm, std::string how) const {
     norm.scope = CommonScope(manifest_, Vectors(norm));
-    if (norm.scope.empty()) norm.scope = scope_.scope;
+    if (norm.scope.empty() || scope_.numbered) norm.scope = scope_.scope;
     norm.evidence.push_back({EvidenceSource::kNaming, std::move(how)});
     if (says_batch_norm_) {
       norm.evidence.push_back({EvidenceSource::kNaming, "the scope says batch norm"});
     }
+    if (RecordedBatchNorm()) norm.evidence.push_back(recorded_->evidence);
     for (const Member& member : scope_.members) {
       if (member.leaf->part == Part::kExtra || member.helper) norm.extras.push_back(member.id);
       if (member.leaf->part == Part::kCounter) norm.batch_counter = member.id;
@@ -229,7 +242,22 @@ class ScopeReader {
   const NameIndex& names_;
   const NamedScope& scope_;
   const bool says_batch_norm_;
+  const std::optional<RecordedKind> recorded_;
 };
+
+// EvoNorm B1 and B2 keep a variance, no mean and no counter, in every layer.
+void EraseVarianceNorms(std::vector<FoundLayer>& layers) {
+  const auto is_one = [](const FoundLayer& layer) {
+    const BatchNorm& norm = layer.batch_norm;
+    return layer.convention != nullptr && layer.convention->name == "PyTorch" &&
+           norm.moving_variance && !norm.moving_mean && !norm.batch_counter && norm.gamma &&
+           norm.beta;
+  };
+  const bool any_mean = std::any_of(layers.begin(), layers.end(), [](const FoundLayer& layer) {
+    return layer.batch_norm.moving_mean.has_value();
+  });
+  if (!any_mean) std::erase_if(layers, is_one);
+}
 
 }  // namespace
 
@@ -271,20 +299,22 @@ std::vector<FoundLayer> LayersOfGraph(const Manifest& manifest) {
 }
 
 std::vector<FoundLayer> LayersByName(const Manifest& manifest, const NameIndex& names,
-                                     const std::vector<bool>& usable) {
+                                     const ModuleIndex& modules, const std::vector<bool>& usable) {
   const std::vector<NamedScope> scopes = GroupByScope(manifest, usable);
   std::vector<std::optional<FoundLayer>> found(scopes.size());
   std::unordered_set<std::string> patterns;
   for (std::size_t i = 0; i < scopes.size(); ++i) {
-    found[i] = ScopeReader(manifest, names, scopes[i]).WithStatistics();
+    found[i] = ScopeReader(manifest, names, modules, scopes[i]).WithStatistics();
     if (found[i]) patterns.insert(NamingPattern(scopes[i].scope));
   }
   std::vector<FoundLayer> layers;
   for (std::size_t i = 0; i < scopes.size(); ++i) {
     const bool sibling = patterns.count(NamingPattern(scopes[i].scope)) != 0;
-    if (!found[i]) found[i] = ScopeReader(manifest, names, scopes[i]).WithoutStatistics(sibling);
+    if (!found[i])
+      found[i] = ScopeReader(manifest, names, modules, scopes[i]).WithoutStatistics(sibling);
     if (found[i]) layers.push_back(std::move(*found[i]));
   }
+  EraseVarianceNorms(layers);
   return layers;
 }
 

@@ -22,7 +22,7 @@ std::vector<FoundLayer> LayersOfGraph(const Manifest& manifest);
 
 // Batch norms by their names, over the tensors for which `usable` is true, in natural order.
 std::vector<FoundLayer> LayersByName(const Manifest& manifest, const NameIndex& names,
-                                     const std::vector<bool>& usable);
+                                     const ModuleIndex& modules, const std::vector<bool>& usable);
 
 // Sets the scope of a layer that an operation graph bound, by the names of its tensors, else
 // `op_name`'s; and the row that they follow.

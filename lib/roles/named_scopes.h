@@ -18,6 +18,8 @@ struct NamedScope {
   };
   std::string scope;
   std::vector<Member> members;
+  // Its names end in a number that TensorFlow gave them: those without it are another layer's.
+  bool numbered = false;
 
   // The first member with this leaf that is no helper.
   const Member* Find(std::string_view leaf) const;

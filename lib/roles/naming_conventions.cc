@@ -216,12 +216,6 @@ bool IsShadowSuffix(std::string_view word) noexcept {
   return OneOf(kWords, word);
 }
 
-bool IsShadowPrefix(std::string_view word) noexcept {
-  static constexpr Words kWords[] = {"ema",        "model_ema",      "ema_state_dict", "ema_model",
-                                     "params_ema", "state_dict_ema", "averaged_model"};
-  return OneOf(kWords, word);
-}
-
 int StepNameRank(std::string_view word) noexcept {
   static constexpr Words kWords[] = {"step", "iter", "iteration", "iterations", "global_step"};
   const auto* found = std::find(std::begin(kWords), std::end(kWords), word);

@@ -63,8 +63,6 @@ bool IsTorchSlotKey(std::string_view word) noexcept;
 bool IsOptimizerScalar(std::string_view word) noexcept;
 // "ExponentialMovingAverage", "EMA", "ema": the last component of a shadow.
 bool IsShadowSuffix(std::string_view word) noexcept;
-// Leading components under which a file keeps the shadow of a whole model: "ema", "model_ema".
-bool IsShadowPrefix(std::string_view word) noexcept;
 // How surely this is the name of a step counter: 0 not at all, larger is surer.
 int StepNameRank(std::string_view word) noexcept;
 

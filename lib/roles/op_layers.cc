@@ -40,7 +40,8 @@ class OpLayerReader {
       : manifest_(manifest), ops_(ops), bodies_(ops.bodies), variables_(ops.variables) {}
 
   std::vector<FoundLayer> Read() {
-    for (const OpBatchNorm& norm : ops_.found.norms) {
+    for (std::size_t i = 0; i < ops_.found.norms.size(); ++i) {
+      const OpBatchNorm& norm = ops_.found.norms[i];
       BatchNorm layer;
       layer.gamma = Of(norm.gamma);
       layer.beta = Of(norm.beta);
@@ -49,12 +50,18 @@ class OpLayerReader {
           norm.moving_variance.empty() ? Of(norm.variance) : Named(norm.moving_variance);
       const bool none = std::none_of(std::begin(kSlots), std::end(kSlots),
                                      [&](TensorSlot slot) { return (layer.*slot).has_value(); });
-      if (!none) Merge(norm, std::move(layer));
+      if (!none) Merge(norm, Trains(i), std::move(layer));
     }
     return std::move(layers_);
   }
 
  private:
+  // On the path of a graph that serves, whatever a phase is fed.
+  bool Trains(std::size_t norm) const {
+    const std::vector<std::size_t>& norms = ops_.serving.training_norms;  // ascending
+    return ops_.serves && std::binary_search(norms.begin(), norms.end(), norm);
+  }
+
   std::optional<TensorId> Named(const std::string& name) const {
     if (const OpVariable* variable = variables_.Find(name)) return TensorOf(manifest_, *variable);
     return FindTensor(manifest_, name);
@@ -85,7 +92,7 @@ class OpLayerReader {
     });
   }
 
-  void Merge(const OpBatchNorm& norm, BatchNorm layer) {
+  void Merge(const OpBatchNorm& norm, bool trains, BatchNorm layer) {
     FoundLayer* known = Known(layer);
     if (known == nullptr) {
       layer.certain = true;
@@ -108,6 +115,10 @@ class OpLayerReader {
           std::any_of(first, last, [&](const auto& entry) { return entry.second == index; });
       if (!there && std::distance(first, last) < kMaxSharing)
         by_tensor_.emplace(*(merged.*slot), index);
+    }
+    if (trains && merged.training_mode.empty()) {
+      merged.training_mode =
+          '"' + bodies_.Describe({norm.body, norm.output}) + "\" is in training mode";
     }
     const Evidence evidence{EvidenceSource::kGraph, manifest_.ops->source};
     if (!merged.epsilon && (norm.epsilon_recorded || norm.form == OpBatchNormForm::kFused)) {

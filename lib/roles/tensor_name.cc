@@ -57,7 +57,7 @@ ParsedName ParseJoined(std::string_view name, std::string_view last) {
     const Leaf* leaf = FindLeaf(last.substr(at + 1));
     if (leaf != nullptr && leaf->joinable) {
       const auto end = static_cast<std::size_t>(last.data() - name.data()) + at;
-      return {WithoutTree(name.substr(0, end)), leaf};
+      return {WithoutTree(name.substr(0, end)), leaf, false, true};
     }
   }
   return {};
@@ -96,6 +96,25 @@ ParsedName ParseName(std::string_view name) {
     return parsed;
   }
   return ParseLeaf(name);
+}
+
+std::string_view NumberBehind(std::string_view name) {
+  name = WithoutDecoration(name);
+  const std::string_view last = Components(name).back();
+  return last.substr(WithoutNumber(last).size());
+}
+
+std::vector<ParsedName> ParseAnyJoined(std::string_view name) {
+  name = WithoutDecoration(name);
+  const std::string_view last = Components(name).back();
+  std::vector<ParsedName> readings;
+  for (std::size_t at = last.find('_'); at != std::string_view::npos; at = last.find('_', at + 1)) {
+    const Leaf* leaf = at == 0 ? nullptr : FindLeaf(last.substr(at + 1));
+    if (leaf == nullptr) continue;
+    const auto end = static_cast<std::size_t>(last.data() - name.data()) + at;
+    readings.push_back({WithoutTree(name.substr(0, end)), leaf, false, true});
+  }
+  return readings;
 }
 
 }  // namespace ckpt

@@ -119,28 +119,28 @@ std::optional<TensorRole> ShadowBySuffix(const TensorInfo& info, const NameIndex
                       exact ? exact : names.FindVariable(base, info.shape));
 }
 
-// "ema.<variable>" beside "<variable>" or "model.<variable>".
-std::optional<TensorRole> ShadowByPrefix(std::string_view name, const NameIndex& names,
-                                         const std::vector<std::string_view>& components) {
-  if (components.size() < 2 || !IsShadowPrefix(components[0])) return std::nullopt;
-  const char separator = name[components[0].size()];
-  const std::string rest(From(name, components[1]));
-  std::vector<std::string> candidates = {rest};
-  for (const std::string_view root : {"model", "module", "params", "state_dict"}) {
-    candidates.push_back(std::string(root) + separator + rest);
-  }
-  if (components.size() > 2 && components[1] == "module") {
-    const std::string inner(From(name, components[2]));
-    candidates.push_back(inner);
-    candidates.push_back(std::string("model") + separator + inner);
-  }
-  for (const std::string& candidate : candidates) {
-    if (const std::optional<TensorId> of = names.Find(candidate)) {
-      return TrainingOnly(Role::kEmaShadow, EvidenceSource::kNaming,
-                          "name begins with " + std::string(components[0]), of);
+// The state of a random generator, as PyTorch's trainers save it: whole numbers under a name that
+// says so.
+bool IsRandomState(const Manifest& manifest, const TensorInfo& info,
+                   const std::vector<std::string_view>& components) {
+  if (manifest.framework && manifest.framework != Framework::kPyTorch) return false;
+  if (info.shape.rank() > 1 || !IsInteger(info.dtype)) return false;
+  return std::any_of(components.begin(), components.end(), [](std::string_view component) {
+    static constexpr std::string_view kStates[] = {"random_state", "random_states",
+                                                   "generator_state"};
+    if (std::find(std::begin(kStates), std::end(kStates), component) != std::end(kStates)) {
+      return true;
     }
-  }
-  return std::nullopt;
+    for (std::size_t at = component.find("rng"); at != std::string_view::npos;
+         at = component.find("rng", at + 1)) {
+      const bool begins = at == 0 || component[at - 1] == '_';
+      const std::size_t end = at + 3;
+      const bool ends = end == component.size() || component[end] == '_' ||
+                        (component[end] == 's' && end + 1 == component.size());
+      if (begins && ends) return true;
+    }
+    return false;
+  });
 }
 
 TensorRole RecordedSlot(const Manifest& manifest, const NameIndex& names, const TensorInfo& info) {
@@ -205,7 +205,11 @@ std::optional<TensorRole> TrainingRole(const Manifest& manifest, const NameIndex
   }
   if (auto slot = NamedSlot(info, names, components)) return slot;
   if (auto shadow = ShadowBySuffix(info, names, components)) return shadow;
-  return ShadowByPrefix(info.name, names, components);
+  if (!IsRandomState(manifest, info, components)) return std::nullopt;
+  TensorRole state =
+      TrainingOnly(Role::kOther, EvidenceSource::kNaming, "state of a random generator");
+  state.of_training = true;
+  return state;
 }
 
 OptimizerShapes::OptimizerShapes(const Manifest& manifest, const std::vector<TensorRole>& roles) {

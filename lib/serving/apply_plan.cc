@@ -2,10 +2,13 @@
 
 #include <algorithm>
 #include <map>
+#include <numeric>
+#include <set>
 #include <string>
 #include <utility>
 
 #include "fold/linear_layer.h"
+#include "serving/equal_tensors.h"
 #include "serving/finish_graph.h"
 #include "serving/op_facts.h"
 #include "serving/working_graph.h"
@@ -34,7 +37,8 @@ class Application {
     for (const LayerId layer : plan_.edits.to_affine) CKPT_RETURN_IF_ERROR(MakeAffine(layer));
     for (const LayerId layer : plan_.edits.removed)
       graph_.Redirect(layers_.ops[layer].output, layers_.ops[layer].input);
-    OpGraph result = Finish();
+    ShareEqualTensors();
+    CKPT_ASSIGN_OR_RETURN(OpGraph result, Finish());
     CKPT_RETURN_IF_ERROR(KeepWhatIsRead(result.top));
     return result;
   }
@@ -74,6 +78,7 @@ class Application {
     if (from_variable) op.attrs[std::string(kWasVariable)] = true;
     const std::string wanted = op.name;
     const OpId id = graph_.Add(std::move(op));
+    constants_.push_back(id);
     if (graph_.op(id).name != wanted) {
       return Fail(ErrorCode::kUnfit, "a new tensor would be called \"" + wanted +
                                          "\", and an operation of the graph has that name; "
@@ -206,23 +211,129 @@ class Application {
     return {};
   }
 
-  OpGraph Finish() {
+  // A layer that two signatures call was folded twice, each time into a copy of its own.
+  void ShareEqualTensors() {
+    std::map<LayerId, std::map<std::string, std::uint32_t>> own;
+    std::map<std::uint32_t, LayerId> layer_of;  // by the kernel
+    std::set<std::uint32_t> kernels;
+    for (const Rebound& rebound : plan_.edits.rebound) {
+      const auto index = Planned(rebound.tensor);
+      if (!index) continue;
+      own[rebound.layer].emplace(rebound.local_name, *index);
+      if (rebound.local_name != "kernel") continue;
+      kernels.insert(*index);
+      layer_of.emplace(*index, rebound.layer);
+    }
+    std::map<std::uint32_t, std::uint32_t> instead;
+    for (const auto& [copy, first] : FirstOfEqualTensors(plan_.tensors, kernels)) {
+      const auto& others = own.at(layer_of.at(first));
+      for (const auto& [name, tensor] : own.at(layer_of.at(copy))) {
+        const auto other = others.find(name);
+        if (other != others.end() &&
+            HoldTheSame(plan_.tensors[tensor], plan_.tensors[other->second])) {
+          instead.emplace(tensor, other->second);
+        }
+      }
+    }
+    if (instead.empty()) return;
+    ReadInstead(instead);
+    std::set<std::uint32_t> firsts;
+    for (const auto& [copy, first] : instead) firsts.insert(first);
+    for (const auto& [layer, tensors] : own) TakeNamesBack(layer, tensors, firsts);
+  }
+
+  // A kernel that took the place of all its copies has the name of the one that they come from,
+  // which nothing reads any more, and its bias that of the kernel's.
+  void TakeNamesBack(LayerId layer, const std::map<std::string, std::uint32_t>& tensors,
+                     const std::set<std::uint32_t>& firsts) {
+    const auto kernel = tensors.find("kernel"), bias = tensors.find("bias");
+    const auto& read = layers_.graph.layers[layer].tensors;
+    const auto old = read.find("kernel");
+    if (kernel == tensors.end() || old == read.end() || !firsts.contains(kernel->second)) return;
+    const std::string name = NameOf(old->second);
+    if (!TakeName(kernel->second, name)) return;
+    if (bias != tensors.end() && firsts.contains(bias->second))
+      TakeName(bias->second, BiasNameFor(name));
+  }
+
+  bool TakeName(std::uint32_t tensor, const std::string& name) {
+    if (!plan_.renamed.empty() || Planned(name)) return false;
+    // The operation that held the tensor is not part of the graph any more.
+    const auto taken = graph_.Find(name);
+    if (taken && (graph_.op(*taken).tensor || graph_.op(*taken).type != "Const")) return false;
+    const auto holder = std::find_if(constants_.begin(), constants_.end(), [&](const OpId id) {
+      return graph_.op(id).tensor == TensorId{tensor};
+    });
+    if (holder == constants_.end()) return false;
+    if (taken) graph_.op(*taken).name += "/replaced";
+    graph_.op(*holder).name = name;
+    TensorInfo& info = plan_.tensors[tensor].info;
+    for (Folded& folded : plan_.folded)
+      std::replace(folded.into.begin(), folded.into.end(), info.name, name);
+    info.name = info.stored_as = name;
+    return true;
+  }
+
+  // The first tensor in the place of its copies, in the graph and in what is told.
+  void ReadInstead(const std::map<std::uint32_t, std::uint32_t>& instead) {
+    std::map<std::uint32_t, OpId> holder;
+    for (OpId id = 0; id < graph_.size(); ++id) {
+      if (graph_.op(id).tensor) holder.emplace(graph_.op(id).tensor->index, id);
+    }
+    std::map<std::string, std::string> name_of;
+    for (const auto& [copy, first] : instead) {
+      const auto from = holder.find(copy), to = holder.find(first);
+      if (from == holder.end() || to == holder.end()) continue;
+      graph_.Redirect({from->second, 0, {}}, {to->second, 0, {}});
+      name_of.emplace(plan_.tensors[copy].info.name, plan_.tensors[first].info.name);
+    }
+    // The fold into the first tells of them all.
+    std::erase_if(plan_.folded, [&](Folded& folded) {
+      std::size_t copies = 0;
+      for (std::string& kernel : folded.into) {
+        const auto known = name_of.find(kernel);
+        if (known == name_of.end()) continue;
+        kernel = known->second;
+        ++copies;
+      }
+      return copies > 0 && copies == folded.into.size();
+    });
+  }
+
+  Result<OpGraph> Finish() {
     OpGraph result;
     result.source = source_.source;
     result.kind = source_.kind;
     result.producer_version = source_.producer_version;
     result.file_record = source_.file_record;
     result.signatures = source_.signatures;
-    std::vector<OpEdge> outputs;
-    std::vector<std::string> names;
-    for (const auto& [key, tensor] : source_.signatures.front().outputs) {
-      // A serving graph yields first outputs of operations that it has.
-      const std::string name = tensor.substr(0, tensor.rfind(':'));
-      outputs.push_back({*source_.top.Find(name), 0, {}});
-      names.push_back(name);
+    result.functions = source_.functions;
+    result.initializer = source_.initializer;
+    result.assets = source_.assets;
+    std::vector<GraphOutput> outputs;
+    for (const OpSignature& signature : source_.signatures) {
+      for (const auto& [key, tensor] : signature.outputs) {
+        // A serving graph yields first outputs of operations that it has.
+        const std::string name = tensor.substr(0, tensor.rfind(':'));
+        const auto type = signature.output_types.find(key);
+        outputs.push_back({{*source_.top.Find(name), 0, {}}, name});
+        if (type != signature.output_types.end()) outputs.back().dtype = type->second.dtype;
+      }
     }
-    result.top = FinishGraph(graph_, outputs, names);
+    const auto initializer =
+        source_.initializer.empty() ? std::nullopt : source_.top.Find(source_.initializer);
+    CKPT_ASSIGN_OR_RETURN(result.top, FinishGraph(graph_, outputs, initializer));
     return result;
+  }
+
+  // The tensors of the plan in the order of their names.
+  std::vector<std::size_t> ByName() const {
+    std::vector<std::size_t> order(plan_.tensors.size());
+    std::iota(order.begin(), order.end(), std::size_t{0});
+    std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
+      return plan_.tensors[a].info.name < plan_.tensors[b].info.name;
+    });
+    return order;
   }
 
   Status KeepWhatIsRead(OpBody& body) {
@@ -236,7 +347,7 @@ class Application {
     }
     std::vector<FoldedTensor> tensors;
     std::vector<std::uint32_t> index(plan_.tensors.size(), 0);
-    for (std::size_t i = 0; i < read.size(); ++i) {
+    for (const std::size_t i : ByName()) {
       if (!read[i]) continue;
       index[i] = static_cast<std::uint32_t>(tensors.size());
       tensors.push_back(std::move(plan_.tensors[i]));
@@ -255,6 +366,7 @@ class Application {
   WorkingGraph graph_;
   std::map<std::string, std::uint32_t> planned_;
   std::map<std::pair<LayerId, std::string>, std::string> rebound_ = {};
+  std::vector<OpId> constants_ = {};              // new ones
   std::map<std::string, OpId> constant_of_ = {};  // by the tensor's name in the manifest
 };
 

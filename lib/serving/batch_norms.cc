@@ -9,6 +9,8 @@
 namespace ckpt {
 namespace {
 
+constexpr std::uint32_t kTopBody = 0;
+
 bool Reads(const Op& op, std::size_t input, OpId producer) {
   return op.inputs[input].op == producer && op.inputs[input].output == 0;
 }
@@ -119,8 +121,9 @@ class Reader {
 
 std::vector<OpId> OpsOfBatchNorms(const OpBatchNorms& found) {
   std::vector<OpId> ops;
-  for (const OpBatchNorm& norm : found.norms)
-    ops.insert(ops.end(), norm.path.begin(), norm.path.end());
+  for (const OpBatchNorm& norm : found.norms) {
+    if (norm.body == kTopBody) ops.insert(ops.end(), norm.path.begin(), norm.path.end());
+  }
   return ops;
 }
 
@@ -128,6 +131,7 @@ std::vector<ServingBatchNorm> FindServingBatchNorms(const OpBatchNorms& found,
                                                     const BodyView& body) {
   std::vector<ServingBatchNorm> norms;
   for (const OpBatchNorm& norm : found.norms) {
+    if (norm.body != kTopBody) continue;  // in a function that stays one: no layer to fold
     if (auto read = Reader(norm, body).Read()) norms.push_back(*std::move(read));
   }
   return norms;

@@ -155,50 +155,33 @@ bool IsBatchVariance(const WorkingGraph& graph, const Op& op) {
          StatisticBehind(graph, op.inputs[1]).has_value();
 }
 
-}  // namespace
+// What a fused batch norm in training mode holds in the place of a moving statistic: a stored
+// vector that is not empty.
+std::optional<OpId> StoredBehind(const WorkingGraph& graph, const OpEdge& edge) {
+  if (const auto variable = VariableOf(graph, edge)) return variable;
+  const OpEdge source = graph.Resolve(edge);
+  const Op& op = graph.op(source.op);
+  if (op.type != "Const" || (!op.constant && !op.tensor)) return std::nullopt;
+  if (op.constant && op.constant->shape.element_count() == 0) return std::nullopt;
+  return source.op;
+}
 
-Status UseMovingStatistics(WorkingGraph& graph, std::span<const OpEdge> roots,
-                           std::vector<std::string>& notes) {
-  const Updates updates(graph);
-  std::size_t replaced = 0;
-  std::set<std::string> open;
-  // The batch norms first: what follows of their statistics is then no longer read.
-  for (const OpId id : graph.Ancestors(roots, false)) {
-    Op& op = graph.op(id);
-    if (!IsFusedBatchNormType(op.type) || !IsTraining(op) || op.inputs.size() != 5) continue;
-    const auto mean = updates.VariableFor({id, 1}), variance = updates.VariableFor({id, 2});
-    if (!mean && !variance && IsLayerNorm(graph, op)) continue;
-    if (!mean || !variance || mean == variance) {
-      open.insert(ScopeOf(op.name));
-      continue;
+class Closing {
+ public:
+  Closing(WorkingGraph& graph, std::span<const OpEdge> roots)
+      : graph_(graph), roots_(roots), updates_(graph) {}
+
+  Result<std::vector<ClosedStatistic>> Run() {
+    // The batch norms first: what follows of their statistics is then no longer read.
+    for (const OpId id : graph_.Ancestors(roots_, false)) CloseFused(id);
+    CloseMoments();
+    for (const OpId id : graph_.Ancestors(roots_, false)) {
+      if (IsBatchVariance(graph_, graph_.op(id))) open_.insert(ScopeOf(graph_.op(id).name));
     }
-    op.inputs[3] = {*mean, 0, {}};
-    op.inputs[4] = {*variance, 0, {}};
-    op.attrs["is_training"] = false;
-    op.attrs.erase("exponential_avg_factor");
-    ++replaced;
-  }
-  std::vector<bool> read(graph.size(), false);
-  for (const OpId id : graph.Ancestors(roots, false)) read[id] = true;
-  for (const auto& [tensor, list] : updates.all()) {
-    if (!read[tensor.first]) continue;
-    const Op& op = graph.op(tensor.first);
-    if (IsFusedBatchNormType(op.type)) continue;
-    // A mean that keeps its axes has another shape than the variable: only what was reshaped does.
-    const bool* keeps = FindAttr<bool>(op, "keep_dims");
-    if (op.type == "Mean" && keeps != nullptr && *keeps) continue;
-    const auto variable = updates.VariableFor(tensor);
-    if (!variable) continue;
-    graph.Redirect({tensor.first, tensor.second, {}}, {*variable, 0, {}});
-    ++replaced;
-  }
-  for (const OpId id : graph.Ancestors(roots, false)) {
-    if (IsBatchVariance(graph, graph.op(id))) open.insert(ScopeOf(graph.op(id).name));
-  }
-  if (!open.empty()) {
+    if (open_.empty()) return std::move(closed_);
     std::string names;
     std::size_t count = 0;
-    for (const std::string& name : open) {
+    for (const std::string& name : open_) {
       if (++count <= kMaxNamed) names += (names.empty() ? "\"" : ", \"") + name + '"';
     }
     if (count > kMaxNamed) names += " and " + std::to_string(count - kMaxNamed) + " more";
@@ -207,9 +190,71 @@ Status UseMovingStatistics(WorkingGraph& graph, std::span<const OpEdge> roots,
                 "variables are its moving statistics: " +
                     names);
   }
-  if (replaced > 0)
-    notes.push_back("batch statistics were replaced by the moving statistics that they update");
-  return {};
+
+ private:
+  void CloseFused(OpId id) {
+    Op& op = graph_.op(id);
+    if (!IsFusedBatchNormType(op.type) || !IsTraining(op) || op.inputs.size() != 5) return;
+    auto mean = updates_.VariableFor({id, 1}), variance = updates_.VariableFor({id, 2});
+    if (!mean && !variance) {
+      if (IsLayerNorm(graph_, op)) return;
+      mean = StoredBehind(graph_, op.inputs[3]);
+      variance = StoredBehind(graph_, op.inputs[4]);
+    }
+    if (!mean || !variance || mean == variance) {
+      open_.insert(ScopeOf(op.name));
+      return;
+    }
+    op.inputs[3] = {*mean, 0, {}};
+    op.inputs[4] = {*variance, 0, {}};
+    op.attrs["is_training"] = false;
+    op.attrs.erase("exponential_avg_factor");
+    closed_.push_back({*mean, op.name});
+    closed_.push_back({*variance, op.name});
+  }
+
+  void CloseMoments() {
+    std::vector<bool> read(graph_.size(), false);
+    for (const OpId id : graph_.Ancestors(roots_, false)) read[id] = true;
+    for (const auto& [tensor, list] : updates_.all()) {
+      if (!read[tensor.first]) continue;
+      const Op& op = graph_.op(tensor.first);
+      if (IsFusedBatchNormType(op.type)) continue;
+      // A mean that keeps its axes has another shape than the variable: only what was reshaped
+      // does.
+      const bool* keeps = FindAttr<bool>(op, "keep_dims");
+      if (op.type == "Mean" && keeps != nullptr && *keeps) continue;
+      const auto variable = updates_.VariableFor(tensor);
+      if (!variable) continue;
+      graph_.Redirect({tensor.first, tensor.second, {}}, {*variable, 0, {}});
+      closed_.push_back({*variable, op.name});
+    }
+  }
+
+  WorkingGraph& graph_;
+  const std::span<const OpEdge> roots_;
+  const Updates updates_;
+  std::set<std::string> open_;  // scopes of what stays in training mode
+  std::vector<ClosedStatistic> closed_;
+};
+
+}  // namespace
+
+Result<std::vector<ClosedStatistic>> UseMovingStatistics(WorkingGraph& graph,
+                                                         std::span<const OpEdge> roots) {
+  return Closing(graph, roots).Run();
+}
+
+std::set<OpId> VariablesOfBatchStatistics(const WorkingGraph& graph) {
+  std::set<OpId> variables;
+  const Updates updates(graph);
+  for (const auto& [tensor, list] : updates.all()) {
+    for (const Update& update : list) {
+      variables.insert(update.variable);
+      variables.insert(update.through.begin(), update.through.end());
+    }
+  }
+  return variables;
 }
 
 }  // namespace ckpt

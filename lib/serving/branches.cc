@@ -9,9 +9,10 @@
 namespace ckpt {
 namespace {
 
-constexpr int kMaxNesting = 64;             // of function calls
-constexpr std::size_t kMaxOps = 5'000'000;  // after inlining
-constexpr std::size_t kMaxPhases = 16;      // boolean placeholders that decide
+constexpr int kMaxNesting = 64;              // of function calls
+constexpr std::int32_t kTfReferences = 100;  // added to the type of what refers to it
+constexpr std::size_t kMaxOps = 5'000'000;   // after inlining
+constexpr std::size_t kMaxPhases = 16;       // boolean placeholders that decide
 
 const OpFunction* Called(const Op& op, const OpGraph& source) {
   if (op.type == "PartitionedCall" || op.type == "StatefulPartitionedCall") {
@@ -38,7 +39,7 @@ Status InlineOne(WorkingGraph& graph, OpId id, const OpFunction& function,
                                                std::to_string(kMaxOps) +
                                                " operations when they are written out");
   }
-  const std::vector<OpEdge> results = graph.Inline(function, name, arguments);
+  const std::vector<OpEdge> results = graph.Inline(id, function, arguments);
   for (std::uint32_t i = 0; i < results.size(); ++i) graph.Redirect({id, i, {}}, results[i]);
   return {};
 }
@@ -135,7 +136,13 @@ class Evaluation {
     for (std::size_t i = 1; i < graph_.op(id).inputs.size(); ++i)
       arguments.push_back(graph_.Input(id, i));
     inlined_ = true;
-    return InlineOne(graph_, id, function->second, std::move(arguments));
+    CKPT_RETURN_IF_ERROR(InlineOne(graph_, id, function->second, std::move(arguments)));
+    // What still waits for it is not to write it out again.
+    Op& decided = graph_.op(id);
+    decided.type = "NoOp";
+    decided.inputs.clear();
+    decided.attrs.clear();
+    return {};
   }
 
   std::optional<double> Compute(OpId id, const std::string& type) const {
@@ -185,11 +192,21 @@ Status Evaluate(WorkingGraph& graph, const OpGraph& source, std::span<const OpEd
   return Fail(ErrorCode::kUnsupported, "the conditions of the graph are nested too deep");
 }
 
-void Assume(WorkingGraph& graph, OpId placeholder, bool value) {
+void Assume(WorkingGraph& graph, OpId phase, bool value) {
   OpConstant constant{Dtype::kBool, {}, std::vector<std::byte>(1, std::byte{value}), {}};
-  const OpId id = graph.Add(
-      MakeConstant(graph.op(placeholder).name + "/at_serving", kTfBool, std::move(constant)));
-  graph.Redirect({placeholder, 0, {}}, {id, 0, {}});
+  const OpId id =
+      graph.Add(MakeConstant(graph.op(phase).name + "/at_serving", kTfBool, std::move(constant)));
+  if (graph.op(phase).type != "VarHandleOp") {
+    graph.Redirect({phase, 0, {}}, {id, 0, {}});
+    return;
+  }
+  for (OpId read = 0; read < graph.size(); ++read) {  // not the handle: what is read of it
+    const Op& op = graph.op(read);
+    if (op.type == "ReadVariableOp" && !op.inputs.empty() &&
+        VariableOf(graph, op.inputs[0]) == std::optional(phase)) {
+      graph.Redirect({read, 0, {}}, {id, 0, {}});
+    }
+  }
 }
 
 // What only training does, on the way to the roots.
@@ -208,13 +225,29 @@ std::size_t CountTraining(const WorkingGraph& graph, std::span<const OpEdge> roo
   return count;
 }
 
-std::vector<OpId> BooleanPlaceholders(const WorkingGraph& graph, std::span<const OpEdge> roots,
-                                      const std::vector<OpId>& free) {
+// A variable of booleans: a phase that the program switches by an assignment.
+bool IsBooleanVariable(const Op& op) {
+  const auto* dtype = FindAttr<OpDtype>(op, "dtype");
+  return IsVariableOp(op.type) && dtype != nullptr && dtype->number % kTfReferences == kTfBool;
+}
+
+// May be a single value: a phase is no mask.
+bool MayBeScalar(const Op& op) {
+  const auto* shape = FindAttr<OpShape>(op, "shape");
+  return shape == nullptr || !*shape || (*shape)->empty();
+}
+
+// What may be a phase; inputs that the user named are none.
+std::vector<OpId> BooleanPhases(const WorkingGraph& graph, std::span<const OpEdge> roots,
+                                const std::vector<OpId>& free, const std::vector<OpId>& inputs) {
   std::vector<OpId> found;
   for (const OpId id : graph.Ancestors(roots, false)) {
     const Op& op = graph.op(id);
-    if (!IsPlaceholderType(op.type) && op.type != "PlaceholderWithDefault") continue;
-    if (OutputDtype(op, 0) != OpDtype{kTfBool}) continue;
+    const bool placeholder = IsPlaceholderType(op.type) || op.type == "PlaceholderWithDefault";
+    if (!IsBooleanVariable(op) && (!placeholder || OutputDtype(op, 0) != OpDtype{kTfBool}))
+      continue;
+    const bool input = std::find(inputs.begin(), inputs.end(), id) != inputs.end();
+    if (input && !MayBeScalar(op)) continue;
     if (std::find(free.begin(), free.end(), id) == free.end()) found.push_back(id);
   }
   return found;
@@ -260,36 +293,42 @@ Status InlineCalls(WorkingGraph& graph, const OpGraph& source, std::span<const O
 }
 
 Status TakeServingBranch(WorkingGraph& graph, const OpGraph& source, std::span<const OpEdge> roots,
-                         const std::vector<OpId>& free, std::vector<std::string>& notes) {
+                         const std::vector<OpId>& free, const std::vector<OpId>& inputs,
+                         std::vector<std::string>& notes) {
   CKPT_RETURN_IF_ERROR(InlineCalls(graph, source, roots));
-  const std::vector<OpId> candidates = BooleanPlaceholders(graph, roots, free);
+  const std::vector<OpId> candidates = BooleanPhases(graph, roots, free, inputs);
   if (candidates.size() > kMaxPhases) {
     return Fail(ErrorCode::kUnsupported, "the outputs depend on " +
                                              std::to_string(candidates.size()) +
-                                             " boolean placeholders; --feed gives them values");
+                                             " boolean placeholders and variables; --feed gives "
+                                             "placeholders values");
   }
-  for (const OpId placeholder : candidates) {
+  for (const OpId phase : candidates) {
     std::size_t training[2] = {0, 0};
     for (const bool value : {false, true}) {
       WorkingGraph trial = graph;
-      Assume(trial, placeholder, value);
+      Assume(trial, phase, value);
       CKPT_RETURN_IF_ERROR(Evaluate(trial, source, roots));
       training[value ? 1 : 0] = CountTraining(trial, roots);
     }
-    const std::string name = graph.op(placeholder).name;
+    const std::string name = graph.op(phase).name, type = graph.op(phase).type;
     if (training[0] == training[1]) {
-      if (graph.op(placeholder).type == "PlaceholderWithDefault") continue;  // its default serves
+      // An input like any other, or its stored value or default serves.
+      const bool is_input = std::find(inputs.begin(), inputs.end(), phase) != inputs.end();
+      if (is_input || !IsPlaceholderType(type)) continue;
       return Fail(ErrorCode::kUnfit, "nothing shows which value of the boolean placeholder " +
                                          Quoted(name) + " serves; --feed " + name +
                                          "=false (or true) says so");
     }
     const bool serves = training[1] < training[0];
-    Assume(graph, placeholder, serves);
-    notes.push_back("the placeholder " + Quoted(name) + " is " + (serves ? "true" : "false") +
-                    " at serving: the other value trains");
+    Assume(graph, phase, serves);
+    notes.push_back((IsVariableOp(type) ? "the variable " : "the placeholder ") + Quoted(name) +
+                    " is " + (serves ? "true" : "false") + " at serving: the other value trains");
   }
   CKPT_RETURN_IF_ERROR(Evaluate(graph, source, roots));
-  const auto open = OpenPhase(graph, roots, free);
+  std::vector<OpId> decided(free);
+  decided.insert(decided.end(), inputs.begin(), inputs.end());
+  const auto open = OpenPhase(graph, roots, decided);
   if (!open || CountTraining(graph, roots) == 0) return {};
   const std::string name = graph.op(*open).name;
   return Fail(ErrorCode::kUnfit, "the placeholder " + Quoted(name) +

@@ -269,7 +269,9 @@ class Finder {
       inputs.push_back(input);
       ranks.push_back(RankOf(input));
     }
-    const OtherOp other = ReadOtherOp(body_, id, ranks);
+    OtherOp other = ReadOtherOp(body_, id, ranks);
+    if (std::string source = SourceOfComputedKernel(body_, id); !source.empty())
+      other.layer.fed_tensors.emplace("kernel", std::move(source));
     const std::uint32_t outputs = std::max<std::uint32_t>(1, OutputsRead(id));
     for (std::uint32_t i = 0; i < outputs; ++i) {
       LayerOps ops;

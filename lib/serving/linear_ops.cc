@@ -94,4 +94,12 @@ std::optional<LinearOp> ReadLinearOp(const BodyView& body, OpId id) {
   return linear;
 }
 
+std::string SourceOfComputedKernel(const BodyView& body, OpId id) {
+  const Op& op = body.op(id);
+  if (FindLinear(op.type) == nullptr || op.inputs.size() < 2 || body.WeightOf(op.inputs[1]))
+    return {};
+  const Op& kernel = body.op(op.inputs[1].op);
+  return "computed by \"" + kernel.name + "\" (" + kernel.type + ")";
+}
+
 }  // namespace ckpt

@@ -65,14 +65,57 @@ bool IsRandomType(std::string_view type) noexcept {
          type.starts_with("TruncatedNormal") || type == "Dropout";
 }
 
+bool IsExampleSourceType(std::string_view type) noexcept {
+  return type.starts_with("IteratorGetNext") || type.starts_with("QueueDequeue") ||
+         type.starts_with("ReaderRead") || type == "RecordInput" || type == "InfeedDequeue" ||
+         type == "InfeedDequeueTuple";
+}
+
 bool IsTableType(std::string_view type) noexcept {
   return type.find("HashTable") != std::string_view::npos ||
          type.find("LookupTable") != std::string_view::npos;
 }
 
+bool IsTableHandleType(std::string_view type) noexcept {
+  return type == "HashTable" || type == "HashTableV2";
+}
+
+bool IsTableLookupType(std::string_view type) noexcept {
+  return IsOneOf(type, std::array<std::string_view, 4>{"LookupTableFind", "LookupTableFindV2",
+                                                       "LookupTableSize", "LookupTableSizeV2"});
+}
+
 bool IsTraining(const Op& op) {
   const bool* recorded = FindAttr<bool>(op, "is_training");
   return recorded == nullptr || *recorded;
+}
+
+OpTensorType RecordedType(const Op& op, std::uint32_t output) {
+  OpTensorType type{OutputDtype(op, output), {}};
+  for (const char* name : {"_output_shapes", "output_shapes"}) {
+    const auto* shapes = FindAttr<std::vector<OpShape>>(op, name);
+    if (shapes != nullptr && output < shapes->size() && (*shapes)[output])
+      type.shape = (*shapes)[output];
+  }
+  const auto* shape = FindAttr<OpShape>(op, "shape");
+  const bool placeholder = IsPlaceholderType(op.type) || op.type == "PlaceholderWithDefault";
+  if (placeholder && shape != nullptr && *shape) type.shape = *shape;
+  return type;
+}
+
+std::string ToText(const OpTensorType& type) {
+  // By the numbers of types.proto.
+  constexpr std::array<std::string_view, 24> kNames = {
+      "",          "float32", "float64",    "int32",   "uint8",    "int16",   "int8",     "string",
+      "complex64", "int64",   "bool",       "qint8",   "quint8",   "qint32",  "bfloat16", "qint16",
+      "quint16",   "uint16",  "complex128", "float16", "resource", "variant", "uint32",   "uint64"};
+  const std::size_t number = type.dtype ? static_cast<std::size_t>(type.dtype->number) : 0;
+  std::string text(number > 0 && number < kNames.size() ? kNames[number] : "type not known");
+  if (!type.shape) return text;
+  std::string dims;
+  for (const std::int64_t dim : *type.shape)
+    dims += (dims.empty() ? "" : ", ") + (dim < 0 ? "?" : std::to_string(dim));
+  return text + " [" + dims + "]";
 }
 
 std::optional<double> ConstantScalar(const WorkingGraph& graph, OpEdge edge) {

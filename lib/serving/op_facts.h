@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -15,7 +16,7 @@ namespace ckpt {
 
 // tensorflow/core/framework/types.proto
 inline constexpr std::int32_t kTfInt32 = 3, kTfString = 7, kTfInt64 = 9, kTfBool = 10,
-                              kTfResource = 20;
+                              kTfResource = 20, kTfVariant = 21;
 
 bool IsPlaceholderType(std::string_view type) noexcept;  // without a default
 bool IsFusedBatchNormType(std::string_view type) noexcept;
@@ -24,10 +25,20 @@ bool IsMergeType(std::string_view type) noexcept;
 // y = x, whatever it is for: Identity, StopGradient...
 bool IsIdentityType(std::string_view type) noexcept;
 bool IsRandomType(std::string_view type) noexcept;
+// Yields the examples of a training program: an iterator, a queue, a reader of records.
+bool IsExampleSourceType(std::string_view type) noexcept;
 bool IsTableType(std::string_view type) noexcept;
+// A lookup table whose content an initializer gives it, and a use that leaves it as it is.
+bool IsTableHandleType(std::string_view type) noexcept;
+bool IsTableLookupType(std::string_view type) noexcept;
 
 // The `is_training` of a fused batch norm; the operation's default is true.
 bool IsTraining(const Op& op);
+
+// The type of an output by the operation's definition, and the shape that the file records of it.
+OpTensorType RecordedType(const Op& op, std::uint32_t output);
+// "float32 [?, 8]"
+std::string ToText(const OpTensorType& type);
 
 // The value of a small constant (through identities); nothing where it is none.
 std::optional<double> ConstantScalar(const WorkingGraph& graph, OpEdge edge);

@@ -1,17 +1,18 @@
 #include "serving/outputs.h"
 
 #include <algorithm>
-#include <cstdint>
+#include <map>
 #include <utility>
 
 #include "fold/reason.h"
+#include "serving/derived_outputs.h"
 #include "serving/op_facts.h"
 
 namespace ckpt {
 namespace {
 
-constexpr std::size_t kMaxPlaceholders = 64;  // bits of a mask
-constexpr std::size_t kMaxOutputs = 16;
+// Signatures times operations, each of which is walked for each signature.
+constexpr std::size_t kMaxWork = std::size_t{1} << 30;
 
 Result<OpEdge> EdgeOf(const WorkingGraph& graph, const std::string& name) {
   CKPT_ASSIGN_OR_RETURN(const TensorName parsed, ParseTensorName(name));
@@ -31,180 +32,128 @@ Result<std::vector<NamedEdge>> NamedByUser(const WorkingGraph& graph,
   for (const std::string& name : names) {
     CKPT_ASSIGN_OR_RETURN(const TensorName parsed, ParseTensorName(name));
     CKPT_ASSIGN_OR_RETURN(OpEdge edge, EdgeOf(graph, name));
-    edges.push_back({KeyOf(parsed), KeyOf(parsed), std::move(edge)});
+    OpTensorType type = RecordedType(graph.op(edge.op), edge.output);
+    edges.push_back({KeyOf(parsed), KeyOf(parsed), std::move(edge), std::move(type)});
   }
   return edges;
 }
 
-const OpSignature* ChooseSignature(const OpGraph& source) {
-  const OpSignature* only = nullptr;
-  std::size_t usable = 0;
-  for (const OpSignature& signature : source.signatures) {
-    if (signature.outputs.empty() || signature.name.starts_with("__")) continue;
-    if (signature.name == "serving_default") return &signature;
-    only = &signature;
-    ++usable;
-  }
-  return usable == 1 ? only : nullptr;
-}
-
-bool IsOfGradients(std::string_view name) {
-  while (!name.empty()) {
-    const std::size_t slash = name.find('/');
-    const std::string_view part = name.substr(0, slash);
-    if (part == "gradients" || part.starts_with("gradients_")) return true;
-    if (slash == std::string_view::npos) break;
-    name.remove_prefix(slash + 1);
-  }
-  return false;
-}
-
-// Operations whose results nobody serves.
-bool IsSideEffect(std::string_view type) {
-  return IsAssignOp(type) || type.ends_with("Summary") || type.ends_with("SummaryV2") ||
-         type == "Assert" || type == "Print" || type == "PrintV2" || type == "NoOp" ||
-         type.starts_with("Save") || type == "Shape" || type == "ShapeN" || type == "Rank" ||
-         type == "Size";
-}
-
-class Derivation {
- public:
-  explicit Derivation(const WorkingGraph& graph) : graph_(graph) {}
-
-  Result<ServingEnds> Run(std::vector<std::string>& notes) {
-    std::vector<OpEdge> all;
-    for (OpId id = 0; id < graph_.size(); ++id) all.push_back({id, 0, {}});
-    order_ = graph_.Ancestors(all, false);
-    FindPlaceholders();
-    if (placeholders_.size() > kMaxPlaceholders) {
-      return Fail(ErrorCode::kUnfit, "the graph has " + std::to_string(placeholders_.size()) +
-                                         " placeholders and no signature; --outputs names what "
-                                         "is to be served");
-    }
-    Propagate();
-    CKPT_RETURN_IF_ERROR(TellLabels());
-    return Collect(notes);
-  }
-
- private:
-  struct Facts {
-    std::uint64_t placeholders = 0;  // that it depends on
-    bool weights = false, training = false;
-    bool read = false, read_with_labels = false;
+Result<NamedEdge> OfSignature(const WorkingGraph& graph, const OpSignature& signature,
+                              const std::string& key, const std::string& tensor,
+                              const std::map<std::string, OpTensorType>& types) {
+  const auto failed = [&](ErrorCode code, const std::string& why) {
+    return Fail(code, "the signature " + Quoted(signature.name) + ", " + Quoted(key) + ": " + why);
   };
-
-  void FindPlaceholders() {
-    facts_.resize(graph_.size());
-    for (const OpId id : order_) {
-      const Op& op = graph_.op(id);
-      const bool iterator = op.type == "IteratorGetNext" || op.type == "OneShotIterator";
-      if (!IsPlaceholderType(op.type) && !iterator) continue;
-      const auto dtype = OutputDtype(op, 0);
-      if (dtype == OpDtype{kTfBool} || dtype == OpDtype{kTfResource}) continue;
-      const auto* shape = FindAttr<OpShape>(op, "shape");
-      const bool scalar = shape != nullptr && *shape && (*shape)->empty();
-      // Rates and flags; a string is the content of a file.
-      if (scalar && dtype != OpDtype{kTfString}) continue;
-      placeholders_.push_back(id);
-    }
+  if (tensor.empty())
+    return failed(ErrorCode::kUnsupported, "is a sparse tensor or one of several parts");
+  const auto parsed = ParseTensorName(tensor);
+  const auto edge = parsed ? EdgeOf(graph, tensor) : Result<OpEdge>(Fail(parsed));
+  if (!edge) return failed(ErrorCode::kCorrupt, edge.error().message);
+  const Op& op = graph.op(edge->op);
+  // A call's result has no name of its own once the function is written out.
+  const bool call = op.type.ends_with("PartitionedCall");
+  NamedEdge named{key, call ? key : KeyOf(*parsed), *edge, RecordedType(op, edge->output)};
+  if (const auto recorded = types.find(key); recorded != types.end()) {
+    if (!named.type.dtype) named.type.dtype = recorded->second.dtype;
+    if (recorded->second.shape) named.type.shape = recorded->second.shape;
   }
+  return named;
+}
 
-  void Propagate() {
-    for (std::size_t i = 0; i < placeholders_.size() && i < kMaxPlaceholders; ++i)
-      facts_[placeholders_[i]].placeholders = std::uint64_t{1} << i;
-    for (const OpId id : order_) {
-      const Op& op = graph_.op(id);
-      Facts& facts = facts_[id];
-      facts.weights = IsVariableOp(op.type) || op.tensor.has_value();
-      facts.training = IsOfGradients(op.name) || op.type.find("Apply") != std::string::npos;
-      for (std::size_t i = 0; i < op.inputs.size(); ++i) {
-        const Facts& input = facts_[graph_.Input(id, i).op];
-        facts.placeholders |= input.placeholders;
-        facts.weights = facts.weights || input.weights;
-        facts.training = facts.training || input.training;
-      }
-      trains_ = trains_ || facts.training;
-    }
-  }
-
-  Status TellLabels() {
-    std::uint64_t alone = 0;
-    for (const Facts& facts : facts_) {
-      const std::uint64_t mask = facts.placeholders;
-      const bool one = mask != 0 && (mask & (mask - 1)) == 0;
-      if (facts.weights && !facts.training && one) alone |= mask;
-    }
-    const std::uint64_t all = placeholders_.size() == 64
-                                  ? ~std::uint64_t{0}
-                                  : (std::uint64_t{1} << placeholders_.size()) - 1;
-    if (alone == 0 && trains_) {
-      return Fail(ErrorCode::kUnfit,
-                  "nothing shows which placeholders are inputs and which hold labels; --inputs "
-                  "and --outputs name what is to be served");
-    }
-    labels_ = trains_ ? all & ~alone : 0;
-    return {};
-  }
-
-  Result<ServingEnds> Collect(std::vector<std::string>& notes) {
-    for (const OpId id : order_) {
-      const Facts& facts = facts_[id];
-      if (facts.training) continue;
-      const bool with_labels = (facts.placeholders & labels_) != 0;
-      for (std::size_t i = 0; i < graph_.op(id).inputs.size(); ++i) {
-        Facts& input = facts_[graph_.Input(id, i).op];
-        input.read = true;
-        input.read_with_labels = input.read_with_labels || with_labels;
-      }
-    }
-    ServingEnds ends;
-    for (const OpId id : order_) {
-      const Op& op = graph_.op(id);
-      const Facts& facts = facts_[id];
-      const bool forward = !facts.training && facts.weights &&
-                           (facts.placeholders != 0 || placeholders_.empty()) &&
-                           (facts.placeholders & labels_) == 0;
-      if (!forward || IsSideEffect(op.type) || IsVariableOp(op.type)) continue;
-      if (facts.read && !facts.read_with_labels) continue;
-      ends.outputs.push_back({op.name, op.name, {id, 0, {}}});
-    }
-    if (ends.outputs.empty() || ends.outputs.size() > kMaxOutputs) {
-      return Fail(ErrorCode::kUnfit,
-                  "the graph has no signature, and its outputs cannot be told (" +
-                      std::to_string(ends.outputs.size()) +
-                      " candidates); --outputs names what is to be served");
-    }
-    std::string list;
-    for (const NamedEdge& output : ends.outputs)
-      list += (list.empty() ? "" : ", ") + Quoted(output.name);
-    notes.push_back("the graph has no signature; its outputs, derived: " + list);
-    return ends;
-  }
-
-  const WorkingGraph& graph_;
-  std::vector<OpId> order_, placeholders_;
-  std::vector<Facts> facts_;
-  std::uint64_t labels_ = 0;
-  bool trains_ = false;
-};
-
-Result<ServingEnds> BySignature(const WorkingGraph& graph, const OpSignature& signature) {
-  ServingEnds ends;
-  ends.signature = signature.name;
+Result<ServingSignature> BySignature(const WorkingGraph& graph, const OpSignature& signature) {
+  ServingSignature ends;
+  ends.name = signature.name;
+  ends.recorded = true;
   if (!signature.method.empty()) ends.method = signature.method;
   for (const auto& [key, tensor] : signature.outputs) {
-    CKPT_ASSIGN_OR_RETURN(const TensorName parsed, ParseTensorName(tensor));
-    CKPT_ASSIGN_OR_RETURN(OpEdge edge, EdgeOf(graph, tensor));
-    // A call's result has no name of its own once the function is written out.
-    const bool call = graph.op(edge.op).type.ends_with("PartitionedCall");
-    ends.outputs.push_back({key, call ? key : KeyOf(parsed), std::move(edge)});
+    CKPT_ASSIGN_OR_RETURN(NamedEdge output,
+                          OfSignature(graph, signature, key, tensor, signature.output_types));
+    ends.outputs.push_back(std::move(output));
   }
   for (const auto& [key, tensor] : signature.inputs) {
-    CKPT_ASSIGN_OR_RETURN(const TensorName parsed, ParseTensorName(tensor));
-    CKPT_ASSIGN_OR_RETURN(OpEdge edge, EdgeOf(graph, tensor));
-    ends.inputs.push_back({key, KeyOf(parsed), std::move(edge)});
+    CKPT_ASSIGN_OR_RETURN(NamedEdge input,
+                          OfSignature(graph, signature, key, tensor, signature.input_types));
+    ends.inputs.push_back(std::move(input));
   }
   return ends;
+}
+
+// Of a signature that is not for requests; empty for others. The initializer is no signature of
+// its own: who loads the file runs it.
+std::string_view WhyNoRequests(const OpSignature& signature) {
+  if (signature.name == "__saved_model_train_op" ||
+      signature.method == "tensorflow/supervised/training") {
+    return "it trains";
+  }
+  if (signature.method == "tensorflow/supervised/eval") return "it evaluates";
+  if (signature.outputs.empty()) return "it yields nothing";
+  return {};
+}
+
+// The signatures of the file that answer requests, serving_default first, then by name.
+std::vector<const OpSignature*> Usable(const OpGraph& source, std::vector<Dropped>& dropped) {
+  std::vector<const OpSignature*> usable;
+  for (const OpSignature& signature : source.signatures) {
+    if (signature.name == "__saved_model_init_op") continue;
+    const std::string_view reason = WhyNoRequests(signature);
+    if (reason.empty()) {
+      usable.push_back(&signature);
+    } else {
+      dropped.push_back({signature.name, std::string(reason)});
+    }
+  }
+  std::sort(usable.begin(), usable.end(), [](const OpSignature* a, const OpSignature* b) {
+    const bool first = a->name == "serving_default", second = b->name == "serving_default";
+    return first != second ? first : a->name < b->name;
+  });
+  return usable;
+}
+
+Result<ServingEnds> BySignatures(const WorkingGraph& graph, const OpGraph& source,
+                                 const ServingOptions& options) {
+  ServingEnds ends;
+  std::vector<const OpSignature*> usable = Usable(source, ends.dropped);
+  if (usable.size() > kMaxWork / (graph.size() + 1)) {
+    return Fail(ErrorCode::kLimitExceeded, "the graph has " + std::to_string(usable.size()) +
+                                               " signatures; --outputs names what is to be served");
+  }
+  const char* by_user = !options.outputs.empty()  ? "--outputs says what is served"
+                        : !options.inputs.empty() ? "--inputs is for one signature"
+                                                  : nullptr;
+  if (by_user != nullptr) {
+    const std::size_t kept = options.outputs.empty() ? 1 : 0;
+    for (std::size_t i = kept; i < usable.size(); ++i)
+      ends.dropped.push_back({usable[i]->name, by_user});
+    usable.resize(std::min(usable.size(), kept));
+  }
+  for (const OpSignature* signature : usable) {
+    CKPT_ASSIGN_OR_RETURN(ServingSignature one, BySignature(graph, *signature));
+    ends.signatures.push_back(std::move(one));
+  }
+  return ends;
+}
+
+// Two signatures may call different tensors alike; the same tensor has one name.
+void MakeNamesUnique(std::vector<ServingSignature>& signatures) {
+  using Tensor = std::pair<OpId, std::uint32_t>;
+  std::map<std::string, Tensor> taken;
+  std::map<Tensor, std::string> name_of;
+  for (ServingSignature& signature : signatures) {
+    for (NamedEdge& output : signature.outputs) {
+      const Tensor tensor{output.edge.op, output.edge.output};
+      if (const auto known = name_of.find(tensor); known != name_of.end()) {
+        output.name = known->second;
+        continue;
+      }
+      std::string name = output.name;
+      if (taken.contains(name)) name = signature.name + '_' + output.name;
+      const std::string wanted = name;
+      for (std::size_t i = 1; !taken.emplace(name, tensor).second; ++i)
+        name = wanted + '_' + std::to_string(i);
+      output.name = name;
+      name_of.emplace(tensor, std::move(name));
+    }
+  }
 }
 
 }  // namespace
@@ -212,17 +161,20 @@ Result<ServingEnds> BySignature(const WorkingGraph& graph, const OpSignature& si
 Result<ServingEnds> FindServingEnds(const WorkingGraph& graph, const OpGraph& source,
                                     const ServingOptions& options,
                                     std::vector<std::string>& notes) {
-  ServingEnds ends;
-  if (!options.outputs.empty()) {
-    CKPT_ASSIGN_OR_RETURN(ends.outputs, NamedByUser(graph, options.outputs));
-  } else if (const OpSignature* signature = ChooseSignature(source)) {
-    CKPT_ASSIGN_OR_RETURN(ends, BySignature(graph, *signature));
-  } else {
-    CKPT_ASSIGN_OR_RETURN(ends, Derivation(graph).Run(notes));
+  CKPT_ASSIGN_OR_RETURN(ServingEnds ends, BySignatures(graph, source, options));
+  if (ends.signatures.empty()) {
+    ServingSignature only;
+    if (!options.outputs.empty()) {
+      CKPT_ASSIGN_OR_RETURN(only.outputs, NamedByUser(graph, options.outputs));
+    } else {
+      CKPT_ASSIGN_OR_RETURN(only.outputs, DeriveOutputs(graph, options.inputs, notes));
+    }
+    ends.signatures.push_back(std::move(only));
   }
   if (!options.inputs.empty()) {
-    CKPT_ASSIGN_OR_RETURN(ends.inputs, NamedByUser(graph, options.inputs));
+    CKPT_ASSIGN_OR_RETURN(ends.signatures.front().inputs, NamedByUser(graph, options.inputs));
   }
+  MakeNamesUnique(ends.signatures);
   return ends;
 }
 

@@ -13,20 +13,25 @@ struct NamedEdge {
   std::string key;   // argument of the signature
   std::string name;  // operation that users of a frozen graph ask for
   OpEdge edge;
+  OpTensorType type = {};  // as recorded, or as the operation says
+};
+
+struct ServingSignature {
+  std::string name = "serving_default";
+  std::string method = "tensorflow/serving/predict";
+  std::vector<NamedEdge> outputs = {};
+  // Tensors that become placeholders; where empty, every placeholder that is reached is an input.
+  std::vector<NamedEdge> inputs = {};
+  bool recorded = false;  // by the file
 };
 
 struct ServingEnds {
-  std::vector<NamedEdge> outputs;
-  // Tensors that become placeholders; where empty, every placeholder that is reached is an input.
-  std::vector<NamedEdge> inputs;
-  std::string signature = "serving_default";
-  std::string method = "tensorflow/serving/predict";
+  std::vector<ServingSignature> signatures;  // serving_default first
+  std::vector<Dropped> dropped = {};         // signatures that are left out, with the reason
 };
 
-// By --outputs and --inputs, else the signature (serving_default, else the only one), else derived:
-// what depends on the inputs and on weights, does not depend on labels, and is read together with
-// labels or by nothing. A placeholder of labels is one that no weight meets alone. kUnfit where
-// that decides nothing.
+// By --outputs and --inputs, else all signatures of the file, else derived (see derived_outputs.h).
+// Output names are unique. kUnfit where that decides nothing.
 Result<ServingEnds> FindServingEnds(const WorkingGraph& graph, const OpGraph& source,
                                     const ServingOptions& options, std::vector<std::string>& notes);
 

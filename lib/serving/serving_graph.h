@@ -9,10 +9,12 @@
 namespace ckpt {
 
 struct ServingGraph {
-  // One body without functions, producers first, one signature. A constant's `tensor` is of the
-  // source's manifest.
+  // Producers first, at least one signature; its functions are those of loops and conditionals that
+  // stay. A constant's `tensor` is of the source's manifest.
   OpGraph graph;
   std::vector<std::string> notes;
+  std::vector<Changed> closed;  // see ServingModel::closed
+  std::vector<Dropped> dropped_signatures = {};
 };
 Result<ServingGraph> MakeServingGraph(const Manifest& manifest, const ServingOptions& options);
 

@@ -5,7 +5,9 @@
 #include <utility>
 
 #include "ckpt/serving.h"
+#include "ckpt/serving_layers.h"
 #include "serving/apply_plan.h"
+#include "serving/bind_layers.h"
 #include "serving/layers.h"
 #include "serving/op_facts.h"
 #include "serving/serving_graph.h"
@@ -36,7 +38,10 @@ bool MayBeWeight(const OpConstant& constant) {
 class Model : public ServingModel {
  public:
   Model(const Checkpoint& source, ServingGraph serving)
-      : source_(source), notes_(std::move(serving.notes)) {
+      : source_(source),
+        notes_(std::move(serving.notes)),
+        closed_(std::move(serving.closed)),
+        dropped_signatures_(std::move(serving.dropped_signatures)) {
     set_input_name(source.input_name());
     auto graph = std::make_shared<OpGraph>(std::move(serving.graph));
     const Manifest& from = source.manifest();
@@ -47,10 +52,12 @@ class Model : public ServingModel {
     manifest_.framework_version = from.framework_version;
     TakeTensors(*graph, from);
     std::vector<OpEdge> outputs;
-    for (const auto& [key, name] : graph->signatures.front().outputs) {
-      const auto parsed = ParseTensorName(name);
-      const auto id = parsed ? graph->top.Find(parsed->op) : std::nullopt;
-      if (id) outputs.push_back({*id, parsed->output, {}});
+    for (const OpSignature& signature : graph->signatures) {
+      for (const auto& [key, name] : signature.outputs) {
+        const auto parsed = ParseTensorName(name);
+        const auto id = parsed ? graph->top.Find(parsed->op) : std::nullopt;
+        if (id) outputs.push_back({*id, parsed->output, {}});
+      }
     }
     layers_ = FindLayers(*graph, manifest_.tensors, outputs);
     MakeNamesUnique(layers_.graph);
@@ -66,8 +73,15 @@ class Model : public ServingModel {
     const OpConstant& constant = *manifest_.ops->top.ops[held.op].constant;
     return std::unique_ptr<TensorStream>(std::make_unique<HeldStream>(constant.bytes));
   }
+  const std::vector<Changed>& closed() const noexcept override { return closed_; }
   const std::vector<std::string>& notes() const noexcept override { return notes_; }
+  const std::vector<Dropped>& dropped_signatures() const noexcept override {
+    return dropped_signatures_;
+  }
   const std::vector<Dropped>& unused() const noexcept override { return unused_; }
+  Result<ModelGraph> LayersOfSource() const {
+    return BindLayers(*this, [this](TensorId id) { return held_[id.index].source; });
+  }
   Result<OpGraph> Apply(ConversionPlan& plan) const override {
     return ApplyPlan(manifest_, layers_, plan);
   }
@@ -146,7 +160,8 @@ class Model : public ServingModel {
   Manifest manifest_;
   std::vector<Held> held_;  // by tensor
   std::vector<std::string> notes_;
-  std::vector<Dropped> unused_;
+  std::vector<Changed> closed_;
+  std::vector<Dropped> dropped_signatures_, unused_;
   LayerGraph layers_;
 };
 
@@ -156,6 +171,11 @@ Result<std::unique_ptr<ServingModel>> MakeServingModel(const Checkpoint& source,
                                                        const ServingOptions& options) {
   CKPT_ASSIGN_OR_RETURN(ServingGraph serving, MakeServingGraph(source.manifest(), options));
   return std::unique_ptr<ServingModel>(std::make_unique<Model>(source, std::move(serving)));
+}
+
+Result<ModelGraph> ServingLayers(const Checkpoint& source, const ServingOptions& options) {
+  CKPT_ASSIGN_OR_RETURN(ServingGraph serving, MakeServingGraph(source.manifest(), options));
+  return Model(source, std::move(serving)).LayersOfSource();
 }
 
 }  // namespace ckpt

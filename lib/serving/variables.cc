@@ -1,6 +1,8 @@
 #include "serving/variables.h"
 
 #include <algorithm>
+#include <map>
+#include <string>
 #include <utility>
 
 #include "ckpt/elements.h"
@@ -11,11 +13,13 @@ namespace ckpt {
 namespace {
 
 constexpr std::size_t kMaxNamed = 6;
+constexpr std::int32_t kTfReferences = 100;  // added to the type of what refers to it
 
 class Reader {
  public:
-  Reader(WorkingGraph& graph, const Manifest& manifest, const OpGraph& source)
-      : graph_(graph), manifest_(manifest) {
+  Reader(WorkingGraph& graph, const Manifest& manifest, const OpGraph& source,
+         const std::set<OpId>& initialized)
+      : graph_(graph), manifest_(manifest), initialized_(initialized) {
     for (const OpVariable& variable : source.variables) {
       if (!variable.op.empty()) by_op_.emplace(variable.op, &variable);
       by_name_.emplace(variable.name, &variable);
@@ -31,7 +35,17 @@ class Reader {
   }
 
  private:
+  // A table or variable that stays, or a read or assignment of it.
+  bool Stays(OpId id) const {
+    const Op& op = graph_.op(id);
+    if (initialized_.contains(id) || IsTableLookupType(op.type)) return true;
+    if (op.type != "ReadVariableOp" && !IsAssignOp(op.type)) return false;
+    const auto variable = op.inputs.empty() ? std::nullopt : VariableOf(graph_, op.inputs[0]);
+    return variable && initialized_.contains(*variable);
+  }
+
   Status Visit(OpId id) {
+    if (Stays(id)) return {};
     Op& op = graph_.op(id);
     if (IsVariableOp(op.type)) {
       const OpVariable* part = TensorOf(op) ? nullptr : PartOf(op);
@@ -51,7 +65,8 @@ class Reader {
     } else if (IsTableType(op.type)) {
       return Fail(ErrorCode::kUnsupported,
                   "the outputs need the lookup table " + Quoted(op.name) + " (" + op.type +
-                      "), which a serving file cannot take from a checkpoint here");
+                      "), which no initializer of the graph fills: a serving file cannot hold its "
+                      "content");
     } else if (op.type.starts_with("Resource") || op.type == "VariableShape") {
       return Fail(ErrorCode::kUnsupported, "the operation " + Quoted(op.name) + " (" + op.type +
                                                ") uses a variable in a way "
@@ -60,11 +75,17 @@ class Reader {
     return {};
   }
 
+  // Of the values: a VarHandleOp itself yields a handle.
+  static OpDtype TypeOfVariable(const Op& op) {
+    const auto* dtype = FindAttr<OpDtype>(op, "dtype");
+    if (dtype == nullptr) return {};
+    return {dtype->number > kTfReferences ? dtype->number - kTfReferences : dtype->number};
+  }
+
   void BecomeConstant(Op& op) {
     const std::optional<TensorId> tensor = TensorOf(op);
     if (!tensor) missing_.push_back(op.name);
-    OpDtype dtype;
-    if (const auto recorded = OutputDtype(op, 0)) dtype = *recorded;
+    const OpDtype dtype = TypeOfVariable(op);
     op.type = "Const";
     op.attrs.clear();
     op.attrs["dtype"] = dtype;
@@ -158,8 +179,12 @@ class Reader {
 
   void BecomeSlice(OpId id, const OpVariable& part) {
     const std::string name = graph_.op(id).name;
-    const OpDtype dtype = OutputDtype(graph_.op(id), 0).value_or(OpDtype{});
+    const OpDtype dtype = TypeOfVariable(graph_.op(id));
     const OpId whole = Whole(part, dtype);
+    if (part.extent == part.full_shape) {  // the only part
+      graph_.Redirect({id, 0, {}}, {whole, 0, {}});
+      return;
+    }
     const OpEdge begin = Integers(name + "/begin", part.offset);
     const OpEdge size = Integers(name + "/size", part.extent);
     Op& op = graph_.op(id);
@@ -235,6 +260,7 @@ class Reader {
 
   WorkingGraph& graph_;
   const Manifest& manifest_;
+  const std::set<OpId>& initialized_;
   std::map<std::string, const OpVariable*> by_op_, by_name_;
   std::map<std::string, OpId> whole_ = {};  // partitioned variables
   std::vector<std::string> missing_;
@@ -243,8 +269,8 @@ class Reader {
 }  // namespace
 
 Status ReadVariables(WorkingGraph& graph, const Manifest& manifest, const OpGraph& source,
-                     std::span<const OpEdge> roots) {
-  return Reader(graph, manifest, source).Run(roots);
+                     std::span<const OpEdge> roots, const std::set<OpId>& initialized) {
+  return Reader(graph, manifest, source, initialized).Run(roots);
 }
 
 }  // namespace ckpt

@@ -43,8 +43,21 @@ OpId WorkingGraph::Add(Op op) {
   return id;
 }
 
-std::vector<OpEdge> WorkingGraph::Inline(const OpFunction& function, const std::string& prefix,
+std::optional<OpEdge> WorkingGraph::Next(const OpEdge& edge) const {
+  const auto next = redirected_.find(Key(edge));
+  if (next == redirected_.end()) return std::nullopt;
+  return next->second;
+}
+
+std::span<const OpId> WorkingGraph::Effects(OpId call) const {
+  const auto found = effects_.find(call);
+  if (found == effects_.end()) return {};
+  return found->second;
+}
+
+std::vector<OpEdge> WorkingGraph::Inline(OpId call, const OpFunction& function,
                                          std::span<const OpEdge> arguments) {
+  const std::string prefix = ops_[call].name;
   std::vector<OpId> id_of(function.body.ops.size());
   for (OpId i = 0; i < function.body.ops.size(); ++i) {
     if (i < function.arguments) continue;
@@ -68,6 +81,9 @@ std::vector<OpEdge> WorkingGraph::Inline(const OpFunction& function, const std::
     for (const OpId control : original.control_inputs) {
       if (control >= function.arguments) copy.control_inputs.push_back(id_of[control]);
     }
+  }
+  for (const OpId effect : function.control_results) {
+    if (effect >= function.arguments) effects_[call].push_back(id_of[effect]);
   }
   std::vector<OpEdge> results;
   for (const OpEdge& result : function.results) results.push_back(translate(result));

@@ -34,9 +34,14 @@ class WorkingGraph {
 
   // Adds an operation; its name is made unique.
   OpId Add(Op op);
-  // Adds a copy of a function's body, prefix "name/"; returns what its results stand for.
-  std::vector<OpEdge> Inline(const OpFunction& function, const std::string& prefix,
+  // One step of Resolve; nothing at its end.
+  std::optional<OpEdge> Next(const OpEdge& edge) const;
+  // Adds a copy of the body of the function that `call` calls, with the name of the call before
+  // each name; returns what its results stand for.
+  std::vector<OpEdge> Inline(OpId call, const OpFunction& function,
                              std::span<const OpEdge> arguments);
+  // What runs because an inlined call runs, whether its results are read or not.
+  std::span<const OpId> Effects(OpId call) const;
   std::optional<OpId> Find(std::string_view name) const;
 
   // All operations that the edges need, producers first (edges that close a loop aside).
@@ -46,6 +51,7 @@ class WorkingGraph {
   std::vector<Op> ops_;
   std::unordered_map<std::uint64_t, OpEdge> redirected_;
   std::unordered_map<std::string, OpId> by_name_;
+  std::unordered_map<OpId, std::vector<OpId>> effects_;  // by the call
 };
 
 // "conv/BiasAdd:1" -> {"conv/BiasAdd", 1}; without a colon output 0.

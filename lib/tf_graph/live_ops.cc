@@ -7,7 +7,8 @@
 namespace ckpt::tf_graph {
 namespace {
 
-constexpr std::int32_t kBool = 10;  // DT_BOOL
+constexpr std::int32_t kBool = 10;         // DT_BOOL
+constexpr std::int32_t kReferences = 100;  // added to a type of what refers to it
 constexpr int kMaxNegations = 8;
 
 std::optional<bool> BooleanConstant(const Op& op) {
@@ -15,6 +16,12 @@ std::optional<bool> BooleanConstant(const Op& op) {
     return std::nullopt;
   }
   return op.constant->bytes[0] != std::byte{0};
+}
+
+// A phase that the program switches by an assignment.
+bool IsBooleanVariable(const Op& op) {
+  const auto* dtype = FindAttr<OpDtype>(op, "dtype");
+  return IsVariableOp(op.type) && dtype != nullptr && dtype->number % kReferences == kBool;
 }
 
 std::optional<bool> Known(const OpBodies& bodies, OpValue value, PhaseValue phase, int depth) {
@@ -28,10 +35,14 @@ std::optional<bool> Known(const OpBodies& bodies, OpValue value, PhaseValue phas
     const auto known = input ? Known(bodies, *input, phase, depth - 1) : std::nullopt;
     return known && op.type == "LogicalNot" ? std::optional(!*known) : known;
   }
-  if (phase != PhaseValue::kUnknown && IsBooleanPlaceholder(op)) return phase == PhaseValue::kTrue;
+  const bool decides = IsBooleanPlaceholder(op) || IsBooleanVariable(op);
+  if (phase != PhaseValue::kUnknown && decides) return phase == PhaseValue::kTrue;
   return std::nullopt;
 }
 
+bool IsSelect(const Op& op) {
+  return (op.type == "Select" || op.type == "SelectV2") && op.inputs.size() == 3;
+}
 bool IsMerge(const Op& op) { return op.type == "Merge" || op.type == "RefMerge"; }
 bool IsSwitch(const Op& op) { return op.type == "Switch" || op.type == "RefSwitch"; }
 bool IsIf(const Op& op) { return op.type == "If" || op.type == "StatelessIf"; }
@@ -107,6 +118,13 @@ class DeadOps {
   std::vector<OpId> pending_ = {};
 };
 
+// Of a Select, where its condition is known.
+std::optional<std::size_t> ChosenInput(const OpBodies& bodies, OpRef select, PhaseValue phase) {
+  const auto condition = bodies.Input(select, 0);
+  const auto known = condition ? KnownBoolean(bodies, *condition, phase) : std::optional<bool>();
+  return known ? std::optional<std::size_t>(*known ? 1 : 2) : std::nullopt;
+}
+
 }  // namespace
 
 bool IsBooleanPlaceholder(const Op& op) {
@@ -140,7 +158,12 @@ OpSet LiveOps(const OpBodies& bodies, const std::vector<OpRef>& outputs, PhaseVa
     const OpRef at = pending.back();
     pending.pop_back();
     const Op& op = bodies.op(at);
-    for (const OpEdge& edge : op.inputs) add(bodies.ValueOf(at.body, edge));
+    const auto chosen = IsSelect(op) ? ChosenInput(bodies, at, phase) : std::nullopt;
+    for (std::size_t i = 0; i < op.inputs.size(); ++i) {
+      // Both are computed, and one of them is thrown away.
+      if (chosen && i != 0 && i != *chosen) continue;
+      add(bodies.ValueOf(at.body, op.inputs[i]));
+    }
     for (const OpId input : op.control_inputs) {
       if (input < bodies.body(at.body).ops.size() && !dead_in(at.body).Dead(input)) {
         if (live.Add({at.body, input})) pending.push_back({at.body, input});

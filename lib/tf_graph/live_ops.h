@@ -17,7 +17,7 @@ std::optional<bool> KnownBoolean(const OpBodies& bodies, OpValue value, PhaseVal
 // Is the operation a placeholder of booleans?
 bool IsBooleanPlaceholder(const Op& op);
 
-// The operations that run for `outputs`. The branches of Switch, Merge and If that a known
+// The operations that run for `outputs`. The branches of Switch, Merge, If and Select that a known
 // predicate rules out are left out. Linear in the graph's size.
 OpSet LiveOps(const OpBodies& bodies, const std::vector<OpRef>& outputs, PhaseValue phase);
 

@@ -20,6 +20,7 @@ bool PassesFirstInput(std::string_view type) {
 }
 
 bool IsMerge(std::string_view type) { return type == "Merge" || type == "RefMerge"; }
+bool IsSelect(std::string_view type) { return type == "Select" || type == "SelectV2"; }
 bool IsIf(std::string_view type) { return type == "If" || type == "StatelessIf"; }
 bool IsWhile(std::string_view type) { return type == "While" || type == "StatelessWhile"; }
 bool IsCase(std::string_view type) { return type == "Case" || type == "StatelessCase"; }
@@ -166,6 +167,11 @@ bool OpBodies::PassedOn(const OpValue& value, std::vector<OpValue>& sources) con
   if (IsMerge(from.type)) {
     if (value.output != 0) return false;
     for (std::size_t i = 0; i < from.inputs.size(); ++i) add_input(value.at, i);
+    return !sources.empty();
+  }
+  // One of the two, by a condition: tf.where(training, of_the_batch, moving).
+  if (IsSelect(from.type)) {
+    for (std::size_t i = 1; i < from.inputs.size(); ++i) add_input(value.at, i);
     return !sources.empty();
   }
   if (IsWhile(from.type)) return add_input(value.at, value.output);

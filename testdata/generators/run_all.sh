@@ -1,14 +1,14 @@
 #!/bin/sh
 # Makes all of testdata/ anew.
 #
-#   run_all.sh TF215_PYTHON KERAS3_PYTHON TORCH_PYTHON FLAX_PYTHON CHAINER_PYTHON MXNET_PYTHON TF213_PYTHON TF214_PYTHON
+#   run_all.sh TF215_PYTHON KERAS3_PYTHON TORCH_PYTHON FLAX_PYTHON CHAINER_PYTHON MXNET_PYTHON TF213_PYTHON TF214_PYTHON TORCH_ONNX_PYTHON
 #
 # Each interpreter has the packages of the requirements file of that name.
 # Run `sha256sum -c SHA256SUMS` in testdata/ to compare; README.md names the files that differ from run to run.
 set -eu
 
-if [ $# -ne 8 ]; then
-  echo "usage: $0 TF215_PYTHON KERAS3_PYTHON TORCH_PYTHON FLAX_PYTHON CHAINER_PYTHON MXNET_PYTHON TF213_PYTHON TF214_PYTHON" >&2
+if [ $# -ne 9 ]; then
+  echo "usage: $0 TF215_PYTHON KERAS3_PYTHON TORCH_PYTHON FLAX_PYTHON CHAINER_PYTHON MXNET_PYTHON TF213_PYTHON TF214_PYTHON TORCH_ONNX_PYTHON" >&2
   exit 2
 fi
 tf215=$1
@@ -19,16 +19,17 @@ chainer=$5
 mxnet=$6
 tf213=$7
 tf214=$8
+torch_onnx=$9
 cd "$(dirname "$0")"
 export PYTHONDONTWRITEBYTECODE=1 PYTHONHASHSEED=0 CUDA_VISIBLE_DEVICES=
 
-folders="tf1 tf tf2 keras_h5 keras_h5_variants keras_configs keras3 hdf5 bad_values safetensors npz onnx torch malformed/keras_h5 malformed/hdf5 malformed/npz"
-folders="$folders flax chainer darknet caffe mxnet mxnet_real tfjs across tf_graphs keras_old keras_training"
+folders="tf1 tf tf2 keras_h5 keras_h5_variants keras_configs keras3 hdf5 bad_values safetensors npz onnx torch torch_modules malformed/keras_h5 malformed/hdf5 malformed/npz"
+folders="$folders flax chainer darknet caffe mxnet mxnet_real tfjs across tf_graphs keras_old exported_graphs keras_training"
 for folder in $folders; do
   rm -rf "../$folder"
 done
 
-for script in tf1_resnet tf1_mnist tf1_hand_written tf_bundles tf1_slim tf1_cases rewrite_bundle tf_v1 tf2_object \
+for script in tf1_resnet tf1_mnist tf1_hand_written tf1_graph_evidence tf_bundles tf1_slim tf1_cases rewrite_bundle tf_v1 tf2_object \
               keras2_models keras2_bad_values h5_variants hdf5_cases across_keras; do
   "$tf215" "$script.py"
 done
@@ -45,6 +46,8 @@ for script in keras3_legacy_h5 bad_values_flat safetensors_files npz_files onnx_
   "$keras3" "$script.py"
 done
 "$torch" torch_files.py
+"$torch_onnx" exported_graphs.py
+"$torch" torch_modules.py
 JAX_PLATFORMS=cpu "$flax" flax_files.py
 "$chainer" chainer_files.py
 "$keras3" made_files.py

@@ -156,6 +156,33 @@ TEST(GraphRules, ASaverWithoutTheStatisticsIsFoundByTheGraphAlone) {
   EXPECT_EQ(FindingOf(AuditedWith(other, graph), "GR003"), nullptr);
 }
 
+// An object-based saver under a distribution strategy: what it saves of a statistic is computed of
+// its replicas, and its keys are paths of objects.
+TEST(GraphRules, ASaverByObjectKeysIsJudgedByThoseKeys) {
+  const auto key = [](const std::string& leaf) {
+    return "net/bn/" + leaf + "/.ATTRIBUTES/VARIABLE_VALUE";
+  };
+  for (const bool recorded : {false, true}) {
+    for (const bool saved : {true, false}) {
+      TrainedGraph graph(true);
+      std::vector<std::string> keys = {key("gamma"), key("beta"), key("moving_mean")};
+      if (saved) keys.push_back(key("moving_variance"));
+      graph.top.Add("prefix", "Placeholder");
+      graph.top.Strings("save/names", keys);
+      graph.top.Strings("save/slices", keys);
+      graph.top.Add("sum", "Mul", {"bn/moving_mean", "bn/moving_variance"});
+      graph.top.Add("save/SaveV2", "SaveV2", {"prefix", "save/names", "save/slices", "sum"});
+      for (OpVariable& variable : graph.graph.variables) {
+        if (recorded) variable.checkpoint_key = key(variable.name.substr(3));
+      }
+      Network network;
+      const AuditResult result = AuditedWith(network, graph);
+      const bool told = FindingOf(result, "GR003") != nullptr;
+      EXPECT_EQ(told, recorded && !saved) << Described(result);
+    }
+  }
+}
+
 TEST(GraphRules, BatchNormsAreThoseOfTheGraphWhateverTheirNames) {
   GraphBuilder builder;
   builder.graph.source = "GraphDef";

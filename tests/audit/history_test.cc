@@ -124,5 +124,59 @@ TEST(History, LayersOfOtherShapesAreNotCompared) {
   EXPECT_TRUE(Silent(Since(newer, older)));
 }
 
+// A network whose names begin with `prefix`, in PyTorch's way.
+Network Prefixed(const std::string& prefix, const Vectors& bn, const std::vector<double>& head) {
+  Network network;
+  network.BatchNorm2d(prefix + "1", bn)
+      .Matrix(prefix + "0.weight", kKernel)
+      .Matrix(prefix + "4.weight", head);
+  network.Seal();
+  return network;
+}
+
+TEST(History, AFrozenLayerThatDriftedIsFoundUnderAPrefix) {
+  const Network older = Prefixed("", {}, kKernel);
+  Network newer = Prefixed("model.backbone.", {.mean = {1.3, -0.4, 1.5, 0.02}}, kTrained);
+  EXPECT_THAT(Judged(Since(newer, older)), ElementsAre("warning BN051 model.backbone.1"));
+  const Network wrapped = Prefixed("backbone.", {}, kKernel);
+  Network bare = Prefixed("", {.mean = {1.3, -0.4, 1.5, 0.02}}, kTrained);
+  EXPECT_THAT(Judged(Since(bare, wrapped)), ElementsAre("warning BN051 1"));
+}
+
+TEST(History, AHeadThatWasReplacedShowsThatTheModelWasTrained) {
+  const Network older = Prefixed("", {}, kKernel);
+  Network newer = Prefixed("", {.mean = {1.3, -0.4, 1.5, 0.02}}, {1, 2, 3, 4});
+  EXPECT_THAT(Judged(Since(newer, older)), ElementsAre("warning BN051 1"));
+}
+
+TEST(History, LayersThatKerasNumberedAnewAreComparedByTheirOrder) {
+  Network older;
+  older.BatchNormalization("batch_normalization")
+      .BatchNormalization("batch_normalization_1", kMoved)
+      .Matrix("dense/kernel", kKernel);
+  older.Seal();
+  Vectors drifted = kMoved;
+  drifted.mean = {1.3, -0.4, 1.5, 0.02};
+  Network newer;
+  newer.BatchNormalization("batch_normalization_9")
+      .BatchNormalization("batch_normalization_10", drifted)
+      .Matrix("dense_4/kernel", kKernel)
+      .Matrix("head/kernel", kTrained);
+  const AuditResult result = Since(newer, older);
+  EXPECT_THAT(Judged(result), ElementsAre("warning BN051 batch_normalization_10"))
+      << Described(result);
+}
+
+TEST(History, WhatWasNotComparedIsSaid) {
+  const Network older = Model({}, kKernel, kKernel);
+  Network newer = Model(kMoved, kTrained, kTrained);
+  newer.BatchNormalization("neck/bn");
+  const AuditResult result = Since(newer, older);
+  EXPECT_TRUE(Silent(result));
+  ASSERT_EQ(CountOf(result, "CK007"), 1U);
+  EXPECT_THAT(FindingOf(result, "CK007")->message,
+              HasSubstr("1 of 2 batch norms have no statistics of the same name, type and shape"));
+}
+
 }  // namespace
 }  // namespace ckpt::testing

@@ -85,5 +85,54 @@ TEST(InitialWeight, ADebiasedMeanAloneCountsTheUpdatesOfTheVariance) {
   EXPECT_THAT(FindingOf(result, "BN015")->message, HasSubstr("local_step"));
 }
 
+RecordedModule BatchNormModule(const std::string& scope, RecordedValue momentum) {
+  RecordedModule module;
+  module.scope = scope;
+  module.record = ModuleRecord::kPickled;
+  module.class_name = "torch.nn.modules.batchnorm.BatchNorm2d";
+  module.attributes = {{"eps", 1e-3}, {"momentum", std::move(momentum)}, {"training", true}};
+  return module;
+}
+
+TEST(InitialWeight, AMomentumThatAPickledModuleRecordsIsAFact) {
+  Network network;
+  network.BatchNorm2d("bn", kWide).Scalar("bn.num_batches_tracked", 300);
+  network.mutable_manifest().modules = {BatchNormModule("bn", 1e-3)};
+  EXPECT_THAT(Judged(Audited(network)), ElementsAre("warning BN015 bn"));
+}
+
+TEST(InitialWeight, ACumulativeAverageHasNone) {
+  Network network;
+  network.BatchNorm2d("bn", kWide).Scalar("bn.num_batches_tracked", 3);
+  network.mutable_manifest().modules = {BatchNormModule("bn", RecordedValue())};
+  const AuditResult result = Audited(network);
+  EXPECT_EQ(FindingOf(result, "BN015"), nullptr) << Described(result);
+  EXPECT_EQ(FindingOf(result, "BN041"), nullptr) << Described(result);
+}
+
+TEST(InitialWeight, AnAveragedModelHasNone) {
+  Network network;
+  network.BatchNorm2d("swa.bn", kWide).Scalar("swa.bn.num_batches_tracked", 3);
+  network.Scalar("swa.n_averaged", 4);
+  const AuditResult averaged = Audited(network);
+  EXPECT_EQ(FindingOf(averaged, "BN015"), nullptr) << Described(averaged);
+  Network plain;
+  plain.BatchNorm2d("swa.bn", kWide).Scalar("swa.bn.num_batches_tracked", 3);
+  EXPECT_NE(FindingOf(Audited(plain), "BN015"), nullptr);
+}
+
+TEST(InitialWeight, TorchScriptSavedInTrainingModeIsAWarning) {
+  Network network;
+  network.BatchNorm2d("bn");
+  RecordedModule module = BatchNormModule("bn", 0.1);
+  network.mutable_manifest().modules = {module};
+  EXPECT_EQ(FindingOf(Audited(network), "BN060"), nullptr);  // a pickled module is no artefact
+  Network script;
+  script.BatchNorm2d("bn");
+  module.record = ModuleRecord::kScript;
+  script.mutable_manifest().modules = {module};
+  EXPECT_THAT(Judged(Audited(script)), ElementsAre("warning BN060 bn"));
+}
+
 }  // namespace
 }  // namespace ckpt::testing

@@ -120,5 +120,22 @@ TEST(Presence, AGivenEpsilonIsNotMissed) {
   EXPECT_EQ(CountOf(result, "BN041"), 0U);
 }
 
+TEST(Presence, TheLikelyCauseIsOneOfTheFilesFramework) {
+  const auto message_of = [](std::optional<Framework> framework) {
+    Network network;
+    network.BatchNormalization("bn", {.mean = {}, .variance = {}});
+    network.mutable_manifest().framework = framework;
+    const AuditResult result = Audited(network);
+    return FindingOf(result, "BN001")->message;
+  };
+  EXPECT_THAT(message_of(Framework::kTensorFlow), HasSubstr("tf.trainable_variables()"));
+  EXPECT_THAT(message_of(Framework::kKeras), HasSubstr("trainable_weights alone"));
+  EXPECT_THAT(message_of(Framework::kPyTorch), HasSubstr("named_parameters()"));
+  for (const Framework framework : {Framework::kKeras, Framework::kPyTorch, Framework::kCaffe}) {
+    EXPECT_THAT(message_of(framework), Not(HasSubstr("tf."))) << Name(framework);
+  }
+  EXPECT_THAT(message_of(Framework::kCaffe), Not(HasSubstr("named_parameters")));
+}
+
 }  // namespace
 }  // namespace ckpt::testing

@@ -167,5 +167,46 @@ TEST(NonFinite, CountsInWideAndComplexTypes) {
   }
 }
 
+TEST(Reading, CodeThatRunsOnLoadIsAnErrorThatNamesIt) {
+  Network network;
+  network.BatchNorm2d("bn");
+  network.mutable_manifest().runs_on_load = {"posix.system", "builtins.eval"};
+  const AuditResult result = Audited(network);
+  const Finding* const finding = FindingOf(result, "CK008");
+  ASSERT_NE(finding, nullptr) << Described(result);
+  EXPECT_EQ(finding->severity, Severity::kError);
+  EXPECT_THAT(finding->message, HasSubstr("posix.system and builtins.eval"));
+  EXPECT_FALSE(result.error);
+}
+
+TEST(Reading, ATensorOfAKindThatIsNotReadIsAWarningAndNotDamage) {
+  Network network;
+  network.BatchNorm2d("bn");
+  network.Vector("sparse", {1, 2});
+  network.Seal();
+  Manifest& manifest = network.mutable_manifest();
+  const TensorId id = *FindTensor(manifest, "sparse");
+  manifest.tensors[id.index].data_present = false;
+  manifest.problems.push_back({Error{ErrorCode::kUnsupported, "is a sparse tensor"}, {id}});
+  const AuditResult result = Audit(network, Analyse(manifest));
+  const Finding* const finding = FindingOf(result, "CK007");
+  ASSERT_NE(finding, nullptr) << Described(result);
+  EXPECT_EQ(finding->severity, Severity::kWarning);
+  EXPECT_THAT(finding->message, HasSubstr("sparse: is a sparse tensor"));
+  EXPECT_EQ(FindingOf(result, "CK002"), nullptr);
+  EXPECT_FALSE(result.error);
+}
+
+TEST(Reading, WhereNoTensorCanBeReadTheFileIsRefused) {
+  Network network;
+  network.Vector("w", {1, 2});
+  network.Seal();
+  Manifest& manifest = network.mutable_manifest();
+  manifest.tensors[0].data_present = false;
+  manifest.problems.push_back(
+      {Error{ErrorCode::kUnsupported, "is made by nobody knows what"}, {TensorId{0}}});
+  EXPECT_TRUE(Audit(network, Analyse(manifest)).error.has_value());
+}
+
 }  // namespace
 }  // namespace ckpt::testing

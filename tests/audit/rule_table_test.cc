@@ -38,7 +38,7 @@ TEST(RuleTable, IndicesMeetTheirRows) {
   EXPECT_EQ(audit::RuleOf(RuleIndex::kEpsilonNotRecorded).id, "BN040");
   EXPECT_EQ(audit::RuleOf(RuleIndex::kUnchangedStatistics).id, "BN050");
   EXPECT_EQ(audit::RuleOf(RuleIndex::kDataAbsent).id, "CK001");
-  EXPECT_EQ(static_cast<std::size_t>(RuleIndex::kNotJudged) + 1, Rules().size());
+  EXPECT_EQ(static_cast<std::size_t>(RuleIndex::kRunsCode) + 1, Rules().size());
 }
 
 TEST(RuleTable, TextsSayWhyAndWhatToDo) {

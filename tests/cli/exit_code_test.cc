@@ -52,6 +52,20 @@ TEST(ExitCode, TwoForUsage) {
   EXPECT_EQ(Ckpt({"diff", kGoodModel}).exit_code, 2);
 }
 
+// {"nnn...": {"00": 0, "01": 0, ...}} in MessagePack.
+TEST(ExitCode, FourForALimitAndItsOptionIsNamed) {
+  const TemporaryFolder folder;
+  std::string bytes = "\x81\xda\xea\x60" + std::string(60000, 'n') + "\xde\x04\xb0";
+  for (int i = 0; i < 1200; ++i) bytes += "\xa4" + std::to_string(1000 + i) + "\x01";
+  WriteFile(folder / "long_names.msgpack", bytes);
+  const auto refused = Ckpt({"inspect", (folder / "long_names.msgpack").string()});
+  EXPECT_EQ(refused.exit_code, 4);
+  EXPECT_THAT(refused.err, HasSubstr("--memory SIZE raises this limit"));
+  const auto raised =
+      Ckpt({"audit", "--memory", "200MB", (folder / "long_names.msgpack").string()});
+  EXPECT_EQ(raised.exit_code, 0) << raised.err;
+}
+
 TEST(ExitCode, ThreeForMalformedInput) {
   const TemporaryFolder folder;
   WriteFile(folder / "bad.safetensors", std::string("\x10\0\0\0\0\0\0\0{\"w\": 1}", 16));

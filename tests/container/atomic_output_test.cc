@@ -7,6 +7,8 @@
 
 #include <csignal>
 
+#include "formats/container/file.h"
+#include "formats/container/file_identity.h"
 #include "tests/support/temporary_folder.h"
 
 namespace ckpt::formats {
@@ -85,7 +87,7 @@ TEST(AtomicOutput, KeepsTheOldFileUntilCommit) {
   EXPECT_THAT(folder.Names(), ElementsAre("out"));
 }
 
-TEST(AtomicOutput, ReplacesALinkAndNotWhatItPointsTo) {
+TEST(AtomicOutput, ReplacesWhatALinkPointsToAndKeepsTheLink) {
   const TemporaryFolder folder;
   folder.Write("precious", "old");
   std::filesystem::create_symlink("precious", folder / "out");
@@ -94,8 +96,9 @@ TEST(AtomicOutput, ReplacesALinkAndNotWhatItPointsTo) {
   AtomicOutput output(Overwrite::kReplace);
   ASSERT_TRUE((*output.Create(folder / "out"))->Append(Bytes("new")).has_value());
   ASSERT_TRUE(output.Commit().has_value());
-  EXPECT_EQ(folder.Read("precious"), "old");
-  EXPECT_EQ(folder.Read("out"), "new");
+  EXPECT_TRUE(std::filesystem::is_symlink(folder / "out"));
+  EXPECT_EQ(folder.Read("precious"), "new");
+  EXPECT_THAT(folder.Names(), ElementsAre("out", "precious"));
 }
 
 TEST(AtomicOutput, CommitsSeveralFilesAndRemovesStaleOnes) {
@@ -105,8 +108,8 @@ TEST(AtomicOutput, CommitsSeveralFilesAndRemovesStaleOnes) {
     AtomicOutput output(Overwrite::kReplace);
     ASSERT_TRUE((*output.Create(folder / "data-1"))->Append(Bytes("d")).has_value());
     ASSERT_TRUE((*output.Create(folder / "index"))->Append(Bytes("i")).has_value());
-    output.RemoveAtCommit(folder / "data-2");
-    output.RemoveAtCommit(folder / "data-3");  // is not there
+    ASSERT_TRUE(output.RemoveAtCommit(folder / "data-2"));
+    ASSERT_TRUE(output.RemoveAtCommit(folder / "data-3"));  // is not there
     EXPECT_TRUE(std::filesystem::exists(folder / "data-2"));
     ASSERT_TRUE(output.Commit().has_value());
   }
@@ -183,7 +186,7 @@ TEST(AtomicOutput, IsRemovedByTheCleanUpOfASignal) {
   AtomicOutput output(Overwrite::kRefuse);
   ASSERT_TRUE((*output.Create(folder / "a"))->Append(Bytes("x")).has_value());
   ASSERT_TRUE(output.Create(folder / "b").has_value());
-  EXPECT_THAT(folder.Names(), SizeIs(2));
+  EXPECT_THAT(folder.Names(), SizeIs(1));
   RemovePartialOutputs();
   EXPECT_THAT(folder.Names(), IsEmpty());
 }
@@ -204,6 +207,110 @@ TEST(AtomicOutput, KeepsWhatALibraryWroteByPath) {
   std::ofstream(file->temporary_path(), std::ios::binary) << "by path";
   ASSERT_TRUE(output.Commit().has_value());
   EXPECT_EQ(folder.Read("out"), "by path");
+}
+
+TEST(AtomicOutput, PutsEverythingBackWhenALaterFileCannotBePutInPlace) {
+  const TemporaryFolder folder;
+  folder.Write("index", "old index");
+  folder.Write("data", "old data");
+  {
+    AtomicOutput output(Overwrite::kReplace);
+    ASSERT_TRUE((*output.Create(folder / "data"))->Append(Bytes("new data")));
+    ASSERT_TRUE((*output.Create(folder / "index"))->Append(Bytes("new index")));
+    output.CloseSet();
+    ASSERT_TRUE((*output.Create(folder / "record"))->Append(Bytes("new record")));
+    // A folder takes the record's place meanwhile: no file can be put there.
+    folder.Write("record/in it", "x");
+    ASSERT_FALSE(output.Commit());
+  }
+  EXPECT_EQ(folder.Read("index"), "old index");
+  EXPECT_EQ(folder.Read("data"), "old data");
+  EXPECT_THAT(folder.Names(), ElementsAre("data", "index", "record"));
+}
+
+TEST(AtomicOutput, ReadsBackWhatIsNotInPlaceYetUnderItsFinalName) {
+  const TemporaryFolder folder;
+  folder.Write("out", "old");
+  AtomicOutput output(Overwrite::kReplace);
+  ASSERT_TRUE((*output.Create(folder / "out"))->Append(Bytes("new")));
+  const auto file = output.files().OpenBeneath(folder.path(), "out");
+  ASSERT_TRUE(file);
+  EXPECT_EQ((*file)->path(), (folder / "out").string());
+  EXPECT_EQ(*ReadWhole(**file, 100), "new");
+  EXPECT_EQ(folder.Read("out"), "old");
+}
+
+TEST(AtomicOutput, KeepsTheModeOfTheFileItReplaces) {
+  const TemporaryFolder folder;
+  folder.Write("out", "old");
+  ASSERT_EQ(::chmod((folder / "out").c_str(), 0640), 0);
+  AtomicOutput output(Overwrite::kReplace);
+  ASSERT_TRUE(output.Create(folder / "out"));
+  ASSERT_TRUE(output.Commit());
+  struct stat status {};
+  ASSERT_EQ(::stat((folder / "out").c_str(), &status), 0);
+  EXPECT_EQ(status.st_mode & 07777, 0640U);
+}
+
+TEST(AtomicOutput, WritesANameOf255Bytes) {
+  const TemporaryFolder folder;
+  const std::string name(255, 'n');
+  AtomicOutput output(Overwrite::kRefuse);
+  ASSERT_TRUE((*output.Create(folder / name))->Append(Bytes("x")));
+  ASSERT_TRUE(output.Commit());
+  EXPECT_THAT(folder.Names(), ElementsAre(name));
+}
+
+TEST(AtomicOutput, RefusesADeviceAndAFifo) {
+  const TemporaryFolder folder;
+  ASSERT_EQ(::mkfifo((folder / "fifo").c_str(), 0600), 0);
+  AtomicOutput output(Overwrite::kReplace);
+  EXPECT_EQ(output.Create(folder / "fifo").error().code, ErrorCode::kInvalidArgument);
+  EXPECT_EQ(output.Create("/dev/null").error().code, ErrorCode::kInvalidArgument);
+}
+
+TEST(AtomicOutput, RefusesAFileUnderAnotherNameThatMustNotBeWritten) {
+  const TemporaryFolder folder;
+  folder.Write("input", "precious");
+  std::filesystem::create_hard_link(folder / "input", folder / "out");
+  ProtectedFiles read;
+  read.Add(folder / "input", "read by this run");
+  AtomicOutput output(Overwrite::kReplace, &read);
+  EXPECT_EQ(output.Create(folder / "out").error().code, ErrorCode::kInvalidArgument);
+  EXPECT_EQ(output.RemoveAtCommit(folder / "out").error().code, ErrorCode::kInvalidArgument);
+}
+
+TEST(AtomicOutput, RemovesTheFolderOfADeadRunAndNotThatOfALiveOne) {
+  const TemporaryFolder folder;
+  AtomicOutput live(Overwrite::kRefuse);
+  ASSERT_TRUE(live.Create(folder / "live"));
+  folder.Write(".ckpt-0123456789abcdef.partial/lock", "");
+  folder.Write(".ckpt-0123456789abcdef.partial/new/half", "x");
+  std::filesystem::permissions(folder / ".ckpt-0123456789abcdef.partial",
+                               std::filesystem::perms::owner_all);
+  AtomicOutput other(Overwrite::kRefuse);
+  ASSERT_TRUE(other.Create(folder / "other"));
+  EXPECT_THAT(folder.Names(), SizeIs(2));
+  ASSERT_TRUE(live.Commit());
+  ASSERT_TRUE(other.Commit());
+  EXPECT_THAT(folder.Names(), ElementsAre("live", "other"));
+}
+
+TEST(AtomicOutput, AFolderTakesThePlaceOfAnOlderOneAndKeepsWhatIsNotItsOwn) {
+  const TemporaryFolder folder;
+  folder.Write("m/model", "old");
+  folder.Write("m/notes", "the user's");
+  folder.Write("m/parts/stale", "old");
+  AtomicOutput output(Overwrite::kReplace);
+  ASSERT_TRUE(output.CreateFolder(folder / "m", {"model", "parts"}));
+  ASSERT_TRUE((*output.Create(folder / "m/model"))->Append(Bytes("new")));
+  EXPECT_EQ(folder.Read("m/model"), "old");
+  EXPECT_FALSE(output.files().Exists(folder / "m/parts/stale"));
+  ASSERT_TRUE(output.Commit());
+  EXPECT_EQ(folder.Read("m/model"), "new");
+  EXPECT_EQ(folder.Read("m/notes"), "the user's");
+  EXPECT_FALSE(std::filesystem::exists(folder / "m/parts"));
+  EXPECT_THAT(folder.Names(), ElementsAre("m"));
 }
 
 }  // namespace

@@ -125,6 +125,58 @@ TEST(OpenBeneath, FollowsTheLinksOfAHubCacheAndNoOthersInIt) {
   }
 }
 
+// blobs -> a folder of the system: what the snapshot links to is not the cache's own.
+TEST(OpenBeneath, RefusesAHubCacheWhoseBlobsAreALink) {
+  const TemporaryFolder folder;
+  folder.Write("system/passwd", "secret");
+  std::filesystem::create_directories(folder / "hub/snapshots/main");
+  std::filesystem::create_directory_symlink(folder / "system", folder / "hub/blobs");
+  std::filesystem::create_symlink("../../blobs/passwd", folder / "hub/snapshots/main/w.bin");
+  std::filesystem::create_symlink(folder / "system/passwd", folder / "hub/snapshots/main/direct");
+  for (const char* name : {"w.bin", "direct"}) {
+    const auto opened = SystemFiles().OpenBeneath(folder / "hub/snapshots/main", name);
+    ASSERT_FALSE(opened.has_value()) << name;
+    EXPECT_EQ(opened.error().code, ErrorCode::kUnsafe) << name;
+  }
+}
+
+TEST(OpenBeneath, RefusesABlobThatIsALinkItself) {
+  const TemporaryFolder folder;
+  folder.Write("secret", "x");
+  std::filesystem::create_directories(folder / "hub/blobs");
+  std::filesystem::create_directories(folder / "hub/snapshots/main");
+  std::filesystem::create_symlink("../../secret", folder / "hub/blobs/cafe");
+  std::filesystem::create_symlink("../../blobs/cafe", folder / "hub/snapshots/main/shard");
+  EXPECT_EQ(SystemFiles().OpenBeneath(folder / "hub/snapshots/main", "shard").error().code,
+            ErrorCode::kUnsafe);
+}
+
+// `snapshots` must be the folder of that name in the repository, not a name on the way to it.
+TEST(OpenBeneath, RefusesACacheWhoseSnapshotsAreALink) {
+  const TemporaryFolder folder;
+  folder.Write("hub/blobs/cafe", "blob");
+  std::filesystem::create_directories(folder / "other/main");
+  std::filesystem::create_directory_symlink("../other", folder / "hub/snapshots");
+  std::filesystem::create_symlink("../../hub/blobs/cafe", folder / "other/main/shard");
+  EXPECT_EQ(SystemFiles().OpenBeneath(folder / "hub/snapshots/main", "shard").error().code,
+            ErrorCode::kUnsafe);
+}
+
+TEST(OpenBeneath, FollowsLinksAboveTheSnapshotThatTheUserNamed) {
+  const TemporaryFolder folder;
+  folder.Write("disk/hub/blobs/cafe", "blob");
+  std::filesystem::create_directories(folder / "disk/hub/snapshots/1234");
+  std::filesystem::create_symlink("../../blobs/cafe", folder / "disk/hub/snapshots/1234/shard");
+  std::filesystem::create_symlink(folder / "disk/hub/blobs/cafe",
+                                  folder / "disk/hub/snapshots/1234/absolute");
+  std::filesystem::create_directory_symlink("disk/hub", folder / "cache");
+  std::filesystem::create_directory_symlink("disk/hub/snapshots/1234", folder / "current");
+  for (const char* above : {"cache/snapshots/1234", "current", "disk/hub/snapshots/1234"}) {
+    EXPECT_EQ(Content(SystemFiles().OpenBeneath(folder / above, "shard")), "blob") << above;
+    EXPECT_EQ(Content(SystemFiles().OpenBeneath(folder / above, "absolute")), "blob") << above;
+  }
+}
+
 TEST(MemoryFiles, BehaveLikeFilesOnDisk) {
   MemoryFiles files;
   files.Add("dir/a", "1");

@@ -41,6 +41,9 @@ const std::vector<Sample>& Samples() {
       {"tar", Ustar(), "is a tar archive"},
       {"png", "\x89PNG\r\n\x1a\n"s + std::string(600, 'x'), "is a PNG image"},
       {"gguf", "GGUF\x03\0\0\0"s + std::string(600, 'x'), "is a GGUF file"},
+      {"ort", "\x1c\0\0\0ORTM"s + std::string(600, 'x'), "is an ONNX Runtime model (.ort)"},
+      {"ncnn", "7767517\n75 83\nInput data 0 1 data 0=3\n", "is the graph of an ncnn model"},
+      {"ncnn_binary", "\xdd\x85\x76\x00"s + std::string(600, 'x'), "is the graph of an ncnn model"},
       {"tflite", "\x1c\0\0\0TFL3"s + std::string(600, 'x'), "is a TensorFlow Lite model"},
   };
   return samples;
@@ -88,6 +91,37 @@ TEST(FirstContact, ATruncatedOnnxModelSaysSo) {
 
 TEST(FirstContact, RandomBytesAreNoOnnxModel) {
   EXPECT_THAT(RefusalOf("m.onnx", "\x1b\x1b\x1b\x1b"s), HasSubstr("no ONNX model"));
+}
+
+TEST(KnownFormats, AreToldByTheirNamesWithTheWayOut) {
+  const std::string bytes = "\x08\x04\x12\x02"s + std::string(600, 'x');
+  EXPECT_THAT(RefusalOf("net.mlmodel", bytes), HasSubstr("is a Core ML model"));
+  EXPECT_THAT(RefusalOf("net.mnn", bytes), HasSubstr("is an MNN model"));
+  EXPECT_THAT(RefusalOf("__0_0.distcp", bytes), HasSubstr("format_utils dcp_to_torch"));
+}
+
+std::string RefusalOfFolder(const std::vector<std::string>& names) {
+  MemoryFiles files;
+  for (const std::string& name : names) files.Add("run/" + name, "x");
+  const auto opened = OpenCheckpoint(files, "run", {});
+  return opened ? "read" : ToString(opened.error());
+}
+
+TEST(Folders, OfFormatsThatAreNotReadAreNamedWithTheWayOut) {
+  EXPECT_THAT(RefusalOfFolder({"__0_0.distcp", ".metadata"}),
+              HasSubstr("torch.distributed.checkpoint.format_utils dcp_to_torch"));
+  EXPECT_THAT(RefusalOfFolder({"zero_to_fp32.py", "latest"}), HasSubstr("python zero_to_fp32.py"));
+  EXPECT_THAT(RefusalOfFolder({"_CHECKPOINT_METADATA", "_METADATA"}), HasSubstr("Orbax"));
+  EXPECT_THAT(RefusalOfFolder({"saved_model.cpb"}), HasSubstr("in chunks"));
+}
+
+TEST(Folders, NameTheCheckpointsInThem) {
+  EXPECT_THAT(RefusalOfFolder({"epoch=9.ckpt", "epoch=10.ckpt", "hparams.yaml", "optimizer.pt"}),
+              HasSubstr("name one of the files in it: epoch=10.ckpt, epoch=9.ckpt"));
+  EXPECT_THAT(RefusalOfFolder({"checkpoint-9/model.safetensors", "checkpoint-10/model.safetensors",
+                               "logs/events.out"}),
+              HasSubstr("name one of the folders in it: checkpoint-10/, checkpoint-9/"));
+  EXPECT_THAT(RefusalOfFolder({"readme.md"}), HasSubstr("holds no checkpoint"));
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 
 #include "ckpt/formats/format.h"
 #include "formats/encoding/checksum.h"
+#include "tests/support/committed.h"
 #include "tests/support/memory_checkpoint.h"
 #include "tests/support/program.h"
 
@@ -159,7 +160,8 @@ TEST_P(FormatContract, StreamsWholeTensorsInBoundedChunks) {
 TEST_P(FormatContract, WritesWhatItReadsBack) {
   const TemporaryFolder folder;
   const MemoryCheckpoint source = SmallModel();
-  const auto written = format().write(folder / GetParam().output, ModelToWrite(source), {});
+  const auto written = ckpt::testing::Committed(format().write, folder / GetParam().output,
+                                                ModelToWrite(source), {});
   ASSERT_TRUE(written) << ToString(written.error());
   EXPECT_EQ(folder.Names(), GetParam().files_of_output);
   const auto back = OpenCheckpoint(folder / GetParam().output);
@@ -178,8 +180,10 @@ TEST_P(FormatContract, WritesWhatItReadsBack) {
 TEST_P(FormatContract, WritesTheSameBytesEachTime) {
   const TemporaryFolder one, two;
   const MemoryCheckpoint source = SmallModel();
-  ASSERT_TRUE(format().write(one / GetParam().output, ModelToWrite(source), {}));
-  ASSERT_TRUE(format().write(two / GetParam().output, ModelToWrite(source), {}));
+  ASSERT_TRUE(
+      ckpt::testing::Committed(format().write, one / GetParam().output, ModelToWrite(source), {}));
+  ASSERT_TRUE(
+      ckpt::testing::Committed(format().write, two / GetParam().output, ModelToWrite(source), {}));
   for (const std::string& name : GetParam().files_of_output) {
     EXPECT_EQ(one.Read(name), two.Read(name)) << name;
   }
@@ -190,12 +194,14 @@ TEST_P(FormatContract, KeepsAnExistingFileUnlessItMayReplaceIt) {
   const std::string marker = folder / GetParam().files_of_output.back();
   ckpt::testing::WriteFile(marker, "precious");
   const MemoryCheckpoint source = SmallModel();
-  const auto refused = format().write(folder / GetParam().output, ModelToWrite(source), {});
+  const auto refused = ckpt::testing::Committed(format().write, folder / GetParam().output,
+                                                ModelToWrite(source), {});
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, ErrorCode::kAlreadyExists);
   EXPECT_EQ(ckpt::testing::ReadFile(marker), "precious");
   EXPECT_EQ(folder.Names().size(), 1U);
-  EXPECT_TRUE(format().write(folder / GetParam().output, ModelToWrite(source), {.replace = true}));
+  EXPECT_TRUE(ckpt::testing::Committed(format().write, folder / GetParam().output,
+                                       ModelToWrite(source), {.replace = true}));
   EXPECT_NE(ckpt::testing::ReadFile(marker), "precious");
 }
 
@@ -204,7 +210,8 @@ TEST_P(FormatContract, LeavesNothingWhenATensorCannotBeRead) {
   MemoryCheckpoint source = SmallModel();
   source.Break("dense/kernel",
                Error{ErrorCode::kCorrupt, "checksum mismatch", "model", 12, "dense/kernel"});
-  const auto failed = format().write(folder / GetParam().output, ModelToWrite(source), {});
+  const auto failed = ckpt::testing::Committed(format().write, folder / GetParam().output,
+                                               ModelToWrite(source), {});
   ASSERT_FALSE(failed);
   EXPECT_EQ(failed.error().code, ErrorCode::kCorrupt);
   EXPECT_TRUE(folder.Names().empty());
@@ -212,7 +219,8 @@ TEST_P(FormatContract, LeavesNothingWhenATensorCannotBeRead) {
 
 TEST_P(FormatContract, AFileCutAtAnyTenthIsRefusedOrMarked) {
   const TemporaryFolder folder;
-  ASSERT_TRUE(format().write(folder / GetParam().output, ModelToWrite(SmallModel()), {}));
+  ASSERT_TRUE(ckpt::testing::Committed(format().write, folder / GetParam().output,
+                                       ModelToWrite(SmallModel()), {}));
   for (const std::string& name : GetParam().files_of_output) {
     const std::string whole = ckpt::testing::ReadFile(folder / name);
     for (std::size_t tenth = 0; tenth < 10; ++tenth) {

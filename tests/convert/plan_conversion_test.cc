@@ -162,8 +162,8 @@ TEST(EmaTest, ShadowsAreWrittenUnderTheNamesOfTheWeights) {
   EXPECT_THAT(ValuesOf(checkpoint, *plan, "conv/weights"), ElementsAre(1.5, 2.5));
   EXPECT_THAT(ValuesOf(checkpoint, *plan, "conv/BatchNorm/moving_variance"), ElementsAre(1, 1));
   EXPECT_THAT(NamesOf(*plan), Not(Contains("conv/weights/ExponentialMovingAverage")));
-  EXPECT_EQ(Reasons(*plan).at("conv/weights/ExponentialMovingAverage"),
-            "written as \"conv/weights\"");
+  // It is written, so that it is not dropped.
+  EXPECT_FALSE(Reasons(*plan).contains("conv/weights/ExponentialMovingAverage"));
   EXPECT_EQ(plan->tensors.back().info.checksum->value, 2U);
   EXPECT_THAT(plan->notes,
               Contains(AllOf(HasSubstr("2 of 3 weights have no moving average"),
@@ -175,6 +175,40 @@ TEST(EmaTest, FoldsTheShadows) {
   const auto plan = PlanOf(checkpoint, {.fold = {.fold = true}, .use_ema = true});
   ASSERT_TRUE(plan);
   EXPECT_THAT(ValuesOf(checkpoint, *plan, "conv/weights"), ElementsAre(3, 5));
+}
+
+TEST(EmaTest, ShadowsOfAnotherTypeAreWrittenInTheirOwn) {
+  ckpt::testing::MemoryCheckpoint checkpoint;
+  checkpoint.Add("conv.weight", {2, 1}, {1, 2}, Dtype::kF16);
+  checkpoint.Add("ema.conv.weight", {2, 1}, {1.5, 2.0009765625});
+  checkpoint.Seal();
+  const auto plan = PlanOf(checkpoint, {.fold = {}, .use_ema = true});
+  ASSERT_TRUE(plan) << ToString(plan.error());
+  ASSERT_EQ(plan->tensors.size(), 1U);
+  EXPECT_EQ(plan->tensors[0].info.dtype, Dtype::kF32);
+  EXPECT_THAT(ValuesOf(checkpoint, *plan, "conv.weight"), ElementsAre(1.5, 2.0009765625));
+}
+
+TEST(EmaTest, RawStatisticsBesideAveragedWeightsAreSaid) {
+  ckpt::testing::MemoryCheckpoint checkpoint;
+  for (const char* name : {"bn.weight", "bn.running_mean", "bn.running_var", "ema.bn.weight"}) {
+    checkpoint.Add(name, {2}, {1.5, 2});
+  }
+  checkpoint.Seal();
+  const auto plan = PlanOf(checkpoint, {.fold = {}, .use_ema = true});
+  ASSERT_TRUE(plan) << ToString(plan.error());
+  EXPECT_THAT(plan->notes, Contains(HasSubstr("moving statistics have no average")));
+}
+
+TEST(EmaTest, AModelThatIsItsOwnAverageIsWrittenAsItIs) {
+  ckpt::testing::MemoryCheckpoint checkpoint;
+  checkpoint.Add("conv.weight", {2, 1}, {1, 2});
+  checkpoint.Add("n_averaged", {}, {20}, Dtype::kI64);
+  checkpoint.Seal();
+  const auto plan = PlanOf(checkpoint, {.fold = {}, .use_ema = true});
+  ASSERT_TRUE(plan) << ToString(plan.error());
+  EXPECT_THAT(NamesOf(*plan), ElementsAre("conv.weight"));
+  EXPECT_THAT(plan->notes, Contains(HasSubstr("own weights are the averages")));
 }
 
 TEST(EmaTest, StopsWhereThereAreNoShadows) {
@@ -385,6 +419,85 @@ TEST(FindingTest, AnAbsentShardStopsAlways) {
   const auto truncated = PlanOf(checkpoint, options);
   ASSERT_FALSE(truncated);
   EXPECT_EQ(truncated.error().code, ErrorCode::kCorrupt);
+}
+
+// A graph of layers in which the batch norm of a Keras-like model is called with training=True.
+MemoryCheckpoint AlwaysTraining(bool overridden = false) {
+  MemoryCheckpoint checkpoint;
+  Layer conv, norm;
+  conv.name = "conv";
+  conv.op_type = "Conv2D";
+  conv.kind = OpKind::kConv;
+  conv.tensors["kernel"] = TensorId{4};
+  conv.axis = -1;
+  conv.can_gain_bias = true;
+  norm.name = "bn";
+  norm.op_type = "BatchNormalization";
+  norm.kind = OpKind::kBatchNorm;
+  norm.axis = -1;
+  norm.epsilon = 0.0;
+  norm.training_mode = "called with training=True";
+  norm.training_mode_overridden = overridden;
+  std::uint32_t next = 0;
+  for (const char* name : {"beta", "gamma", "moving_mean", "moving_variance"}) {  // sorted
+    checkpoint.Add(std::string("bn/") + name, {2}, {4, 4});
+    norm.tensors[name] = TensorId{next++};
+  }
+  checkpoint.Add("conv/kernel", {1, 1, 1, 2}, {1, 2});
+  ModelGraph graph;
+  graph.source = "Keras config";
+  Layer input;
+  input.name = "x";
+  input.kind = OpKind::kInput;
+  const ValueId x = graph.AddCall(std::move(input), {}, 4);
+  const ValueId y = graph.AddCall(std::move(norm), {graph.AddCall(std::move(conv), {x}, 4)}, 4);
+  graph.values[y].is_model_output = true;
+  checkpoint.mutable_manifest().graph = std::move(graph);
+  checkpoint.Seal();
+  return checkpoint;
+}
+
+TEST(TrainingModeTest, AnOutputThatHoldsTheNetworkIsRefusedWithoutTheUsersWord) {
+  const auto checkpoint = AlwaysTraining();
+  for (const bool fold : {false, true}) {
+    ConvertOptions options{.fold = {.fold = fold}};
+    options.output_holds_network = true;
+    const auto refused = PlanOf(checkpoint, options);
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().code, ErrorCode::kUnfit);
+    EXPECT_THAT(refused.error().message, AllOf(HasSubstr("\"bn\""), HasSubstr("training=True"),
+                                               HasSubstr("--close-training-mode")));
+    options.close_training_mode = true;
+    const auto plan = PlanOf(checkpoint, options);
+    ASSERT_TRUE(plan) << ToString(plan.error());
+    ASSERT_THAT(plan->changed, SizeIs(1));
+    EXPECT_EQ(plan->changed[0].batch_norm, "bn");
+    EXPECT_THAT(plan->kept, IsEmpty());
+    EXPECT_THAT(plan->folded, SizeIs(fold ? 1 : 0));
+    EXPECT_THAT(plan->edits.to_inference, SizeIs(fold ? 0 : 1));
+  }
+}
+
+TEST(TrainingModeTest, TensorsAloneAreWrittenAndAFoldOfThemIsNot) {
+  const auto checkpoint = AlwaysTraining();
+  const auto plan = PlanOf(checkpoint, {});
+  ASSERT_TRUE(plan) << ToString(plan.error());
+  EXPECT_THAT(NamesOf(*plan), SizeIs(5));
+  EXPECT_THAT(plan->notes, Contains(HasSubstr("training mode in the input: \"bn\"")));
+  EXPECT_THAT(plan->changed, IsEmpty());
+  EXPECT_FALSE(PlanOf(checkpoint, kFold));
+}
+
+TEST(TrainingModeTest, ACallThatIsOverriddenStopsNothingAndIsNotFolded) {
+  const auto checkpoint = AlwaysTraining(true);
+  ConvertOptions options = kFold;
+  options.output_holds_network = options.close_training_mode = true;
+  const auto plan = PlanOf(checkpoint, options);
+  ASSERT_TRUE(plan) << ToString(plan.error());
+  EXPECT_THAT(plan->changed, IsEmpty());
+  EXPECT_THAT(plan->edits.to_inference, IsEmpty());
+  ASSERT_THAT(plan->kept, SizeIs(1));
+  EXPECT_THAT(plan->kept[0].reason, HasSubstr("training=True"));
 }
 
 }  // namespace

@@ -96,7 +96,7 @@ TEST(Across, AConstantOfAGraphAloneIsNoDifference) {
   two.b.Add("shape", {3}, {1, 2, 3}, Dtype::kI64).section = Section::kConstant;
   const CheckpointDiff diff = two.Compare();
   EXPECT_TRUE(diff.within_tolerance);
-  EXPECT_FALSE(diff.identical);
+  EXPECT_EQ(diff.identical, Identical::kNo);
   const TensorDiff* anchors = Find(diff, "anchors");
   ASSERT_NE(anchors, nullptr);
   EXPECT_FALSE(anchors->counts);
@@ -234,6 +234,51 @@ TEST(Across, ADifferenceStays) {
   EXPECT_EQ(Find(*diff, "b/conv/kernel")->status, TensorStatus::kRemoved);
 }
 
+// One framework: a square kernel that was turned is another kernel.
+TEST(Orders, AreNotTurnedToMakeADifferenceSmaller) {
+  TwoCheckpoints two;
+  two.a.Add("a/kernel", {2, 2}, {1, 2, 3, 4});
+  two.b.Add("a/kernel", {2, 2}, {1, 3, 2, 4});
+  two.a.Add("one", {1}, {7});
+  two.a.Add("two", {1}, {8});
+  two.b.Add("three", {1}, {9});
+  two.b.Add("four", {1}, {10});
+  const CheckpointDiff diff = two.Compare();
+  EXPECT_TRUE(diff.across);  // few names agree
+  const TensorDiff* kernel = Find(diff, "a/kernel");
+  ASSERT_NE(kernel, nullptr);
+  EXPECT_EQ(kernel->status, TensorStatus::kChanged);
+  EXPECT_EQ(kernel->reordered, "");
+  EXPECT_EQ(kernel->differing, 2u);
+}
+
+// Numbered anew: equal names over other shapes yield to content.
+TEST(Names, YieldToContentWhereShapesDisagree) {
+  TwoCheckpoints two;
+  Random random;
+  const std::vector<std::vector<double>> values = {random.Values(4), random.Values(6),
+                                                   random.Values(8), random.Values(10)};
+  for (int i = 0; i < 4; ++i) {
+    const auto& v = values[static_cast<std::size_t>(i)];
+    const auto size = static_cast<std::int64_t>(v.size());
+    two.a.Add("dense_" + std::to_string(i) + "/kernel", {size}, v);
+    two.b.Add("dense_" + std::to_string(i + 1) + "/kernel", {size}, v);
+  }
+  const CheckpointDiff diff = two.Compare();
+  EXPECT_EQ(diff.equal, 4u);
+  EXPECT_EQ(Find(diff, "dense_1/kernel")->name_b, "dense_2/kernel");
+}
+
+TEST(Names, AgreeAcrossSeparatorsWhateverTheirPart) {
+  Across two;
+  two.Conv("stem/conv", "stem.conv", 4, 4);
+  two.a.Add("encoder/pos_embed", {3}, {1, 2, 3});
+  two.b.Add("encoder.pos_embed", {3}, {1, 2, 4});
+  const CheckpointDiff diff = two.Compare();
+  EXPECT_EQ(Find(diff, "encoder/pos_embed")->name_b, "encoder.pos_embed");
+  EXPECT_EQ(Find(diff, "encoder/pos_embed")->matched_by, MatchedBy::kConvention);
+}
+
 // A batch norm folded into the kernel and bias before it, by the formula.
 struct FoldedAway : Across {
   void Build(double shift_error = 0, bool names_agree = true) {
@@ -296,6 +341,31 @@ TEST(FoldedAway, AnotherEpsilonIsNotFound) {
   ASSERT_EQ(diff.batch_norms.size(), 1u);
   EXPECT_FALSE(diff.batch_norms[0].equal_as_function);
   EXPECT_EQ(diff.batch_norms[0].note, "not compared: not in B");
+}
+
+// Programs that name no layer: which bias belongs to which kernel only values say.
+TEST(FoldedAway, FindsTheBiasOfKernelsWithoutScopes) {
+  TwoCheckpoints two;
+  Random random;
+  const auto kernel = random.Values(36), bias = random.Values(4), other = random.Values(4);
+  const auto gamma = random.Values(4), beta = random.Values(4), mean = random.Values(4);
+  std::vector<double> folded(kernel), shifted(bias);
+  for (std::size_t e = 0; e < 36; ++e) folded[e] *= gamma[e % 4] / std::sqrt(1.001);
+  for (std::size_t o = 0; o < 4; ++o)
+    shifted[o] = (bias[o] - mean[o]) * gamma[o] / std::sqrt(1.001) + beta[o];
+  two.a.Add("Variable", {3, 3, 1, 4}, kernel);
+  two.b.Add("Variable", {3, 3, 1, 4}, folded);
+  two.AddBoth("Variable_1", {4}, other);
+  two.Add("Variable_2", bias, shifted);
+  two.a.Add("bn/gamma", {4}, gamma);
+  two.a.Add("bn/beta", {4}, beta);
+  two.a.Add("bn/moving_mean", {4}, mean);
+  two.a.Add("bn/moving_variance", {4}, {1, 1, 1, 1});
+  two.analysis.epsilon = 0.001;
+  const CheckpointDiff diff = two.Compare();
+  ASSERT_EQ(diff.batch_norms.size(), 1u);
+  EXPECT_TRUE(diff.batch_norms[0].equal_as_function) << diff.batch_norms[0].note;
+  EXPECT_THAT(diff.batch_norms[0].note, HasSubstr("Variable_2"));
 }
 
 }  // namespace

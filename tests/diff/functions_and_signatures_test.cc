@@ -103,7 +103,7 @@ TEST(Functions, OfEqualTensorsAndTwoEpsilonsDiffer) {
   const auto diff = Diff(two.a, Analyse(two.a.manifest(), {1e-3, {}}), two.b,
                          Analyse(two.b.manifest(), {1e-1, {}}), {});
   ASSERT_TRUE(diff);
-  EXPECT_TRUE(diff->identical);
+  EXPECT_EQ(diff->identical, Identical::kYes);
   EXPECT_FALSE(OnlyNorm(*diff).equal_as_function);
   EXPECT_GT(OnlyNorm(*diff).max_scale_diff, 0.01);
 }
@@ -267,7 +267,7 @@ TEST(Signatures, DoNotCallALayerFrozenWhoseKernelMoved) {
 TEST(Signatures, AreNoneWhereAllIsEqual) {
   TwoCheckpoints two = Network([](Norm&) {}, false);
   const CheckpointDiff diff = two.Compare();
-  EXPECT_TRUE(diff.identical);
+  EXPECT_EQ(diff.identical, Identical::kYes);
   EXPECT_THAT(Ids(diff), IsEmpty());
 }
 

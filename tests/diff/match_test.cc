@@ -40,7 +40,7 @@ TEST(Matching, ReportsAddedAndRemovedInOrderOfNames) {
   EXPECT_EQ(diff.removed, 1u);
   EXPECT_EQ(diff.equal, 1u);
   EXPECT_FALSE(diff.within_tolerance);
-  EXPECT_FALSE(diff.identical);
+  EXPECT_EQ(diff.identical, Identical::kNo);
   EXPECT_EQ(diff.mapping, "names");
 }
 
@@ -52,7 +52,7 @@ TEST(Prefix, OfOneSideIsStrippedAndNamed) {
   ASSERT_EQ(diff.signatures.size(), 1u);
   EXPECT_EQ(diff.signatures[0].id, "prefix");
   EXPECT_EQ(diff.signatures[0].message, "all 2 names agree after stripping \"module.\" in A");
-  EXPECT_TRUE(diff.identical);
+  EXPECT_EQ(diff.identical, Identical::kYes);
 }
 
 TEST(Prefix, MayBeAScopeOnEitherSide) {
@@ -81,6 +81,59 @@ TEST(Prefix, IsNotStrippedWhereNamesAgreeAlready) {
   const CheckpointDiff diff = two.Compare();
   EXPECT_THAT(Pairs(diff), ElementsAre("+a", "net/a=net/a", "net/b=net/b"));
   EXPECT_THAT(diff.signatures, IsEmpty());
+}
+
+// Two runs of one program: Keras numbers layers anew, the objects stand where they stood.
+TEST(StoredKeys, PairWhatAProgramNumberedAnew) {
+  TwoCheckpoints two;
+  for (int i = 0; i < 4; ++i) {
+    const std::string key = "layer_with_weights-" + std::to_string(i) + "/kernel";
+    const std::vector<double> values(static_cast<std::size_t>(4 * (i / 2 + 1)), i + 1.0);
+    const std::vector<std::int64_t> dims = {static_cast<std::int64_t>(values.size())};
+    two.a.Add("dense_" + std::to_string(i) + "/kernel", dims, values).stored_as = key;
+    two.b.Add("dense_" + std::to_string(i + 1) + "/kernel", dims, values).stored_as = key;
+  }
+  const CheckpointDiff diff = two.Compare();
+  EXPECT_EQ(diff.equal, 4u);
+  EXPECT_EQ(diff.identical, Identical::kYes);
+  for (const TensorDiff& tensor : diff.tensors)
+    EXPECT_EQ(tensor.matched_by, MatchedBy::kStoredAs) << tensor.name_a;
+  EXPECT_EQ(diff.mapping, "keys of the file (4)");
+}
+
+TEST(StoredKeys, DoNotCountWhereNamesAgree) {
+  TwoCheckpoints two;
+  two.a.Add("x", {1}, {1}).stored_as = "0";
+  two.a.Add("y", {1}, {2}).stored_as = "1";
+  two.b.Add("x", {1}, {1}).stored_as = "1";
+  two.b.Add("y", {1}, {2}).stored_as = "0";
+  EXPECT_EQ(two.Compare().identical, Identical::kYes);
+}
+
+TEST(FrozenGraph, ItsScalarsAndIntegersAreNotRemoved) {
+  TwoCheckpoints two;
+  two.AddBoth("conv/kernel", {2}, {1, 2});
+  two.a.Add("keep_prob", {}, {0.5});
+  two.a.Add("shape", {2}, {-1, 10}, Dtype::kI32);
+  two.a.Add("means", {3}, {1, 2, 3});
+  two.b.format_name = "other";
+  two.a.Seal();
+  two.b.Seal();
+  auto ops = std::make_shared<OpGraph>();
+  for (std::uint32_t i = 0; i < two.a.manifest().tensors.size(); ++i) {
+    Op op;
+    op.name = two.a.manifest().tensors[i].name;
+    op.type = "Const";
+    op.tensor = TensorId{i};
+    ops->top.ops.push_back(std::move(op));
+  }
+  ops->top.Index();
+  two.a.mutable_manifest().ops = std::move(ops);
+  const auto diff = two.Again();
+  ASSERT_TRUE(diff);
+  for (const TensorDiff& tensor : diff->tensors)
+    EXPECT_EQ(tensor.counts, tensor.name_a == "conv/kernel" || tensor.name_a == "means")
+        << tensor.name_a;
 }
 
 TEST(Rename, MapsNamesAndStoredNames) {
@@ -122,7 +175,7 @@ TEST(TrainingState, CanBeLeftOut) {
   EXPECT_FALSE(two.Compare().within_tolerance);
   const auto model = two.Again({.ignore_training_state = true});
   EXPECT_THAT(Pairs(*model), ElementsAre("w=w"));
-  EXPECT_TRUE(model->identical);
+  EXPECT_EQ(model->identical, Identical::kYes);
 }
 
 TEST(BatchCounters, OfOneSideCountWithinAFormatOnly) {
@@ -132,7 +185,7 @@ TEST(BatchCounters, OfOneSideCountWithinAFormatOnly) {
   two.b.format_name = "another";
   const auto across = two.Again();
   EXPECT_TRUE(across->within_tolerance);
-  EXPECT_FALSE(across->identical);
+  EXPECT_EQ(across->identical, Identical::kNo);
   ASSERT_THAT(Pairs(*across), ElementsAre("-bn.num_batches_tracked", "w=w"));
   EXPECT_FALSE(across->tensors[0].counts);
 }

@@ -149,7 +149,7 @@ TEST(Values, ThatAreEqualAreIdentical) {
   TwoCheckpoints two;
   two.AddBoth("x", {3}, {1, kNan, -2});
   const CheckpointDiff diff = two.Compare();
-  EXPECT_TRUE(diff.identical);
+  EXPECT_EQ(diff.identical, Identical::kYes);
   EXPECT_TRUE(diff.within_tolerance);
   EXPECT_EQ(Only(diff).status, TensorStatus::kEqual);
   EXPECT_EQ(Only(diff).by, ComparedBy::kBytes);
@@ -180,7 +180,7 @@ TEST(Nan, OfAnotherPayloadIsEqualAndNotIdentical) {
   const CheckpointDiff diff = two.Compare();
   EXPECT_EQ(Only(diff).status, TensorStatus::kEqual);
   EXPECT_FALSE(Only(diff).same_bits);
-  EXPECT_FALSE(diff.identical);
+  EXPECT_EQ(diff.identical, Identical::kNo);
   EXPECT_TRUE(diff.within_tolerance);
 }
 
@@ -200,7 +200,7 @@ TEST(Zero, OfEitherSignIsEqualAndNotIdentical) {
   EXPECT_EQ(Only(diff).status, TensorStatus::kEqual);
   EXPECT_EQ(Only(diff).differing, 0u);
   EXPECT_EQ(Only(diff).max_ulp, 0u);
-  EXPECT_FALSE(diff.identical);
+  EXPECT_EQ(diff.identical, Identical::kNo);
   EXPECT_TRUE(diff.within_tolerance);
 }
 
@@ -257,7 +257,7 @@ TEST(Retyped, IsComparedAfterWidening) {
   EXPECT_EQ(Only(diff).differing, 1u);
   EXPECT_EQ(Only(diff).max_ulp, 0u);  // rounded correctly: within half a unit of float16
   EXPECT_LE(Only(diff).max_rel, 0x1p-11);
-  EXPECT_FALSE(diff.identical);
+  EXPECT_EQ(diff.identical, Identical::kNo);
   EXPECT_FALSE(diff.within_tolerance);
   EXPECT_TRUE(two.Again({.rtol = 0x1p-11})->within_tolerance);
 }
@@ -268,7 +268,7 @@ TEST(Retyped, ToTheSameValuesIsWithinToleranceAndNotIdentical) {
   const CheckpointDiff diff = two.Compare();
   EXPECT_EQ(Only(diff).status, TensorStatus::kRetyped);
   EXPECT_EQ(Only(diff).differing, 0u);
-  EXPECT_FALSE(diff.identical);
+  EXPECT_EQ(diff.identical, Identical::kNo);
   EXPECT_TRUE(diff.within_tolerance);
 }
 
@@ -379,7 +379,7 @@ TEST(SubByteTypes, AreComparedAsBytes) {
 TEST(EmptyTensors, AreEqual) {
   TwoCheckpoints two;
   two.AddBoth("x", {0, 4}, {});
-  EXPECT_TRUE(two.Compare().identical);
+  EXPECT_EQ(two.Compare().identical, Identical::kYes);
 }
 
 TEST(Shapes, ThatDifferAreADifferenceWithoutReading) {
@@ -408,8 +408,13 @@ TEST(Checksums, OfOneKindThatAgreeNeedNoReading) {
   const CheckpointDiff diff = two.Compare();
   EXPECT_EQ(Only(diff).status, TensorStatus::kEqual);
   EXPECT_EQ(Only(diff).by, ComparedBy::kChecksum);
-  EXPECT_TRUE(diff.identical);
+  EXPECT_EQ(diff.identical, Identical::kUnread);
   EXPECT_EQ(diff.bytes_read, 0u);
+}
+
+TEST(Checksums, OfOneFileAreNoDoubt) {
+  TwoCheckpoints two = WithChecksums(77, 77);
+  EXPECT_EQ(two.Compare({.same_file = true}).identical, Identical::kYes);
 }
 
 TEST(Checksums, AreNotTrustedWhenBytesAreAskedFor) {

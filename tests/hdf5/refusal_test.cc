@@ -2,7 +2,9 @@
 #include <gmock/gmock.h>
 
 #include "formats/hdf5/hdf5_wire.h"
+#include "formats/hdf5/hdf5_writer.h"
 #include "tests/hdf5/hdf5_support.h"
+#include "tests/support/temporary_folder.h"
 
 namespace ckpt::formats {
 namespace {
@@ -53,6 +55,28 @@ INSTANTIATE_TEST_SUITE_P(
         Refusal{"hdf5/shape_bomb_chunked.h5", ErrorCode::kUnsafe, "declares 4398046511104 bytes"},
         Refusal{"hdf5/shape_bomb_strings.h5", ErrorCode::kUnsafe, "\"/bomb\""},
         Refusal{"hdf5/groups_too_deep.h5", ErrorCode::kLimitExceeded, "256 deep"}));
+
+// A group whose name is long is in the path of each object below it.
+TEST(Hdf5Limits, NamesTogetherAreBoundedByTheFile) {
+  const ::ckpt::testing::TemporaryFolder folder;
+  const std::string group = "/" + std::string(60000, 'n');
+  const auto writer = Hdf5Writer::Create(folder / "long_names.h5");
+  ASSERT_TRUE(writer) << ToString(writer.error());
+  for (int i = 0; i < 1300; ++i) {
+    const Status made =
+        (*writer)->CreateDataset(group + "/" + std::to_string(i), Dtype::kF32, Shape{});
+    ASSERT_TRUE(made) << ToString(made.error());
+    ASSERT_TRUE((*writer)->Append(std::vector<std::byte>(4)));
+  }
+  ASSERT_TRUE((*writer)->Close());
+  const auto file = OpenHdf5(folder / "long_names.h5");
+  ASSERT_FALSE(file);
+  EXPECT_EQ(file.error().code, ErrorCode::kLimitExceeded);
+  EXPECT_EQ(file.error().remedy, Remedy::kMoreMemory);
+  Limits limits;
+  limits.memory_bytes = 100'000'000;
+  EXPECT_TRUE(OpenHdf5(folder / "long_names.h5", limits));
+}
 
 TEST(Hdf5Limits, AreNamedWhereTheyAreExceeded) {
   const auto open = [](const char* name, const Limits& limits) {

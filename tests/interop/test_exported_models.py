@@ -42,6 +42,14 @@ def other_norms():
     return tf.keras.Model(inputs, layers.Conv2D(2, 1)(x)), 1
 
 
+def recurrent():
+    """Loops as functions before and behind the batch norms; one of the norms lies between two of them."""
+    x = inputs = layers.Input((9, 4))
+    x = layers.BatchNormalization()(layers.Conv1D(5, 3)(x))
+    x = layers.BatchNormalization()(layers.LSTM(6, return_sequences=True)(x))
+    return tf.keras.Model(inputs, layers.Dense(2)(layers.Bidirectional(layers.GRU(3))(x))), 1
+
+
 def train(model):
     """Statistics, gamma and beta as after training."""
     random = np.random.RandomState(3)
@@ -54,7 +62,7 @@ def train(model):
 
 
 @pytest.mark.parametrize("mode", ["fold", "preserve"])
-@pytest.mark.parametrize("build", [convolutions, sequences, other_norms])
+@pytest.mark.parametrize("build", [convolutions, sequences, other_norms, recurrent])
 def test_an_exported_model_serves(build, mode, tmp_path):
     model, count = build()
     train(model)

@@ -145,6 +145,40 @@ def test_training_mode_is_an_error(opset):
     assert [finding["severity"] for finding in findings if finding["rule"] == "BN060"] == ["error"]
 
 
+def at_inference(source):
+    """The same model with its batch norms in inference mode, under operator set 15, where an attribute says so."""
+    model = onnx.load(source)
+    model.opset_import[0].version = 15
+    for node in model.graph.node:
+        if node.op_type == "BatchNormalization":
+            kept = [a for a in node.attribute if a.name not in ("training_mode", "is_test")]
+            del node.attribute[:], node.output[1:]
+            node.attribute.extend(kept)
+    return model
+
+
+@pytest.mark.parametrize("mode", ["preserve", "fold"])
+@pytest.mark.parametrize("opset", (6, 9, 15))
+def test_closed_training_mode_is_inference_mode(opset, mode, tmp_path):
+    source, target = FOLDER / f"training_opset{opset}.onnx", tmp_path / "out.onnx"
+    refused = subprocess.run([os.environ["CKPT_BINARY"], "convert", "--bn", mode, str(source), str(target)],
+                             check=False, capture_output=True, text=True)
+    assert refused.returncode == 3 and "--close-training-mode" in refused.stderr and not target.exists()
+    report = convert(source, target, "--bn", mode, "--close-training-mode")
+    assert [one["batch_norm"] for one in report["changed"]] == ["bn"] and not report["kept"]
+    onnx.checker.check_model(str(target), full_check=True)
+    onnx.save(at_inference(source), tmp_path / "exact.onnx")
+    [entry] = [entry for entry in onnx.load(source).graph.input if entry.name == "x"]
+    shape = [dim.dim_value or 3 for dim in entry.type.tensor_type.shape.dim]
+    inputs = {"x": np.random.RandomState(4).uniform(-1, 1, shape)}
+    exact = onnx.reference.ReferenceEvaluator(in_float64(tmp_path / "exact.onnx")).run(None, inputs)[:1]
+    if opset != 9:  # the reference evaluator always trains there
+        written = onnx.reference.ReferenceEvaluator(in_float64(target)).run(None, inputs)[:1]
+        assert largest_error(written, exact) < 2e-6
+    if opset >= 9:
+        assert largest_error(run(target, {"x": inputs["x"].astype(np.float32)})[:1], exact) < 1e-5
+
+
 def test_captured_weight_runs_as_before(tmp_path):
     source, target = FOLDER / "captured_weight.onnx", tmp_path / "out.onnx"
     convert(source, target, "--bn", "fold")

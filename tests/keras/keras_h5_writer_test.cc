@@ -8,6 +8,7 @@
 #include "formats/hdf5/hdf5_file.h"
 #include "formats/keras/keras_h5.h"
 #include "formats/keras/weight_order.h"
+#include "tests/support/committed.h"
 #include "tests/support/memory_checkpoint.h"
 #include "tests/support/temporary_folder.h"
 
@@ -91,8 +92,8 @@ class KerasH5RoundTripTest : public ::testing::TestWithParam<const char*> {};
 TEST_P(KerasH5RoundTripTest, EveryByteNameAndPlaceIsKept) {
   const TemporaryFolder folder;
   const auto source = OpenFixture(GetParam());
-  const auto written =
-      WriteKerasH5(folder / "copy.h5", ModelOf(*source, /*with_optimizer=*/true), {});
+  const auto written = ckpt::testing::Committed(WriteKerasH5, folder / "copy.h5",
+                                                ModelOf(*source, /*with_optimizer=*/true), {});
   ASSERT_TRUE(written.has_value()) << ToString(written.error());
   EXPECT_THAT(folder.Names(), ElementsAre("copy.h5"));
   EXPECT_EQ(written->bytes, std::filesystem::file_size(folder / "copy.h5"));
@@ -117,8 +118,10 @@ INSTANTIATE_TEST_SUITE_P(Fixtures, KerasH5RoundTripTest,
 TEST(KerasH5WriterTest, TrainingConfigGoesWithTheOptimizersState) {
   const TemporaryFolder folder;
   const auto source = OpenFixture("trained_functional_adam");
-  ASSERT_TRUE(WriteKerasH5(folder / "without.h5", ModelOf(*source), {}).has_value());
-  ASSERT_TRUE(WriteKerasH5(folder / "with.h5", ModelOf(*source, true), {}).has_value());
+  ASSERT_TRUE(ckpt::testing::Committed(WriteKerasH5, folder / "without.h5", ModelOf(*source), {})
+                  .has_value());
+  ASSERT_TRUE(ckpt::testing::Committed(WriteKerasH5, folder / "with.h5", ModelOf(*source, true), {})
+                  .has_value());
   EXPECT_EQ(RootText(folder / "without.h5", "training_config"), std::nullopt);
   EXPECT_NE(RootText(folder / "with.h5", "training_config"), std::nullopt);
 }
@@ -127,7 +130,8 @@ TEST(KerasH5WriterTest, TheSameModelGivesTheSameBytes) {
   const TemporaryFolder folder;
   const auto source = OpenFixture("nested_functional");
   for (const char* name : {"a.h5", "b.h5"}) {
-    ASSERT_TRUE(WriteKerasH5(folder / name, ModelOf(*source), {}).has_value());
+    ASSERT_TRUE(
+        ckpt::testing::Committed(WriteKerasH5, folder / name, ModelOf(*source), {}).has_value());
   }
   EXPECT_EQ(folder.Read("a.h5"), folder.Read("b.h5"));
 }
@@ -138,7 +142,7 @@ TEST(KerasH5WriterTest, AWholeModelNeedsEveryWeightOfItsConfig) {
   OutputModel model = ModelOf(*source);
   std::erase_if(model.tensors,
                 [](const TensorInfo& info) { return info.name == "bn/moving_variance"; });
-  const auto written = WriteKerasH5(folder / "out.h5", model, {});
+  const auto written = ckpt::testing::Committed(WriteKerasH5, folder / "out.h5", model, {});
   ASSERT_FALSE(written.has_value());
   EXPECT_EQ(written.error().code, ErrorCode::kUnfit);
   EXPECT_EQ(written.error().tensor, "bn/moving_variance");
@@ -152,7 +156,7 @@ TEST(KerasH5WriterTest, AWholeModelHasNoPlaceForOtherTensors) {
   OutputModel model = ModelOf(*source);
   model.tensors.push_back(model.tensors.back());
   model.tensors.back().name = "other/kernel";
-  const auto written = WriteKerasH5(folder / "out.h5", model, {});
+  const auto written = ckpt::testing::Committed(WriteKerasH5, folder / "out.h5", model, {});
   ASSERT_FALSE(written.has_value());
   EXPECT_EQ(written.error().code, ErrorCode::kUnfit);
   EXPECT_EQ(written.error().tensor, "other/kernel");
@@ -171,7 +175,7 @@ TEST(KerasH5WriterTest, WeightsAloneKeepTheirOrderAndLoseEmptyLayers) {
   model.tensors = kept;
   const auto open = model.open;
   model.open = [open](std::size_t i) { return open(i + 4); };  // behind bn/...
-  ASSERT_TRUE(WriteKerasH5(folder / "out.h5", model, {}).has_value());
+  ASSERT_TRUE(ckpt::testing::Committed(WriteKerasH5, folder / "out.h5", model, {}).has_value());
   EXPECT_THAT(LayersOf(*OpenOrFail(folder / "out.h5")),
               ElementsAre(Pair("image", ElementsAre()),
                           Pair("conv", ElementsAre("conv/kernel:0", "conv/another")),
@@ -192,7 +196,9 @@ MemoryCheckpoint FlatNames() {
 TEST(KerasH5WriterTest, NamesOfOtherFormatsAreKeptAndGroupedByLayer) {
   const TemporaryFolder folder;
   const MemoryCheckpoint source = FlatNames();
-  ASSERT_TRUE(WriteKerasH5(folder / "out.h5", ForeignModel(source, {}), {}).has_value());
+  ASSERT_TRUE(
+      ckpt::testing::Committed(WriteKerasH5, folder / "out.h5", ForeignModel(source, {}), {})
+          .has_value());
   const auto copy = OpenOrFail(folder / "out.h5");
   ASSERT_EQ(copy->manifest().tensors.size(), source.manifest().tensors.size());
   for (std::size_t i = 0; i < source.manifest().tensors.size(); ++i) {
@@ -215,9 +221,9 @@ TEST(KerasH5WriterTest, NamesOfOtherFrameworksDoNotPassForThoseOfKeras) {
   for (const Case& c : {Case{{}, {}}, Case{Framework::kPyTorch, Framework::kPyTorch},
                         Case{Framework::kTensorFlow, Framework::kTensorFlow},
                         Case{Framework::kKeras, Framework::kKeras}}) {
-    ASSERT_TRUE(
-        WriteKerasH5(folder / "out.h5", ForeignModel(source, c.framework), {.replace = true})
-            .has_value());
+    ASSERT_TRUE(ckpt::testing::Committed(WriteKerasH5, folder / "out.h5",
+                                         ForeignModel(source, c.framework), {.replace = true})
+                    .has_value());
     EXPECT_EQ(OpenOrFail(folder / "out.h5")->manifest().framework, c.read_back);
     // Without a version Keras takes a file for one of Keras 1 and transposes its kernels.
     EXPECT_NE(RootText(folder / "out.h5", "keras_version"), std::nullopt);
@@ -230,7 +236,8 @@ TEST(KerasH5WriterTest, RefusesTwoTensorsThatNeedOnePath) {
   source.Add("a/b", {1}, {1});      // the dataset /a/a/b
   source.Add("a/a/b/c", {1}, {1});  // the group /a/a/b
   source.Seal();
-  const auto written = WriteKerasH5(folder / "out.h5", ForeignModel(source, {}), {});
+  const auto written =
+      ckpt::testing::Committed(WriteKerasH5, folder / "out.h5", ForeignModel(source, {}), {});
   ASSERT_FALSE(written.has_value());
   EXPECT_EQ(written.error().code, ErrorCode::kUnsupported);
   EXPECT_TRUE(folder.Names().empty());
@@ -243,7 +250,9 @@ TEST(KerasH5WriterTest, SplitsNamesThatAreTooLongForOneAttribute) {
     source.Add("layer" + std::to_string(100 + i) + std::string(1990, 'x') + "/kernel", {1}, {1});
   }
   source.Seal();
-  ASSERT_TRUE(WriteKerasH5(folder / "out.h5", ForeignModel(source, {}), {}).has_value());
+  ASSERT_TRUE(
+      ckpt::testing::Committed(WriteKerasH5, folder / "out.h5", ForeignModel(source, {}), {})
+          .has_value());
   EXPECT_EQ(LayersOf(*OpenOrFail(folder / "out.h5")).size(), 42);  // and the model's own
   const auto file = Hdf5File::Open(*SystemFiles().Open(folder / "out.h5"), Limits{});
   const Hdf5Object* root = (*file)->Find("/");
@@ -258,7 +267,8 @@ TEST(KerasH5WriterTest, AnExistingFileStaysUnlessItMayBeReplaced) {
   const TemporaryFolder folder;
   folder.Write("out.h5", "mine");
   const MemoryCheckpoint source = FlatNames();
-  const auto written = WriteKerasH5(folder / "out.h5", ForeignModel(source, {}), {});
+  const auto written =
+      ckpt::testing::Committed(WriteKerasH5, folder / "out.h5", ForeignModel(source, {}), {});
   ASSERT_FALSE(written.has_value());
   EXPECT_EQ(written.error().code, ErrorCode::kAlreadyExists);
   EXPECT_EQ(folder.Read("out.h5"), "mine");
@@ -268,7 +278,8 @@ TEST(KerasH5WriterTest, AFailingTensorLeavesNothingBehind) {
   const TemporaryFolder folder;
   MemoryCheckpoint source = FlatNames();
   source.Break("deep/conv/kernel", Error{ErrorCode::kCorrupt, "broken"});
-  const auto written = WriteKerasH5(folder / "out.h5", ForeignModel(source, {}), {});
+  const auto written =
+      ckpt::testing::Committed(WriteKerasH5, folder / "out.h5", ForeignModel(source, {}), {});
   ASSERT_FALSE(written.has_value());
   EXPECT_EQ(written.error().code, ErrorCode::kCorrupt);
   EXPECT_TRUE(folder.Names().empty());

@@ -6,6 +6,7 @@
 
 #include "ckpt/formats/format.h"
 #include "tests/keras3/keras3_files.h"
+#include "tests/support/committed.h"
 #include "tests/support/temporary_folder.h"
 
 namespace ckpt::formats {
@@ -58,7 +59,8 @@ TEST_P(Keras3Writer, AnArchiveComesBackAsItWas) {
   const TemporaryFolder folder;
   const auto source = OpenArchive(GetParam());
   for (const char* name : {"a.keras", "b.keras"}) {
-    const auto written = WriteKerasArchive(folder / name, ModelOf(*source), {});
+    const auto written =
+        ckpt::testing::Committed(WriteKerasArchive, folder / name, ModelOf(*source), {});
     ASSERT_TRUE(written.has_value()) << ToString(written.error());
     EXPECT_EQ(written->bytes, std::filesystem::file_size(folder / name));
   }
@@ -77,7 +79,7 @@ TEST_P(Keras3Writer, WeightsAloneKeepTheNamesOfAnArchive) {
   const TemporaryFolder folder;
   const auto source = OpenArchive(GetParam());
   const auto path = folder / "a.weights.h5";
-  const auto written = WriteKerasWeights(path, ModelOf(*source), {});
+  const auto written = ckpt::testing::Committed(WriteKerasWeights, path, ModelOf(*source), {});
   ASSERT_TRUE(written.has_value()) << ToString(written.error());
   const auto again = OpenCheckpoint(path.string());
   ASSERT_TRUE(again.has_value()) << ToString(again.error());
@@ -96,7 +98,8 @@ TEST(Keras3WriterTest, WithoutTheOptimizerTheConfigCompilesNothing) {
   const auto source = OpenArchive("k3_trained.keras");
   const auto model =
       Without(*source, [](const TensorInfo& info) { return info.section == Section::kOptimizer; });
-  ASSERT_TRUE(WriteKerasArchive(folder / "a.keras", model, {}).has_value());
+  ASSERT_TRUE(
+      ckpt::testing::Committed(WriteKerasArchive, folder / "a.keras", model, {}).has_value());
   const auto again = OpenCheckpoint((folder / "a.keras").string());
   ASSERT_TRUE(again.has_value());
   for (const Document& document : (*again)->manifest().documents) {
@@ -110,8 +113,9 @@ TEST(Keras3WriterTest, ALayerIsWrittenWholeOrNotAtAll) {
   const auto model =
       Without(*source, [](const TensorInfo& info) { return info.name == "bn/moving_mean"; });
   for (const bool whole : {true, false}) {
-    const auto written = whole ? WriteKerasArchive(folder / "a.keras", model, {})
-                               : WriteKerasWeights(folder / "a.weights.h5", model, {});
+    const auto written =
+        whole ? ckpt::testing::Committed(WriteKerasArchive, folder / "a.keras", model, {})
+              : ckpt::testing::Committed(WriteKerasWeights, folder / "a.weights.h5", model, {});
     ASSERT_FALSE(written.has_value());
     EXPECT_EQ(written.error().code, ErrorCode::kUnfit);
     EXPECT_EQ(written.error().tensor, "bn/moving_mean");
@@ -125,7 +129,8 @@ TEST(Keras3WriterTest, WeightsWithoutALayerAreRefused) {
   const auto source = OpenArchive("k3_sequential.keras");
   const auto model =
       Without(*source, [](const TensorInfo& info) { return info.name.starts_with("bn/"); });
-  const auto written = WriteKerasWeights(folder / "a.weights.h5", model, {});
+  const auto written =
+      ckpt::testing::Committed(WriteKerasWeights, folder / "a.weights.h5", model, {});
   ASSERT_FALSE(written.has_value());
   EXPECT_EQ(written.error().code, ErrorCode::kUnfit);
   EXPECT_THAT(written.error().tensor, ::testing::StartsWith("bn/"));
@@ -136,7 +141,8 @@ TEST(Keras3WriterTest, ATensorWithoutALayerIsRefused) {
   const auto source = OpenArchive("k3_trained.keras");
   OutputModel model = ModelOf(*source);
   model.tensors[0].name = "!elsewhere";
-  const auto written = WriteKerasWeights(folder / "a.weights.h5", model, {});
+  const auto written =
+      ckpt::testing::Committed(WriteKerasWeights, folder / "a.weights.h5", model, {});
   ASSERT_FALSE(written.has_value());
   EXPECT_EQ(written.error().code, ErrorCode::kUnfit);
 }
@@ -146,15 +152,20 @@ TEST(Keras3WriterTest, WithoutALayoutThereIsNothingToGoBy) {
   const auto source = OpenArchive("k3_trained.keras");
   OutputModel model = ModelOf(*source);
   model.documents.clear();
-  EXPECT_EQ(WriteKerasArchive(folder / "a.keras", model, {}).error().code, ErrorCode::kUnfit);
-  EXPECT_EQ(WriteKerasWeights(folder / "a.weights.h5", model, {}).error().code, ErrorCode::kUnfit);
+  EXPECT_EQ(ckpt::testing::Committed(WriteKerasArchive, folder / "a.keras", model, {}).error().code,
+            ErrorCode::kUnfit);
+  EXPECT_EQ(
+      ckpt::testing::Committed(WriteKerasWeights, folder / "a.weights.h5", model, {}).error().code,
+      ErrorCode::kUnfit);
 }
 
 TEST(Keras3WriterTest, AnExistingFileIsKept) {
   const TemporaryFolder folder;
   folder.Write("a.keras", "mine");
   const auto source = OpenArchive("k3_trained.keras");
-  EXPECT_EQ(WriteKerasArchive(folder / "a.keras", ModelOf(*source), {}).error().code,
+  EXPECT_EQ(ckpt::testing::Committed(WriteKerasArchive, folder / "a.keras", ModelOf(*source), {})
+                .error()
+                .code,
             ErrorCode::kAlreadyExists);
   EXPECT_EQ(FileBytes((folder / "a.keras").string()), "mine");
 }
@@ -178,9 +189,10 @@ TEST(Keras3Set, IsSplitBetweenVariablesAndComesBack) {
   const TemporaryFolder folder;
   const auto source = OpenArchive("k3_functional.keras");
   const OutputModel model = ModelOf(*source);
-  WriteOptions options;
+  ckpt::testing::CommittedOptions options;
   options.shard_bytes = 600;
-  const auto written = WriteKerasWeights(folder / "m.weights.json", model, options);
+  const auto written =
+      ckpt::testing::Committed(WriteKerasWeights, folder / "m.weights.json", model, options);
   ASSERT_TRUE(written) << ToString(written.error());
   const std::vector<std::string> files = FilesIn(folder);
   ASSERT_GT(files.size(), 3U);
@@ -196,7 +208,7 @@ TEST(Keras3Set, IsSplitBetweenVariablesAndComesBack) {
   EXPECT_EQ(bytes.size(), files.size() - 1);
   for (const auto& [file, size] : bytes) EXPECT_LE(size, 2600U) << file;  // the largest alone
   const auto one = OpenCheckpoint((folder / "m.weights.json").string());
-  ASSERT_TRUE(WriteKerasWeights(folder / "one.weights.h5", model, {}));
+  ASSERT_TRUE(ckpt::testing::Committed(WriteKerasWeights, folder / "one.weights.h5", model, {}));
   const auto whole = OpenCheckpoint((folder / "one.weights.h5").string());
   ASSERT_TRUE(whole);
   ExpectSame(**whole, **back);
@@ -205,13 +217,16 @@ TEST(Keras3Set, IsSplitBetweenVariablesAndComesBack) {
 TEST(Keras3Set, ASmallerOneLeavesNoShardBehind) {
   const TemporaryFolder folder;
   const auto source = OpenArchive("k3_functional.keras");
-  WriteOptions options;
+  ckpt::testing::CommittedOptions options;
   options.shard_bytes = 600;
-  ASSERT_TRUE(WriteKerasWeights(folder / "m.weights.json", ModelOf(*source), options));
-  EXPECT_FALSE(WriteKerasWeights(folder / "m.weights.json", ModelOf(*source), options));
+  ASSERT_TRUE(ckpt::testing::Committed(WriteKerasWeights, folder / "m.weights.json",
+                                       ModelOf(*source), options));
+  EXPECT_FALSE(ckpt::testing::Committed(WriteKerasWeights, folder / "m.weights.json",
+                                        ModelOf(*source), options));
   options = {};
   options.replace = true;
-  ASSERT_TRUE(WriteKerasWeights(folder / "m.weights.json", ModelOf(*source), options));
+  ASSERT_TRUE(ckpt::testing::Committed(WriteKerasWeights, folder / "m.weights.json",
+                                       ModelOf(*source), options));
   EXPECT_EQ(FilesIn(folder), (std::vector<std::string>{"m.weights.json", "m_00000.weights.h5"}));
 }
 

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "formats/npz/npz.h"
+#include "tests/support/committed.h"
 #include "tests/support/expected_tensors.h"
 #include "tests/support/raw_tensors.h"
 #include "tests/support/temporary_folder.h"
@@ -35,7 +36,7 @@ TEST(NpzWriter, IsReadBackWithEveryDtypeAndShape) {
   tensors.Add("deep", Dtype::kU8, {1, 2, 1, 3, 1}, "uvwxyz").Add("\u00e9", Dtype::kU8, {1}, "x");
   tensors.Add("opaque", Dtype::kVoid, {3}, "abcdef");
   const OutputModel model = tensors.Model();
-  const auto summary = WriteNpz(folder / "a.npz", model, {});
+  const auto summary = ckpt::testing::Committed(WriteNpz, folder / "a.npz", model, {});
   ASSERT_TRUE(summary.has_value()) << ToString(summary.error());
   EXPECT_EQ(summary->bytes, folder.Read("a.npz").size());
   EXPECT_THAT(folder.Names(), ElementsAre("a.npz"));
@@ -66,7 +67,7 @@ TEST(NpzWriter, WritesTheBytesThatNumPyWrites) {
     model.open = [&](std::size_t i) {
       return (*opened)->Open(TensorId{static_cast<std::uint32_t>(i)});
     };
-    ASSERT_TRUE(WriteNpz(folder / "a.npz", model, {}).has_value());
+    ASSERT_TRUE(ckpt::testing::Committed(WriteNpz, folder / "a.npz", model, {}).has_value());
     std::ifstream file(source, std::ios::binary);
     const std::string numpy{std::istreambuf_iterator<char>(file), {}};
     EXPECT_TRUE(folder.Read("a.npz") == numpy);
@@ -98,7 +99,7 @@ TEST(NpzWriter, RefusesWhatTheFormatCannotHoldAndWritesNothing) {
     RawTensors tensors;
     tensors.Add("fits", Dtype::kF32, {1}, "abcd");
     tensors.Add(unfit.name, unfit.dtype, unfit.dims, std::string(unfit.bytes, 'x'));
-    const auto written = WriteNpz(folder / "a.npz", tensors.Model(), {});
+    const auto written = ckpt::testing::Committed(WriteNpz, folder / "a.npz", tensors.Model(), {});
     ASSERT_FALSE(written.has_value());
     EXPECT_EQ(written.error().code, ErrorCode::kUnsupported);
     EXPECT_EQ(written.error().tensor, unfit.name);
@@ -113,9 +114,11 @@ TEST(NpzWriter, LeavesAnExistingFileAloneUnlessToldToReplaceIt) {
   RawTensors tensors;
   tensors.Add("w", Dtype::kU8, {1}, "x");
   const OutputModel model = tensors.Model();
-  EXPECT_EQ(WriteNpz(folder / "a.npz", model, {}).error().code, ErrorCode::kAlreadyExists);
+  EXPECT_EQ(ckpt::testing::Committed(WriteNpz, folder / "a.npz", model, {}).error().code,
+            ErrorCode::kAlreadyExists);
   EXPECT_EQ(folder.Read("a.npz"), "precious");
-  ASSERT_TRUE(WriteNpz(folder / "a.npz", model, {.replace = true}).has_value());
+  ASSERT_TRUE(
+      ckpt::testing::Committed(WriteNpz, folder / "a.npz", model, {.replace = true}).has_value());
   EXPECT_TRUE(OpenNpz(SystemFiles(), folder / "a.npz", {}).has_value());
 }
 
@@ -128,7 +131,7 @@ TEST(NpzWriter, LeavesNothingBehindWhenASourceFails) {
     if (i == 0) return open(i);
     return Fail(Error{ErrorCode::kCorrupt, "damaged", "source", 7, "b"});
   };
-  const auto written = WriteNpz(folder / "a.npz", model, {});
+  const auto written = ckpt::testing::Committed(WriteNpz, folder / "a.npz", model, {});
   ASSERT_FALSE(written.has_value());
   EXPECT_EQ(written.error().tensor, "b");
   EXPECT_THAT(folder.Names(), IsEmpty());

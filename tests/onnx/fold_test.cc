@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "tests/onnx/folded.h"
+#include "tests/support/committed.h"
 
 namespace ckpt::testing {
 namespace {
@@ -139,9 +140,6 @@ TEST(OnnxFold, RefusalsSayWhy) {
       {"max_pool_negative_bn", "some of its scales are negative"},
       {"gemm_matrix_bias_bn", "has shape [3, 5]"},
       {"bn_gemm_transposed_input", "transposed"},
-      {"training_opset15", "training mode"},
-      {"training_opset9", "training mode"},
-      {"training_opset6", "training mode"},
       {"statistics_fed", "filled with one value"},
   };
   for (const auto& [name, reason] : cases) {
@@ -151,6 +149,93 @@ TEST(OnnxFold, RefusalsSayWhy) {
     EXPECT_THAT(folded.plan().kept[0].reason, HasSubstr(reason)) << name;
     EXPECT_THAT(folded.Operators(), Contains("BatchNormalization")) << name;
   }
+}
+
+TEST(OnnxFold, TrainingModeIsClosedOnlyWhenAsked) {
+  for (const char* name : {"training_opset15", "training_opset9", "training_opset6"}) {
+    EXPECT_THAT(Folded(FixturePath(name)).refusal(), HasSubstr("--close-training-mode")) << name;
+    ConvertOptions options;
+    options.output_holds_network = true;
+    EXPECT_THAT(Folded(FixturePath(name), options).refusal(), HasSubstr("--close-training-mode"));
+
+    options.close_training_mode = true;
+    const Folded kept(FixturePath(name), options);
+    ASSERT_EQ(kept.refusal(), "") << name;
+    EXPECT_THAT(kept.plan().kept, IsEmpty());
+    ASSERT_THAT(kept.plan().changed, SizeIs(1));
+    EXPECT_THAT(kept.Operators(), Contains("BatchNormalization"));
+    const Analysis analysis = Analyse(kept.written().manifest());
+    EXPECT_THAT(Audit(kept.written(), analysis).findings, IsEmpty()) << name;
+    for (const auto& node : kept.model().graph().node()) {
+      if (node.op_type() != "BatchNormalization") continue;
+      EXPECT_EQ(node.output_size(), 1) << name;
+    }
+
+    options.fold.fold = true;
+    const Folded folded(FixturePath(name), options);
+    ASSERT_EQ(folded.refusal(), "") << name;
+    EXPECT_THAT(folded.plan().folded, SizeIs(1)) << name;
+    EXPECT_THAT(folded.plan().changed, SizeIs(1)) << name;
+    EXPECT_THAT(folded.Operators(), Not(Contains("BatchNormalization"))) << name;
+  }
+}
+
+// x -> mean and variance over the batch, by ReduceMean -> the batch norm of x by them.
+TEST(OnnxFold, StatisticsOfTheNormsOwnInputAreTrainingModeAndCannotBeClosed) {
+  for (const bool of_x : {true, false}) {
+    auto model = EmptyModel();
+    for (const char* name : {"x", "other"}) {
+      auto& type = *model.mutable_graph()->add_input();
+      type.set_name(name);
+      type.mutable_type()->mutable_tensor_type()->set_elem_type(1);
+    }
+    model.mutable_graph()->add_output()->set_name("y");
+    AddTensor(model, "scale", {2}, {1, 2});
+    AddTensor(model, "offset", {2}, {3, 4});
+    const std::string source = of_x ? "x" : "other";
+    AddNode(model, "Identity", {source}, "data");
+    for (const char* name : {"mean", "square"}) {
+      auto& axes =
+          *AddNode(model, "ReduceMean", {std::string(name) == "mean" ? source : "squares"}, name)
+               .add_attribute();
+      axes.set_name("axes");
+      for (const int axis : {0, 2, 3}) axes.add_ints(axis);
+      if (std::string(name) == "mean") AddNode(model, "Mul", {source, source}, "squares");
+    }
+    AddNode(model, "Mul", {"mean", "mean"}, "mean2");
+    AddNode(model, "Sub", {"square", "mean2"}, "variance");
+    AddNode(model, "BatchNormalization", {"x", "scale", "offset", "mean", "variance"}, "y");
+    const auto opened = OpenModel(model);
+    ASSERT_TRUE(opened) << ToString(opened.error());
+    std::vector<std::string> rules;
+    for (const Finding& finding : Audit(**opened, Analyse((*opened)->manifest())).findings)
+      rules.emplace_back(finding.rule->id);
+    EXPECT_EQ(std::count(rules.begin(), rules.end(), "BN060"), of_x ? 1 : 0);
+    ConvertOptions options;
+    options.output_holds_network = options.close_training_mode = true;
+    const std::string refusal = Folded(**opened, options).refusal();
+    EXPECT_EQ(refusal.empty(), !of_x) << refusal;
+    EXPECT_THAT(refusal, HasSubstr(of_x ? "cannot use moving statistics" : ""));
+  }
+}
+
+TEST(OnnxFold, ADropoutThatStaysActiveIsSaid) {
+  auto model = EmptyModel();
+  model.mutable_graph()->add_input()->set_name("x");
+  model.mutable_graph()->add_output()->set_name("y");
+  AddTensor(model, "rate", {}, {0.5F});
+  auto& training = *model.mutable_graph()->add_initializer();
+  training.set_name("training");
+  training.set_data_type(9);
+  training.set_raw_data(std::string(1, '\1'));
+  AddNode(model, "Dropout", {"x", "rate", "training"}, "y").set_name("drop");
+  const auto opened = OpenModel(model);
+  ASSERT_TRUE(opened) << ToString(opened.error());
+  ConvertOptions options;
+  options.output_holds_network = true;
+  const Folded copied(**opened, options);
+  ASSERT_EQ(copied.refusal(), "");
+  EXPECT_THAT(copied.plan().notes, Contains(HasSubstr("\"drop\"")));
 }
 
 TEST(OnnxFold, AWeightThatAnInnerGraphReadsIsDoubledAndItsBatchNormsOutputStays) {
@@ -204,7 +289,7 @@ TEST(OnnxFold, TheSameInputGivesTheSameBytes) {
 
 TEST(OnnxWriter, NeedsAGraph) {
   const TemporaryFolder folder;
-  const auto written = formats::WriteOnnx(folder / "out.onnx", {}, {});
+  const auto written = ckpt::testing::Committed(formats::WriteOnnx, folder / "out.onnx", {}, {});
   ASSERT_FALSE(written);
   EXPECT_EQ(written.error().code, ErrorCode::kUnfit);
   EXPECT_THAT(folder.Names(), IsEmpty());

@@ -11,20 +11,23 @@
 
 #include "ckpt/convert.h"
 #include "tests/onnx/model_builder.h"
+#include "tests/support/committed.h"
 #include "tests/support/temporary_folder.h"
 
 namespace ckpt::testing {
 
 class Folded {
  public:
-  explicit Folded(const std::string& path, bool leftover_affine = false) {
+  explicit Folded(const std::string& path, bool leftover_affine = false)
+      : Folded(path, FoldWith(leftover_affine)) {}
+  explicit Folded(const Checkpoint& source, bool leftover_affine = false)
+      : Folded(source, FoldWith(leftover_affine)) {}
+  Folded(const std::string& path, const ConvertOptions& options) {
     auto source = formats::OpenCheckpoint(path);
     EXPECT_TRUE(source) << ToString(source.error());
-    if (source) Fold(**source, leftover_affine);
+    if (source) Convert(**source, options);
   }
-  explicit Folded(const Checkpoint& source, bool leftover_affine = false) {
-    Fold(source, leftover_affine);
-  }
+  Folded(const Checkpoint& source, const ConvertOptions& options) { Convert(source, options); }
 
   const ConversionPlan& plan() const { return plan_; }
   const Checkpoint& written() const { return *written_; }
@@ -46,12 +49,16 @@ class Folded {
   }
 
  private:
-  void Fold(const Checkpoint& source, bool leftover_affine) {
-    const Analysis analysis = Analyse(source.manifest());
-    const AuditResult audit = Audit(source, analysis);
+  static ConvertOptions FoldWith(bool leftover_affine) {
     ConvertOptions options;
     options.fold.fold = true;
     options.fold.leftover_affine = leftover_affine;
+    return options;
+  }
+
+  void Convert(const Checkpoint& source, const ConvertOptions& options) {
+    const Analysis analysis = Analyse(source.manifest());
+    const AuditResult audit = Audit(source, analysis);
     auto plan = PlanConversion(source, analysis, audit, options);
     if (!plan) {
       refusal_ = ToString(plan.error());
@@ -63,8 +70,9 @@ class Folded {
     output.open = [&](std::size_t i) { return OpenPlanned(source, plan_, i); };
     auto documents = formats::RewriteOnnx(source.manifest(), plan_.edits);
     if (documents) output.documents = *std::move(documents);
-    const auto written = documents ? formats::WriteOnnx(folder_ / "out.onnx", output, {})
-                                   : Result<formats::WriteSummary>(Fail(documents));
+    const auto written =
+        documents ? ckpt::testing::Committed(formats::WriteOnnx, folder_ / "out.onnx", output, {})
+                  : Result<formats::WriteSummary>(Fail(documents));
     if (!written) {
       refusal_ = ToString(written.error());
       return;

@@ -127,6 +127,32 @@ TEST(FlaxMalformed, IsRefusedInWords) {
   EXPECT_EQ(ErrorOf(deep + "\xc0").code, ErrorCode::kLimitExceeded);
 }
 
+std::string Big(std::uint64_t value, unsigned bytes) {
+  std::string text;
+  while (bytes-- > 0) text += static_cast<char>(value >> (8 * bytes) & 0xff);
+  return text;
+}
+
+// {"nnn...": {"00": 0, "01": 0, ...}}: each of a few bytes has the long name in its own.
+std::string LongNames(std::size_t length, unsigned count) {
+  std::string bytes = "\x81\xda" + Big(length, 2) + std::string(length, 'n');
+  bytes += "\xde" + Big(count, 2);
+  for (unsigned i = 0; i < count; ++i) bytes += "\xa4" + Big(0x10000000 + i, 4) + "\x01";
+  return bytes;
+}
+
+TEST(FlaxMalformed, NamesTogetherAreBoundedByTheBytesThatSpellThem) {
+  const std::string bytes = LongNames(60000, 1200);
+  const Error error = ErrorOf(bytes);
+  EXPECT_EQ(error.code, ErrorCode::kLimitExceeded);
+  EXPECT_EQ(error.remedy, Remedy::kMoreMemory);
+  MemoryFiles files;
+  files.Add("m", bytes);
+  Limits limits;
+  limits.memory_bytes = 100'000'000;
+  EXPECT_TRUE(OpenFlax(files, "m", limits).has_value()) << "who has the memory may raise it";
+}
+
 TEST(FlaxMalformed, AnArrayMustHaveTheBytesOfItsShape) {
   const std::string array(
       "\x93\x91\x02\xa7"

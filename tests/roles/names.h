@@ -24,8 +24,8 @@ inline Manifest ManifestOf(const std::vector<NamedTensor>& tensors) {
   MemoryCheckpoint checkpoint;
   for (const NamedTensor& tensor : tensors) {
     const Shape shape = *Shape::FromDims(tensor.dims);
-    checkpoint.Add(tensor.name, tensor.dims, std::vector<double>(shape.element_count(), 0.0),
-                   tensor.dtype);
+    const std::size_t bytes = shape.element_count() * BitSize(tensor.dtype) / 8;
+    checkpoint.AddBytes(tensor.name, tensor.dims, std::vector<std::byte>(bytes), tensor.dtype);
   }
   checkpoint.Seal();
   return checkpoint.manifest();

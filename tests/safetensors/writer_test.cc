@@ -3,6 +3,7 @@
 
 #include "formats/encoding/byte_reader.h"
 #include "tests/safetensors/file_builder.h"
+#include "tests/support/committed.h"
 #include "tests/support/expected_tensors.h"
 #include "tests/support/raw_tensors.h"
 #include "tests/support/temporary_folder.h"
@@ -87,7 +88,8 @@ TEST(SafetensorsWriter, WritesTheBytesThatTheReferenceWrites) {
   RawTensors tensors = AllDtypes();
   OutputModel model = tensors.Model();
   model.metadata = {{"format", "pt"}};
-  const auto summary = WriteSafetensors(folder / "m.safetensors", model, {});
+  const auto summary =
+      ckpt::testing::Committed(WriteSafetensors, folder / "m.safetensors", model, {});
   ASSERT_TRUE(summary.has_value()) << ToString(summary.error());
   EXPECT_EQ(folder.Read("m.safetensors"), ReferenceFile());
   EXPECT_THAT(summary->files, ElementsAre((folder / "m.safetensors").string()));
@@ -102,7 +104,8 @@ TEST(SafetensorsWriter, IsReadBackWithEveryDtypeAndShape) {
   tensors.Add("deep", Dtype::kU8, {1, 2, 1, 3, 1}, "uvwxyz");
   tensors.Add("large", Dtype::kF64, {1000, 137}, Bytes(1000 * 137 * 8, 'L'));
   const OutputModel model = tensors.Model();
-  ASSERT_TRUE(WriteSafetensors(folder / "m.safetensors", model, {}).has_value());
+  ASSERT_TRUE(
+      ckpt::testing::Committed(WriteSafetensors, folder / "m.safetensors", model, {}).has_value());
   const auto opened = OpenSafetensors(SystemFiles(), folder / "m.safetensors", {});
   ASSERT_TRUE(opened.has_value()) << ToString(opened.error());
   const auto& read = (*opened)->manifest().tensors;
@@ -121,7 +124,8 @@ TEST(SafetensorsWriter, IsReadBackWithEveryDtypeAndShape) {
 TEST(SafetensorsWriter, WritesAnEmptyModel) {
   const TemporaryFolder folder;
   RawTensors none;
-  ASSERT_TRUE(WriteSafetensors(folder / "m.safetensors", none.Model(), {}).has_value());
+  ASSERT_TRUE(ckpt::testing::Committed(WriteSafetensors, folder / "m.safetensors", none.Model(), {})
+                  .has_value());
   EXPECT_EQ(folder.Read("m.safetensors"), FileOf("{}      "));
 }
 
@@ -130,11 +134,13 @@ TEST(SafetensorsWriter, SortsAndEscapesMetadata) {
   RawTensors none;
   OutputModel model = none.Model();
   model.metadata = {{"z", "\u00e9\n"}, {"a\"", ""}};
-  ASSERT_TRUE(WriteSafetensors(folder / "m.safetensors", model, {}).has_value());
+  ASSERT_TRUE(
+      ckpt::testing::Committed(WriteSafetensors, folder / "m.safetensors", model, {}).has_value());
   const std::string header = "{\"__metadata__\":{\"a\\\"\":\"\",\"z\":\"\u00e9\\n\"}}";
   EXPECT_EQ(folder.Read("m.safetensors").substr(8, header.size()), header);
   model.metadata = {{"a", "\xFF"}};
-  const auto refused = WriteSafetensors(folder / "n.safetensors", model, {});
+  const auto refused =
+      ckpt::testing::Committed(WriteSafetensors, folder / "n.safetensors", model, {});
   ASSERT_FALSE(refused.has_value());
   EXPECT_EQ(refused.error().code, ErrorCode::kUnsupported);
 }
@@ -166,7 +172,8 @@ TEST(SafetensorsWriter, RefusesWhatTheFormatCannotHoldAndWritesNothing) {
     tensors.Add("fits", Dtype::kF32, {1}, "abcd");
     tensors.Add(unfit.name, unfit.dtype, unfit.dims, Bytes(unfit.bytes, 'x'));
     const OutputModel model = tensors.Model();
-    const auto written = WriteSafetensors(folder / "m.safetensors", model, {});
+    const auto written =
+        ckpt::testing::Committed(WriteSafetensors, folder / "m.safetensors", model, {});
     ASSERT_FALSE(written.has_value());
     EXPECT_EQ(written.error().code, ErrorCode::kUnsupported);
     EXPECT_EQ(written.error().tensor, unfit.name);
@@ -183,7 +190,8 @@ TEST(SafetensorsWriter, NoticesASourceOfAnotherSize) {
     OutputModel model = tensors.Model();
     model.tensors[0].shape = *Shape::FromDims({4});
     model.tensors[0].byte_size = 4;
-    const auto written = WriteSafetensors(folder / "m.safetensors", model, {});
+    const auto written =
+        ckpt::testing::Committed(WriteSafetensors, folder / "m.safetensors", model, {});
     ASSERT_FALSE(written.has_value());
     EXPECT_EQ(written.error().code, ErrorCode::kInternal);
     EXPECT_EQ(written.error().tensor, "w");
@@ -197,11 +205,14 @@ TEST(SafetensorsWriter, LeavesAnExistingFileAloneUnlessToldToReplaceIt) {
   RawTensors tensors;
   tensors.Add("w", Dtype::kU8, {1}, "x");
   const OutputModel model = tensors.Model();
-  const auto refused = WriteSafetensors(folder / "m.safetensors", model, {});
+  const auto refused =
+      ckpt::testing::Committed(WriteSafetensors, folder / "m.safetensors", model, {});
   ASSERT_FALSE(refused.has_value());
   EXPECT_EQ(refused.error().code, ErrorCode::kAlreadyExists);
   EXPECT_EQ(folder.Read("m.safetensors"), "precious");
-  ASSERT_TRUE(WriteSafetensors(folder / "m.safetensors", model, {.replace = true}).has_value());
+  ASSERT_TRUE(
+      ckpt::testing::Committed(WriteSafetensors, folder / "m.safetensors", model, {.replace = true})
+          .has_value());
   EXPECT_TRUE(OpenSafetensors(SystemFiles(), folder / "m.safetensors", {}).has_value());
   EXPECT_THAT(folder.Names(), ElementsAre("m.safetensors"));
 }

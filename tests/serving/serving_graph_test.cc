@@ -226,6 +226,7 @@ TEST(ServingGraph, AsksWhereNothingTellsTheBranches) {
   g.top.Add("a", "Relu", {"s"});
   g.top.Add("b", "Tanh", {"s:1"});
   g.top.Add("y", "Merge", {"a", "b"});
+  for (const char* op : {"a", "b", "y"}) g.top.At(op).attrs["T"] = OpDtype{kFloatNumber};
   const auto refused = g.Serve();
   ASSERT_FALSE(refused);
   EXPECT_THAT(refused.error().message, HasSubstr("--feed flag="));
@@ -255,7 +256,7 @@ TEST(ServingGraph, WritesFunctionsOut) {
   TrainedGraph g;
   g.Placeholder("x", kFloatNumber, {-1, 2});
   BodyBuilder inner = g.Function("inner", 1);
-  inner.Add("relu", "Relu", {"arg0"});
+  inner.Add("relu", "Relu", {"arg0"}).attrs["T"] = OpDtype{kFloatNumber};
   g.Return("inner", {"relu"});
   BodyBuilder outer = g.Function("outer", 2);
   outer.Add("read", "ReadVariableOp", {"arg1"});

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "formats/tf_bundle/tf_bundle.h"
+#include "tests/support/committed.h"
 #include "tests/support/expected_tensors.h"
 #include "tests/support/raw_tensors.h"
 #include "tests/support/temporary_folder.h"
@@ -52,7 +53,8 @@ TEST_P(RewrittenBundle, HasTheBytesThatTensorFlowWrote) {
   const std::string source = kTestdata + "/" + GetParam();
   const auto opened = OpenTfBundle(SystemFiles(), source, {});
   ASSERT_TRUE(opened.has_value()) << ToString(opened.error());
-  const auto written = WriteTfBundle(folder / "copy", ModelOf(**opened), {});
+  const auto written =
+      ckpt::testing::Committed(WriteTfBundle, folder / "copy", ModelOf(**opened), {});
   ASSERT_TRUE(written.has_value()) << ToString(written.error());
   EXPECT_EQ(folder.Read("copy.data-00000-of-00001"), ReadFile(source + ".data-00000-of-00001"));
   EXPECT_EQ(folder.Read("copy.index"), ReadFile(source + ".index"));
@@ -78,7 +80,8 @@ TEST_P(RewrittenValues, AreThoseOfTheSource) {
   const std::string source = kTestdata + "/" + GetParam();
   const auto opened = OpenTfBundle(SystemFiles(), source, {});
   ASSERT_TRUE(opened.has_value()) << ToString(opened.error());
-  const auto written = WriteTfBundle(folder / "copy.index", ModelOf(**opened), {});
+  const auto written =
+      ckpt::testing::Committed(WriteTfBundle, folder / "copy.index", ModelOf(**opened), {});
   ASSERT_TRUE(written.has_value()) << ToString(written.error());
   const auto copy = OpenTfBundle(SystemFiles(), folder / "copy", {});
   ASSERT_TRUE(copy.has_value()) << ToString(copy.error());
@@ -99,7 +102,7 @@ TEST(BundleWriter, StoresFourBitsAsTensorFlowDoes) {
   // 0, 1, -1, 7, -8, 5: the nibbles that TensorFlow stored one to a byte in numeric_dtypes.
   tensors.Add("int4", Dtype::kI4, {2, 3}, std::string("\x10\x7f\x58", 3));
   tensors.Add("odd", Dtype::kU4, {3}, std::string("\x21\x03", 2));
-  ASSERT_TRUE(WriteTfBundle(folder / "m", tensors.Model(), {}));
+  ASSERT_TRUE(ckpt::testing::Committed(WriteTfBundle, folder / "m", tensors.Model(), {}));
   EXPECT_EQ(folder.Read("m.data-00000-of-00001"),
             std::string("\x00\x01\x0f\x07\x08\x05\x01\x02\x03", 9));
   const auto opened = OpenTfBundle(SystemFiles(), folder / "m", {});
@@ -120,7 +123,7 @@ TEST(BundleWriter, RoundTripsOddShapesAndLargeStrings) {
   tensors.Add("strings/none", Dtype::kString, {0}, "");
   tensors.Add("strings/long", Dtype::kString, {2},
               StringsStream({std::string(3'000'000, 'x'), std::string(127, 'y')}));
-  ASSERT_TRUE(WriteTfBundle(folder / "m", tensors.Model(), {}));
+  ASSERT_TRUE(ckpt::testing::Committed(WriteTfBundle, folder / "m", tensors.Model(), {}));
   const auto opened = OpenTfBundle(SystemFiles(), folder / "m", {});
   ASSERT_TRUE(opened.has_value()) << ToString(opened.error());
   const auto& infos = (*opened)->manifest().tensors;
@@ -140,8 +143,8 @@ TEST(BundleWriter, WritesTheSameBytesAgain) {
   for (int i = 0; i < 20000; ++i) {
     tensors.Add("scope_" + std::to_string(i) + "/kernel", Dtype::kF32, {1}, std::string(4, 'k'));
   }
-  ASSERT_TRUE(WriteTfBundle(folder / "a", tensors.Model(), {}));
-  ASSERT_TRUE(WriteTfBundle(folder / "b", tensors.Model(), {}));
+  ASSERT_TRUE(ckpt::testing::Committed(WriteTfBundle, folder / "a", tensors.Model(), {}));
+  ASSERT_TRUE(ckpt::testing::Committed(WriteTfBundle, folder / "b", tensors.Model(), {}));
   EXPECT_TRUE(folder.Read("a.index") == folder.Read("b.index"));
   EXPECT_TRUE(folder.Read("a.data-00000-of-00001") == folder.Read("b.data-00000-of-00001"));
   EXPECT_GT(folder.Read("a.index").size(), 2U * (256U << 10U)) << "several blocks are meant";
@@ -158,15 +161,15 @@ TEST(BundleWriter, ReplacesOnlyWhenAskedAndLeavesNoStaleShard) {
   folder.Write("m2.data-00000-of-00002", "of another checkpoint");
   testing::RawTensors tensors;
   tensors.Add("a", Dtype::kU8, {2}, "ab");
-  const auto refused = WriteTfBundle(folder / "m", tensors.Model(), {});
+  const auto refused = ckpt::testing::Committed(WriteTfBundle, folder / "m", tensors.Model(), {});
   ASSERT_FALSE(refused.has_value());
   EXPECT_EQ(refused.error().code, ErrorCode::kAlreadyExists);
   EXPECT_EQ(refused.error().file, folder / "m.index");
   EXPECT_EQ(folder.Read("m.index"), "old");
 
-  WriteOptions replace;
+  ckpt::testing::CommittedOptions replace;
   replace.replace = true;
-  ASSERT_TRUE(WriteTfBundle(folder / "m", tensors.Model(), replace));
+  ASSERT_TRUE(ckpt::testing::Committed(WriteTfBundle, folder / "m", tensors.Model(), replace));
   EXPECT_THAT(folder.Names(),
               ElementsAre("m.data-00000-of-00001", "m.index", "m2.data-00000-of-00002"));
 }
@@ -175,7 +178,7 @@ TEST(BundleWriter, LeavesTheStateFileToTheTrainingRun) {
   const testing::TemporaryFolder folder;
   folder.Write("checkpoint", "model_checkpoint_path: \"older\"\n");
   testing::RawTensors tensors;
-  ASSERT_TRUE(WriteTfBundle(folder / "m", tensors.Model(), {}));
+  ASSERT_TRUE(ckpt::testing::Committed(WriteTfBundle, folder / "m", tensors.Model(), {}));
   EXPECT_EQ(folder.Read("checkpoint"), "model_checkpoint_path: \"older\"\n");
 }
 
@@ -189,7 +192,7 @@ TEST(BundleWriter, LeavesNothingBehindWhenATensorCannotBeRead) {
     if (i == 1) return Fail(Error{ErrorCode::kIo, "no luck", "f", {}, "b"});
     return open(i);
   };
-  const auto written = WriteTfBundle(folder / "m", model, {});
+  const auto written = ckpt::testing::Committed(WriteTfBundle, folder / "m", model, {});
   ASSERT_FALSE(written.has_value());
   EXPECT_EQ(written.error().code, ErrorCode::kIo);
   EXPECT_EQ(written.error().tensor, "b");
@@ -201,7 +204,7 @@ TEST(BundleWriter, NoticesSourcesThatYieldTheWrongAmount) {
   const auto error_of = [&](Dtype dtype, const std::string& bytes) {
     testing::RawTensors tensors;
     tensors.Add("t", dtype, {2}, bytes);
-    const auto written = WriteTfBundle(folder / "m", tensors.Model(), {});
+    const auto written = ckpt::testing::Committed(WriteTfBundle, folder / "m", tensors.Model(), {});
     return written ? Error{} : written.error();
   };
   for (const Error& error : {error_of(Dtype::kF32, "1234"), error_of(Dtype::kF32, "123456789abc"),

@@ -134,6 +134,56 @@ TEST(ServingPath, OnlyTheTakenBranchOfAnIfCounts) {
   }
 }
 
+// y = tf.nn.batch_normalization(x, tf.where(phase, batch, moving), ...).
+TEST(ServingPath, AWhereOnAPhaseIsAPhase) {
+  GraphBuilder builder;
+  builder.top.Add("x", "Placeholder");
+  builder.top.Add("phase", "Placeholder").attrs["dtype"] = kBool;
+  builder.BatchNormVariables("bn");
+  builder.top.Ints("axes", {3}, {0, 1, 2});
+  builder.top.Add("batch_mean", "Mean", {"x", "axes"});
+  builder.top.Add("squares", "SquaredDifference", {"x", "batch_mean"});
+  builder.top.Add("batch_variance", "Mean", {"squares", "axes"});
+  builder.top.Add("mean", "SelectV2", {"phase", "batch_mean", "bn/moving_mean/read"});
+  builder.top.Add("variance", "Select", {"phase", "batch_variance", "bn/moving_variance/read"});
+  builder.top.Floats("epsilon", {}, {0.001});
+  builder.top.Add("sum", "AddV2", {"variance", "epsilon"});
+  builder.top.Add("rsqrt", "Rsqrt", {"sum"});
+  builder.top.Add("scale", "Mul", {"rsqrt", "bn/gamma/read"});
+  builder.top.Add("scaled", "Mul", {"x", "scale"});
+  builder.top.Add("offset", "Mul", {"mean", "scale"});
+  builder.top.Add("shift", "Sub", {"bn/beta/read", "offset"});
+  builder.top.Add("y", "AddV2", {"scaled", "shift"});
+  Sign(builder, "y:0");
+  const ServingPath path = Served(builder);
+  EXPECT_EQ(path.norms, 1u);
+  EXPECT_EQ(path.switched_norms, 1u);
+  EXPECT_THAT(path.training_norms, IsEmpty());
+}
+
+// Both norms are computed, and one result is thrown away.
+TEST(ServingPath, OnlyTheChosenSideOfAWhereCounts) {
+  for (const bool trains : {false, true}) {
+    GraphBuilder builder;
+    builder.top.Add("x", "Placeholder");
+    if (trains) {
+      builder.top.Constant("phase", {}, {1.0}, Dtype::kBool, {});
+    } else {
+      builder.top.Add("phase", "Placeholder").attrs["dtype"] = kBool;
+    }
+    builder.BatchNormVariables("bn");
+    builder.Fused("bn", "x", true);
+    builder.top
+        .Add("infer", "FusedBatchNormV3",
+             {"x", "bn/gamma/read", "bn/beta/read", "bn/moving_mean/read",
+              "bn/moving_variance/read"})
+        .attrs["is_training"] = false;
+    builder.top.Add("y", "SelectV2", {"phase", "bn/FusedBatchNormV3", "infer"});
+    Sign(builder, "y:0");
+    EXPECT_THAT(Served(builder).training_norms, SizeIs(trains ? 1u : 0u));
+  }
+}
+
 TEST(Savers, SayWhichVariablesTheyTake) {
   GraphBuilder builder;
   builder.BatchNormVariables("bn");

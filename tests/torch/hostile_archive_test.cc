@@ -100,7 +100,7 @@ TEST(HostileArchive, P40TheCodeOfATorchScriptArchiveIsNotRead) {
   records.push_back({"a/constants.pkl", pickle::kStart + ")."});
   records.push_back({"a/code/__torch__.py", "\xff\xfe is no code ("});
   records.push_back({"a/code/__torch__.py.debug_pkl", "\xff is no pickle"});
-  EXPECT_THAT(NoteOf(Archive(records)), HasSubstr("a TorchScript archive, whose code is not read"));
+  EXPECT_THAT(NoteOf(Archive(records)), HasSubstr("a TorchScript archive, whose code is not run"));
   records[3].second = "\xff";
   ExpectRefused(Archive(records), ErrorCode::kCorrupt, "");
 }

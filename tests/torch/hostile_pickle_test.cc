@@ -349,7 +349,7 @@ TEST(HostilePickle, P36ManyCheapOpcodesEndAtABoundOfMemory) {
   for (int i = 0; i < 2'000'000; ++i) many += "(t";
   PickleGraph graph;
   PickleInput input(many, "model.pt");
-  const auto read = ReadPickle(input, graph, {.memory = 16 << 20});
+  const auto read = ReadPickle(input, graph, {.memory = 16 << 20, .memory_per_byte = 0});
   ASSERT_FALSE(read);
   EXPECT_EQ(read.error().code, ErrorCode::kLimitExceeded);
   EXPECT_THAT(read.error().message, HasSubstr("16 MiB"));
@@ -373,6 +373,54 @@ TEST(HostilePickle, P39TypesThatAreUnknown) {
 TEST(HostilePickle, BytesThatAreNoOpcodeAndLaterProtocols) {
   ExpectCorrupt(kStart + "\xff.", "255");
   ExpectRefused("\x80\x09N.", ErrorCode::kUnsupported, "protocol 9");
+}
+
+TEST(HostilePickle, P41MemoryIsBoundedByTheBytesOfThePickle) {
+  const auto bound = [](const std::string& pickle, std::uint64_t justified) {
+    PickleGraph graph;
+    PickleInput input(pickle, "model.pt");
+    const PickleLimits limits{.memory = 1 << 20, .justified_bytes = justified};
+    return ReadPickle(input, graph, limits);
+  };
+  const std::string dicts = kStart + "(" + std::string(200'000, '}') + "l.";
+  const auto refused = bound(dicts, dicts.size());
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::kLimitExceeded);
+  EXPECT_THAT(refused.error().message, HasSubstr("MiB of objects"));
+  // What deflates to almost nothing justifies almost nothing.
+  std::string numbers = kStart + "(";
+  for (int i = 0; i < 100'000; ++i) numbers += Long(static_cast<std::uint64_t>(i));
+  numbers += "l.";
+  EXPECT_TRUE(bound(numbers, numbers.size()));
+  EXPECT_FALSE(bound(numbers, 1000));
+}
+
+TEST(HostilePickle, P42NamesTogetherAreBoundedByTheBytesOfThePickle) {
+  // Four levels of keys of 15 kB in the memo, 3000 tensors below: 180 MB of names in 90 kB.
+  std::string pickle = kStart + Vector() + "q\x01" + "0}q\x02";
+  for (int i = 0; i < 3000; ++i) pickle += Text(std::to_string(i)) + "h\x01s";
+  for (int i = 0; i < 4; ++i) {
+    pickle +=
+        "q\x02"
+        "0}" +
+        Text(std::string(15'000, static_cast<char>('a' + i))) + "h\x02s";
+  }
+  ExpectRefused(pickle + ".", ErrorCode::kLimitExceeded, "far longer than the pickle");
+}
+
+TEST(HostilePickle, P43WhatAnUnknownFunctionMakesOfAStorageIsATensorThatIsNotRead) {
+  std::string pickle = StateDict(Vector());
+  pickle.replace(pickle.find("_rebuild_tensor_v2"), 18, "_rebuill_tensor_v2");
+  const auto opened = OpenBytes(TorchArchive(pickle, {kFourFloats}));
+  ASSERT_TRUE(opened) << ToString(opened.error());
+  ASSERT_EQ((*opened)->manifest().tensors.size(), 1U);
+  EXPECT_FALSE((*opened)->manifest().tensors[0].data_present);
+  EXPECT_THAT((*opened)->manifest().problems.at(0).error.message, HasSubstr("_rebuill_tensor_v2"));
+}
+
+TEST(HostilePickle, P44ObjectsOfUnknownClassesAloneAreNoCheckpoint) {
+  const std::string pickle = kStart + "}" + Text("w") + Global("my", "Net") + ")\x81}bs.";
+  ExpectRefused(pickle, ErrorCode::kUnsupported, "my.Net");
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <random>
 
 #include "formats/container/zip_archive.h"
+#include "formats/torch/script_source.h"
 #include "tests/torch/torch_files.h"
 
 namespace ckpt::formats {
@@ -103,12 +104,29 @@ TEST_P(Mutants, OfThePickleBehindGoodChecksums) {
   EXPECT_GT(refused, 80U) << "most of a pickle cannot be otherwise";
 }
 
-INSTANTIATE_TEST_SUITE_P(Fixtures, Mutants,
-                         ::testing::Values("parallel_adam.pth", "views.pt", "views_legacy.pth",
-                                           "scripted.pt", "whole_module_legacy.pth", "dtypes.pt",
-                                           "quantised.pt", "not_plain.pt", "deflated.pt",
-                                           "protocol4.pt", "lightning.ckpt"),
-                         [](const auto& instance) { return std::to_string(instance.index); });
+// Whatever TorchScript's source is turned into, it is read to its end.
+TEST(SourceMutants, AreReadAsFarAsTheyGo) {
+  const std::string sound =
+      "class A(Module):\n  __parameters__ = [\"weight\", ]\n  eps : Final[float] = 0.001\n"
+      "  size : Final[Tuple[int, int]] = (3, -1)\n  def forward(self: __torch__.A,\n"
+      "    x: Tensor) -> Tensor:\n    return torch.batch_norm(x, None, \"(,\", [1, 2], True, "
+      "1e-05)\n"
+      "class B(Module):\n  n : Final[int] = 7\n";
+  std::mt19937 random(3);
+  for (int i = 0; i < 5000; ++i) {
+    EXPECT_LE(ReadScriptClasses(Mutant(sound, random, 0, sound.size())).size(), 8U);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Fixtures, Mutants,
+    ::testing::Values("parallel_adam.pth", "views.pt", "views_legacy.pth", "scripted.pt",
+                      "whole_module_legacy.pth", "dtypes.pt", "quantised.pt", "not_plain.pt",
+                      "deflated.pt", "protocol4.pt", "lightning.ckpt",
+                      "../torch_modules/detector.pt", "../torch_modules/detector_legacy.pt",
+                      "../torch_modules/traced_in_training.pt", "../torch_modules/arrays.pt",
+                      "../torch_modules/dtensor.pt"),
+    [](const auto& instance) { return std::to_string(instance.index); });
 
 }  // namespace
 }  // namespace ckpt::formats

@@ -178,5 +178,31 @@ TEST(TorchReader, AShardOutsideTheFolderIsRefused) {
   EXPECT_EQ(opened.error().code, ErrorCode::kUnsafe);
 }
 
+TEST(TorchChecksums, AFlippedBitInAStorageIsSeenThroughEveryViewOfIt) {
+  const std::string sound = ckpt::testing::FileBytes(TorchFile("views.pt"));
+  const auto opened = ckpt::testing::OpenBytes(sound);
+  ASSERT_TRUE(opened);
+  std::size_t seen = 0;
+  for (std::uint32_t i = 0; i < (*opened)->manifest().tensors.size(); ++i) {
+    const TensorInfo& info = (*opened)->manifest().tensors[i];
+    if (info.shape.element_count() == 0) continue;
+    const std::vector<std::byte> bytes = ckpt::testing::AllBytes(**opened, TensorId{i});
+    const std::string first(reinterpret_cast<const char*>(bytes.data()), BitSize(info.dtype) / 8);
+    // The first element where it stands in the file; zeros stand everywhere.
+    const std::size_t place = sound.find(first);
+    if (first.find_first_not_of('\0') == std::string::npos || place != sound.rfind(first)) continue;
+    std::string flipped = sound;
+    flipped[place] = static_cast<char>(flipped[place] ^ 1);
+    const auto damaged = ckpt::testing::OpenBytes(flipped);
+    ASSERT_TRUE(damaged);
+    const auto read = ReadBytes(**damaged, TensorId{i}, std::uint64_t{1} << 20);
+    ASSERT_FALSE(read) << info.name;
+    EXPECT_EQ(read.error().tensor, info.name);
+    EXPECT_THAT(read.error().message, HasSubstr("CRC-32"));
+    ++seen;
+  }
+  EXPECT_GE(seen, 5U);
+}
+
 }  // namespace
 }  // namespace ckpt::formats

@@ -4,6 +4,7 @@
 
 #include "formats/container/zip_archive.h"
 #include "formats/torch/pickle_writer.h"
+#include "tests/support/committed.h"
 #include "tests/support/expected_tensors.h"
 #include "tests/support/raw_tensors.h"
 #include "tests/support/temporary_folder.h"
@@ -27,7 +28,7 @@ RawTensors TwoTensors() {
 TEST(TorchWriter, StoredRecordsAtMultiplesOf64) {
   const TemporaryFolder folder;
   RawTensors tensors = TwoTensors();
-  ASSERT_TRUE(WriteTorch(folder / "model.pt", tensors.Model(), {}));
+  ASSERT_TRUE(ckpt::testing::Committed(WriteTorch, folder / "model.pt", tensors.Model(), {}));
   auto file = SystemFiles().Open(folder / "model.pt");
   ASSERT_TRUE(file);
   const auto archive = ZipArchive::Open(*std::move(file), {});
@@ -54,7 +55,7 @@ TEST(TorchWriter, AnAliasSharesTheRecordIfItHoldsTheSame) {
     tensors.Add("embed.weight", Dtype::kF32, {2, 3}, std::string(24, '\x3f'));
     OutputModel model = tensors.Model();
     model.tensors[0].alias_of = TensorId{1};
-    ASSERT_TRUE(WriteTorch(folder / "model.pt", model, {}));
+    ASSERT_TRUE(ckpt::testing::Committed(WriteTorch, folder / "model.pt", model, {}));
     const auto back = OpenTorch(SystemFiles(), folder / "model.pt", {});
     ASSERT_TRUE(back) << ToString(back.error());
     const auto& infos = (*back)->manifest().tensors;
@@ -77,7 +78,7 @@ TEST(TorchWriter, EveryFixtureOfPlainTensorsComesBack) {
       return (*source)->Open(TensorId{static_cast<std::uint32_t>(i)});
     };
     model.metadata = (*source)->manifest().metadata;
-    const auto written = WriteTorch(folder / "model.pt", model, {});
+    const auto written = ckpt::testing::Committed(WriteTorch, folder / "model.pt", model, {});
     ASSERT_TRUE(written) << ToString(written.error());
     const auto back = OpenTorch(SystemFiles(), folder / "model.pt", {});
     ASSERT_TRUE(back) << ToString(back.error());

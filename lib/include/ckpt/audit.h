@@ -53,7 +53,9 @@ struct Finding {
 };
 
 struct AuditOptions {
-  bool all_data = false;                        // --checksums: read every tensor
+  bool all_data = false;  // --checksums: read every tensor
+  // The set that --ema writes is what is judged. Otherwise it is judged beside the raw weights.
+  bool averages = false;
   std::vector<std::string> only_rules = {};     // --rule
   std::vector<std::string> without_rules = {};  // --no-rule
   // A checkpoint of the same run saved earlier (--since, or the older ones that a state file

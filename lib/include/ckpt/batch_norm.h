@@ -41,6 +41,9 @@ struct TensorRole {
   std::optional<bool> trainable = {};
   std::vector<Evidence> evidence = {};
   std::optional<TensorId> of = {};  // slots and shadows: the variable they belong to, if present
+  // Belongs to the training and not to the model, though its role is none of those that say so: a
+  // random state, a count of averages, the weights of another moment. The evidence says which.
+  bool of_training = false;
 };
 
 // What the second statistic of a layer holds.
@@ -60,6 +63,12 @@ struct BatchNorm {
   // The decay: weight of the old value in an update (Keras' and TensorFlow's momentum,
   // 1 - PyTorch's). Absent: nothing says.
   std::optional<SourcedNumber> momentum = {};
+  // The statistics are the plain average over all updates, so that there is no decay and the
+  // initial values have no weight (PyTorch's momentum None). Where that is recorded: the evidence.
+  std::optional<Evidence> cumulative = {};
+  // The file is served as it is and was saved in training mode, which whoever loads it can switch
+  // off (TorchScript without eval()).
+  bool saved_in_training = false;
   // Batch norm for sure, by the rule of the CLI contract (graph or config, a token of the scope,
   // sibling layers that have statistics, statistics of its own). Otherwise gamma and beta may
   // belong to another norm, which has no statistics to lose. What a name or config calls a layer,
@@ -69,6 +78,11 @@ struct BatchNorm {
   bool frozen = false;  // not trained: the config says so, or the optimizer keeps nothing for it
   bool inference_only = false;  // see Layer::inference_only
   bool vouched = false;         // the user pairs it although its class is unproved
+  // Why it normalises with the statistics of its batch wherever the file is served ("training_mode
+  // is 1", "\"bn/FusedBatchNormV3\" is in training mode"); empty: nothing says that it does.
+  std::string training_mode = {};
+  // Whoever loads the file calls it for inference all the same (predict() of Keras 3).
+  bool training_mode_overridden = false;
   std::vector<Evidence> evidence = {};
 };
 
@@ -78,6 +92,8 @@ struct Analysis {
   std::vector<BatchNorm> batch_norms;  // in model order where a graph gives one, else natural order
   std::optional<Framework> framework;  // recorded, or identified by naming beyond doubt
   std::optional<TensorId> step;        // the global step, if one variable is clearly it
+  // Why the model's own weights are averages over time; absent where nothing says so.
+  std::optional<Evidence> averaged = {};
   // Of the manifest's operation graph; null where it has none.
   std::shared_ptr<const OpAnalysis> ops = {};
 };

@@ -11,6 +11,7 @@
 
 #include "ckpt/model_graph.h"
 #include "ckpt/op_graph.h"
+#include "ckpt/recorded_module.h"
 #include "ckpt/tensor.h"
 
 namespace ckpt {
@@ -51,6 +52,15 @@ struct Manifest {
   std::optional<Framework> framework = {};           // only if the file records it
   std::string framework_version = {};
   std::optional<ModelGraph> graph = {};  // only if the file has one
+  // The modules that the file records, in the order in which the model defines them; those without
+  // tensors too where they are recorded. Scopes differ.
+  std::vector<RecordedModule> modules = {};
+  // All tensors in the order in which the model defines them. Empty where the file keeps no such
+  // order: a sorted format, or an order that is just that of the names.
+  std::vector<TensorId> stored_order = {};
+  // Functions that run when the framework loads the file, besides its own constructors:
+  // "posix.system". Nothing here ever runs one.
+  std::vector<std::string> runs_on_load = {};
   // The operations of the file itself, or of the graph beside it; null where there is none.
   std::shared_ptr<const OpGraph> ops = {};
   std::vector<Problem> problems = {};
@@ -86,12 +96,6 @@ std::optional<TensorId> FindTensor(const Manifest& manifest, std::string_view na
 // Why the bytes of a tensor with data_present false cannot be had: the error of the problem that
 // lists it, with the tensor's name. kInternal if none does.
 Error WhyAbsent(const Manifest& manifest, TensorId id);
-
-// The graph of `model`, its layers bound to the tensors of the same names in `names`: evidence for
-// a file that has no graph itself. A tensor that `names` lacks becomes one of the layer's
-// missing_tensors. kUnfit where `model` has no graph, where a shape differs, or where no name of
-// the graph occurs.
-Result<ModelGraph> BindGraph(const Manifest& model, const Manifest& names);
 
 // All bytes of one tensor. Fails with kLimitExceeded above `max_bytes` before anything is read.
 Result<std::vector<std::byte>> ReadBytes(const Checkpoint& checkpoint, TensorId id,

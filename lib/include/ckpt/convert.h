@@ -27,6 +27,9 @@ struct ConvertOptions {
   std::map<std::string, std::string> rename = {};  // old name -> new name
   std::optional<Dtype> cast = {};                  // --cast: floating tensors only
   bool allow_findings = false;
+  // Batch norms that a served file runs in training mode use their moving statistics in the output.
+  bool close_training_mode = false;
+  bool output_holds_network = false;  // not only tensors: what the output computes must not change
   // --names: write the names and kernel layouts of this framework. Absent: those of the input.
   std::optional<Framework> names = {};
   std::optional<Framework> input_names = {};     // --input-names: whose names the input follows
@@ -44,10 +47,17 @@ struct Dropped {
   std::string name, reason;
 };
 
+// A batch norm that computes something else in the output than in the input, as was asked for.
+struct Changed {
+  std::string batch_norm;  // scope
+  std::string reason;
+};
+
 struct ConversionPlan {
   std::vector<FoldedTensor> tensors;  // what the output holds, sorted by name
   std::vector<Folded> folded;
-  std::vector<Kept> kept;
+  std::vector<Kept> kept;        // as they are; none of `changed`
+  std::vector<Changed> changed;  // those that are folded stand in `folded`, too
   std::vector<Dropped> dropped;
   std::map<std::string, std::string> renamed;
   std::map<std::string, std::string> reordered = {};  // name in the output -> "HWIO -> OIHW"
@@ -58,6 +68,10 @@ struct ConversionPlan {
   std::map<std::string, std::string> metadata = {};
   GraphEdits edits;
   std::vector<std::string> notes;
+
+  // A batch norm was in training mode in the input, for `reason`, and uses its moving statistics
+  // now: from `kept`, if it stands there, to `changed`. `fold`: folds were asked for.
+  void AddChanged(const std::string& batch_norm, const std::string& reason, bool fold);
 };
 
 // kUnfit, with the layers named, where a finding that stops conversions stands and

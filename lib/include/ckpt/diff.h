@@ -20,6 +20,7 @@ struct DiffOptions {
   bool ignore_training_state = false;  // slots, shadows, steps, counters, helpers, bookkeeping
   std::map<std::string, std::string> rename = {};  // name in A -> name in B, stored names too
   bool bytes = false;                              // never trust stored checksums
+  bool same_file = false;                          // both checkpoints are of the same files
 };
 
 enum class TensorStatus : std::uint8_t { kEqual, kChanged, kAdded, kRemoved, kRetyped, kReshaped };
@@ -28,6 +29,7 @@ std::string_view Name(TensorStatus status) noexcept;
 enum class MatchedBy : std::uint8_t {
   kName,
   kRename,      // --rename
+  kStoredAs,    // the same key of the file, where the names of more tensors disagree
   kPrefix,      // the same name after stripping a prefix
   kConvention,  // the same name, in the words of two frameworks: "conv/kernel", "conv.weight"
   kContent,     // the only two that hold these values, in some order
@@ -37,6 +39,12 @@ enum class MatchedBy : std::uint8_t {
 };
 std::string_view Name(MatchedBy by) noexcept;  // "name", "rename", "prefix", "convention", ...
 enum class ComparedBy : std::uint8_t { kNothing, kBytes, kChecksum };
+
+enum class Identical : std::uint8_t {
+  kNo,
+  kYes,     // every value equal bit for bit, nothing added or removed; or both are the same files
+  kUnread,  // so say stored checksums, and the data of some tensors was not read
+};
 
 // Values are compared as numbers: NaN equals NaN, +0 equals -0, and tensors of two types are
 // widened. `same_bits` keeps what that overlooks. Complex numbers are compared by modulus; strings
@@ -84,7 +92,7 @@ struct Signature {
 };
 
 struct CheckpointDiff {
-  bool identical = false;         // every value equal bit for bit, nothing added or removed
+  Identical identical = Identical::kNo;
   bool within_tolerance = false;  // no difference that counts: exit code 0
   // "names", "names, after stripping \"module.\" in A", "content (30) and layers (12)"
   std::string mapping;
@@ -95,6 +103,7 @@ struct CheckpointDiff {
   std::uint64_t equal = 0, changed = 0, added = 0, removed = 0, retyped = 0, reshaped = 0;
   double weights_max_abs = 0, statistics_max_abs = 0;
   std::uint64_t bytes_read = 0;
+  std::uint64_t by_checksum = 0;  // tensors whose data was not read
 };
 
 // Fails where bytes cannot be read, and with kInvalidArgument for a rename of a tensor that A does

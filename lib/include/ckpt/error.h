@@ -25,15 +25,23 @@ enum class ErrorCode : std::uint8_t {
 // "corrupt", "unsupported", ...; stable, used in JSON.
 std::string_view ErrorCodeName(ErrorCode code) noexcept;
 
+// What a caller could change so that the same call succeeds.
+enum class Remedy : std::uint8_t {
+  kNone,
+  kMoreMemory,  // a higher limit on the memory that one file may take
+};
+
 struct Error {
   ErrorCode code = ErrorCode::kInternal;
   std::string message;
   std::string file = {};                     // path of the file concerned; empty if none
   std::optional<std::uint64_t> offset = {};  // byte offset in `file`
   std::string tensor = {};                   // name of the tensor concerned; empty if none
+  Remedy remedy = Remedy::kNone;
 };
 
-// "model.index: byte 1010: tensor \"w\": checksum mismatch": one line, control characters escaped.
+// "model.index: byte 1010: tensor \"w\": checksum mismatch": one line, control characters escaped,
+// a very long name or message cut in its middle.
 std::string ToString(const Error& error);
 
 // `text` with control characters, bidirectional overrides and invalid UTF-8 bytes written as \xNN,

@@ -67,6 +67,8 @@ struct FoldOptions {
   std::vector<UserPair> pairs = {};
   bool pair_by_order = false, pair_by_name = false;
   bool strict = false;  // refuse assumed epsilons (the caller refuses kept layers)
+  // Batch norms in training mode are taken to use their moving statistics; else they are kept.
+  bool close_training_mode = false;
   // Floating type that the output is written in, where it is not each tensor's own (--cast): the
   // range of folded values is checked against it.
   std::optional<Dtype> cast = {};

@@ -46,10 +46,10 @@ struct OpFunctionName {
 // What the file holds and this library has no use for; the file's own record keeps it.
 struct OpOpaque {};
 
-using OpAttr =
-    std::variant<OpOpaque, bool, std::int64_t, double, std::string, OpDtype, OpShape,
-                 OpFunctionName, std::vector<std::int64_t>, std::vector<double>,
-                 std::vector<std::string>, std::vector<OpDtype>, std::vector<OpFunctionName>>;
+using OpAttr = std::variant<OpOpaque, bool, std::int64_t, double, std::string, OpDtype, OpShape,
+                            OpFunctionName, std::vector<std::int64_t>, std::vector<double>,
+                            std::vector<std::string>, std::vector<OpDtype>, std::vector<OpShape>,
+                            std::vector<OpFunctionName>>;
 
 // The value of a constant of at most kMaxInlineConstant bytes: little-endian, C order; strings in
 // `strings` instead.
@@ -115,11 +115,24 @@ struct OpSaver {
   std::string filename_tensor, save_tensor, restore_op;
 };
 
+// What a file records of a tensor: its type, if any, and its shape.
+struct OpTensorType {
+  std::optional<OpDtype> dtype = {};
+  OpShape shape = {};
+};
+
 struct OpSignature {
   std::string name;    // "serving_default"
   std::string method;  // "tensorflow/serving/predict"
   // argument -> tensor: "x:0"
   std::map<std::string, std::string> inputs = {}, outputs = {};
+  std::map<std::string, OpTensorType> input_types = {}, output_types = {};  // where recorded
+};
+
+// A file of its own beside the graph: who loads the graph gives `tensor` ("vocabulary:0") its path.
+struct OpAsset {
+  std::string tensor;
+  std::string file;  // below the folder "assets"
 };
 
 enum class OpGraphKind : std::uint8_t { kGraphDef, kMetaGraph, kSavedModel };
@@ -138,7 +151,11 @@ struct OpGraph {
   std::optional<OpSaver> saver = {};
   std::vector<OpSignature> signatures = {};
   std::vector<std::string> tags = {};
-  std::string producer_version = {};  // "1.15.0"
+  // What a loader runs once before it serves: tables are filled there. Empty: nothing.
+  std::string initializer = {};
+  std::vector<OpAsset> assets = {};
+  std::vector<std::vector<std::string>> other_graphs = {};  // tags of those that were not read
+  std::string producer_version = {};                        // "1.15.0"
   // The format's own record of the whole file, for the writer of the same family; opaque here.
   std::shared_ptr<const void> file_record = {};
 };

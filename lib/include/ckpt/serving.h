@@ -17,6 +17,7 @@
 
 #include "ckpt/checkpoint.h"
 #include "ckpt/convert.h"
+#include "ckpt/op_outputs.h"
 
 namespace ckpt {
 
@@ -27,14 +28,13 @@ inline constexpr std::string_view kRecordFunction = "_ckpt_function";
 inline bool IsServingMark(std::string_view attr) noexcept { return attr.starts_with("_ckpt_"); }
 inline bool WasVariable(const Op& op) { return FindAttr<bool>(op, kWasVariable) != nullptr; }
 
-// The type of what an operation yields, by its attributes; references as their base. Nothing where
-// they do not say.
-std::optional<OpDtype> OutputDtype(const Op& op, std::uint32_t output);
-
 struct ServingOptions {
   // Tensors by name ("images", "images:0"): where the graph is cut, and what it is to yield. Empty:
   // by the signature, else derived from placeholders and from what reads the predictions.
   std::vector<std::string> inputs = {}, outputs = {};
+  // Batch norms that a graph which serves as it is runs in training mode use their moving
+  // statistics; else such a graph is refused.
+  bool close_training_mode = false;
   // --feed: values of scalar placeholders ("phase" -> "false").
   std::map<std::string, std::string> feed = {};
 };
@@ -43,8 +43,13 @@ struct ServingOptions {
 // whose `tensor` is set holds that tensor of this manifest; the others hold their values.
 class ServingModel : public Checkpoint {
  public:
+  // Batch norms of a graph that serves in training mode, closed as was asked for: by the names of
+  // the tensors that are their moving statistics, with what trained there as the reason.
+  virtual const std::vector<Changed>& closed() const noexcept = 0;
   // What was decided on the way, for people.
   virtual const std::vector<std::string>& notes() const noexcept = 0;
+  // Signatures of the source that the serving graph does not have, with the reason.
+  virtual const std::vector<Dropped>& dropped_signatures() const noexcept = 0;
   // Tensors of the source that the serving graph does not read.
   virtual const std::vector<Dropped>& unused() const noexcept = 0;
   // The serving graph after a conversion that was planned for this model: folded batch norms gone,

@@ -25,6 +25,8 @@ enum class Section : std::uint8_t {
   kModel,        // weights and buffers (or: the file makes no difference)
   kConstant,     // a number that a graph computes with: a shape, an axis, an index; no parameter
   kOptimizer,    // state that the file records as the optimizer's
+  kTransient,    // held by the model's object and no part of its state: a plain attribute, a buffer
+                 // that is marked as not persistent
   kBookkeeping,  // object graphs, save counters, versions: not part of the model
 };
 

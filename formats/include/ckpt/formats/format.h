@@ -16,6 +16,7 @@
 
 namespace ckpt::formats {
 
+class AtomicOutput;  // formats/container/atomic_output.h: one transaction over all files written
 class Files;
 
 // Bounds on what is held in memory for hostile input; hitting one is kLimitExceeded.
@@ -23,7 +24,10 @@ struct Limits {
   std::uint64_t index_bytes = std::uint64_t{1} << 31;       // header, index or directory
   std::uint64_t metadata_bytes = std::uint64_t{256} << 20;  // one text record, inflated
   std::uint64_t tensors = 10'000'000;
-  std::uint64_t name_bytes = 65536;
+  std::uint64_t name_bytes = 65536;  // of one name
+  // What the index of one file may take where its own size does not justify it: its names all
+  // together, the objects of a pickle. A floor, under which the readers' own bounds lie.
+  std::uint64_t memory_bytes = 0;
   std::uint64_t hdf5_memory_bytes = std::uint64_t{1}
                                     << 30;  // of the child that runs the HDF5 library
   unsigned hdf5_seconds = 30;               // for one answer of that child
@@ -39,7 +43,6 @@ struct OutputModel {
   std::optional<ModelGraph> graph = {};  // of the source, after edits: owners, layer order
 };
 struct WriteOptions {
-  bool replace = false;
   // Of a set of files: the most that one of them holds, if no tensor alone is larger.
   std::uint64_t shard_bytes = 5'000'000'000;
 };
@@ -64,9 +67,10 @@ struct Format {
   // `path` was resolved by ResolveInput.
   Result<std::unique_ptr<Checkpoint>> (*open)(const Files& files, const std::filesystem::path& path,
                                               const Limits& limits);
-  // Null for formats that are read only.
-  Result<WriteSummary> (*write)(const std::filesystem::path& path, const OutputModel& model,
-                                const WriteOptions& options);
+  // Null for formats that are read only. Creates the files in `output`, the one that makes the
+  // others readable last, and commits nothing.
+  Result<WriteSummary> (*write)(AtomicOutput& output, const std::filesystem::path& path,
+                                const OutputModel& model, const WriteOptions& options);
   // kUnsupported, naming the tensor, where the format cannot hold it. Null where write is.
   Status (*can_hold)(const TensorInfo& tensor);
   // Applies a fold's graph edits to the documents of this format; null where it keeps no graph.

@@ -13,8 +13,9 @@ bool HoldsOperations(const Format& format) noexcept;
 
 // As Format::write. A constant's `tensor` in `ops` is an index into model.tensors; those that were
 // variables stay variables in a SavedModel. REQUIRES: HoldsOperations(format).
-Result<WriteSummary> WriteOperations(const Format& format, const std::filesystem::path& path,
-                                     const OutputModel& model, std::shared_ptr<const OpGraph> ops,
+Result<WriteSummary> WriteOperations(const Format& format, AtomicOutput& output,
+                                     const std::filesystem::path& path, const OutputModel& model,
+                                     std::shared_ptr<const OpGraph> ops,
                                      const WriteOptions& options);
 
 }  // namespace ckpt::formats

@@ -1,0 +1,48 @@
+// The file system, with a list of what was read of it: which files a run must not write over, and
+// whether they stayed what they were.
+#pragma once
+
+#include <sys/stat.h>
+
+#include <map>
+#include <mutex>
+#include <string>
+
+#include "formats/container/file.h"
+#include "formats/container/file_identity.h"
+
+namespace ckpt::formats {
+
+// Safe for use from several threads.
+class FilesRead : public Files {
+ public:
+  // kIo where the path stands for another file than when it was opened before, or for a changed
+  // one.
+  Result<std::unique_ptr<RandomAccessFile>> Open(const std::filesystem::path& path) const override;
+  bool Exists(const std::filesystem::path& path) const override;
+  bool IsDirectory(const std::filesystem::path& path) const override;
+  Result<std::vector<std::string>> List(const std::filesystem::path& folder) const override;
+  Result<std::unique_ptr<RandomAccessFile>> OpenBeneath(const std::filesystem::path& folder,
+                                                        const std::string& name) const override;
+  // A file that is read by other means.
+  void Note(const std::filesystem::path& path) const;
+
+  // kIo, naming the file, where one of them is another now, or was changed.
+  Status CheckUnchanged() const;
+  void AddTo(ProtectedFiles& files) const;
+
+ private:
+  struct Seen {
+    FileIdentity identity;
+    std::int64_t size = 0;
+    timespec changed = {};
+  };
+  static Seen SeenIn(const struct stat& status);
+  static bool Same(const Seen& a, const Seen& b);
+  Status Remember(const std::filesystem::path& path, const RandomAccessFile& file) const;
+
+  mutable std::mutex mutex_;
+  mutable std::map<std::string, Seen> seen_;  // by path
+};
+
+}  // namespace ckpt::formats

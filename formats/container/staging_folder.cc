@@ -1,0 +1,165 @@
+#include "formats/container/staging_folder.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+#include <atomic>
+#include <cerrno>
+#include <cstdint>
+#include <cstring>
+#include <optional>
+#include <vector>
+
+#include "formats/container/commit_journal.h"
+#include "formats/container/folder_removal.h"
+#include "formats/container/system_error.h"
+
+namespace ckpt::formats {
+
+namespace fs = std::filesystem;
+
+// Paths of this process' staging folders, in storage that a signal handler may read.
+struct StagingFolder::Slot {
+  std::atomic<bool> used{false}, ready{false};
+  std::array<char, 4096> path{};
+
+  static std::array<Slot, 64>& All() noexcept {
+    static std::array<Slot, 64> slots;
+    return slots;
+  }
+  static Slot* Take(const std::string& path) noexcept {
+    for (Slot& slot : All()) {
+      bool expected = false;
+      if (path.size() >= slot.path.size()) return nullptr;
+      if (!slot.used.compare_exchange_strong(expected, true)) continue;
+      std::memcpy(slot.path.data(), path.c_str(), path.size() + 1);
+      slot.ready.store(true, std::memory_order_release);
+      return &slot;
+    }
+    return nullptr;
+  }
+  static void Release(Slot* slot) noexcept {
+    if (slot == nullptr) return;
+    slot->ready.store(false);
+    slot->used.store(false);
+  }
+};
+
+namespace {
+
+constexpr std::string_view kPrefix = ".ckpt-", kSuffix = ".partial";
+constexpr int kTries = 16;
+constexpr const char* kLock = "lock";
+
+std::string RandomName() {
+  std::array<unsigned char, 8> bytes{};
+  if (::getrandom(bytes.data(), bytes.size(), 0) != static_cast<ssize_t>(bytes.size())) {
+    const auto fallback = static_cast<std::uint64_t>(::getpid());
+    std::memcpy(bytes.data(), &fallback, bytes.size());
+  }
+  std::string name(kPrefix);
+  constexpr std::string_view kDigits = "0123456789abcdef";
+  for (const unsigned char byte : bytes) {
+    name += kDigits[byte >> 4];
+    name += kDigits[byte & 15];
+  }
+  return name + std::string(kSuffix);
+}
+
+// Somebody else's folder of such a name is not touched, whatever is in it.
+bool IsOurs(const fs::path& path) {
+  struct stat status {};
+  return ::lstat(path.c_str(), &status) == 0 && S_ISDIR(status.st_mode) &&
+         status.st_uid == ::geteuid() && (status.st_mode & 077) == 0;
+}
+
+// Removes the folder of a dead run.
+void RemoveIfDead(const fs::path& parent, const fs::path& path) {
+  if (!IsOurs(path)) return;
+  const int lock = ::open((path / kLock).c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+  if (lock < 0) {
+    if (errno == ENOENT) ::rmdir(path.c_str());  // empty: the run died, or begins again elsewhere
+    return;
+  }
+  if (::flock(lock, LOCK_EX | LOCK_NB) == 0 && SettleCommit(parent, path)) {
+    RemoveTree(path.c_str(), kLock);
+  }
+  ::close(lock);
+}
+
+}  // namespace
+
+bool IsStagingName(std::string_view name) noexcept {
+  return name.size() > kPrefix.size() + kSuffix.size() && name.starts_with(kPrefix) &&
+         name.ends_with(kSuffix);
+}
+
+void RemoveLeftovers(const fs::path& parent) {
+  const fs::path folder = parent.empty() ? "." : parent;
+  std::error_code failed;
+  std::vector<fs::path> found;
+  for (fs::directory_iterator it(folder, failed), end; !failed && it != end; it.increment(failed)) {
+    const std::string name = it->path().filename().string();
+    if (IsStagingName(name)) found.push_back(folder / name);
+  }
+  for (const fs::path& path : found) RemoveIfDead(folder, path);
+}
+
+// 0, and the descriptor of its lock; else errno's number, EAGAIN where another run took it for a
+// dead one's in between.
+int StagingFolder::MakeAndLock(const fs::path& path, int& lock) {
+  if (::mkdir(path.c_str(), 0700) != 0) return errno;
+  lock = ::open((path / kLock).c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+  int failed = lock < 0 ? errno : 0;
+  if (lock >= 0 && ::flock(lock, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) failed = EAGAIN;
+  struct stat status {};
+  if (failed == 0 && (::fstat(lock, &status) != 0 || status.st_nlink == 0)) failed = EAGAIN;
+  for (const char* part : {"new", "old"}) {
+    if (failed == 0 && ::mkdir((path / part).c_str(), 0700) != 0) failed = errno;
+  }
+  if (failed == 0) return 0;
+  if (lock >= 0) ::close(lock);
+  RemoveTree(path.c_str(), kLock);
+  return failed;
+}
+
+Result<std::unique_ptr<StagingFolder>> StagingFolder::Create(const fs::path& parent) {
+  const fs::path folder = parent.empty() ? "." : parent;
+  RemoveLeftovers(folder);
+  for (int attempt = 0;; ++attempt) {
+    const fs::path path = folder / RandomName();
+    // Registered first: a signal may come as soon as it is there.
+    Slot* const slot = Slot::Take(path.string());
+    int lock = -1;
+    const int failed = MakeAndLock(path, lock);
+    if (failed == 0) {
+      return std::unique_ptr<StagingFolder>(new StagingFolder(parent, path, lock, slot));
+    }
+    Slot::Release(slot);
+    std::error_code ignored;
+    const bool again = failed == EAGAIN || failed == EEXIST ||
+                       (failed == ENOENT && fs::is_directory(folder, ignored));
+    if (!again || attempt == kTries) return Fail(SystemErrorOf(folder, "cannot create", failed));
+  }
+}
+
+StagingFolder::StagingFolder(fs::path parent, fs::path path, int lock, Slot* slot)
+    : parent_(std::move(parent)), path_(std::move(path)), lock_(lock), slot_(slot) {}
+
+StagingFolder::~StagingFolder() {
+  RemoveTree(path_.c_str(), kLock);
+  ::close(lock_);
+  Slot::Release(slot_);
+}
+
+void RemoveStagingFolders() noexcept {
+  for (StagingFolder::Slot& slot : StagingFolder::Slot::All()) {
+    if (slot.ready.load(std::memory_order_acquire)) RemoveTree(slot.path.data(), kLock);
+  }
+}
+
+}  // namespace ckpt::formats

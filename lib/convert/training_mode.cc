@@ -1,0 +1,156 @@
+#include "convert/training_mode.h"
+
+#include <algorithm>
+#include <map>
+#include <set>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "core/name_list.h"
+
+namespace ckpt {
+namespace {
+
+constexpr const char* kAnotherFunction =
+    "it normalises with the statistics of its batch wherever it is served";
+
+std::vector<const BatchNorm*> InTrainingMode(const Analysis& analysis) {
+  std::vector<const BatchNorm*> found;
+  for (const BatchNorm& norm : analysis.batch_norms) {
+    if (!norm.training_mode.empty() && !norm.training_mode_overridden) found.push_back(&norm);
+  }
+  return found;
+}
+
+NameList ScopesOf(const std::vector<const BatchNorm*>& norms) {
+  NameList names;
+  for (const BatchNorm* norm : norms) names.Add(norm->scope);
+  return names;
+}
+
+const Layer* LayerOf(const Manifest& manifest, const BatchNorm& norm) {
+  return manifest.graph && norm.layer ? &manifest.graph->layers[*norm.layer] : nullptr;
+}
+
+// Other layers that are called as in training: dropouts. They stay, and it is said.
+void TellActive(const Manifest& manifest, ConversionPlan& plan) {
+  if (!manifest.graph) return;
+  std::map<std::string, NameList> active;  // by operation and reason
+  for (const Layer& layer : manifest.graph->layers) {
+    if (layer.kind == OpKind::kBatchNorm || layer.training_mode.empty()) continue;
+    if (layer.training_mode_overridden) continue;
+    active[layer.op_type + " (" + layer.training_mode + ")"].Add(layer.name);
+  }
+  for (const auto& [what, names] : active)
+    plan.notes.push_back("stays active in what is written: " + what + ": " + names.text());
+}
+
+// Why the layer cannot use moving statistics; empty: it can.
+std::string WhyNotClosed(const Manifest& manifest, const BatchNorm& norm) {
+  if (const Layer* layer = LayerOf(manifest, norm)) {
+    if (!layer->not_inference.empty()) return layer->not_inference;
+    for (const auto& [name, source] : layer->fed_tensors) {
+      if (name == "moving_mean" || name == "moving_variance")
+        return "its " + name + " is " + source;
+    }
+  }
+  if (!norm.moving_mean) return "the file has no moving mean of it";
+  if (!norm.moving_variance) return "the file has no moving variance of it";
+  return {};
+}
+
+Status Closable(const Manifest& manifest, const std::vector<const BatchNorm*>& norms) {
+  for (const BatchNorm* norm : norms) {
+    const std::string why = WhyNotClosed(manifest, *norm);
+    if (why.empty()) continue;
+    return Fail(ErrorCode::kUnfit, "--close-training-mode: \"" + norm->scope +
+                                       "\" cannot use moving statistics: " + why);
+  }
+  return {};
+}
+
+Error NotClosed(const std::vector<const BatchNorm*>& norms, const std::string& what) {
+  return Error{ErrorCode::kUnfit,
+               "batch norm in training mode: " + ScopesOf(norms).text() + " (" +
+                   norms.front()->training_mode + "): " + kAnotherFunction + ", and " + what +
+                   "; --close-training-mode makes it use its moving statistics",
+               {},
+               {},
+               {}};
+}
+
+// Scopes whose values the fold changed.
+std::set<std::string> Touched(const ConversionPlan& plan) {
+  std::set<std::string> scopes;
+  for (const Folded& folded : plan.folded) {
+    scopes.insert(folded.batch_norm);
+    if (folded.direction == FoldDirection::kMerged)
+      scopes.insert(folded.into.begin(), folded.into.end());
+  }
+  for (const Kept& kept : plan.kept) {
+    if (kept.affine) scopes.insert(kept.batch_norm);
+  }
+  return scopes;
+}
+
+}  // namespace
+
+void ConversionPlan::AddChanged(const std::string& batch_norm, const std::string& reason,
+                                bool fold) {
+  Changed one{batch_norm, "uses its moving statistics; in the input " + reason};
+  const auto found = std::find_if(kept.begin(), kept.end(),
+                                  [&](const Kept& k) { return k.batch_norm == batch_norm; });
+  if (found != kept.end()) {
+    if (found->affine) one.reason += "; now one scale and one offset per channel";
+    if (fold) one.reason += "; not folded: " + found->reason;
+    std::erase_if(kept, [&](const Kept& k) { return k.batch_norm == batch_norm; });
+  }
+  changed.push_back(std::move(one));
+}
+
+Status CheckTrainingMode(const Manifest& manifest, const Analysis& analysis,
+                         const ConvertOptions& options) {
+  const auto norms = InTrainingMode(analysis);
+  if (norms.empty()) return {};
+  if (options.close_training_mode) return Closable(manifest, norms);
+  if (!options.output_holds_network) return {};
+  return Fail(NotClosed(norms, "so would what is written"));
+}
+
+Status SettleTrainingMode(const Manifest& manifest, const Analysis& analysis,
+                          const ConvertOptions& options, ConversionPlan& plan) {
+  if (options.output_holds_network) TellActive(manifest, plan);
+  const auto norms = InTrainingMode(analysis);
+  if (norms.empty()) return {};
+  if (!options.close_training_mode) {
+    const std::set<std::string> touched = Touched(plan);
+    std::vector<const BatchNorm*> folded;
+    for (const BatchNorm* norm : norms) {
+      if (touched.contains(norm->scope)) folded.push_back(norm);
+    }
+    if (!folded.empty()) return Fail(NotClosed(folded, "folded it computes something else"));
+    std::map<std::string_view, const BatchNorm*> by_scope;
+    for (const BatchNorm* norm : norms) by_scope.emplace(norm->scope, norm);
+    for (Kept& kept : plan.kept) {  // whatever else speaks against a fold
+      const auto found = by_scope.find(kept.batch_norm);
+      if (options.fold.fold && found != by_scope.end())
+        kept.reason = "it is in training mode: " + found->second->training_mode;
+    }
+    plan.notes.push_back("batch norm in training mode in the input: " + ScopesOf(norms).text() +
+                         " (" + norms.front()->training_mode +
+                         "); only tensors are written, and whoever reads them decides");
+    return {};
+  }
+  for (const BatchNorm* norm : norms) {
+    plan.AddChanged(norm->scope, norm->training_mode, options.fold.fold);
+    if (LayerOf(manifest, *norm) == nullptr) continue;
+    const auto& removed = plan.edits.removed;
+    if (!std::binary_search(removed.begin(), removed.end(), *norm->layer))
+      plan.edits.to_inference.push_back(*norm->layer);
+  }
+  std::sort(plan.edits.to_inference.begin(), plan.edits.to_inference.end());
+  return {};
+}
+
+}  // namespace ckpt

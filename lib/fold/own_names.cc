@@ -1,0 +1,106 @@
+// Tensors that an exporter stored once, under the names of all modules that have them.
+#include <algorithm>
+#include <map>
+#include <string>
+#include <utility>
+
+#include "ckpt/bind_graph.h"
+#include "fold/module_names.h"
+
+namespace ckpt {
+namespace {
+
+class OwnNames : public Checkpoint {
+ public:
+  // `copies`: new names, and the tensors whose values they have.
+  OwnNames(std::unique_ptr<Checkpoint> checkpoint, const std::map<std::string, TensorId>& copies)
+      : checkpoint_(std::move(checkpoint)), manifest_(checkpoint_->manifest()) {
+    set_input_name(checkpoint_->input_name());
+    struct Entry {
+      TensorInfo info;
+      TensorId source;
+    };
+    std::vector<Entry> entries;
+    const std::vector<TensorInfo>& tensors = checkpoint_->manifest().tensors;
+    for (std::uint32_t i = 0; i < tensors.size(); ++i) entries.push_back({tensors[i], {i}});
+    for (const auto& [name, source] : copies) {
+      entries.push_back({tensors[source.index], source});
+      entries.back().info.name = entries.back().info.stored_as = name;
+    }
+    std::sort(entries.begin(), entries.end(),
+              [](const Entry& a, const Entry& b) { return a.info.name < b.info.name; });
+    manifest_.tensors.clear();
+    std::vector<TensorId> moved(tensors.size());
+    for (Entry& entry : entries) {
+      if (entry.info.name == tensors[entry.source.index].name)
+        moved[entry.source.index] = TensorId{static_cast<std::uint32_t>(sources_.size())};
+      sources_.push_back(entry.source);
+      manifest_.tensors.push_back(std::move(entry.info));
+    }
+    for (TensorInfo& info : manifest_.tensors) {
+      for (auto* id : {&info.alias_of, &info.slot_of})
+        if (*id) *id = moved[(*id)->index];
+    }
+    for (Problem& problem : manifest_.problems)
+      for (TensorId& id : problem.tensors) id = moved[id.index];
+  }
+
+  // Each layer reads the tensors of its own names.
+  Status Bind() {
+    CKPT_ASSIGN_OR_RETURN(BoundGraph bound, BindGraph(*checkpoint_, *this));
+    bound.graph.source = checkpoint_->manifest().graph->source;
+    manifest_.graph = std::move(bound.graph);
+    return {};
+  }
+
+  std::string_view format() const noexcept override { return checkpoint_->format(); }
+  const Manifest& manifest() const noexcept override { return manifest_; }
+  Result<std::unique_ptr<TensorStream>> Open(TensorId id) const override {
+    return checkpoint_->Open(sources_[id.index]);
+  }
+
+ private:
+  std::unique_ptr<Checkpoint> checkpoint_;
+  Manifest manifest_;
+  std::vector<TensorId> sources_;  // by tensor
+};
+
+// The names that layers have for tensors of another name.
+std::map<std::string, TensorId> CopiesOf(const Manifest& manifest,
+                                         const std::vector<LayerOrigin>& origins) {
+  const ModelGraph& graph = *manifest.graph;
+  std::vector<std::size_t> readers(manifest.tensors.size(), 0);
+  for (const Layer& layer : graph.layers)
+    for (const auto& [local, id] : layer.tensors) ++readers[id.index];
+  std::map<std::string, TensorId> copies;
+  for (std::size_t i = 0; i < graph.layers.size(); ++i) {
+    for (const auto& [local, id] : graph.layers[i].tensors) {
+      const std::string& stored = manifest.tensors[id.index].name;
+      const std::string_view leaf = LeafOf(graph.layers[i], local, stored);
+      if (leaf.empty()) continue;
+      std::string own;
+      if (const auto read = origins[i].read_as.find(local); read != origins[i].read_as.end()) {
+        own = read->second;
+      } else if (!origins[i].module.empty() && origins[i].rewritten.empty() &&
+                 readers[id.index] > 1 && !MayBeSecondCall(origins[i].module, stored)) {
+        own = origins[i].module + "." + std::string(leaf);
+      }
+      if (!own.empty() && !FindTensor(manifest, own)) copies.emplace(std::move(own), id);
+    }
+  }
+  return copies;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Checkpoint>> WithOwnNames(std::unique_ptr<Checkpoint> checkpoint) {
+  const auto* records = dynamic_cast<const RecordsOrigins*>(checkpoint.get());
+  if (records == nullptr || !checkpoint->manifest().graph) return checkpoint;
+  const auto copies = CopiesOf(checkpoint->manifest(), records->origins());
+  if (copies.empty()) return checkpoint;
+  auto named = std::make_unique<OwnNames>(std::move(checkpoint), copies);
+  CKPT_RETURN_IF_ERROR(named->Bind());
+  return named;
+}
+
+}  // namespace ckpt

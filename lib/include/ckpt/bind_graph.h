@@ -1,0 +1,60 @@
+// The graph of one file as evidence for another.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "ckpt/checkpoint.h"
+
+namespace ckpt {
+
+// What a graph says of whose tensors a layer reads, beyond the tensors themselves: exporters store
+// equal constants of several modules once.
+struct LayerOrigin {
+  // The path of the framework's module of which the layer is a call: "layer1.0.bn1".
+  std::string module = {};
+  // The name under which the layer reads a tensor, by its local name, where it is not the tensor's
+  // own: the constant is handed on under the names of the others.
+  std::map<std::string, std::string> read_as = {};
+  // Why the tensors are no longer those of the module ("the exporter folded a batch norm into it").
+  std::string rewritten = {};
+};
+
+// A checkpoint whose graph says so.
+class RecordsOrigins {
+ public:
+  virtual ~RecordsOrigins() = default;
+  virtual const std::vector<LayerOrigin>& origins() const noexcept = 0;  // by layer
+};
+
+struct BoundGraph {
+  ModelGraph graph;
+  std::vector<std::string> doubts = {};  // what could not be settled, for people
+};
+
+// The graph of `model`, its layers bound to the tensors of `names`: evidence for a file that has no
+// graph itself. Each layer gets the tensors of its own module, also where the graph stores equal
+// constants of several modules once; layers that read the same tensors of `names` become calls of
+// one. A tensor that `names` lacks is one of the layer's missing_tensors. A layer whose tensors
+// cannot be told becomes kOther, and a doubt says so. kUnfit where `model` has no graph, where a
+// shape differs, or where no name of the graph occurs. Reads kernels that the graph stores once
+// for several layers and the file for each: equal ones are one, shared by the layers.
+Result<BoundGraph> BindGraph(const Checkpoint& model, const Checkpoint& names);
+
+// The graph of operations of `model` as evidence for `names`: constants that are tensors of `model`
+// are those of the same names in `names`, and none where it has no such tensor. kUnfit where a
+// shape differs. REQUIRES: model.ops.
+Result<std::shared_ptr<const OpGraph>> BindOps(const Manifest& model, const Manifest& names);
+
+// Layers that read the same tensors and work alike become calls of one layer: for files of names,
+// in which a tensor belongs to a module and not to each of its calls.
+void JoinCalls(ModelGraph& graph);
+
+// A checkpoint whose graph RecordsOrigins, for an output without that graph: what the exporter
+// stored once for several modules is there under the name of each, and each layer reads its own.
+// Any other checkpoint as it is.
+Result<std::unique_ptr<Checkpoint>> WithOwnNames(std::unique_ptr<Checkpoint> checkpoint);
+
+}  // namespace ckpt

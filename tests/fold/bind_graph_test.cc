@@ -1,0 +1,230 @@
+// A graph of one file as evidence for the tensors of another: each layer gets its own.
+#include "ckpt/bind_graph.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/support/memory_checkpoint.h"
+
+namespace ckpt {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using testing::MemoryCheckpoint;
+using ::testing::SizeIs;
+
+// A graph whose exporter stored equal tensors once.
+class Exported : public MemoryCheckpoint, public RecordsOrigins {
+ public:
+  const std::vector<LayerOrigin>& origins() const noexcept override { return origins_; }
+
+  // A layer that reads `tensors`, by local name, of this file.
+  void AddLayer(const std::string& name, OpKind kind,
+                const std::map<std::string, std::string>& read, LayerOrigin origin = {}) {
+    pending_.push_back({name, kind, read});
+    origins_.push_back(std::move(origin));
+  }
+  void Finish() {
+    Seal();
+    ModelGraph graph;
+    graph.source = "graph";
+    for (const auto& [name, kind, read] : pending_) {
+      Layer layer;
+      layer.name = name;
+      layer.kind = kind;
+      layer.layout = KernelLayout::kOutInSpatial;
+      for (const auto& [local, tensor] : read)
+        layer.tensors.emplace(local, *FindTensor(manifest(), tensor));
+      graph.AddCall(std::move(layer), {});
+    }
+    mutable_manifest().graph = std::move(graph);
+  }
+
+ private:
+  struct Pending {
+    std::string name;
+    OpKind kind;
+    std::map<std::string, std::string> read;
+  };
+  std::vector<Pending> pending_;
+  std::vector<LayerOrigin> origins_;
+};
+
+void AddNorm(MemoryCheckpoint& checkpoint, const std::string& scope) {
+  for (const char* leaf : {".weight", ".bias", ".running_mean", ".running_var"})
+    checkpoint.Add(scope + leaf, {2}, {1, 2});
+}
+
+const std::map<std::string, std::string> kFirstNorm = {{"gamma", "n1.weight"},
+                                                       {"beta", "n1.bias"},
+                                                       {"moving_mean", "n1.running_mean"},
+                                                       {"moving_variance", "n1.running_var"}};
+
+std::string MeanOf(const BoundGraph& bound, const MemoryCheckpoint& names, std::size_t layer) {
+  const auto& tensors = bound.graph.layers.at(layer).tensors;
+  const auto mean = tensors.find("moving_mean");
+  return mean == tensors.end() ? "" : names.manifest().tensors[mean->second.index].name;
+}
+
+TEST(BoundGraph, GivesALayerTheTensorsThatItReadsUnderOtherNames) {
+  Exported model;
+  AddNorm(model, "n1");
+  model.AddLayer("a", OpKind::kBatchNorm, kFirstNorm);
+  model.AddLayer("b", OpKind::kBatchNorm, kFirstNorm,
+                 {.read_as = {{"gamma", "n2.weight"},
+                              {"beta", "n2.bias"},
+                              {"moving_mean", "n2.running_mean"},
+                              {"moving_variance", "n2.running_var"}}});
+  model.Finish();
+  MemoryCheckpoint names;
+  AddNorm(names, "n1");
+  AddNorm(names, "n2");
+  names.Seal();
+  const auto bound = BindGraph(model, names);
+  ASSERT_TRUE(bound) << ToString(bound.error());
+  EXPECT_EQ(MeanOf(*bound, names, 0), "n1.running_mean");
+  EXPECT_EQ(MeanOf(*bound, names, 1), "n2.running_mean");
+  EXPECT_THAT(bound->doubts, IsEmpty());
+}
+
+TEST(BoundGraph, NeverLendsALayerTheStatisticsOfAnother) {
+  Exported model;
+  AddNorm(model, "n1");
+  model.AddLayer("a", OpKind::kBatchNorm, kFirstNorm);
+  model.AddLayer(
+      "b", OpKind::kBatchNorm, kFirstNorm,
+      {.read_as = {{"moving_mean", "n2.running_mean"}, {"moving_variance", "n2.running_var"}}});
+  model.Finish();
+  MemoryCheckpoint names;
+  AddNorm(names, "n1");
+  names.Add("n2.weight", {2}, {1, 2});
+  names.Add("n2.bias", {2}, {1, 2});
+  names.Seal();
+  const auto bound = BindGraph(model, names);
+  ASSERT_TRUE(bound) << ToString(bound.error());
+  EXPECT_EQ(MeanOf(*bound, names, 1), "");
+  EXPECT_THAT(bound->graph.layers[1].missing_tensors,
+              ::testing::UnorderedElementsAre("moving_mean", "moving_variance"));
+}
+
+TEST(BoundGraph, GoesByTheModuleThatTheGraphRecords) {
+  Exported model;
+  AddNorm(model, "n1");
+  model.AddLayer("a", OpKind::kBatchNorm, kFirstNorm, {.module = "n1"});
+  model.AddLayer("b", OpKind::kBatchNorm,
+                 // One tensor may stand for two of another kind: all zeros, all ones.
+                 {{"gamma", "n1.weight"},
+                  {"beta", "n1.bias"},
+                  {"moving_mean", "n1.bias"},
+                  {"moving_variance", "n1.weight"}},
+                 {.module = "n2"});
+  model.Finish();
+  MemoryCheckpoint names;
+  AddNorm(names, "n1");
+  AddNorm(names, "n2");
+  names.Seal();
+  const auto bound = BindGraph(model, names);
+  ASSERT_TRUE(bound) << ToString(bound.error());
+  EXPECT_EQ(MeanOf(*bound, names, 1), "n2.running_mean");
+}
+
+TEST(BoundGraph, PassesOverWhatCannotBeTold) {
+  Exported model;
+  AddNorm(model, "n1");
+  model.AddLayer("a", OpKind::kBatchNorm, kFirstNorm);
+  model.AddLayer("b", OpKind::kBatchNorm, kFirstNorm);
+  model.Finish();
+  MemoryCheckpoint names;
+  AddNorm(names, "n1");
+  AddNorm(names, "other");
+  names.Seal();
+  const auto bound = BindGraph(model, names);
+  ASSERT_TRUE(bound) << ToString(bound.error());
+  for (const Layer& layer : bound->graph.layers) EXPECT_EQ(layer.kind, OpKind::kOther);
+  EXPECT_THAT(bound->doubts, SizeIs(2));
+  EXPECT_THAT(bound->doubts[0], HasSubstr("in common with other layers"));
+}
+
+TEST(BoundGraph, TakesASecondCallForOneWhereTheFileHasNothingToSpare) {
+  Exported model;
+  AddNorm(model, "n1");
+  model.AddLayer("a", OpKind::kBatchNorm, kFirstNorm, {.module = "n1"});
+  model.AddLayer("b", OpKind::kBatchNorm, kFirstNorm, {.module = "n1_1"});
+  model.Finish();
+  MemoryCheckpoint names;
+  AddNorm(names, "n1");
+  names.Seal();
+  const auto bound = BindGraph(model, names);
+  ASSERT_TRUE(bound) << ToString(bound.error());
+  ASSERT_THAT(bound->graph.layers, SizeIs(1));
+  EXPECT_THAT(bound->graph.CallsOf(0), SizeIs(2));
+}
+
+TEST(BoundGraph, AModuleThatMayBeASecondCallIsPassedOver) {
+  Exported model;
+  AddNorm(model, "n1");
+  model.AddLayer("a", OpKind::kBatchNorm, kFirstNorm, {.module = "n1"});
+  model.AddLayer("b", OpKind::kBatchNorm, kFirstNorm, {.module = "n1_1"});
+  model.Finish();
+  MemoryCheckpoint names;
+  AddNorm(names, "n1");
+  AddNorm(names, "n1_1");
+  names.Seal();
+  const auto bound = BindGraph(model, names);
+  ASSERT_TRUE(bound) << ToString(bound.error());
+  EXPECT_EQ(MeanOf(*bound, names, 0), "n1.running_mean");
+  EXPECT_EQ(bound->graph.layers[1].kind, OpKind::kOther);
+}
+
+// `second`: what the file has for the second kernel, which the graph stored once with the first.
+std::string SecondKernel(const std::vector<double>& second) {
+  Exported model;
+  model.Add("c1.weight", {1, 2}, {3, 4});
+  model.AddLayer("a", OpKind::kDense, {{"kernel", "c1.weight"}}, {.module = "c1"});
+  model.AddLayer("b", OpKind::kDense, {{"kernel", "c1.weight"}}, {.module = "c2"});
+  model.Finish();
+  MemoryCheckpoint names;
+  names.Add("c1.weight", {1, 2}, {5, 6});
+  names.Add("c2.weight", {1, 2}, second);
+  names.Seal();
+  const auto bound = BindGraph(model, names);
+  if (!bound) return ToString(bound.error());
+  return names.manifest().tensors[bound->graph.layers.back().tensors.at("kernel").index].name;
+}
+
+TEST(BoundGraph, SharesAKernelOnlyWhereTheFileDoesToo) {
+  EXPECT_EQ(SecondKernel({5, 6}), "c1.weight");
+  EXPECT_EQ(SecondKernel({5, 7}), "c2.weight");
+}
+
+TEST(BoundGraph, FindsTheBiasThatAnExporterLeftOut) {
+  Exported model;
+  model.Add("c.weight", {1, 2}, {3, 4});
+  model.AddLayer("a", OpKind::kDense, {{"kernel", "c.weight"}}, {.module = "c"});
+  model.Finish();
+  MemoryCheckpoint names;
+  names.Add("c.weight", {1, 2}, {5, 6});
+  names.Add("c.bias", {1}, {7});
+  names.Seal();
+  const auto bound = BindGraph(model, names);
+  ASSERT_TRUE(bound) << ToString(bound.error());
+  EXPECT_TRUE(bound->graph.layers[0].tensors.contains("bias"));
+}
+
+TEST(BoundGraph, AKernelThatTakesABatchNormAlreadyIsNoKnownLayer) {
+  Exported model;
+  model.Add("c.weight", {1, 2}, {3, 4});
+  model.AddLayer("a", OpKind::kDense, {{"kernel", "c.weight"}},
+                 {.module = "n", .rewritten = "a batch norm was folded into it"});
+  model.Finish();
+  MemoryCheckpoint names;
+  names.Add("c.weight", {1, 2}, {5, 6});
+  names.Seal();
+  const auto bound = BindGraph(model, names);
+  ASSERT_TRUE(bound) << ToString(bound.error());
+  EXPECT_EQ(bound->graph.layers[0].kind, OpKind::kOther);
+}
+
+}  // namespace
+}  // namespace ckpt
