@@ -11,6 +11,7 @@
 #include "cli/graph_evidence.h"
 #include "cli/input_pass.h"
 #include "cli/name_map.h"
+#include "cli/output_audit.h"
 #include "cli/plan_report.h"
 #include "cli/progress.h"
 #include "cli/report_sink.h"
@@ -255,6 +256,9 @@ class ConvertCommand : public Command {
     }
     const ConversionPlan& plan = serving.plan;
     CKPT_RETURN_IF_ERROR(formats::CheckHeld(target_, plan));
+    if (!convert_.allow_findings && !convert_.output_holds_network) {
+      CKPT_RETURN_IF_ERROR(CheckEpsilonStays(source.manifest(), input.analysis, audit, plan));
+    }
     AddPlan(report, plan);
     if (serving.graph) {
       AddSignatures(report, *source.manifest().ops, *serving.graph,
@@ -283,10 +287,16 @@ class ConvertCommand : public Command {
       report["record"] = nullptr;
       return {};
     }
-    Json record = {{"schema", "ckpt.record/1"}, {"tool", "ckpt " CKPT_VERSION}};
-    record.update(report);
-    record["schema"] = "ckpt.record/1";
-    const auto record_text = [&record](const formats::ConversionRecord& files) {
+    OutputAudit output_audit;
+    target_.accept = [&](const Checkpoint& written) -> Status {
+      CKPT_ASSIGN_OR_RETURN(output_audit, AuditOutput(written, convert_.allow_findings));
+      report["audit"] = ToJson(output_audit);
+      return {};
+    };
+    const auto record_text = [&report](const formats::ConversionRecord& files) {
+      Json record = {{"schema", "ckpt.record/1"}, {"tool", "ckpt " CKPT_VERSION}};
+      record.update(report);
+      record["schema"] = "ckpt.record/1";
       record["source_files"] = FilesToJson(files.source);
       record["output_files"] = FilesToJson(files.output);
       return Dump(record, true);
@@ -296,7 +306,8 @@ class ConvertCommand : public Command {
         formats::Convert(counted, plan, target_, *options_.read, record_text, serving.graph));
     report["record"] = JsonText(target_.record_path);
     text += "  wrote " + Plural(plan.tensors.size(), "tensor") + ", " + FormatBytes(outcome.bytes) +
-            ", read back and checked; record in " + EscapeForDisplay(target_.record_path) + "\n";
+            ", read back and checked; record in " + EscapeForDisplay(target_.record_path) + "\n  " +
+            ToText(output_audit) + "\n";
     return {};
   }
 

@@ -15,8 +15,23 @@ Json ToJson(const Rule& rule) {
           {"name", rule.name},
           {"severity", Name(rule.severity)},
           {"summary", rule.summary},
-          {"stops_conversion", rule.stops_conversion},
+          {"stops_conversion", rule.stops_conversion()},
+          {"in_conversion", Name(rule.in_conversion)},
           {"text", rule.text}};
+}
+
+std::string InWords(InConversion what) {
+  switch (what) {
+    case InConversion::kStops:
+      return ", stops a conversion";
+    case InConversion::kCloses:
+      return ", closed by a conversion";
+    case InConversion::kStaysBehind:
+      return ", of what a conversion leaves behind";
+    case InConversion::kPasses:
+      break;
+  }
+  return "";
 }
 
 class Explain : public Command {
@@ -62,8 +77,8 @@ class Explain : public Command {
       const Rule& rule = *rules.front();
       return std::string(style.bold) + std::string(rule.id) + " " + std::string(rule.name) +
              std::string(style.reset) + " (" + std::string(Name(rule.severity)) +
-             (rule.stops_conversion ? ", stops a conversion" : "") + ")\n" +
-             std::string(rule.summary) + "\n\n" + std::string(rule.text);
+             InWords(rule.in_conversion) + ")\n" + std::string(rule.summary) + "\n\n" +
+             std::string(rule.text);
     }
     TextTable table("");
     for (const Rule* rule : rules) {

@@ -29,8 +29,8 @@ Result<OpenedInput> OpenInput(const std::string& path, const CommonOptions& opti
     opened.checkpoint = WithWeightNormsComputed(std::move(opened.checkpoint));
   }
   if (!graph.empty()) {
-    CKPT_ASSIGN_OR_RETURN(opened.checkpoint, WithGraphOf(std::move(opened.checkpoint), graph,
-                                                         *options.read));
+    CKPT_ASSIGN_OR_RETURN(opened.checkpoint,
+                          WithGraphOf(std::move(opened.checkpoint), graph, *options.read));
   }
   opened.analysis = Analyse(opened.checkpoint->manifest(), analysis);
   return opened;

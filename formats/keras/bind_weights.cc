@@ -132,6 +132,12 @@ void FindMissing(const LayerFacts& facts, Layer& layer) {
   }
 }
 
+// "block/bn/gamma" of a layer that is not understood -> "/block/bn"
+std::string ScopeWithin(const std::string& weight) {
+  const std::size_t slash = weight.rfind('/');
+  return slash == std::string::npos ? std::string() : "/" + weight.substr(0, slash);
+}
+
 // Convolution1D of Keras 1 has kernels [length, 1, in, filters], and [filters, in, length, 1]
 // before 1.1; Keras tells them apart in this way.
 void SetKeras1Layout(const LayerFacts& facts, const Shape& kernel, Layer& layer) {
@@ -169,7 +175,7 @@ Status BindWeights(ModelConfig& config, const WeightOrder& order, int keras_majo
       Layer& layer = config.graph.layers[bound[i].layer];
       layer.tensors.emplace(bound[i].name, TensorId{id->second});
       TensorInfo& info = tensors[id->second];
-      info.owner = layer.name;
+      info.owner = layer.name + ScopeWithin(bound[i].name);
       info.local_name = SplitWeightName(group.layer, group.weights[i].stored).local;
       RecogniseBfloat16(*config.layers[bound[i].layer].record, info);
       if (keras_major == 1 && bound[i].name == "kernel") {

@@ -85,10 +85,18 @@ bool IsAbsent(const Json& value) {
   return value.is_null() || (value.is_boolean() && !value.get<bool>());
 }
 
+// true, false, 1 or 0.
+std::optional<bool> ConstantFlag(const Json& value) {
+  if (value.is_boolean()) return value.get<bool>();
+  if (value.is_number()) return value.get<double>() != 0;
+  return std::nullopt;
+}
+
 std::string OddityOfKeywords(const Json& keywords) {
   if (!keywords.is_object()) return "";
   for (const auto& [key, value] : keywords.get_ref<const Json::object_t&>()) {
-    if (!IsAbsent(value) && key != "training") {
+    if (key == "training" && ConstantFlag(value)) continue;
+    if (!IsAbsent(value)) {
       return "called with the argument \"" + EscapeForDisplay(key) + "\"";
     }
   }
@@ -169,10 +177,20 @@ std::string OddityOfCall(const Json& call) {
   return keywords ? OddityOfKeywords(*keywords) : "";
 }
 
-bool CalledInTraining(const Json& call) {
+std::optional<bool> TrainingOfCall(const Json& call) {
   const Json* keywords = KeywordsOf(call);
   const Json* training = keywords ? Find(*keywords, "training") : nullptr;
-  return training && !IsAbsent(*training);
+  return training ? ConstantFlag(*training) : std::nullopt;
+}
+
+void CallForInference(Json& call) {
+  Json* first = &call;
+  while (!IsListRef(*first)) {
+    if (!first->is_array() || first->empty()) return;
+    first = &(*first)[0];
+  }
+  if (first->size() == 3) first->push_back(Json::object());
+  (*first)[3]["training"] = false;
 }
 
 }  // namespace ckpt::formats::keras

@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -44,7 +45,10 @@ bool IsKeras3Call(const Json& call);
 
 // Why a call is more than a layer applied to a flat list of tensors; empty if it is not.
 std::string OddityOfCall(const Json& call);
-// Was the layer called with training=True, which then holds at serving too?
-bool CalledInTraining(const Json& call);
+// The value of the argument `training` of a call; absent where the call leaves it to whoever calls
+// the model. What is no constant is an oddity of the call.
+std::optional<bool> TrainingOfCall(const Json& call);
+// Makes a call of Keras 1 or 2 say training=False.
+void CallForInference(Json& call);
 
 }  // namespace ckpt::formats::keras

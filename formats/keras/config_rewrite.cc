@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "formats/keras/layer_order.h"
+#include "formats/keras/training_calls.h"
 
 namespace ckpt::formats::keras {
 namespace {
@@ -25,7 +26,8 @@ class Rewriter {
   }
 
   Result<RewrittenConfig> Rewrite() {
-    for (const auto* layers : {&edits_.removed, &edits_.gained_bias, &edits_.to_affine}) {
+    for (const auto* layers :
+         {&edits_.removed, &edits_.gained_bias, &edits_.to_affine, &edits_.to_inference}) {
       for (const LayerId id : *layers) {
         if (id >= config_.layers.size()) {
           return Fail(ErrorCode::kInternal, "an edit names a layer that the config lacks");
@@ -39,6 +41,7 @@ class Rewriter {
     }
     for (const LayerId id : edits_.gained_bias) CKPT_RETURN_IF_ERROR(AddBias(id));
     for (const LayerId id : edits_.to_affine) CKPT_RETURN_IF_ERROR(MakeAffine(id));
+    for (const LayerId id : edits_.to_inference) CKPT_RETURN_IF_ERROR(MakeInference(id));
     RewrittenConfig result;
     RewriteModel(*config_.model, result.order);
     result.text = DumpConfigJson(config_.document);
@@ -79,6 +82,16 @@ class Rewriter {
       if (Json* flag = Find(config, key)) *flag = true;
     }
     if (Json* renorm = Find(config, "renorm")) *renorm = false;
+    return {};
+  }
+
+  Status MakeInference(LayerId id) const {
+    const Layer& layer = config_.graph.layers[id];
+    if (!layer.not_inference.empty()) {
+      return Impossible(NameOf(id),
+                        "cannot be made to use its moving statistics: " + layer.not_inference);
+    }
+    if (!gone_[id]) CallForInference(config_, id);
     return {};
   }
 

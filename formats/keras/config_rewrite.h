@@ -21,6 +21,7 @@ struct RewrittenConfig {
 //                an input would be an output, a linear Activation takes its place.
 //   gained_bias  use_bias
 //   to_affine    scale and center; no renorm
+//   to_inference training=False in its calls, or in those of the Sequential around it; mode 0
 // A functional model that lost layers lists the others as Keras will. Fails with kUnsupported where
 // a layer is not what the edit needs.
 Result<RewrittenConfig> RewriteConfig(ModelConfig& config, const GraphEdits& edits);

@@ -122,7 +122,8 @@ Result<std::vector<Document>> FromWholeModel(const Manifest& manifest, const std
 }
 
 bool IsEmpty(const GraphEdits& edits) {
-  return edits.removed.empty() && edits.gained_bias.empty() && edits.to_affine.empty();
+  return edits.removed.empty() && edits.gained_bias.empty() && edits.to_affine.empty() &&
+         edits.to_inference.empty();
 }
 
 }  // namespace

@@ -16,7 +16,8 @@ std::string* TextOf(std::vector<Document>& documents, std::string_view name) {
 
 Result<std::vector<Document>> RewriteKerasH5(const Manifest& manifest, const GraphEdits& edits) {
   std::vector<Document> documents = manifest.documents;
-  if (edits.removed.empty() && edits.gained_bias.empty() && edits.to_affine.empty()) {
+  if (edits.removed.empty() && edits.gained_bias.empty() && edits.to_affine.empty() &&
+      edits.to_inference.empty()) {
     return documents;
   }
   std::string* const config_text = TextOf(documents, "model_config");

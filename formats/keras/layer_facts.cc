@@ -227,6 +227,15 @@ bool IsSet(const Json& config, std::string_view key) {
   return value && !value->is_null() && !(value->is_boolean() && !value->get<bool>());
 }
 
+// What every subclass of Keras' batch norm inherits in its get_config(); Keras 1 has no
+// initialisers of the statistics.
+bool HasConfigOfBatchNorm(const Json& config) {
+  if (!Number(config, "epsilon") || !Number(config, "momentum")) return false;
+  const bool keras2 =
+      Find(config, "moving_mean_initializer") && Find(config, "moving_variance_initializer");
+  return keras2 || (Find(config, "mode") && Find(config, "gamma_regularizer"));
+}
+
 class Describer {
  public:
   Describer(const LayerRecord& record, int keras_major)
@@ -247,9 +256,13 @@ class Describer {
       DescribeKind(class_name);
     } else if (class_name == "Merge") {
       DescribeMerge();
+    } else if (HasConfigOfBatchNorm(*config_)) {
+      layer().kind = OpKind::kBatchNorm;
+      DescribeBatchNorm();
+      DoubtClass("its class " + class_name + " is not Keras' own");
     }
     if (IsWrapped()) Wrap();
-    facts_.class_kind = layer().kind;
+    facts_.class_kind = layer().unproved_class.empty() ? layer().kind : OpKind::kOther;
     facts_.all_trainable = Contains(kAllTrainable, ClassInside(class_name));
     ApplyOrigin();
     ApplyCalls();
@@ -412,8 +425,10 @@ class Describer {
     const Json* mode = Find(*config_, "mode");
     if (mode && Integer(mode) == 1) {
       layer().not_affine = "mode 1 normalises each sample by itself";
+    } else if (mode && Integer(mode) == 2) {
+      layer().training_mode = "its mode is 2";
     } else if (mode && Integer(mode) != 0) {
-      layer().not_affine = "mode 2 normalises by the statistics of the batch, at serving too";
+      layer().not_affine = "its mode is not known";
     }
     facts_.weights.emplace();
     if (layer().has_scale) facts_.weights->push_back({"gamma"});
@@ -474,8 +489,17 @@ class Describer {
       if (!IsKerasPackage(prefix)) package = prefix;
     }
     if (package.empty()) return;
-    Distrust("its class is not Keras' own but of " + package);
+    DoubtClass("its class is not Keras' own but of " + package);
+  }
+
+  void DoubtClass(const std::string& why) {
     facts_.class_kind = OpKind::kOther;
+    if (layer().kind != OpKind::kBatchNorm) {
+      Distrust(why);
+    } else if (layer().unproved_class.empty()) {
+      layer().unproved_class = why;
+      facts_.inherited = std::move(facts_.weights).value_or(std::vector<ExpectedWeight>());
+    }
     facts_.weights.reset();
   }
 
@@ -483,12 +507,6 @@ class Describer {
     for (const CallRecord& call : record_.calls) {
       if (!call.oddity.empty()) Distrust(call.oddity);
       if (call.input_count() != 1 && TakesOneInput()) Distrust("called with several tensors");
-      if (!call.training) continue;
-      if (layer().kind == OpKind::kBatchNorm) {
-        Distrust("called with training=True, it normalises by the statistics of the batch");
-      } else if (layer().kind == OpKind::kIdentity) {
-        Distrust("");
-      }
     }
   }
 

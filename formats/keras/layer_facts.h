@@ -28,6 +28,9 @@ struct LayerFacts {
   bool is_operation = false;  // a function of keras.ops among the layers
   // In the order in which Keras stores them; absent where the class is not known well enough.
   std::optional<std::vector<ExpectedWeight>> weights = {};
+  // Of the class that it extends, by its config; it may have others, too (where `weights` is
+  // absent).
+  std::vector<ExpectedWeight> inherited = {};
   // None of its weights is a statistic or a counter (where `weights` is absent).
   bool all_trainable = false;
   int spatial_axes = 0;                            // of convolutions and pooling

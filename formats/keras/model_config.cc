@@ -5,6 +5,8 @@
 #include <unordered_map>
 #include <utility>
 
+#include "formats/keras/training_calls.h"
+
 namespace ckpt::formats::keras {
 namespace {
 
@@ -12,11 +14,13 @@ constexpr std::size_t kMaxCalls = 1'000'000;
 
 class GraphBuilder {
  public:
-  GraphBuilder(ModelConfig& config, int keras_major) : config_(config), keras_major_(keras_major) {}
+  GraphBuilder(ModelConfig& config, std::string_view keras_version)
+      : config_(config), training_(keras_version), keras_major_(KerasMajor(keras_version)) {}
 
   Status Build() {
     config_.graph.source = "Keras config";
-    AddLayers(*config_.model, {}, /*trainable=*/true, /*called=*/true);
+    AddLayers(*config_.model, {});
+    FindWhatCannotServe(config_);
     MarkSharedObjects();
     const ModelRecord& model = *config_.model;
     std::vector<ValueId> arguments;
@@ -35,43 +39,54 @@ class GraphBuilder {
   // Can the calls of a nested model be replaced by those of its layers?
   static bool IsTransparent(const LayerRecord& layer) {
     return std::all_of(layer.calls.begin(), layer.calls.end(), [&](const CallRecord& call) {
-      return call.oddity.empty() && !call.training &&
-             call.input_count() == layer.model->input_count();
+      return call.oddity.empty() && call.input_count() == layer.model->input_count();
     });
   }
 
-  void AddLayers(const ModelRecord& model, const std::vector<std::string>& prefix, bool trainable,
-                 bool called) {
+  // What holds for all layers of a nested model.
+  struct Surroundings {
+    bool trainable = true;
+    bool called = true;  // in a way that is understood
+    CallModes modes = CallModes::OfWholeModel();
+    std::vector<const LayerRecord*> outer = {};
+  };
+
+  void AddLayers(const ModelRecord& model, const Surroundings& around) {
     for (const LayerRecord& record : model.layers) {
-      if (record.is_input && !prefix.empty()) continue;  // reads what the model is called with
-      std::vector<std::string> path = prefix;
-      path.push_back(record.name);
+      if (record.is_input && !around.outer.empty())
+        continue;  // reads what the model is called with
       if (!record.model) {
-        AddLayer(record, path, trainable, called);
+        AddLayer(model, record, around);
         continue;
       }
       const Json* flag = Find(*record.model->config, "trainable");
       const bool frozen = flag && flag->is_boolean() && !flag->get<bool>();
       const bool transparent = IsTransparent(record);
-      if (!transparent) AddLayer(record, path, trainable, called);
-      AddLayers(*record.model, path, trainable && !frozen, called && transparent);
+      if (!transparent) AddLayer(model, record, around);
+      Surroundings inner{around.trainable && !frozen, around.called && transparent,
+                         training_.ModesOf(record, around.modes), around.outer};
+      inner.outer.push_back(&record);
+      AddLayers(*record.model, inner);
     }
   }
 
-  void AddLayer(const LayerRecord& record, const std::vector<std::string>& path, bool trainable,
-                bool called) {
+  void AddLayer(const ModelRecord& model, const LayerRecord& record, const Surroundings& around) {
     LayerFacts facts = DescribeLayer(record, keras_major_);
     Layer& layer = facts.layer;
+    std::vector<std::string> path;
+    for (const LayerRecord* nested : around.outer) path.push_back(nested->name);
+    path.push_back(record.name);
     for (const std::string& name : path) layer.name += (layer.name.empty() ? "" : "/") + name;
-    layer.trainable = layer.trainable && trainable;
-    if (!called && layer.kind == OpKind::kBatchNorm && layer.not_affine.empty()) {
+    layer.trainable = layer.trainable && around.trainable;
+    if (!around.called && layer.kind == OpKind::kBatchNorm && layer.not_affine.empty()) {
       layer.not_affine = "its model is called in a way that is not understood";
     }
+    training_.Apply(record, around.modes, layer);
     const auto id = static_cast<LayerId>(graph().layers.size());
     ids_.emplace(&record, id);
     if (!record.model) config_.by_group[path[0]].push_back(id);
     graph().layers.push_back(layer);
-    config_.layers.push_back({&record, std::move(facts), path});
+    config_.layers.push_back({&record, std::move(facts), std::move(path), around.outer, &model});
   }
 
   // Keras gives one "shared_object_id" to a layer object that stands in several places (in a model
@@ -178,6 +193,7 @@ class GraphBuilder {
   }
 
   ModelConfig& config_;
+  TrainingCalls training_;
   int keras_major_;
   std::unordered_map<const LayerRecord*, LayerId> ids_;
   std::size_t calls_ = 0;
@@ -200,7 +216,7 @@ Result<std::unique_ptr<ModelConfig>> ParseModelConfig(std::string_view text,
   }
   config->document = *std::move(document);
   CKPT_ASSIGN_OR_RETURN(config->model, ReadModelRecord(config->document));
-  CKPT_RETURN_IF_ERROR(GraphBuilder(*config, KerasMajor(keras_version)).Build());
+  CKPT_RETURN_IF_ERROR(GraphBuilder(*config, keras_version).Build());
   return config;
 }
 

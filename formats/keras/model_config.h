@@ -21,6 +21,9 @@ struct ConfigLayer {
   const LayerRecord* record;
   LayerFacts facts;
   std::vector<std::string> path;  // {"outer", "inner"}; path[0] is a layer of the whole model
+  // The nested models that it stands in, the outermost first, and the model that lists it.
+  std::vector<const LayerRecord*> outer = {};
+  const ModelRecord* parent = nullptr;
 };
 
 struct ModelConfig {

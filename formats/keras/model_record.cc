@@ -166,7 +166,7 @@ class ModelReader {
       if (!sound) return Malformed("malformed inbound_nodes of " + Quoted(layer.name));
       CallRecord& record = layer.calls.emplace_back();
       record.oddity = OddityOfCall(*call);
-      record.training = CalledInTraining(*call);
+      record.training = TrainingOfCall(*call);
     }
     if (layer.is_input && !layer.calls.empty()) {
       return Malformed("the InputLayer " + Quoted(layer.name) + " reads something");

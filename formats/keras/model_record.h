@@ -24,7 +24,7 @@ struct TensorRef {
 struct CallRecord {
   std::vector<TensorRef> inputs = {};  // all that it reads, in the order in which Keras walks them
   std::string oddity = {};             // see OddityOfCall
-  bool training = false;
+  std::optional<bool> training = {};   // see TrainingOfCall
   // Reads the input of a Sequential that has no InputLayer, beside `inputs`.
   bool reads_implicit_input = false;
 

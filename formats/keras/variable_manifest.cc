@@ -34,12 +34,16 @@ std::string NameInFile(const std::string& weight, OpKind kind, int keras_major) 
   return weight;
 }
 
+constexpr std::string_view kInnerOptimizer = "optimizer/inner_optimizer";
+
 class Describer {
  public:
   Describer(const VariableStore& store, const std::vector<std::string>& paths, ModelConfig* config,
             int keras_major)
       : store_(store), paths_(paths), config_(config), keras_major_(keras_major) {
     layout_.old_layers = store.old_layers;
+    // One that scales the loss wraps the one that counts and keeps the slots.
+    if (store.Find(kInnerOptimizer)) optimizer_path_ = kInnerOptimizer;
   }
 
   VariableManifest Describe() {
@@ -119,12 +123,21 @@ class Describer {
         info.local_name = names.locals[i];
       }
       if (!names.layer) UseRecordedName(*variable.dataset.object, info);
+      if (group.path == optimizer_path_ && IsIteration(variable)) info.local_name = "iteration";
       const std::string name = AddTensor(std::move(info), variable.dataset);
       layout.variables.push_back({variable.key, name});
-      if (group.path == "optimizer") optimizer_.push_back(name);
+      if (group.path == optimizer_path_) optimizer_.push_back(name);
       if (names.layer) bound_.push_back({*names.layer, names.weights[i], name});
     }
     CheckKeys(group, names);
+  }
+
+  // The first variable that every optimizer makes: base_optimizer.py of Keras 3, optimizer.py of
+  // 2.12 to 2.15.
+  static bool IsIteration(const StoredVariable& variable) {
+    const Hdf5Object& object = *variable.dataset.object;
+    return variable.key == "0" && object.shape.rank() == 0 && object.dtype &&
+           IsReal(*object.dtype) && !IsFloat(*object.dtype);
   }
 
   // This program writes a variable's name beside it.
@@ -172,7 +185,7 @@ class Describer {
       names.scope += "/" + below;
       inside = below + "/";
     }
-    const auto& expected = layer.facts.weights;
+    const auto& expected = WeightsOf(layer.facts, group);
     std::vector<std::string> by_class;
     if (!own || !expected) by_class = LocalsByClass(group, path);
     for (std::size_t i = 0; i < group.variables.size(); ++i) {
@@ -187,6 +200,16 @@ class Describer {
       names.weights.push_back(own && expected ? "" : inside + names.locals.back());
     }
     return names;
+  }
+
+  // Of a class that extends another, where there are as many as that one has.
+  static std::optional<std::vector<ExpectedWeight>> WeightsOf(const LayerFacts& facts,
+                                                              const VariableGroup& group) {
+    if (facts.weights) return facts.weights;
+    const bool fits = !facts.inherited.empty() &&
+                      group.variables.size() == facts.inherited.size() &&
+                      AllVectorsOfOneLength(ShapesOf(group));
+    return fits ? std::optional(facts.inherited) : std::nullopt;
   }
 
   // The names of the objects on the way from `top` to `path`, else what the way itself says.
@@ -375,6 +398,7 @@ class Describer {
   VariableLayout layout_;
   VariableManifest result_;
   std::vector<Bound> bound_;
+  std::string_view optimizer_path_ = "optimizer";
   std::vector<std::string> optimizer_;  // its variables, in their order
   std::unordered_set<std::string> taken_;
   std::unordered_map<std::string, TensorId> ids_;

@@ -11,12 +11,6 @@ bool IsLower(char c) { return c >= 'a' && c <= 'z'; }
 bool IsDigit(char c) { return c >= '0' && c <= '9'; }
 char Lower(char c) { return IsUpper(c) ? static_cast<char>(c - 'A' + 'a') : c; }
 
-bool AllVectorsOfOneLength(std::span<const Shape> shapes) {
-  return std::all_of(shapes.begin(), shapes.end(), [&](const Shape& shape) {
-    return shape.rank() == 1 && shape[0] == shapes[0][0];
-  });
-}
-
 using Names = std::vector<std::string>;
 
 Names BatchNormNames(std::span<const Shape> shapes) {
@@ -54,6 +48,12 @@ Names WithBias(Names names, std::span<const Shape> shapes) {
 }
 
 }  // namespace
+
+bool AllVectorsOfOneLength(std::span<const Shape> shapes) {
+  return std::all_of(shapes.begin(), shapes.end(), [&](const Shape& shape) {
+    return shape.rank() == 1 && shape[0] == shapes[0][0];
+  });
+}
 
 std::string SnakeCase(std::string_view class_name) {
   std::string word;
@@ -113,6 +113,9 @@ Names VariableNamesOfClass(std::string_view snake, std::span<const Shape> shapes
 }
 
 bool NamesBatchNorm(std::string_view name) {
+  std::string_view whole = WithoutCounter(name);
+  while (!whole.empty() && IsDigit(whole.back())) whole.remove_suffix(1);
+  if (whole == "norm") return true;  // "layer_norm" is another
   while (!name.empty()) {
     const std::size_t end = std::min(name.find_first_of("_-./"), name.size());
     std::string token(name.substr(0, end));

@@ -24,7 +24,10 @@ std::string_view WithoutCounter(std::string_view name);
 std::vector<std::string> VariableNamesOfClass(std::string_view snake,
                                               std::span<const Shape> shapes);
 
-// Does a name say that an object is a batch norm: "bn", "conv1_bn", "batchnorm2"?
+// One rank-1 shape for all. REQUIRES: there is one.
+bool AllVectorsOfOneLength(std::span<const Shape> shapes);
+
+// Does a name say that an object may be a batch norm: "bn", "conv1_bn", "batchnorm2", "norm"?
 bool NamesBatchNorm(std::string_view name);
 
 }  // namespace ckpt::formats::keras

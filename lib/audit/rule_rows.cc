@@ -8,8 +8,10 @@ namespace {
 constexpr auto kInfo = Severity::kInfo;
 constexpr auto kWarning = Severity::kWarning;
 constexpr auto kError = Severity::kError;
-constexpr auto kStops = Conversion::kStops;
-constexpr auto kGoesOn = Conversion::kGoesOn;
+constexpr auto kStops = InConversion::kStops;
+constexpr auto kCloses = InConversion::kCloses;
+constexpr auto kStaysBehind = InConversion::kStaysBehind;
+constexpr auto kPasses = InConversion::kPasses;
 
 constexpr std::array kRows = {
     // Which tensors a layer has.
@@ -45,7 +47,7 @@ constexpr std::array kRows = {
         "wrong outputs without an error.",
         "save both statistics; compare the names in the file with those that the program restores"},
     RuleRow{
-        "BN003", "scale-without-statistics", kInfo, kGoesOn,
+        "BN003", "scale-without-statistics", kInfo, kPasses,
         "a gamma or beta has no statistics, and nothing says that it is a batch norm",
         "Layer, group and instance normalisation have a gamma and a beta and no moving statistics, "
         "so nothing is missing. If the layer is a batch norm under an unusual name, its statistics "
@@ -53,7 +55,7 @@ constexpr std::array kRows = {
         "It does not, unless the layer is a batch norm.",
         "nothing for layer, group and instance normalisation; for a batch norm see BN001"},
     RuleRow{
-        "BN004", "parameters-missing", kWarning, kGoesOn,
+        "BN004", "parameters-missing", kWarning, kPasses,
         "the model's config calls for a gamma or beta that the file lacks",
         "The config in the file says that the batch norm has a scale or an offset, and there is no "
         "such tensor: the weights do not belong to this config, or were saved in part.",
@@ -84,7 +86,7 @@ constexpr std::array kRows = {
         "buffers copied, or torch.optim.swa_utils.update_bn); for this run do forward passes in "
         "train() mode over training data without the optimizer"},
     RuleRow{
-        "BN011", "looks-never-updated", kWarning, kGoesOn,
+        "BN011", "looks-never-updated", kWarning, kPasses,
         "moving statistics are exactly initial, with no proof that the layer was trained",
         "Every channel has mean 0 and variance 1 (or every variance is 1 beside a mean that "
         "moved), as initialised, while gamma or beta moved away from 1 and 0. No optimizer slot or "
@@ -100,7 +102,7 @@ constexpr std::array kRows = {
         "check that training ran in train() mode and that an averaged copy got its buffers (see "
         "BN010)"},
     RuleRow{
-        "BN012", "partly-updated", kWarning, kGoesOn,
+        "BN012", "partly-updated", kWarning, kPasses,
         "the statistics of some layers were updated and of others never",
         "Some batch norms of the file have learnt statistics and others have exactly mean 0 and "
         "variance 1 although they were trained: the updates of only one tower, one of several "
@@ -112,7 +114,7 @@ constexpr std::array kRows = {
         "collect tf.GraphKeys.UPDATE_OPS after all towers and networks are built, and tie all of "
         "them to the train ops that train those layers"},
     RuleRow{
-        "BN013", "statistics-absorbed", kInfo, kGoesOn,
+        "BN013", "statistics-absorbed", kInfo, kPasses,
         "mean 0 and variance 1 everywhere, absorbed into gamma and beta on purpose",
         "All batch norms have exactly mean 0 and variance 1, and gamma and beta are spread as they "
         "are when the statistics were multiplied into them: by orders of magnitude between layers, "
@@ -122,21 +124,21 @@ constexpr std::array kRows = {
         "and epsilon must be the one with which the statistics were absorbed (often 0).",
         "nothing for serving; keep these layers frozen in training"},
     RuleRow{
-        "BN014", "layer-not-trained", kInfo, kGoesOn,
+        "BN014", "layer-not-trained", kInfo, kPasses,
         "gamma, beta and the statistics are all at their initial values",
         "The whole layer is as initialised: the file is of step 0, or the layer was frozen from "
         "the start or is in a branch that was not trained.",
         "Nothing was lost. If the layer was meant to be trained, it was not.",
         "nothing, unless the layer was meant to be trained"},
     RuleRow{
-        "BN015", "updated-too-little", kInfo, kGoesOn,
+        "BN015", "updated-too-little", kInfo, kPasses,
         "the initial value still weighs too much in the moving statistics",
         "A moving average that starts at 0 (mean) or 1 (variance) holds its initial value with the "
         "weight decay^n after n updates. n is the batch counter, the update counter or the step; "
         "decay is Keras' and TensorFlow's momentum and one minus PyTorch's. A weight above 1/100 "
         "is information, one above 1/2 a warning where the decay is recorded or given. Nothing is "
         "said where a variance is smaller than that weight: it proves more updates than the "
-        "counter says.",
+        "counter says; or of frozen layers, whose statistics the steps do not update.",
         "Serving normalises with a mixture of the data's statistics and 0 and 1. Accuracy rises "
         "with more steps or a smaller decay although the weights are good already.",
         "train longer or with a smaller decay, or run training-mode forward passes over training "
@@ -159,10 +161,13 @@ constexpr std::array kRows = {
         "go back to a checkpoint before the values went bad (audit the older ones), and train with "
         "more than one value per channel and batch, statistics in float32"},
     RuleRow{
-        "BN021", "negative-variance", kError, kGoesOn, "negative moving variance",
+        "BN021", "negative-variance", kError, kStops, "negative moving variance",
         "A variance cannot be negative. It gets so by a one-pass formula in float32, by momentum "
         "misuse, by an epsilon subtracted in a conversion, or by tensors that are shifted or "
-        "swapped in the file.",
+        "swapped in the file. Where the network's epsilon is known and variance + epsilon is above "
+        "0 in every channel it is a warning: the network computes something. A file that does not "
+        "record epsilon cannot say so, and neither can one that a conversion writes without it: "
+        "fold the layer, or write a format that holds the network.",
         "With variance + epsilon just above 0 the channel is multiplied by up to millions; with "
         "another framework's smaller epsilon it is NaN.",
         "find where the value comes from: compare with the checkpoint it was converted from, or "
@@ -174,7 +179,7 @@ constexpr std::array kRows = {
             "The channel is NaN or infinite for every input, and so is what follows.",
             "check that epsilon is the one of training; compute the statistics again"},
     RuleRow{
-        "BN023", "dead-channels", kInfo, kGoesOn,
+        "BN023", "dead-channels", kInfo, kPasses,
         "variance 0 or negligible: the channel was constant in training",
         "The moving variance is 0, denormal or below a millionth of epsilon, so the channel did "
         "not vary in training (a dead ReLU, a padded or unused filter). Some dead channels are "
@@ -186,7 +191,7 @@ constexpr std::array kRows = {
         "nothing for a few channels; they can be pruned. For most of a layer look for a collapsed "
         "training (learning rate, shared layers, float16 that underflows)"},
     RuleRow{
-        "BN024", "amplification", kWarning, kGoesOn,
+        "BN024", "amplification", kWarning, kPasses,
         "rounding errors of the input are amplified beyond the precision of the type",
         "The normalised signal is a small difference of large numbers: (|mean| + |bias| + "
         "sqrt(variance)) / sqrt(variance + epsilon) is above 1e4 (float32), 30 (float16) or 4 "
@@ -196,7 +201,7 @@ constexpr std::array kRows = {
         "serve this layer in a wider type, or fold the batch norm into the layer before it (the "
         "mean is then subtracted before rounding)"},
     RuleRow{
-        "BN025", "out-of-range", kWarning, kGoesOn,
+        "BN025", "out-of-range", kWarning, kPasses,
         "values at the limits of the type that the file stores them in",
         "A statistic stands at the largest value of its type, or a variance is so small that its "
         "type keeps only a few of its bits (float16 below 6.1e-05), and rounding it changes the "
@@ -213,7 +218,7 @@ constexpr std::array kRows = {
         "Restoring fails, or broadcasting hides the error and the outputs are wrong.",
         "restore from one checkpoint of one model; check the axis of the batch norm"},
     RuleRow{
-        "BN031", "swapped-values", kWarning, kGoesOn,
+        "BN031", "swapped-values", kWarning, kPasses,
         "gamma, beta, mean and variance look exchanged for one another",
         "A variance has many negative values while another vector of the layer is positive "
         "throughout, or in most layers gamma scatters around 0 while beta (or the mean) is "
@@ -223,7 +228,7 @@ constexpr std::array kRows = {
         "check the order of the vectors in the converter: Keras has gamma, beta, mean, variance; "
         "PyTorch weight, bias, running_mean, running_var; Darknet beta, gamma, mean, variance"},
     RuleRow{
-        "BN032", "towers-disagree", kWarning, kGoesOn,
+        "BN032", "towers-disagree", kWarning, kPasses,
         "copies of one layer hold different statistics",
         "The layers have the same gamma and beta under names that differ in a tower or a reuse "
         "suffix (tower_0/bn and tower_1/bn), and their moving statistics differ: each copy saw its "
@@ -234,21 +239,21 @@ constexpr std::array kRows = {
 
     // What the file does not say.
     RuleRow{
-        "BN040", "epsilon-not-recorded", kInfo, kGoesOn, "the file does not record epsilon",
+        "BN040", "epsilon-not-recorded", kInfo, kPasses, "the file does not record epsilon",
         "Checkpoints of weights do not hold epsilon; without a graph or a config it is assumed by "
         "the framework's default, or unknown.",
         "A wrong epsilon changes every channel with a small variance: 1e-3 (Keras, TensorFlow) and "
         "1e-5 (PyTorch, ONNX) differ by a factor of ten in the gain of a dead channel.",
         "give it: --epsilon, --graph, or a file with its config"},
     RuleRow{
-        "BN041", "momentum-not-recorded", kInfo, kGoesOn, "the file does not record momentum",
+        "BN041", "momentum-not-recorded", kInfo, kPasses, "the file does not record momentum",
         "Without the decay of the moving averages, or with a default in its place, it cannot be "
         "said for sure how much the initial values still weigh (BN015).",
         "It does not change serving.", "give it for a judgement: --momentum, --graph"},
 
     // Between two checkpoints of one run.
     RuleRow{
-        "BN050", "unchanged-statistics", kWarning, kGoesOn,
+        "BN050", "unchanged-statistics", kWarning, kPasses,
         "the weights of a layer moved since the older checkpoint, its statistics did not",
         "Between the two checkpoints gamma, beta or the kernels were trained on, while the moving "
         "mean and variance are the same bit for bit: the updates did not run in between. Training "
@@ -257,7 +262,7 @@ constexpr std::array kRows = {
         "if the layer trained in training mode, run the updates with the train op (BN010) and "
         "compute the statistics again"},
     RuleRow{
-        "BN051", "frozen-drift", kWarning, kGoesOn,
+        "BN051", "frozen-drift", kWarning, kPasses,
         "a frozen layer's statistics moved since the older checkpoint",
         "Gamma, beta and the kernels beside the layer are the same bit for bit in both "
         "checkpoints, other weights were trained, and the moving statistics of the frozen layer "
@@ -270,7 +275,7 @@ constexpr std::array kRows = {
         "call frozen layers with training=False (trainable = False does it since TensorFlow 2)",
         "put frozen batch norms into eval() mode after every model.train()"},
     RuleRow{
-        "BN052", "statistics-reset", kWarning, kGoesOn,
+        "BN052", "statistics-reset", kWarning, kPasses,
         "statistics that the older checkpoint had learnt are initial again",
         "The older checkpoint holds learnt statistics for the layer, this one mean 0 and variance "
         "1. tf.train.warm_start and WarmStartSettings take trainable variables only unless told "
@@ -283,7 +288,7 @@ constexpr std::array kRows = {
 
     // What the operation graph proves.
     RuleRow{
-        "GR001", "updates-outside-train-op", kError, kGoesOn,
+        "GR001", "updates-outside-train-op", kError, kStaysBehind,
         "the graph does not run the updates of moving statistics with the train op",
         "An operation runs when something that depends on it is fetched. In the graph beside the "
         "checkpoint the train operation (collection train_op, else what ends in an optimizer's "
@@ -301,7 +306,7 @@ constexpr std::array kRows = {
         "minimize(), not around the optimizer's constructor, or fetch "
         "tf.group(train_op, *update_ops)"},
     RuleRow{
-        "GR002", "no-update-op", kError, kGoesOn,
+        "GR002", "no-update-op", kError, kStaysBehind,
         "a batch norm trains, and no operation of the graph updates its statistics",
         "The graph trains through a batch norm in training mode and holds no operation that writes "
         "its moving statistics: a Keras layer in a tf.Session program, whose updates are not in "
@@ -310,7 +315,7 @@ constexpr std::array kRows = {
         "build the updates and run them with every training step",
         "use tf.layers, or run layer.updates (model.updates) with the train operation"},
     RuleRow{
-        "GR003", "saver-without-statistics", kError, kGoesOn,
+        "GR003", "saver-without-statistics", kError, kStaysBehind,
         "no saver of the graph saves all that serving reads",
         "The list of tensors of a saver (SaveV2, SaveSlices) lacks moving statistics, gamma or "
         "beta of a batch norm of the same graph, and so do all other savers of the file. It is "
@@ -321,7 +326,7 @@ constexpr std::array kRows = {
         "use tf.train.Saver() without var_list, or add the moving statistics to it: "
         "tf.trainable_variables() leaves them out"},
     RuleRow{
-        "GR004", "restore-fails", kError, kGoesOn,
+        "GR004", "restore-fails", kError, kStaysBehind,
         "the graph restores tensors that the checkpoint lacks",
         "A restore of the graph, or the path from a serving signature, names tensors that the "
         "checkpoint does not hold. It is information where serving does not read them (slots of "
@@ -330,7 +335,7 @@ constexpr std::array kRows = {
         "uninitialised.",
         "use graph and checkpoint of the same run, or restore only what is there"},
     RuleRow{
-        "GR005", "always-trains", kInfo, kGoesOn,
+        "GR005", "always-trains", kInfo, kPasses,
         "a graph for training whose batch norms run in training mode whatever is fed",
         "The graph beside the checkpoint trains, and its batch norms have no inference mode: "
         "is_training is true or absent, or they normalise with moments, and no placeholder "
@@ -342,7 +347,7 @@ constexpr std::array kRows = {
         "statistics into it",
         "export with training=False (tf.keras.backend.set_learning_phase(0) in TensorFlow 1)"},
     RuleRow{
-        "GR006", "open-phase", kError, kGoesOn,
+        "GR006", "open-phase", kError, kCloses,
         "a boolean placeholder on the serving path that nothing feeds, or that is true by default",
         "The path to the outputs of a SavedModel or a frozen graph depends on a boolean "
         "placeholder that no signature feeds, or on one with a default of true. In a graph for "
@@ -353,26 +358,27 @@ constexpr std::array kRows = {
         "tf.placeholder_with_default(False, ())"},
     // What the graph of a serving artefact does.
     RuleRow{
-        "BN060", "training-mode", kError, kGoesOn,
+        "BN060", "training-mode", kError, kCloses,
         "a batch norm runs in training mode in a serving artefact",
         "The graph in the file is what is served, and its batch norm is in training mode: "
         "training_mode is 1 (ONNX from opset 14), the node has the outputs of training (opset 7 to "
         "13), is_test is 0 (before); in a SavedModel or a frozen graph of TensorFlow, is_training "
         "is true or absent on the path to the outputs, or the batch norm normalises with moments, "
         "whatever is fed; in an ONNX graph, nodes compute the statistics from the very input that "
-        "is "
-        "normalised.",
+        "is normalised; in a model of Keras 1 or 2, a call with training=True (of the layer, or of "
+        "a model that it stands in) or mode 2. In Keras 3 such a call is a warning: predict() "
+        "overrides it.",
         "It normalises with the mean and variance of the batch that it is given and ignores the "
         "moving statistics: an answer depends on the requests beside it, and a batch of one gives "
         "nonsense.",
         "export the model in inference mode again",
         "build the inference graph with training=False (is_training=False), restore the checkpoint "
         "and export that graph",
-        "call the layer with training=False, or export with model.export(), which does",
+        "leave training out of the call, or export with model.export(), which serves",
         "call model.eval() before torch.onnx.export, and do not pass "
         "training=TrainingMode.TRAINING"},
     RuleRow{
-        "BN061", "statistics-fed", kInfo, kGoesOn,
+        "BN061", "statistics-fed", kInfo, kPasses,
         "the graph takes moving statistics from elsewhere than a stored constant",
         "The mean or the variance of the batch norm is an input of the model, is computed by other "
         "nodes, or is filled with one value: the file does not store it, so it cannot be judged "
@@ -404,7 +410,7 @@ constexpr std::array kRows = {
         "A NaN spreads to every output that depends on it.",
         "go back to a checkpoint before the values went bad"},
     RuleRow{
-        "CK004", "non-finite-elsewhere", kInfo, kGoesOn,
+        "CK004", "non-finite-elsewhere", kInfo, kPasses,
         "NaN or infinity where serving does not read it, or on purpose",
         "Training state (optimizer slots, shadows) with NaN or infinity is a warning: serving does "
         "not read it, but training was in trouble. A tensor of only 0 and minus infinity is an "
@@ -412,13 +418,13 @@ constexpr std::array kRows = {
         "It does not, as long as serving does not read it.",
         "look at the training log; drop training state with ckpt convert"},
     RuleRow{
-        "CK005", "optimizer-state", kInfo, kGoesOn, "the file holds optimizer state",
+        "CK005", "optimizer-state", kInfo, kPasses, "the file holds optimizer state",
         "Slots of an optimizer (momentum, Adam's m and v) are in the file, as in every checkpoint "
         "that training can resume from.",
         "Serving does not read them; they make the file two or three times larger.",
         "for serving drop them: ckpt convert does unless told --keep-training-state"},
     RuleRow{
-        "CK006", "ema-shadows", kInfo, kGoesOn,
+        "CK006", "ema-shadows", kInfo, kPasses,
         "shadows of an exponential moving average stand next to the raw weights",
         "The file holds both raw weights and their averages over time. Evaluation often uses the "
         "averages; a plain restore gives the raw weights.",
@@ -426,14 +432,14 @@ constexpr std::array kRows = {
         "decide which set is served; ckpt convert --ema writes the averages",
         "restore with ema.variables_to_restore() to serve the averages, or ckpt convert --ema"},
     RuleRow{
-        "CK007", "values-not-judged", kInfo, kGoesOn, "some values could not be judged",
+        "CK007", "values-not-judged", kInfo, kPasses, "some values could not be judged",
         "The type of a batch norm's tensor is not one that the audit computes with, or the older "
         "checkpoint has no such tensor or could not be read for a comparison. It is a warning "
         "where a tensor is of a kind that is not read: sparse, one rank's part of a distributed "
         "tensor, one without data.",
         "Nothing is known to be wrong; it was not looked at.", "judge these by other means"},
     RuleRow{
-        "CK008", "runs-code-on-load", kError, kGoesOn,
+        "CK008", "runs-code-on-load", kError, kCloses,
         "the framework runs code out of the file when it loads it",
         "A pickle names functions that run what the file hands to them, or that give access to "
         "such "

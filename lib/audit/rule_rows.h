@@ -8,12 +8,10 @@
 
 namespace ckpt::audit {
 
-enum class Conversion : std::uint8_t { kGoesOn, kStops };
-
 struct RuleRow {
   std::string_view id, name;
   Severity severity;
-  Conversion stops_conversion;
+  InConversion in_conversion;
   std::string_view summary;  // one line
   std::string_view meaning;  // what the rule saw, and how it tells
   std::string_view why;      // what it does to serving

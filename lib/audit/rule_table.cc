@@ -61,8 +61,7 @@ const Table& BuiltTable() {
     Table built;
     for (const RuleRow& row : RuleRows()) {
       const std::string& text = built.texts.emplace_back(TextOf(row));
-      built.rules.push_back({row.id, row.name, row.severity, row.summary, text,
-                             row.stops_conversion == Conversion::kStops});
+      built.rules.push_back({row.id, row.name, row.severity, row.summary, text, row.in_conversion});
     }
     return built;
   }();
@@ -96,6 +95,20 @@ std::string_view Name(Severity severity) noexcept {
       return "error";
   }
   return "info";
+}
+
+std::string_view Name(InConversion what) noexcept {
+  switch (what) {
+    case InConversion::kStops:
+      return "stops";
+    case InConversion::kCloses:
+      return "closed";
+    case InConversion::kStaysBehind:
+      return "stays behind";
+    case InConversion::kPasses:
+      break;
+  }
+  return "";
 }
 
 std::span<const Rule> Rules() noexcept { return audit::BuiltTable().rules; }

@@ -50,6 +50,12 @@ bool SlotMoved(TensorReader& reader, TensorId slot) {
   return !all(0) && !all(0.1) && !all(1);
 }
 
+bool HasSlotEvidence(const TensorRole& role) {
+  return std::any_of(role.evidence.begin(), role.evidence.end(), [](const Evidence& evidence) {
+    return evidence.source == EvidenceSource::kSlots;
+  });
+}
+
 // Why the file proves that the layer was trained; empty if it does not.
 std::string ProofOfTraining(const Subject& subject, std::size_t i, const SlotMap& slots) {
   const BatchNorm& layer = subject.layers()[i];
@@ -66,6 +72,10 @@ std::string ProofOfTraining(const Subject& subject, std::size_t i, const SlotMap
   }
   for (const auto& [id, name] : {std::pair(layer.gamma, "gamma"), std::pair(layer.beta, "beta")}) {
     const auto found = id ? slots.find(*id) : slots.end();
+    const bool covered = id && HasSlotEvidence(subject.analysis.roles[id->index]);
+    if (found == slots.end() && moved && covered) {
+      return std::string("the file holds an optimizer's state of its ") + name;
+    }
     if (found == slots.end()) continue;
     if (moved || std::any_of(found->second.begin(), found->second.end(),
                              [&](TensorId slot) { return SlotMoved(subject.reader, slot); })) {
@@ -103,12 +113,13 @@ Judgement JudgeLayer(const Subject& subject, std::size_t i, const SlotMap& slots
   const LayerValues& values = subject.values[i];
   if (!values.mean || !values.spread || values.mean->empty()) return {};
   if (!StatisticsInitial(values)) {
-    if (AllEqual(*values.spread, 1) && values.spread->size() > 1 && !layer.frozen &&
+    if (AllEqual(*values.spread, 1) && values.spread->size() > 1 && !KeepsStatistics(layer) &&
         !IsFixedNormalisation(layer)) {
       return {Verdict::kVarianceLeftOut, "every variance is 1 beside a mean that moved"};
     }
     return {Verdict::kLearnt};
   }
+  if (layer.inference_only && !AffineInitial(values)) return {Verdict::kFrozenAndInitial};
   if (std::string proof = ProofOfTraining(subject, i, slots); !proof.empty()) {
     return {Verdict::kProved, std::move(proof)};
   }
@@ -218,7 +229,7 @@ class TrainingJudge {
 
   void AddFrozen() {
     Add(RuleIndex::kStatisticsAbsorbed, Severity::kInfo,
-        "mean 0 and variance 1 in layers that the config freezes",
+        "mean 0 and variance 1 in layers that train with the statistics that they were built with",
         LayersWith(Verdict::kFrozenAndInitial));
   }
 
@@ -230,8 +241,9 @@ class TrainingJudge {
           return judgement.verdict != Verdict::kUntrained &&
                  judgement.verdict != Verdict::kNotJudged;
         });
-    const bool all_frozen = std::all_of(subject_.layers().begin(), subject_.layers().end(),
-                                        [](const BatchNorm& layer) { return layer.frozen; });
+    const bool all_frozen =
+        std::all_of(subject_.layers().begin(), subject_.layers().end(),
+                    [](const BatchNorm& layer) { return KeepsStatistics(layer); });
     if (step && *step > 0 && !any_moved && !all_frozen) {
       std::vector<LayerIssue> layers = LayersWith(Verdict::kUntrained);
       for (LayerIssue& layer : layers) {

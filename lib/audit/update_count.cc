@@ -64,6 +64,7 @@ std::optional<UpdateCount> UpdatesOf(const Subject& subject, const BatchNorm& la
   if (const std::optional<double> updates = LocalStep(subject, layer); usable(updates)) {
     return UpdateCount{*updates, "local_step", false};
   }
+  if (KeepsStatistics(layer)) return std::nullopt;  // the step counts the updates of others
   const std::optional<double> step = StepOf(subject);
   if (!usable(step)) return std::nullopt;
   return UpdateCount{*step, subject.manifest().tensors[subject.analysis.step->index].name, true};

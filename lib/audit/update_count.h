@@ -23,6 +23,11 @@ struct UpdateCount {
   std::string source;  // "num_batches_tracked", "local_step", "global_step": the counter's name
   bool of_file;        // one counter for the whole file: the step
 };
+// Does training leave the statistics as they were loaded, by the config?
+inline bool KeepsStatistics(const BatchNorm& layer) noexcept {
+  return layer.frozen || layer.inference_only;
+}
+
 // By the layer's own counter, else the step. Nothing if there is none, or it is not above 0.
 std::optional<UpdateCount> UpdatesOf(const Subject& subject, const BatchNorm& layer);
 

@@ -65,8 +65,13 @@ std::optional<LayerIssue> NonFinite(const Subject& subject, std::size_t i) {
   return issue;
 }
 
-// Splits the negative channels of a variance: those whose function exists, and the rest.
-void JudgeSigns(const Subject& subject, std::size_t i, Issue& negative, Issue& no_root) {
+// Negative variances: with epsilon known and above each of them, with epsilon not known, and those
+// whose function does not exist.
+struct NegativeVariances {
+  Issue harmless, unknown, no_root;
+};
+
+void JudgeSigns(const Subject& subject, std::size_t i, NegativeVariances& found) {
   const BatchNorm& layer = subject.layers()[i];
   const Vector& spread = subject.values[i].spread;
   if (!spread) return;
@@ -84,12 +89,14 @@ void JudgeSigns(const Subject& subject, std::size_t i, Issue& negative, Issue& n
   const std::string suffix = ", down to " + Number(lowest) + "; epsilon is " +
                              (known ? Number(epsilon) : std::string("not known"));
   if (rootless.count != 0) {
-    no_root.layers.push_back({i,
-                              {*layer.moving_variance},
-                              Channels(rootless.count, spread->size(), rootless.first) + suffix});
+    found.no_root.layers.push_back(
+        {i,
+         {*layer.moving_variance},
+         Channels(rootless.count, spread->size(), rootless.first) + suffix});
   }
   if (below.count != 0) {
-    negative.layers.push_back(
+    Issue& issue = known && rootless.count == 0 ? found.harmless : found.unknown;
+    issue.layers.push_back(
         {i, {*layer.moving_variance}, Channels(below.count, spread->size(), below.first) + suffix});
   }
 }
@@ -226,12 +233,16 @@ void JudgeFiniteness(const Subject& subject, FindingList& findings) {
 }
 
 void JudgeVariances(const Subject& subject, FindingList& findings) {
-  Issue negative{RuleIndex::kNegativeVariance, Severity::kError, "the moving variance is negative",
-                 "A variance cannot be; just above -epsilon the channel is multiplied by up to "
-                 "millions, and with a smaller epsilon it is NaN"};
-  Issue no_root{RuleIndex::kVariancePlusEpsilon, Severity::kError,
-                "variance + epsilon is not above 0",
-                "Serving takes its square root and divides by it: the channel is NaN or infinite"};
+  const std::string impossible =
+      "A variance cannot be; just above -epsilon the channel is multiplied by up to millions, and "
+      "with a smaller epsilon it is NaN";
+  NegativeVariances found{
+      {RuleIndex::kNegativeVariance, Severity::kWarning,
+       "the moving variance is negative, though above -epsilon", impossible},
+      {RuleIndex::kNegativeVariance, Severity::kError, "the moving variance is negative",
+       impossible},
+      {RuleIndex::kVariancePlusEpsilon, Severity::kError, "variance + epsilon is not above 0",
+       "Serving takes its square root and divides by it: the channel is NaN or infinite"}};
   const std::string constant =
       "Their inputs were constant in training; one that varies at serving "
       "is amplified by gamma / sqrt(epsilon)";
@@ -240,11 +251,12 @@ void JudgeVariances(const Subject& subject, FindingList& findings) {
   Issue most{RuleIndex::kDeadChannels, Severity::kWarning,
              "the variance is 0 or negligible in most channels", constant};
   for (std::size_t i = 0; i < subject.layers().size(); ++i) {
-    JudgeSigns(subject, i, negative, no_root);
+    JudgeSigns(subject, i, found);
     JudgeDead(subject, i, some, most);
   }
-  findings.Add(std::move(negative));
-  findings.Add(std::move(no_root));
+  findings.Add(std::move(found.harmless));
+  findings.Add(std::move(found.unknown));
+  findings.Add(std::move(found.no_root));
   findings.Add(std::move(most));
   findings.Add(std::move(some));
 }

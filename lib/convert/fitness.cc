@@ -59,7 +59,7 @@ Result<std::map<std::size_t, std::string>> CheckFitness(const Manifest& manifest
   std::map<std::string, NameList> stopping;  // layers by rule
   for (const Finding& finding : audit.findings) {
     // A finding that is milder than usual has evidence against it, and does not stop.
-    if (!finding.rule->stops_conversion || finding.severity < finding.rule->severity) continue;
+    if (!finding.rule->stops_conversion() || finding.severity < finding.rule->severity) continue;
     const std::string rule = std::string(finding.rule->id) + " " + std::string(finding.rule->name);
     bool of_layer = false;
     for (std::size_t i = 0; i < analysis.batch_norms.size(); ++i) {

@@ -62,6 +62,9 @@ Status CheckRecord(const Manifest& manifest, const BatchNorm& batch_norm,
   if (!manifest.graph || !batch_norm.layer) return {};
   const Layer& layer = manifest.graph->layers[*batch_norm.layer];
   if (!layer.not_affine.empty()) return Refuse(layer.not_affine);
+  if (!layer.unproved_class.empty() && !batch_norm.vouched) {
+    return Refuse(layer.unproved_class + ", so it may compute something else; --pairs settles it");
+  }
   if (!layer.missing_tensors.empty()) {
     return Refuse("the file lacks its " + layer.missing_tensors.front());
   }

@@ -172,15 +172,34 @@ Status Emit(FoldContext& context, FoldPlan& plan) {
   return {};
 }
 
+// The user's word makes a class a batch norm; where it belongs the graph says.
+Status CheckVouched(const FoldContext& context, const UserPairs& pairs) {
+  for (const auto& [i, kernel] : pairs.vouched) {
+    const Candidate& candidate = context.candidates[i];
+    const bool agrees =
+        std::any_of(candidate.kernels.begin(), candidate.kernels.end(), [&](const LayerKey& key) {
+          return context.steps.layers().at(key).layer().kernel == kernel;
+        });
+    if (!candidate.folded || agrees) continue;
+    return Fail(ErrorCode::kInvalidArgument,
+                "the pair of " + Quoted(candidate.batch_norm.scope) + " and " +
+                    Quoted(context.manifest.tensors[kernel.index].name) +
+                    ": by the graph it belongs elsewhere");
+  }
+  return {};
+}
+
 Status Fold(FoldContext& context) {
   if (!context.manifest.graph) return FoldByNames(context);
-  // The graph leaves nothing for pairs to say; what they contradict is reported.
+  // The graph leaves nothing else for pairs to say; what they contradict is reported.
   const NamedLayers layers(context.manifest, context.analysis);
-  CKPT_RETURN_IF_ERROR(ResolveUserPairs(layers, context.options.pairs));
+  CKPT_ASSIGN_OR_RETURN(const UserPairs pairs, ResolveUserPairs(layers, context.options.pairs));
+  for (const auto& [i, kernel] : pairs.vouched) context.candidates[i].batch_norm.vouched = true;
   for (std::size_t i = 0; i < context.candidates.size(); ++i) {
     CKPT_RETURN_IF_ERROR(context.ReadFunction(i));
   }
-  return FoldOverGraph(context);
+  CKPT_RETURN_IF_ERROR(FoldOverGraph(context));
+  return CheckVouched(context, pairs);
 }
 
 }  // namespace

@@ -106,7 +106,12 @@ Result<UserPairs> ResolveUserPairs(const NamedLayers& layers, const std::vector<
     CKPT_ASSIGN_OR_RETURN(const std::size_t i, FindBatchNorm(manifest, analysis, given));
     const BatchNorm& batch_norm = analysis.batch_norms[i];
     if (manifest.graph) {
-      return Contradiction(given, "the graph in the file says already what feeds what");
+      if (!batch_norm.layer || manifest.graph->layers[*batch_norm.layer].unproved_class.empty()) {
+        return Contradiction(given, "the graph in the file says already what feeds what");
+      }
+      CKPT_RETURN_IF_ERROR(EpsilonOf(batch_norm, given));
+      CKPT_ASSIGN_OR_RETURN(resolved.vouched[i], FindNamed(manifest, given, given.into));
+      continue;
     }
     KernelPair pair;
     pair.direction = given.forward ? FoldDirection::kForward : FoldDirection::kBackward;

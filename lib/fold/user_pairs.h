@@ -13,6 +13,9 @@ namespace ckpt {
 struct UserPairs {
   std::map<std::size_t, std::vector<KernelPair>> pairs = {};
   std::map<std::size_t, std::string> refused = {};
+  // With a graph, which says itself what feeds what: batch norms whose class is unproved and that
+  // the user vouches for, with the kernel that the graph has to lead to.
+  std::map<std::size_t, TensorId> vouched = {};
 };
 Result<UserPairs> ResolveUserPairs(const NamedLayers& layers, const std::vector<UserPair>& pairs);
 

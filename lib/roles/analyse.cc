@@ -60,6 +60,7 @@ class Analyser {
     }
     SettleByName();
     ReadTrainable();
+    ReadOptimizerShapes(layers);
     for (FoundLayer& layer : layers) Complete(layer);
     for (TensorRole& role : analysis_.roles) SortByStrength(role.evidence);
     analysis_.framework = manifest_.framework;
@@ -271,6 +272,32 @@ class Analyser {
       analysis_.roles[i].evidence.insert(
           analysis_.roles[i].evidence.begin(),
           {EvidenceSource::kFrameworkRecord, "the file records the trainable flag"});
+    }
+  }
+
+  // What the optimizer keeps nothing for was not trained, and where it keeps as much for every
+  // weight, all were.
+  void ReadOptimizerShapes(std::vector<FoundLayer>& layers) {
+    if (manifest_.framework != Framework::kKeras) return;  // elsewhere statistics move all the same
+    const OptimizerShapes shapes(manifest_, analysis_.roles);
+    for (FoundLayer& layer : layers) {
+      BatchNorm& norm = layer.batch_norm;
+      std::vector<TensorId> weights;
+      for (const auto& id : {norm.gamma, norm.beta}) {
+        if (id) weights.push_back(*id);
+      }
+      for (const TensorId id : weights) {
+        if (shapes.CoverAll()) {
+          analysis_.roles[id.index].evidence.push_back(
+              {EvidenceSource::kSlots, "the optimizer keeps as much for every weight"});
+        }
+      }
+      const bool lacking = std::all_of(weights.begin(), weights.end(),
+                                       [&](TensorId id) { return shapes.Lack(Info(id).shape); });
+      if (norm.layer || weights.empty() || !lacking) continue;
+      norm.frozen = true;
+      norm.evidence.push_back({EvidenceSource::kSlots,
+                               "the optimizer keeps nothing of the shape of its gamma and beta"});
     }
   }
 

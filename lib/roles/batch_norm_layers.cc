@@ -112,6 +112,7 @@ FoundLayer FromGraph(const Manifest& manifest, LayerId id) {
   norm.certain = true;
   norm.layer = id;
   norm.frozen = !layer.trainable;
+  norm.inference_only = layer.inference_only;
   norm.training_mode = layer.training_mode;
   norm.training_mode_overridden = layer.training_mode_overridden;
   norm.evidence.push_back(

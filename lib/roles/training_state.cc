@@ -144,6 +144,12 @@ bool IsRandomState(const Manifest& manifest, const TensorInfo& info,
 }
 
 TensorRole RecordedSlot(const Manifest& manifest, const NameIndex& names, const TensorInfo& info) {
+  if (info.slot_of && info.slot_name == "average") {  // Keras' optimizers with use_ema
+    return TrainingOnly(Role::kEmaShadow, EvidenceSource::kFrameworkRecord,
+                        "recorded as the optimizer's average of " +
+                            Quoted(manifest.tensors[info.slot_of->index].name),
+                        info.slot_of);
+  }
   if (info.slot_of) {
     return TrainingOnly(Role::kOptimizerSlot, EvidenceSource::kFrameworkRecord,
                         "recorded as the slot " + Quoted(info.slot_name) + " of " +
@@ -190,7 +196,13 @@ std::optional<TensorRole> TrainingRole(const Manifest& manifest, const NameIndex
     return TrainingOnly(Role::kStep, EvidenceSource::kNaming,
                         "a scalar named " + Quoted(components.back()));
   }
-  if (info.section == Section::kOptimizer) return RecordedSlot(manifest, names, info);
+  if (info.section == Section::kOptimizer) {
+    if (!info.local_name.empty() && IsStep(info, Components(info.local_name))) {
+      return TrainingOnly(Role::kStep, EvidenceSource::kFrameworkRecord,
+                          "recorded as the optimizer's " + Quoted(info.local_name));
+    }
+    return RecordedSlot(manifest, names, info);
+  }
   if (auto slot = NamedSlot(info, names, components)) return slot;
   if (auto shadow = ShadowBySuffix(info, names, components)) return shadow;
   if (!IsRandomState(manifest, info, components)) return std::nullopt;
@@ -198,6 +210,42 @@ std::optional<TensorRole> TrainingRole(const Manifest& manifest, const NameIndex
       TrainingOnly(Role::kOther, EvidenceSource::kNaming, "state of a random generator");
   state.of_training = true;
   return state;
+}
+
+OptimizerShapes::OptimizerShapes(const Manifest& manifest, const std::vector<TensorRole>& roles) {
+  for (std::uint32_t i = 0; i < roles.size(); ++i) {
+    const TensorInfo& info = manifest.tensors[i];
+    if (info.shape.rank() == 0) continue;
+    const Role role = roles[i].role;
+    if (role == Role::kOptimizerSlot) {
+      if (roles[i].of) {  // this file says which
+        any_ = false;
+        return;
+      }
+      any_ = true;
+      ++counts_[ToString(info.shape)].variables;
+    } else if (info.section == Section::kModel && IsFloat(info.dtype) &&
+               role != Role::kMovingMean && role != Role::kMovingVariance &&
+               role != Role::kBnExtra && role != Role::kBatchCounter && role != Role::kStep) {
+      ++counts_[ToString(info.shape)].weights;
+    }
+  }
+  // State of other shapes than any weight's (flattened, factored) tells nothing.
+  any_ = any_ && std::none_of(counts_.begin(), counts_.end(),
+                              [](const auto& entry) { return entry.second.weights == 0; });
+  if (!any_) return;
+  const auto each = [](const Count& count) {
+    return count.variables % count.weights != 0 ? std::size_t{0} : count.variables / count.weights;
+  };
+  const std::size_t first = each(counts_.begin()->second);
+  cover_all_ = first != 0 && std::all_of(counts_.begin(), counts_.end(), [&](const auto& entry) {
+                 return each(entry.second) == first;
+               });
+}
+
+bool OptimizerShapes::Lack(const Shape& shape) const {
+  const auto count = counts_.find(ToString(shape));
+  return any_ && (count == counts_.end() || count->second.variables == 0);
 }
 
 std::optional<TensorId> ChooseStep(const Manifest& manifest, const std::vector<TensorRole>& roles) {

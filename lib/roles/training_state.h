@@ -1,6 +1,8 @@
 // What training leaves in a checkpoint beside the model: optimizer slots, shadows, the step.
 #pragma once
 
+#include <cstddef>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -30,6 +32,25 @@ class NameIndex {
 // is what the file records, then names. Empty otherwise.
 std::optional<TensorRole> TrainingRole(const Manifest& manifest, const NameIndex& names,
                                        TensorId id);
+
+// Which shapes of weights the optimizer keeps something for, where its variables are not tied to
+// weights: files that only number them. Scalars are left out, which optimizers have for themselves.
+class OptimizerShapes {
+ public:
+  OptimizerShapes(const Manifest& manifest, const std::vector<TensorRole>& roles);
+
+  // Every weight of the file has as many variables of its shape as every other: all are trained.
+  bool CoverAll() const noexcept { return cover_all_; }
+  // There is optimizer state, and nothing of this shape in it.
+  bool Lack(const Shape& shape) const;
+
+ private:
+  struct Count {
+    std::size_t weights = 0, variables = 0;
+  };
+  std::map<std::string, Count> counts_;  // by ToString(shape)
+  bool any_ = false, cover_all_ = false;
+};
 
 // The one variable that is clearly the step among those of role kStep.
 std::optional<TensorId> ChooseStep(const Manifest& manifest, const std::vector<TensorRole>& roles);

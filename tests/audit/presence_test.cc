@@ -18,7 +18,7 @@ TEST(Presence, StatisticsMissingIsAnErrorThatNamesTheSaver) {
   const Finding* finding = FindingOf(result, "BN001");
   EXPECT_THAT(finding->message, HasSubstr("tf.trainable_variables()"));
   EXPECT_THAT(finding->tensors, ElementsAre("block1/bn/gamma", "block1/bn/beta"));
-  EXPECT_TRUE(finding->rule->stops_conversion);
+  EXPECT_TRUE(finding->rule->stops_conversion());
 }
 
 TEST(Presence, AStateDictMayNeverHaveHadStatistics) {

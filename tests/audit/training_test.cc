@@ -15,7 +15,7 @@ TEST(Training, SlotsOfATrainedGammaProveNeverUpdated) {
   EXPECT_THAT(FindingOf(result, "BN010")->message, HasSubstr("slots of its gamma"));
   EXPECT_THAT(FindingOf(result, "BN010")->tensors,
               ElementsAre("bn/moving_mean", "bn/moving_variance"));
-  EXPECT_TRUE(FindingOf(result, "BN010")->rule->stops_conversion);
+  EXPECT_TRUE(FindingOf(result, "BN010")->rule->stops_conversion());
 }
 
 TEST(Training, SlotsThatMovedProveItForAGammaThatIsStillOne) {
@@ -61,7 +61,7 @@ TEST(Training, WithoutProofItLooksNeverUpdated) {
   network.BatchNormalization("bn1", NeverUpdated()).BatchNormalization("bn2", NeverUpdated());
   const AuditResult result = Audited(network);
   EXPECT_THAT(Judged(result), ElementsAre("warning BN011 bn1 and bn2"));
-  EXPECT_FALSE(FindingOf(result, "BN011")->rule->stops_conversion);
+  EXPECT_FALSE(FindingOf(result, "BN011")->rule->stops_conversion());
 }
 
 TEST(Training, OneMovedChannelIsNotInitial) {

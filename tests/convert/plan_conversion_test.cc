@@ -338,8 +338,8 @@ TEST(CastTest, ATypeThatIsNoFloatIsAUsageError) {
 
 // --- What stops a conversion.
 
-constexpr Rule kStops = {"BN900", "stops", Severity::kError, "", "", true};
-constexpr Rule kGoesOn = {"BN901", "goes-on", Severity::kError, "", "", false};
+constexpr Rule kStops = {"BN900", "stops", Severity::kError, "", "", InConversion::kStops};
+constexpr Rule kGoesOn = {"BN901", "goes-on", Severity::kError, "", "", InConversion::kPasses};
 
 AuditResult Found(const Rule& rule, Severity severity, const std::string& subject,
                   std::vector<std::string> tensors = {}) {
@@ -380,7 +380,7 @@ TEST(FindingTest, MilderFindingsDoNotStop) {
   EXPECT_TRUE(PlanOf(checkpoint, kFold, Found(kStops, Severity::kWarning, "conv/BatchNorm")));
   EXPECT_TRUE(PlanOf(checkpoint, kFold, Found(kGoesOn, Severity::kError, "conv/BatchNorm")));
   // What is a warning as a rule stops as one.
-  constexpr Rule kWarns = {"BN902", "warns", Severity::kWarning, "", "", true};
+  constexpr Rule kWarns = {"BN902", "warns", Severity::kWarning, "", "", InConversion::kStops};
   EXPECT_FALSE(PlanOf(checkpoint, kFold, Found(kWarns, Severity::kWarning, "conv/BatchNorm")));
 }
 

@@ -180,7 +180,8 @@ TEST(KerasConfigsTest, OddCallsAreNotTakenForTheirUsualMeaning) {
         ReadRecorded(std::string(CKPT_TESTDATA "/keras_configs/") + generation + "_odd_calls.json");
     const ModelGraph& graph = recorded.config->graph;
     const auto layer = [&](const char* name) { return graph.layers[*graph.FindLayer(name)]; };
-    EXPECT_NE(layer("bn_training").not_affine, "");
+    EXPECT_EQ(layer("bn_training").training_mode, "called with training=True");
+    EXPECT_EQ(layer("bn_training").training_mode_overridden, generation == std::string("keras3"));
     EXPECT_EQ(layer("dropout_training").kind, OpKind::kOther);
     EXPECT_EQ(layer("dropout").kind, OpKind::kIdentity);
     EXPECT_EQ(layer("attention").kind, OpKind::kOther);

@@ -124,24 +124,26 @@ TEST(LayerKindsTest, BatchNormByEveryNameThatItHad) {
 TEST(LayerKindsTest, BatchNormOfAnotherPackageIsKnownButNotTrusted) {
   const auto custom = Understand("Custom>BatchNormalization", R"("axis":-1,"epsilon":0.01)");
   EXPECT_EQ(custom.layer().kind, OpKind::kBatchNorm);
-  EXPECT_NE(custom.layer().not_affine, "");
+  EXPECT_NE(custom.layer().unproved_class, "");
   const auto module =
       Understand("BatchNormalization", R"("trainable":true,"axis":-1,"epsilon":0.01)", "3.15.1",
                  R"("module":"my_project.layers",)");
-  EXPECT_NE(module.layer().not_affine, "");
+  EXPECT_NE(module.layer().unproved_class, "");
   const auto own = Understand("BatchNormalization", R"("trainable":true,"axis":-1,"epsilon":0.01)",
                               "3.15.1", R"("module":"keras.layers",)");
-  EXPECT_EQ(own.layer().not_affine, "");
+  EXPECT_EQ(own.layer().unproved_class, "");
   EXPECT_EQ(Understand("Custom>Dense", R"("units":3)").layer().kind, OpKind::kOther);
 }
 
 TEST(LayerKindsTest, BatchNormThatIsNotAffineAtServing) {
   EXPECT_EQ(Understand("BatchNormalization", R"("mode":0,"axis":1)", "1.2.2").layer().not_affine,
             "");
-  for (const char* config : {R"("mode":1,"axis":1)", R"("mode":2,"axis":1)", R"("axis":[1,2])",
-                             R"("axis":[])", R"("axis":"last")"}) {
+  for (const char* config :
+       {R"("mode":1,"axis":1)", R"("axis":[1,2])", R"("axis":[])", R"("axis":"last")"}) {
     EXPECT_NE(Understand("BatchNormalization", config, "1.2.2").layer().not_affine, "") << config;
   }
+  const auto batch = Understand("BatchNormalization", R"("mode":2,"axis":1)", "1.2.2");
+  EXPECT_EQ(batch.layer().training_mode, "its mode is 2");
 }
 
 TEST(LayerKindsTest, WeightsOfBatchNormFollowScaleCenterAndRenorm) {

@@ -15,6 +15,16 @@ namespace ckpt {
 enum class Severity : std::uint8_t { kInfo, kWarning, kError };  // ordered
 std::string_view Name(Severity severity) noexcept;
 
+// What becomes of a finding in a conversion; see "Convert and findings" in the CLI contract. Those
+// of severity error are never kPasses.
+enum class InConversion : std::uint8_t {
+  kPasses,       // OUTPUT may have it too
+  kStops,        // nothing is written
+  kCloses,       // OUTPUT is free of it, or nothing is written
+  kStaysBehind,  // it is about what no OUTPUT has: a graph that trains, its savers
+};
+std::string_view Name(InConversion what) noexcept;  // "stops", "closed", "stays behind", ""
+
 // One row of the rule table; ids are stable once released.
 struct Rule {
   std::string_view id;       // "BN001"
@@ -23,7 +33,9 @@ struct Rule {
   std::string_view summary;  // one line
   std::string_view
       text;  // what `ckpt explain` prints: what it means, why it matters, how to fix it
-  bool stops_conversion;  // see "Convert and findings" in the CLI contract
+  InConversion in_conversion;
+
+  bool stops_conversion() const noexcept { return in_conversion == InConversion::kStops; }
 };
 std::span<const Rule> Rules() noexcept;
 const Rule* FindRule(std::string_view id_or_name) noexcept;  // null if there is none

@@ -75,7 +75,9 @@ struct BatchNorm {
   // group or instance norm is not listed at all.
   bool certain = false;
   std::optional<LayerId> layer = {};  // in Manifest::graph
-  bool frozen = false;                // the config says trainable = false
+  bool frozen = false;  // not trained: the config says so, or the optimizer keeps nothing for it
+  bool inference_only = false;  // see Layer::inference_only
+  bool vouched = false;         // the user pairs it although its class is unproved
   // Why it normalises with the statistics of its batch wherever the file is served ("training_mode
   // is 1", "\"bn/FusedBatchNormV3\" is in training mode"); empty: nothing says that it does.
   std::string training_mode = {};

@@ -93,6 +93,9 @@ struct Layer {
   // Why a batch norm must not be treated as an affine map per channel at serving, if it must not
   // (Keras 1 mode 1 or 2, several axes); empty otherwise.
   std::string not_affine = {};
+  // Why a batch norm may compute something else than its config says (a class of the user's own);
+  // empty: it does not. Folded only where the user pairs it, who knows.
+  std::string unproved_class = {};
   // Why a batch norm normalises with the statistics of its batch where the file is served
   // ("training_mode is 1"); empty: it does not. Left empty for a graph that is meant for training.
   std::string training_mode = {};
@@ -113,6 +116,9 @@ struct Layer {
   // The graph names the tensors that the layer reads, so that it can be made to read others: see
   // GraphEdits::rebound. Otherwise a tensor that two layers share cannot be changed.
   bool can_rebind = false;
+  // Every call of a batch norm is an inference call, in training too: its statistics stay as they
+  // were loaded.
+  bool inference_only = false;
   // A batch norm that a reduction turns into a multiplication and an addition: the number of axes
   // behind its channel axis. Absent: it stays a batch norm (see GraphEdits::to_affine).
   std::optional<std::size_t> axes_behind_channels = {};
