@@ -138,11 +138,11 @@ Result<std::optional<FoundLayout>> KernelLayouts::Recorded(TensorId kernel) cons
     return Refuse(Quoted(name) + " belongs to a " + module->class_name +
                   ", and nothing records what that class does with its kernel");
   }
-  FoundLayout found{
-      transposed ? KernelLayout::kInOutSpatial : KernelLayout::kOutInSpatial,
-      1,
-      {EvidenceSource::kFrameworkRecord,
-       module->source + ": " + Quoted(module->scope) + " is a " + module->class_name}};
+  FoundLayout found{transposed ? KernelLayout::kInOutSpatial : KernelLayout::kOutInSpatial,
+                    1,
+                    {EvidenceSource::kFrameworkRecord, std::string(Name(module->record)) + ": " +
+                                                           Quoted(module->scope) + " is a " +
+                                                           module->class_name}};
   const RecordedValue* const groups = module->Attribute("groups");
   if (transposed) {
     const auto count = groups == nullptr ? std::nullopt : AsNumber(*groups);
