@@ -170,6 +170,36 @@ class Settler {
     return false;
   }
 
+  // The kernel that the model defines before this one; absent where the file keeps no such order.
+  std::optional<TensorId> KernelBefore() const {
+    std::optional<TensorId> before;
+    for (const TensorId id : manifest_.stored_order) {
+      if (&manifest_.tensors[id.index] == &info_) return before;
+      if (analysis_.roles[id.index].role == Role::kKernel &&
+          manifest_.tensors[id.index].shape.rank() >= 2) {
+        before = id;
+      }
+    }
+    return std::nullopt;
+  }
+
+  // That as many outputs occur somewhere says little where the convolution defined before the layer
+  // has a part of them: so many channels, flattened.
+  Status CheckLayerBefore(std::int64_t inputs) const {
+    const auto before = KernelBefore();
+    if (!before) return {};
+    const TensorInfo& kernel = manifest_.tensors[before->index];
+    const std::int64_t outputs = first_ ? kernel.shape[0] : kernel.shape[kernel.shape.rank() - 1];
+    if (kernel.shape.rank() == 2 || outputs == inputs || outputs == 0 || inputs % outputs != 0) {
+      return {};
+    }
+    return Refuse("has " + std::to_string(inputs) + " inputs, " + std::to_string(inputs / outputs) +
+                  " times the " + std::to_string(outputs) + " outputs of " + Quoted(kernel.name) +
+                  ", which is defined before it: a flatten, it seems, behind which the inputs have "
+                  "another order in the other framework; --rename can give its \"layout\" and "
+                  "\"flattened_channels\"");
+  }
+
   Result<KernelFacts> Dense() const {
     KernelFacts facts =
         Convention(first_ ? KernelLayout::kOutInSpatial : KernelLayout::kSpatialInOut);
@@ -182,6 +212,7 @@ class Settler {
                     "channels are flattened; --rename can give its \"layout\" and "
                     "\"flattened_channels\"");
     }
+    CKPT_RETURN_IF_ERROR(CheckLayerBefore(inputs));
     facts.assumed = "is taken not to stand behind a flatten, as nothing in the file shows one";
     return facts;
   }

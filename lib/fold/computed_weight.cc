@@ -56,12 +56,4 @@ std::optional<std::string> ComputedWeight(const Manifest& manifest, TensorId ten
   return what ? std::optional(std::string(*what)) : std::nullopt;
 }
 
-std::optional<TensorId> FirstComputedWeight(const Manifest& manifest) {
-  for (std::uint32_t i = 0; i < manifest.tensors.size(); ++i) {
-    if (manifest.tensors[i].section != Section::kModel) continue;
-    if (ComputedWeight(manifest, TensorId{i})) return TensorId{i};
-  }
-  return std::nullopt;
-}
-
 }  // namespace ckpt

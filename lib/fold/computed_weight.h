@@ -12,7 +12,5 @@ namespace ckpt {
 // "is normalised by its own largest singular value (spectral norm)": what is done with the tensor
 // before it is used, by PyTorch's names; nullopt where nothing says that anything is.
 std::optional<std::string> ComputedWeight(const Manifest& manifest, TensorId tensor);
-// The first tensor of the model for which that holds.
-std::optional<TensorId> FirstComputedWeight(const Manifest& manifest);
 
 }  // namespace ckpt

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "fold/computed_weight.h"
 #include "fold/reason.h"
 #include "roles/scope_words.h"
 
@@ -104,6 +105,7 @@ Result<DefinitionOrder::Pair> DefinitionOrder::Stored(std::size_t at) const {
   const NamedLayer& norm = layer(at);
   if (at == 0) return Refuse("no layer is stored before it");
   const NamedLayer& before = layer(at - 1);
+  CKPT_RETURN_IF_ERROR(CheckNotComputed(at - 1));
   if (!before.kernel) {
     return Refuse("the layer stored directly before it, " + Quoted(before.scope) +
                   (before.batch_norm ? ", is a batch norm" : ", has no kernel"));
@@ -136,6 +138,20 @@ Result<DefinitionOrder::Pair> DefinitionOrder::Stored(std::size_t at) const {
   }
   return Pair{*before.kernel, agree ? "is stored directly behind it, and its name agrees"
                                     : "is stored directly behind it, in the same module"};
+}
+
+// A parametrisation keeps what it computes a kernel from in modules inside the layer.
+Status DefinitionOrder::CheckNotComputed(std::size_t at) const {
+  const std::string module = layer(at).scope.substr(0, layer(at).scope.find(".parametrizations."));
+  for (std::size_t i = at + 1; i-- > 0 && layer(i).scope.starts_with(module);) {
+    for (const TensorId id : layer(i).tensors) {
+      const auto computed = ComputedWeight(layers_.manifest(), id);
+      if (!computed) continue;
+      return Refuse(Quoted(layers_.manifest().tensors[id.index].name) + " " + *computed);
+    }
+    if (layer(i).scope == module || module.empty()) break;
+  }
+  return {};
 }
 
 Status DefinitionOrder::CheckNames(const NamedLayer& kernel, const NamedLayer& norm) const {

@@ -28,6 +28,7 @@ class DefinitionOrder {
  private:
   Result<Pair> InSequence(const NamedLayer& norm) const;
   Result<Pair> Stored(std::size_t at) const;
+  Status CheckNotComputed(std::size_t at) const;
   Status CheckNames(const NamedLayer& kernel, const NamedLayer& norm) const;
   Status CheckKinds(std::size_t at, bool names_agree) const;
   void ReadFamilies(KernelLayouts& layouts);

@@ -57,8 +57,8 @@ void FamilyShapes::Add(const Shape& kernel, KernelLayout layout, std::uint64_t c
                                                                    : kernel.rank() - 2;
   const auto in = static_cast<std::uint64_t>(kernel[axis]);
   if (in == 0) return;
-  const bool dense = kernel.rank() == 2;
-  divisible_ = divisible_ && (dense ? in == channels : channels % in == 0);
+  const bool grouped = may_be_grouped_ && kernel.rank() > 2;
+  divisible_ = divisible_ && (grouped ? channels % in == 0 : in == channels);
   groups_.insert(channels / in);
   widths_.insert(in);
 }
@@ -114,7 +114,7 @@ std::uint64_t NameFamilies::Channels(std::size_t norm) const {
 }
 
 bool NameFamilies::MayPrecede(const Family& family) const {
-  FamilyShapes shapes;
+  FamilyShapes shapes(true);
   for (const Member& member : family.members) {
     const TensorId kernel = *layer(member.kernel).kernel;
     const auto found = layouts_.Of(kernel, Channels(member.norm));

@@ -17,12 +17,15 @@ namespace ckpt {
 // it?
 class FamilyShapes {
  public:
+  // `may_be_grouped`: kernels may be those of grouped convolutions.
+  explicit FamilyShapes(bool may_be_grouped) : may_be_grouped_(may_be_grouped) {}
   void Add(const Shape& kernel, KernelLayout layout, std::uint64_t channels);
   // Could each batch norm stand before its kernel? Its channels are the in channels then, which a
   // grouped kernel stores divided by its groups: of one number of groups, or of one width, for all.
   bool MayPrecede() const;
 
  private:
+  bool may_be_grouped_;
   bool divisible_ = true;
   std::set<std::uint64_t> groups_ = {}, widths_ = {};
 };

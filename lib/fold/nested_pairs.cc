@@ -64,7 +64,7 @@ PairingResult PairByNesting(const NamedLayers& layers) {
       layouts.NoteTransposed(kernel);
     }
   }
-  FamilyShapes shapes;
+  FamilyShapes shapes(false);  // tf_slim has no grouped convolutions
   for (const auto& [i, kernel] : nested) {
     const TensorInfo& info = layers.manifest().tensors[kernel.index];
     const std::uint64_t channels = batch_norms[i].channels.value_or(0);

@@ -5,6 +5,7 @@
 #include <set>
 #include <utility>
 
+#include "fold/computed_weight.h"
 #include "fold/reason.h"
 
 namespace ckpt {
@@ -130,6 +131,9 @@ Status PairDoubts::CheckKernel(const KernelPair& pair) const {
   if (!at) return {};
   const NamedLayer& layer = layers_.layers()[*at];
   const std::string& name = layers_.manifest().tensors[pair.kernel.index].name;
+  if (const auto computed = ComputedWeight(layers_.manifest(), pair.kernel)) {
+    return Refuse(Quoted(name) + " " + *computed + "; save the module without it to fold");
+  }
   const auto beside = [&](TensorId id) {
     return Refuse(Quoted(layers_.manifest().tensors[id.index].name) + " stands beside " +
                   Quoted(name) + ": the layer may compute its kernel from more than that");

@@ -107,6 +107,11 @@ MemoryCheckpoint TorchCheckpoint() {
   checkpoint.Add("bn1.running_var", {2}, {1, 1});
   checkpoint.Add("bn1.num_batches_tracked", {}, {9}, Dtype::kI64);
   checkpoint.Seal();
+  Manifest& manifest = checkpoint.mutable_manifest();
+  for (const char* name : {"conv1.weight", "bn1.weight", "bn1.bias", "bn1.running_mean",
+                           "bn1.running_var", "bn1.num_batches_tracked"}) {
+    manifest.stored_order.push_back(*FindTensor(manifest, name));
+  }
   return checkpoint;
 }
 

@@ -22,7 +22,11 @@ MemoryCheckpoint WithBatchNorm(const std::vector<std::string>& kernels) {
   for (const char* leaf : {"weight", "bias", "running_mean", "running_var"}) {
     checkpoint.Add(std::string("bn.") + leaf, {2}, {2, 3});
   }
+  std::vector<std::string> names;
+  for (const TensorInfo& info : checkpoint.manifest().tensors) names.push_back(info.name);
   checkpoint.Seal();
+  Manifest& manifest = checkpoint.mutable_manifest();
+  for (const auto& name : names) manifest.stored_order.push_back(*FindTensor(manifest, name));
   return checkpoint;
 }
 
@@ -75,7 +79,9 @@ INSTANTIATE_TEST_SUITE_P(
 TEST(ComputedWeight, IsNotSeenInOtherNames) {
   const MemoryCheckpoint checkpoint =
       WithBatchNorm({"a.weight", "a.weight_v", "attention.w_g", "attention.w_v", "b_orig"});
-  EXPECT_FALSE(FirstComputedWeight(checkpoint.manifest()));
+  for (std::uint32_t i = 0; i < checkpoint.manifest().tensors.size(); ++i) {
+    EXPECT_FALSE(ComputedWeight(checkpoint.manifest(), TensorId{i}));
+  }
 }
 
 }  // namespace

@@ -28,15 +28,15 @@ TORCHVISION = """resnet18 resnet50 resnext50_32x4d mobilenet_v2 mobilenet_v3_sma
 TIMM = """resnet10t resnet18d resnet26t seresnet18 skresnet18 resnest14d ecaresnet26t res2net50_14w_8s resnetv2_18
     efficientnet_lite0 efficientnet_es tf_efficientnet_b0 tf_efficientnetv2_b0 mobilenetv1_100 mobilenetv2_050
     mobilenetv3_small_050 tf_mobilenetv3_small_minimal_100 tf_mobilenetv3_large_minimal_100 mobilenetv4_conv_small
-    mobilenetv5_base lcnet_050 mnasnet_small spnasnet_100 semnasnet_075 fbnetc_100 fbnetv3_b mobilenet_edgetpu_100
+    lcnet_050 mnasnet_small spnasnet_100 semnasnet_075 fbnetc_100 fbnetv3_b mobilenet_edgetpu_100
     ghostnet_050 ghostnetv2_100 ghostnetv3_050 regnetx_002 regnety_002 regnetz_005 repvgg_a0 mobileone_s0
     repvit_m0_9 repghostnet_050 hardcorenas_a tinynet_e rexnet_100 mixnet_s hrnet_w18_small dla34 dla46_c dla46x_c
     densenet121 cspresnet50 cspdarknet53 darknet17 ese_vovnet19b_slim_dw ese_vovnet19b_dw selecsls42 dpn48b
     dpn68 xception legacy_xception xception41 gernet_s levit_128s levit_conv_128s efficientformer_l1
     efficientformerv2_s0 efficientvit_b0 efficientvit_m0 mobilevit_xxs mobilevitv2_050 convmixer_768_32 lambda_resnet26t
-    botnet26t_256 visformer_tiny tiny_vit_5m starnet_s1 swiftformer_xs fasternet_t0 shvit_s1 fastvit_t8 mobileclip_s0
-    nextvit_small pit_ti_224 tresnet_m vgg11_bn test_resnet test_efficientnet test_byobnet test_efficientnet_evos
-    edgenext_xx_small crossvit_9_240 gcresnet33ts resnet32ts eca_resnet33ts inception_next_atto hgnet_tiny
+    botnet26t_256 visformer_tiny starnet_s1 swiftformer_xs fasternet_t0 shvit_s1 fastvit_t8
+    nextvit_small tresnet_m vgg11_bn test_resnet test_efficientnet test_byobnet
+    gcresnet33ts resnet32ts eca_resnet33ts inception_next_atto hgnet_tiny
     hgnetv2_b0 tf_mixnet_s legacy_seresnet18 legacy_seresnext26_32x4d bat_resnext26ts""".split()
 
 

@@ -142,7 +142,9 @@ def error(net, record, target, x):
     kept = {name for name in folded.state_dict()}
     missing = [name for name in kept - set(state) if not name.endswith(".bias")]
     assert not missing and not set(state) - kept, (missing, set(state) - kept)
-    folded.load_state_dict({**{n: v for n, v in folded.state_dict().items() if n not in state}, **state})
+    full = folded.state_dict()  # with its versions, which some modules ask for
+    full.update(state)
+    folded.load_state_dict(full)
     with torch.no_grad():
         pairs = list(zip(tensors_of(net(x)), tensors_of(folded.eval()(x)), strict=True))
     return max(((a - b).abs().max() / a.abs().max()).item() for a, b in pairs)
