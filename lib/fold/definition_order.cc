@@ -75,7 +75,7 @@ bool DefinitionOrder::Fits(const NamedLayer& kernel, const NamedLayer& norm) con
 
 Result<DefinitionOrder::Pair> DefinitionOrder::KernelBefore(std::size_t batch_norm) const {
   const auto at = layers_.OfBatchNorm(batch_norm);
-  if (!at) return Refuse("its tensors stand in two places of the file");
+  if (!at) return Refuse("other tensors stand among its own: it may be another norm");
   if (layers_.ordered()) return Stored(*at);
   if (PlaceInSequence(layer(*at).parts.leaf)) return InSequence(layer(*at));
   return Refuse(

@@ -116,8 +116,8 @@ class NameFolder {
   void Take(PairingResult found) {
     for (auto& [i, pair] : found.pairs) {
       if (pairs_.contains(i) || doubted_.contains(i)) continue;
-      Status status = doubts_.Check(i, pair);
-      if (const auto reason = LacksGammaOrBeta(i); status && reason) status = Refuse(*reason);
+      const auto lacks = LacksGammaOrBeta(i);
+      const Status status = lacks ? Status(Refuse(*lacks)) : doubts_.Check(i, pair);
       if (!status) {
         refused_[i] = status.error().message;
         doubted_.insert(i);

@@ -113,7 +113,11 @@ PairingResult NamingPairs::ByName(const Open& open) const {
   }
   for (const std::size_t i : open.batch_norms) {
     const auto norm = layers_.OfBatchNorm(i);
-    if (!norm || result.pairs.contains(i) || result.refused.contains(i)) continue;
+    if (result.pairs.contains(i) || result.refused.contains(i)) continue;
+    if (!norm) {
+      result.refused[i] = "other tensors stand among its own: it may be another norm";
+      continue;
+    }
     if (PlaceInSequence(layers_.layers()[*norm].parts.leaf)) {
       AddNeighbour(open, i, result);
       continue;

@@ -428,7 +428,6 @@ TEST(PairByNameTest, AKernelThatMayBeTransposedNeedsALayout) {
   EXPECT_THAT(of("mid", {4, 2, 4, 4}), HasSubstr("its size is even"));  // of two groups
   EXPECT_THAT(of("up", {4, 4, 3, 3}), HasSubstr("its name hints at one"));
   EXPECT_THAT(of("de_conv2", {4, 4, 3, 3}), HasSubstr("its name hints at one"));
-  EXPECT_THAT(of("mid", {5, 4, 3, 3}), HasSubstr("its 4 channels fit only so"));
 }
 
 TEST(PairByNameTest, AFamilyWhoseShapesSayNothingStays) {
@@ -438,7 +437,7 @@ TEST(PairByNameTest, AFamilyWhoseShapesSayNothingStays) {
   // One member that can only follow its kernel settles the other.
   Names settled(kPyTorch);
   settled.Kernel("a.conv1.weight", {4, 3, 3, 3}).BatchNorm("a.bn1", 4);
-  settled.Kernel("b.0.conv1.weight", {4, 3, 3, 3}).BatchNorm("b.0.bn1", 4);
+  settled.Kernel("b.0.conv1.weight", {4, 5, 3, 3}).BatchNorm("b.0.bn1", 4);
   settled.Kernel("b.1.conv1.weight", {4, 4, 3, 3}).BatchNorm("b.1.bn1", 4);
   EXPECT_EQ(Pairs(settled.Plan({.pair_by_name = true})),
             "a.bn1 -> a.conv1.weight, b.0.bn1 -> b.0.conv1.weight, b.1.bn1 -> b.1.conv1.weight");
@@ -479,18 +478,22 @@ TEST(PairByNameTest, WhatStandsBesideAKernelKeepsTheBatchNorm) {
   EXPECT_THAT(Pairs(names.Plan()), HasSubstr("\"Conv/u\" stands beside \"Conv/weights\""));
   Names norm(kPyTorch);
   norm.Kernel("conv1.weight", {4, 3, 3, 3}).BatchNorm("bn1", 4).Bias("bn1.mean_weight", {1, 2, 3});
-  EXPECT_THAT(Pairs(norm.Plan({.pair_by_name = true})), HasSubstr("beside its statistics"));
+  EXPECT_THAT(Pairs(norm.Plan({.pair_by_name = true})), HasSubstr("stand among its own"));
 }
 
 // --- By order.
 
 TEST(PairByOrderTest, TheLayerStoredDirectlyBefore) {
-  Names names(kPyTorch);
-  names.Kernel("b.conv_pw.weight", {4, 4, 1, 1}).BatchNorm("b.bn1", 4);
-  names.Kernel("b.conv_dw.weight", {4, 1, 3, 3}).BatchNorm("b.bn2", 4);
-  names.Kernel("b.conv_pwl.weight", {4, 4, 1, 1}).BatchNorm("b.bn3", 4);
-  EXPECT_THAT(Pairs(names.Plan({.pair_by_order = true})), HasSubstr("keeps no order"));
-  EXPECT_EQ(Pairs(names.InOrder().Plan({.pair_by_order = true})),
+  const auto of = [](bool ordered) {
+    Names names(kPyTorch);
+    names.Kernel("b.conv_pw.weight", {4, 4, 1, 1}).BatchNorm("b.bn1", 4);
+    names.Kernel("b.conv_dw.weight", {4, 1, 3, 3}).BatchNorm("b.bn2", 4);
+    names.Kernel("b.conv_pwl.weight", {4, 5, 1, 1}).BatchNorm("b.bn3", 4);
+    if (ordered) names.InOrder();
+    return Pairs(names.Plan({.pair_by_order = true}));
+  };
+  EXPECT_THAT(of(false), HasSubstr("keeps no order"));
+  EXPECT_EQ(of(true),
             "b.bn1 -> b.conv_pw.weight, b.bn2 -> b.conv_dw.weight, b.bn3 -> b.conv_pwl.weight");
 }
 
