@@ -208,7 +208,8 @@ Result<std::span<const std::byte>> DecodeAnswer(std::span<const std::byte> answe
   Error error{code, GetText(in), file, {}, GetText(in)};
   // Nothing else can be true of a file that was opened already.
   const bool sensible = code == ErrorCode::kCorrupt || code == ErrorCode::kLimitExceeded ||
-                        code == ErrorCode::kUnsupported || code == ErrorCode::kUnsafe;
+                        code == ErrorCode::kUnsupported || code == ErrorCode::kUnsafe ||
+                        code == ErrorCode::kIo;
   if (kind != AnswerKind::kError || !in.ok() || !sensible) {
     error = {ErrorCode::kCorrupt, "the HDF5 library gave no sensible answer", file};
   }
