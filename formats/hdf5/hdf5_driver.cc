@@ -6,6 +6,7 @@
 
 #include <cstring>
 #include <new>
+#include <optional>
 
 #include "formats/encoding/byte_reader.h"
 
@@ -14,6 +15,7 @@ namespace {
 
 constexpr const char* kOnlyName = "file";
 const RandomAccessFile* g_only_file = nullptr;
+std::optional<Error> g_read_failure;
 
 // What the library keeps per open file; its own fields come first.
 struct OpenFile {
@@ -56,7 +58,10 @@ haddr_t DriverEndOfFile(const H5FD_t*, H5FD_mem_t) { return g_only_file->size();
 // The library's own driver invents zeros behind the end of the file; this one fails.
 herr_t DriverRead(H5FD_t*, H5FD_mem_t, hid_t, haddr_t address, size_t size, void* out) {
   if (!RangeFits(address, size, g_only_file->size())) return -1;
-  return g_only_file->ReadAt(address, {static_cast<std::byte*>(out), size}) ? 0 : -1;
+  const Status read = g_only_file->ReadAt(address, {static_cast<std::byte*>(out), size});
+  if (read) return 0;
+  if (read.error().code == ErrorCode::kIo) g_read_failure = read.error();
+  return -1;
 }
 
 herr_t DriverWrite(H5FD_t*, H5FD_mem_t, hid_t, haddr_t, size_t, const void*) { return -1; }
@@ -88,6 +93,8 @@ const H5FD_class_t* DriverClass() {
 }
 
 }  // namespace
+
+const std::optional<Error>& DriverReadFailure() { return g_read_failure; }
 
 Result<Hdf5Id> OpenWithDriver(const RandomAccessFile& file, std::uint64_t chunk_cache_bytes) {
   g_only_file = &file;

@@ -2,6 +2,8 @@
 // library opens nothing by name, so the child that runs it needs no right to open files.
 #pragma once
 
+#include <optional>
+
 #include "formats/container/file.h"
 #include "formats/hdf5/hdf5_library.h"
 
@@ -11,5 +13,8 @@ namespace ckpt::formats {
 // that the library wants to open (the source of a virtual dataset) is refused. `chunk_cache_bytes`
 // may be held of decoded chunks for each open dataset.
 Result<Hdf5Id> OpenWithDriver(const RandomAccessFile& file, std::uint64_t chunk_cache_bytes);
+
+// What the system said where it could not read: the library only knows that its call failed.
+const std::optional<Error>& DriverReadFailure();
 
 }  // namespace ckpt::formats

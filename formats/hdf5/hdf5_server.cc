@@ -51,7 +51,8 @@ std::vector<std::byte> Hdf5Server::operator()(std::span<const std::byte> request
     CKPT_ASSIGN_OR_RETURN(const Hdf5Request decoded, DecodeRequest(request));
     return state_->Answer(decoded, shared);
   }();
-  return answer ? *std::move(answer) : EncodeError(answer.error());
+  if (answer) return *std::move(answer);
+  return EncodeError(DriverReadFailure() ? *DriverReadFailure() : answer.error());
 }
 
 Result<std::vector<std::byte>> Hdf5Server::State::Answer(const Hdf5Request& request,

@@ -211,7 +211,8 @@ Result<std::span<const std::byte>> DecodeAnswer(std::span<const std::byte> answe
   if (remedy == static_cast<std::uint8_t>(Remedy::kMoreMemory)) error.remedy = Remedy::kMoreMemory;
   // Nothing else can be true of a file that was opened already.
   const bool sensible = code == ErrorCode::kCorrupt || code == ErrorCode::kLimitExceeded ||
-                        code == ErrorCode::kUnsupported || code == ErrorCode::kUnsafe;
+                        code == ErrorCode::kUnsupported || code == ErrorCode::kUnsafe ||
+                        code == ErrorCode::kIo;
   if (kind != AnswerKind::kError || !in.ok() || !sensible) {
     error = {ErrorCode::kCorrupt, "the HDF5 library gave no sensible answer", file};
   }

@@ -255,5 +255,29 @@ TEST(Hdf5Wire, AnErrorKeepsItsWordsButNotAnImpossibleCode) {
   EXPECT_EQ(DecodeAnswer({}, "lying.h5").error().code, ErrorCode::kCorrupt);
 }
 
+// A disk that fails behind the first bytes.
+class FailingFile : public RandomAccessFile {
+ public:
+  explicit FailingFile(std::unique_ptr<RandomAccessFile> file) : file_(std::move(file)) {}
+  const std::string& path() const noexcept override { return file_->path(); }
+  std::uint64_t size() const noexcept override { return file_->size(); }
+  int descriptor() const noexcept override { return file_->descriptor(); }
+  Status ReadAt(std::uint64_t offset, std::span<std::byte> out) const override {
+    if (offset >= 64) return Fail(Error{ErrorCode::kIo, "cannot read: EIO", path(), offset, {}});
+    return file_->ReadAt(offset, out);
+  }
+
+ private:
+  std::unique_ptr<RandomAccessFile> file_;
+};
+
+TEST(Hdf5Refusal, ADiskThatFailsIsNoDamageOfTheFile) {
+  auto file = SystemFiles().Open(Testdata("bad_values/absorbed.h5"));
+  ASSERT_TRUE(file);
+  const auto opened = Hdf5File::Open(std::make_shared<FailingFile>(*std::move(file)), {});
+  ASSERT_FALSE(opened);
+  EXPECT_EQ(opened.error().code, ErrorCode::kIo) << ToString(opened.error());
+}
+
 }  // namespace
 }  // namespace ckpt::formats
