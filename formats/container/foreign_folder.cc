@@ -49,11 +49,6 @@ std::string KnownFolder(const Names& names) {
            "(orbax.checkpoint.StandardCheckpointer) and save the arrays with "
            "safetensors.flax.save_file or flax.serialization.to_bytes";
   }
-  if (Holds(names, "saved_model.cpb")) {
-    return "is a SavedModel in chunks (saved_model.cpb), which is not read; "
-           "tf.saved_model.save(..., "
-           "options=tf.saved_model.SaveOptions(experimental_image_format=False)) writes one file";
-  }
   if (Holds(names, "Manifest.json") && Holds(names, "Data")) {
     return "is a Core ML package, which is not read; take the model that it was converted from";
   }

@@ -102,7 +102,7 @@ TEST(KnownFormats, AreToldByTheirNamesWithTheWayOut) {
 
 std::string RefusalOfFolder(const std::vector<std::string>& names) {
   MemoryFiles files;
-  for (const std::string& name : names) files.Add("run/" + name, "x");
+  for (const std::string& name : names) files.Add("run/" + name, "\x01x");
   const auto opened = OpenCheckpoint(files, "run", {});
   return opened ? "read" : ToString(opened.error());
 }
