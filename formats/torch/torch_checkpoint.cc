@@ -6,6 +6,7 @@
 #include <unordered_map>
 #include <utility>
 
+#include "formats/encoding/json_events.h"
 #include "formats/torch/average_lists.h"
 #include "formats/torch/module_objects.h"
 #include "formats/torch/numpy_array.h"
@@ -26,6 +27,18 @@ constexpr std::uint64_t kNameBytes = std::uint64_t{64} << 20;
 constexpr std::uint64_t kNameBytesPerByte = 4;
 constexpr std::uint32_t kNoSlot = std::numeric_limits<std::uint32_t>::max();
 constexpr std::uint64_t kAttributeBytes = 96;  // of an entry of a map, roughly
+
+// As the `_metadata` of a state dict: a pickled module keeps its class and no version, and its
+// state dict would have 1 for these classes (torch.nn.Module._version, which they do not change).
+std::string VersionsOfNorms(const std::vector<RecordedModule>& modules) {
+  std::string json;
+  for (const RecordedModule& module : modules) {
+    if (!module.class_name.starts_with("torch.nn.modules.normalization.")) continue;
+    const auto quoted = QuoteJson(module.scope);
+    if (quoted) json += (json.empty() ? "{" : ", ") + *quoted + ": {\"version\": 1}";
+  }
+  return json.empty() ? json : json + "}";
+}
 
 // Where the bytes of a tensor are: what its TensorInfo does not say of its view.
 struct StoredPlace {
@@ -115,6 +128,7 @@ class Builder {
     if (part.prefix.empty()) {
       container_ = tree.container;
       metadata_.merge(tree.metadata);
+      if (tree.module_versions.empty()) tree.module_versions = VersionsOfNorms(modules_);
       if (!tree.module_versions.empty()) metadata_["_metadata"] = std::move(tree.module_versions);
     }
     return {};

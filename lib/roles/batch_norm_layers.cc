@@ -163,7 +163,9 @@ class ScopeReader {
     norm.beta = VectorNamed("beta");
     norm.certain = says_batch_norm_ || sibling || RecordedBatchNorm();
     if (!norm.gamma && !norm.beta) {
-      // Names that any layer may use: both, where the layer's own name says what it is.
+      // Names that any layer may use: both, where the layer's own name says what it is. A scale
+      // with an offset is what a batch norm leaves that was reduced to one of each.
+      if (VectorNamed("scale") && VectorNamed("offset")) return std::nullopt;
       norm.gamma = VectorNamed("weight") ? VectorNamed("weight") : VectorNamed("scale");
       norm.beta = VectorNamed("bias") ? VectorNamed("bias") : VectorNamed("offset");
       const bool said =

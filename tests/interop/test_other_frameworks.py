@@ -81,7 +81,7 @@ def test_mxnet(tmp_path, name):
 
 
 def test_chainer(tmp_path):
-    t = fold(TESTDATA / "chainer/model.npz", tmp_path, 2, "--pair-by-order")
+    t = fold(TESTDATA / "chainer/model.npz", tmp_path, 2, "--pair-by-name")
     reference = np.load(TESTDATA / "chainer/reference.npz")
     x = np.maximum(conv(reference["input"], t["conv1/W"], t["conv1/b"]), 0)
     x = np.maximum(conv(x, t["conv2/W"], t["conv2/b"]), 0).mean((2, 3))
