@@ -36,11 +36,23 @@ class Writer {
       info.name = info.stored_as = OwnName(leaf);
       changed_.rebound.push_back({*batch_norm_.layer, leaf, info.name});
     }
-    if (as_affine_nodes()) {
-      std::vector<std::int64_t> dims(*InGraph()->axes_behind_channels + 1, 1);
-      dims.front() = static_cast<std::int64_t>(values.size());
-      info.shape = *Shape::FromDims(std::move(dims));
-    }
+    return Encode(std::move(info), std::move(values));
+  }
+
+  // A factor or a summand per channel in place of `leaf`, of the shape that broadcasts, under a
+  // name that does not speak of a batch norm: who reads the file would miss the statistics.
+  Status PutAffine(const std::string& leaf, const std::string& new_leaf,
+                   std::vector<double> values) {
+    TensorInfo info = NewTensor(new_leaf);
+    info.name = info.stored_as = OwnName(new_leaf);
+    changed_.rebound.push_back({*batch_norm_.layer, leaf, info.name});
+    std::vector<std::int64_t> dims(*InGraph()->axes_behind_channels + 1, 1);
+    dims.front() = static_cast<std::int64_t>(values.size());
+    info.shape = *Shape::FromDims(std::move(dims));
+    return Encode(std::move(info), std::move(values));
+  }
+
+  Status Encode(TensorInfo info, std::vector<double> values) {
     if (const auto taken = FindTensor(manifest_, info.name); taken && !IsOwn(*taken)) {
       return Refuse("another tensor is called " + Quoted(info.name));
     }
@@ -66,8 +78,6 @@ class Writer {
     return manifest_.graph && batch_norm_.layer ? &manifest_.graph->layers[*batch_norm_.layer]
                                                 : nullptr;
   }
-  bool as_affine_nodes() const { return affine_nodes_; }
-  void UseAffineNodes() { affine_nodes_ = true; }
 
  private:
   const TensorInfo& InfoOf(TensorId id) const { return manifest_.tensors[id.index]; }
@@ -109,7 +119,6 @@ class Writer {
   const SharedTensors& shared_;
   const BatchNorm& batch_norm_;
   std::optional<Dtype> cast_;
-  bool affine_nodes_ = false;
   ChangedBatchNorm changed_;
 };
 
@@ -136,11 +145,12 @@ Result<ChangedBatchNorm> AsAffine(const Manifest& manifest, const SharedTensors&
 
   Writer writer(manifest, shared, batch_norm, cast);
   if (writer.InGraph() != nullptr && writer.InGraph()->axes_behind_channels) {
-    writer.UseAffineNodes();
-    CKPT_RETURN_IF_ERROR(writer.Put(batch_norm.gamma, "gamma", function.scale));
-    CKPT_RETURN_IF_ERROR(writer.Put(batch_norm.beta, "beta", std::move(offset)));
-    writer.Consume(batch_norm.moving_mean);
-    writer.Consume(batch_norm.moving_variance);
+    CKPT_RETURN_IF_ERROR(writer.PutAffine("gamma", "scale", function.scale));
+    CKPT_RETURN_IF_ERROR(writer.PutAffine("beta", "offset", std::move(offset)));
+    for (const auto& id :
+         {batch_norm.gamma, batch_norm.beta, batch_norm.moving_mean, batch_norm.moving_variance}) {
+      writer.Consume(id);
+    }
     writer.changed().to_affine = true;
   } else if (manifest.graph && batch_norm.layer) {
     if (batch_norm.spread != SpreadKind::kVariance || !(batch_norm.epsilon->value < 1)) {

@@ -251,7 +251,7 @@ TEST(OnnxFold, LeftoversBecomeAMultiplicationAndAnAddition) {
   ASSERT_EQ(folded.refusal(), "");
   EXPECT_THAT(folded.Operators(), ElementsAre("Mul", "Add"));
   EXPECT_EQ(NodeAt(folded, 1).output(0), "y");
-  EXPECT_THAT(InitializersOf(folded), ElementsAre("bn.bias", "bn.weight"));
+  EXPECT_THAT(InitializersOf(folded), ElementsAre("bn.offset", "bn.scale"));
   EXPECT_EQ(ToString(folded.written().manifest().tensors[0].shape), "[4, 1, 1]");
 }
 
