@@ -273,7 +273,7 @@ class ConvertCommand : public Command {
     }
     text += PlanToText(plan, StyleFor(options_));
     CKPT_RETURN_IF_ERROR(sink.Check());
-    if (plan.tensors.empty() && !serving.graph) {
+    if (plan.tensors.empty() && !convert_.output_holds_network) {
       return Fail(ErrorCode::kUnfit,
                   "no tensor of it would be written: it holds none that is known here, or nothing "
                   "but training state");
