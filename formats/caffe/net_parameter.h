@@ -39,6 +39,9 @@ inline constexpr std::uint32_t kConvolutionParam = 106, kInnerProductParam = 117
                                kBatchNormParam = 139, kScaleParam = 142, kEltwiseParam = 110,
                                kConcatParam = 104;
 
+// Blobs of a BatchNorm layer: mean, variance and their factor; in NVIDIA's fork gamma and beta too.
+inline constexpr std::size_t kStatisticsAndFactor = 3, kBlobsWithScaleAndBias = 5;
+
 // kCorrupt with the offset where the bytes are no NetParameter or a blob has another number of
 // elements than its shape; kUnsupported for the oldest form, V0.
 Result<std::vector<CaffeLayer>> ReadNetParameter(const RandomAccessFile& file,
