@@ -30,7 +30,7 @@ struct CaffeLayer {
   std::vector<std::string> bottoms, tops;
   std::vector<CaffeBlob> blobs;
   CaffeAttributes attributes;
-  bool train_only = false;
+  bool train_only = false;   // by its rules of inclusion
   std::uint64_t offset = 0;  // in the file
 };
 

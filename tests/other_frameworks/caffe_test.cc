@@ -55,9 +55,12 @@ std::string Varint(std::size_t number) {
   return out + static_cast<char>(number);
 }
 
-// Fields of messages that are made by hand: length-delimited, of a float.
+// Fields of messages that are made by hand: length-delimited, of a number, of a float.
 std::string Field(unsigned number, const std::string& bytes) {
   return Varint(number << 3 | 2) + Varint(bytes.size()) + bytes;
+}
+std::string Number(unsigned number, std::size_t value) {
+  return Varint(number << 3) + Varint(value);
 }
 std::string Bytes(const std::vector<float>& values) {
   std::string bytes(values.size() * sizeof(float), '\0');
@@ -78,7 +81,7 @@ std::string LayerFrom(const std::string& bottom, const std::string& name, const 
   return Field(100, Field(1, name) + Field(2, type) + Field(3, bottom) + Field(4, top) + more);
 }
 
-constexpr unsigned kBatchNormParam = 139;
+constexpr unsigned kPhase = 10, kInclude = 8, kExclude = 9, kBatchNormParam = 139;
 
 std::unique_ptr<Checkpoint> Opened(const std::string& bytes) {
   MemoryFiles files;
@@ -169,6 +172,31 @@ TEST(Caffe, BlobsOfUnknownMeaningAreKept) {
     ASSERT_THAT(plan.kept, SizeIs(1));
     EXPECT_THAT(plan.kept.front().reason, HasSubstr("blobs"));
   }
+}
+
+TEST(Caffe, ASnapshotOfTrainingReadsAsInPhaseTest) {
+  const std::string phase = Number(kPhase, 0);
+  const auto layer = [&](const char* bottom, const char* name, const char* type, const char* top,
+                         const std::string& more) {
+    return LayerFrom(bottom, name, type, top, more + phase);
+  };
+  const std::string in_training = Field(kInclude, Number(1, 0));
+  const std::string not_in_test = Field(kExclude, Number(1, 1));
+  const std::string in_both = Field(kInclude, Number(1, 0)) + Field(kInclude, Number(1, 1));
+  const auto checkpoint =
+      Opened(layer("none", "data", "Data", "data", in_training) +
+             layer("data", "conv", "Convolution", "conv",
+                   Blob({2, 1, 1, 1}, {1, -2}) + Blob({2}, {0.5F, 0.25F}) + in_both) +
+             layer("conv", "noise", "Noise", "conv", not_in_test) +
+             layer("conv", "bn", "BatchNorm", "conv", kStatistics) +
+             layer("conv", "scale", "Scale", "conv", Blob({2}, {3, -5}) + Blob({2}, {7, 11})));
+  ASSERT_NE(checkpoint, nullptr);
+  const Analysis analysis = Analyse(checkpoint->manifest());
+  ASSERT_THAT(analysis.batch_norms, SizeIs(1));
+  EXPECT_EQ(analysis.batch_norms.front().epsilon->evidence.source, EvidenceSource::kGraph);
+  const FoldPlan plan = FoldedPlan(*checkpoint);
+  EXPECT_THAT(plan.folded, SizeIs(1));
+  ExpectFoldOfStatistics(plan, 1e-5F);
 }
 
 Error ErrorOf(const std::string& bytes) {
