@@ -75,12 +75,15 @@ class Builder {
       }
     }
     Layer described = Describe(layer, i);
+    std::optional<std::int64_t> rank;
     if (described.kind == OpKind::kDense) {
       // It flattens what it reads; nothing is folded through that.
       inputs = {result_.graph.AddCall({layer.name + "/flatten", "flatten"}, std::move(inputs))};
+      // By default all axes behind the examples: the last axis is the first behind them.
+      if (CaffeNumber(layer, kInnerProductParam, 5, 1) == 1) rank = 2;
     }
     result_.layers[i] = static_cast<LayerId>(result_.graph.layers.size());
-    const ValueId output = result_.graph.AddCall(std::move(described), std::move(inputs));
+    const ValueId output = result_.graph.AddCall(std::move(described), std::move(inputs), rank);
     for (const std::string& top : layer.tops) values_[top] = output;
   }
 

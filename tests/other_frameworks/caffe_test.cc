@@ -193,10 +193,39 @@ TEST(Caffe, ASnapshotOfTrainingReadsAsInPhaseTest) {
   ASSERT_NE(checkpoint, nullptr);
   const Analysis analysis = Analyse(checkpoint->manifest());
   ASSERT_THAT(analysis.batch_norms, SizeIs(1));
+  ASSERT_TRUE(analysis.batch_norms.front().epsilon.has_value());
   EXPECT_EQ(analysis.batch_norms.front().epsilon->evidence.source, EvidenceSource::kGraph);
   const FoldPlan plan = FoldedPlan(*checkpoint);
   EXPECT_THAT(plan.folded, SizeIs(1));
   ExpectFoldOfStatistics(plan, 1e-5F);
+}
+
+constexpr unsigned kInnerProductParam = 117;
+
+std::string DenseNet(const std::string& kernel, const std::string& param) {
+  return LayerFrom("data", "fc", "InnerProduct", "fc", kernel + Blob({2}, {0.5F, 0.25F}) + param) +
+         LayerFrom("fc", "bn", "BatchNorm", "fc", kStatistics) +
+         LayerFrom("fc", "scale", "Scale", "fc", Blob({2}, {3, -5}) + Blob({2}, {7, 11}));
+}
+
+TEST(Caffe, AFullyConnectedLayerTakesItsBatchNorm) {
+  const auto plain = Opened(DenseNet(Blob({2, 3}, {1, 2, 3, 4, 5, 6}), ""));
+  const auto transposed =
+      Opened(DenseNet(Blob({3, 2}, {1, 2, 3, 4, 5, 6}), Field(kInnerProductParam, Number(6, 1))));
+  for (const auto* checkpoint : {&plain, &transposed}) {
+    ASSERT_NE(*checkpoint, nullptr);
+    const FoldPlan plan = FoldedPlan(**checkpoint);
+    EXPECT_THAT(plan.folded, SizeIs(1));
+    ExpectFoldOfStatistics(plan, 1e-5F);
+  }
+}
+
+// [N, T, in] becomes [N, T, out], whose axis 1 the batch norm normalises.
+TEST(Caffe, AFullyConnectedLayerOnALaterAxisTakesNone) {
+  const auto checkpoint =
+      Opened(DenseNet(Blob({2, 3}, {1, 2, 3, 4, 5, 6}), Field(kInnerProductParam, Number(5, 2))));
+  ASSERT_NE(checkpoint, nullptr);
+  EXPECT_THAT(FoldedPlan(*checkpoint).folded, SizeIs(0));
 }
 
 Error ErrorOf(const std::string& bytes) {
