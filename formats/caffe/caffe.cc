@@ -29,6 +29,9 @@ BlobName NameOf(const CaffeLayer& layer, std::size_t blob, bool of_batch_norm) {
   }
   if (type == "BatchNorm" && blob == 0) return {"mean", "moving_mean"};
   if (type == "BatchNorm" && blob == 1) return {"variance", "moving_variance"};
+  const bool of_nvidia = type == "BatchNorm" && layer.blobs.size() == kBlobsWithScaleAndBias;
+  if (of_nvidia && blob == 3) return {"gamma", "gamma"};
+  if (of_nvidia && blob == 4) return {"beta", "beta"};
   if (type == "Scale" && of_batch_norm) {
     if (blob == 0) return {"gamma", "gamma"};
     if (blob == 1) return {"beta", "beta"};
@@ -73,18 +76,17 @@ class Opener {
   Status AddLayer(std::size_t index) {
     const CaffeLayer& layer = layers_[index];
     std::optional<double> factor;
-    std::size_t count = layer.blobs.size();
-    constexpr std::size_t kStatisticsAndFactor = 3;
-    if (layer.type == "BatchNorm" && count == kStatisticsAndFactor) {
-      CKPT_ASSIGN_OR_RETURN(factor, ReadFactor(layer));
-      count = kStatisticsAndFactor - 1;
+    constexpr std::size_t kFactor = kStatisticsAndFactor - 1;
+    if (layer.type == "BatchNorm" && layer.blobs.size() > kFactor) {
+      CKPT_ASSIGN_OR_RETURN(factor, ReadFactor(layer.blobs[kFactor], layer));
     }
     const auto joined = graph_.scale_of.find(index);
     const bool of_batch_norm = joined != graph_.scale_of.end();
     const std::string& owner = of_batch_norm ? layers_[joined->second].name : layer.name;
-    for (std::size_t blob = 0; blob < count; ++blob) {
+    for (std::size_t blob = 0; blob < layer.blobs.size(); ++blob) {
+      if (factor && blob == kFactor) continue;
       const BlobName name = NameOf(layer, blob, of_batch_norm);
-      Add(layer, blob, owner, name, factor);
+      Add(layer, blob, owner, name, blob < kFactor ? factor : std::nullopt);
       if (name.in_graph.empty() || !graph_.layers[index]) continue;
       graph_.graph.layers[*graph_.layers[index]].tensors.emplace(
           name.in_graph, TensorId{static_cast<std::uint32_t>(tensors_.size() - 1)});
@@ -93,8 +95,7 @@ class Opener {
   }
 
   // What mean and variance are multiplied by.
-  Result<double> ReadFactor(const CaffeLayer& layer) {
-    const CaffeBlob& blob = layer.blobs[2];
+  Result<double> ReadFactor(const CaffeBlob& blob, const CaffeLayer& layer) {
     if (blob.shape.element_count() != 1) {
       return Fail(Error{ErrorCode::kCorrupt,
                         "the layer \"" + EscapeForDisplay(layer.name) +

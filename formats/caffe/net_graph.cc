@@ -1,6 +1,7 @@
 #include "formats/caffe/net_graph.h"
 
 #include <algorithm>
+#include <set>
 #include <utility>
 
 namespace ckpt::formats {
@@ -40,13 +41,15 @@ class Builder {
       for (const std::string& top : layer.tops) writer[top] = i;
     }
     for (const auto& [from, by] : readers) {
-      if (by.size() != 1 || layers_[from].type != "BatchNorm") continue;
+      const bool has_own_scale = layers_[from].blobs.size() > kStatisticsAndFactor;
+      if (by.size() != 1 || layers_[from].type != "BatchNorm" || has_own_scale) continue;
       const CaffeLayer& scale = layers_[by.front()];
       const bool per_channel =
           CaffeNumber(scale, kScaleParam, 1, 1) == 1 && CaffeNumber(scale, kScaleParam, 2, 1) == 1;
       if (scale.type == "Scale" && scale.bottoms.size() == 1 && !scale.blobs.empty() &&
           per_channel) {
         result_.scale_of.emplace(by.front(), from);
+        joined_.insert(from);
       }
     }
   }
@@ -72,12 +75,15 @@ class Builder {
       }
     }
     Layer described = Describe(layer, i);
+    std::optional<std::int64_t> rank;
     if (described.kind == OpKind::kDense) {
       // It flattens what it reads; nothing is folded through that.
       inputs = {result_.graph.AddCall({layer.name + "/flatten", "flatten"}, std::move(inputs))};
+      // By default all axes behind the examples: the last axis is the first behind them.
+      if (CaffeNumber(layer, kInnerProductParam, 5, 1) == 1) rank = 2;
     }
     result_.layers[i] = static_cast<LayerId>(result_.graph.layers.size());
-    const ValueId output = result_.graph.AddCall(std::move(described), std::move(inputs));
+    const ValueId output = result_.graph.AddCall(std::move(described), std::move(inputs), rank);
     for (const std::string& top : layer.tops) values_[top] = output;
   }
 
@@ -95,17 +101,7 @@ class Builder {
       out.axis = -1;
       out.can_gain_bias = true;
     } else if (type == "BatchNorm") {
-      out.kind = OpKind::kBatchNorm;
-      out.axis = 1;
-      out.epsilon = CaffeNumber(layer, kBatchNormParam, 3, 1e-5F);
-      out.momentum = CaffeNumber(layer, kBatchNormParam, 2, 0.999F);
-      // Scale and offset are layers of their own; without them there are none to expect.
-      const bool scaled = std::any_of(result_.scale_of.begin(), result_.scale_of.end(),
-                                      [&](const auto& pair) { return pair.second == index; });
-      out.has_scale = out.has_center = scaled;
-      if (CaffeNumber(layer, kBatchNormParam, 1, 1) == 0) {
-        out.not_affine = "use_global_stats is false: it normalises with the batch at serving too";
-      }
+      DescribeBatchNorm(layer, index, out);
     } else if (type == "ReLU" || type == "PReLU" || type == "Sigmoid" || type == "TanH" ||
                type == "ELU") {
       out.kind = OpKind::kActivation;
@@ -125,6 +121,35 @@ class Builder {
                                                                                  : OpKind::kOther;
     }
     return out;
+  }
+
+  void DescribeBatchNorm(const CaffeLayer& layer, std::size_t index, Layer& out) const {
+    out.kind = OpKind::kBatchNorm;
+    out.axis = 1;
+    out.epsilon = CaffeNumber(layer, kBatchNormParam, 3, 1e-5F);
+    out.momentum = CaffeNumber(layer, kBatchNormParam, 2, 0.999F);
+    if (layer.blobs.size() > kStatisticsAndFactor) {
+      DescribeOwnScale(layer, out);
+    } else {
+      // Scale and offset are layers of their own; without them there are none to expect.
+      out.has_scale = out.has_center = joined_.contains(index);
+    }
+    if (CaffeNumber(layer, kBatchNormParam, 1, 1) == 0) {
+      out.not_affine = "use_global_stats is false: it normalises with the batch at serving too";
+    }
+  }
+
+  // NVIDIA's fork: gamma and beta are the blobs behind the factor, and epsilon has a least value.
+  static void DescribeOwnScale(const CaffeLayer& layer, Layer& out) {
+    constexpr double kLeastEpsilon = 1e-5F;
+    out.has_scale = out.has_center = true;
+    out.epsilon = std::max(*out.epsilon, kLeastEpsilon);
+    if (layer.blobs.size() != kBlobsWithScaleAndBias) {
+      out.not_affine =
+          "it has " + std::to_string(layer.blobs.size()) + " blobs, whose meaning is not known";
+    } else if (layer.blobs.front().shape.element_count() == 1) {
+      out.not_affine = "its five blobs have one number each, so that their order is not known";
+    }
   }
 
   static void DescribeConvolution(const CaffeLayer& layer, Layer& out) {
@@ -149,6 +174,7 @@ class Builder {
 
   const std::vector<CaffeLayer>& layers_;
   CaffeGraph result_;
+  std::set<std::size_t> joined_;           // BatchNorm layers that have a Scale
   std::map<std::string, ValueId> values_;  // of blob names, as last written
 };
 

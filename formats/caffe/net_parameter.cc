@@ -118,7 +118,7 @@ class NetReader {
  private:
   // Numbers of the fields that the two forms have under different ones.
   struct Numbers {
-    std::uint32_t name, type, bottom, top, blobs, include;
+    std::uint32_t name, type, bottom, top, blobs, include, exclude;
     std::map<std::uint32_t, std::uint32_t> params;  // to those of LayerParameter
   };
 
@@ -129,24 +129,29 @@ class NetReader {
                               4,
                               7,
                               8,
+                              9,
                               {{kConvolutionParam, kConvolutionParam},
                                {kInnerProductParam, kInnerProductParam},
                                {kBatchNormParam, kBatchNormParam},
                                {kScaleParam, kScaleParam},
                                {kEltwiseParam, kEltwiseParam},
                                {kConcatParam, kConcatParam}}};
-    static const Numbers kOld{4,
-                              5,
-                              2,
-                              3,
-                              6,
-                              32,
-                              {{10, kConvolutionParam},
-                               {17, kInnerProductParam},
-                               {24, kEltwiseParam},
-                               {9, kConcatParam}}};
+    static const Numbers kOld{
+        4,
+        5,
+        2,
+        3,
+        6,
+        32,
+        33,
+        {{10, kConvolutionParam}, {17, kInnerProductParam}, {24, kEltwiseParam}, {9, kConcatParam}}};
     return old ? kOld : kNew;
   }
+
+  // What a layer's rules say of a net in its test phase: one include rule that is met is enough.
+  struct TestRules {
+    bool has_include = false, may_be_included = false, is_excluded = false;
+  };
 
   Status ReadLayer(std::uint64_t begin, std::uint64_t end, bool old) {
     if (layers_.size() >= limits_.tensors) {
@@ -156,25 +161,25 @@ class NetReader {
     FileCursor cursor(file_, begin, end);
     CaffeLayer layer;
     layer.offset = begin;
+    TestRules rules;
     while (cursor.ok() && cursor.remaining() > 0) {
       const FieldHead field = NextField(cursor);
       if (!cursor.ok()) break;
       if (field.wire == kDelimited) {
-        CKPT_RETURN_IF_ERROR(ReadField(cursor, field, numbers, old, layer));
+        CKPT_RETURN_IF_ERROR(ReadField(cursor, field, numbers, old, layer, rules));
       } else if (old && field.number == numbers.type) {
         layer.type = OldTypeName(field.value);
-      } else if (!old && field.number == 10) {
-        layer.train_only = field.value == 0;  // phase
       }
       SkipTo(cursor, field);
     }
     CKPT_RETURN_IF_ERROR(cursor.status());
+    layer.train_only = rules.is_excluded || (rules.has_include && !rules.may_be_included);
     layers_.push_back(std::move(layer));
     return {};
   }
 
   Status ReadField(FileCursor& cursor, const FieldHead& field, const Numbers& numbers, bool old,
-                   CaffeLayer& layer) {
+                   CaffeLayer& layer, TestRules& rules) {
     const std::uint64_t size = field.end - cursor.offset();
     if (field.number == numbers.name) {
       layer.name = cursor.Text(size, limits_.name_bytes);
@@ -188,7 +193,12 @@ class NetReader {
       CKPT_ASSIGN_OR_RETURN(CaffeBlob blob, ReadBlob(cursor.offset(), field.end, layer.name));
       layer.blobs.push_back(std::move(blob));
     } else if (field.number == numbers.include) {
-      ReadRule(cursor.offset(), field.end, layer);
+      const Rule rule = ReadRule(cursor.offset(), field.end);
+      rules.may_be_included = rules.may_be_included || rule.phase.value_or(kTest) == kTest;
+      rules.has_include = true;
+    } else if (field.number == numbers.exclude) {
+      const Rule rule = ReadRule(cursor.offset(), field.end);
+      rules.is_excluded = rules.is_excluded || (rule.phase == kTest && !rule.has_more);
     } else if (old && field.number == 1) {
       return Fail(Error{ErrorCode::kUnsupported,
                         "is of Caffe's oldest form, V0; upgrade_net_proto_binary brings it up to "
@@ -203,16 +213,28 @@ class NetReader {
     return {};
   }
 
-  // include { phase: TRAIN }
-  void ReadRule(std::uint64_t begin, std::uint64_t end, CaffeLayer& layer) const {
+  // include { phase: TRAIN } or exclude { phase: TEST }. LayerParameter's own phase is no rule:
+  // Caffe writes there the phase of the net that it took the snapshot of, TRAIN in each layer.
+  struct Rule {
+    std::optional<std::uint64_t> phase;
+    bool has_more = false;  // a level or a stage
+  };
+  static constexpr std::uint64_t kTest = 1;
+
+  Rule ReadRule(std::uint64_t begin, std::uint64_t end) const {
+    Rule rule;
     FileCursor cursor(file_, begin, end);
     while (cursor.ok() && cursor.remaining() > 0) {
       const FieldHead field = NextField(cursor);
-      if (cursor.ok() && field.number == 1 && field.wire == kVarint) {
-        layer.train_only = field.value == 0;
+      if (!cursor.ok()) break;
+      if (field.number == 1 && field.wire == kVarint) {
+        rule.phase = field.value;
+      } else {
+        rule.has_more = true;
       }
       SkipTo(cursor, field);
     }
+    return rule;
   }
 
   void ReadAttributes(std::uint64_t begin, std::uint64_t end, std::uint32_t message,

@@ -30,7 +30,7 @@ struct CaffeLayer {
   std::vector<std::string> bottoms, tops;
   std::vector<CaffeBlob> blobs;
   CaffeAttributes attributes;
-  bool train_only = false;
+  bool train_only = false;   // by its rules of inclusion
   std::uint64_t offset = 0;  // in the file
 };
 
@@ -38,6 +38,9 @@ struct CaffeLayer {
 inline constexpr std::uint32_t kConvolutionParam = 106, kInnerProductParam = 117,
                                kBatchNormParam = 139, kScaleParam = 142, kEltwiseParam = 110,
                                kConcatParam = 104;
+
+// Blobs of a BatchNorm layer: mean, variance and their factor; in NVIDIA's fork gamma and beta too.
+inline constexpr std::size_t kStatisticsAndFactor = 3, kBlobsWithScaleAndBias = 5;
 
 // kCorrupt with the offset where the bytes are no NetParameter or a blob has another number of
 // elements than its shape; kUnsupported for the oldest form, V0.

@@ -109,11 +109,15 @@ class GraphBuilder {
       // Only the first output of a node is followed; one that is read otherwise is not understood.
       if (output != 0) symbol_.graph.values[inputs.back()].is_model_output = true;
     }
-    // A dense layer flattens what it reads unless told not to: nothing is folded through that.
-    if (layer.kind == OpKind::kDense && Attribute(node, "flatten") != "False") {
+    // A dense layer flattens what it reads unless told not to: nothing is folded through that, and
+    // the last axis of what it yields is the first behind the examples.
+    std::optional<std::int64_t> rank;
+    const std::string& flatten = Attribute(node, "flatten");
+    if (layer.kind == OpKind::kDense && flatten != "False") {
       inputs = {symbol_.graph.AddCall({node.name + "/flatten", "flatten"}, std::move(inputs))};
+      if (flatten.empty() || IsTrue(flatten)) rank = 2;
     }
-    values_[i] = symbol_.graph.AddCall(std::move(layer), std::move(inputs));
+    values_[i] = symbol_.graph.AddCall(std::move(layer), std::move(inputs), rank);
   }
 
   // Binds the inputs from the second on to the names, in order; a name that no tensor has is one of

@@ -4,6 +4,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <bit>
+#include <cmath>
+#include <string>
+#include <vector>
+
+#include "ckpt/fold.h"
 #include "formats/container/file.h"
 #include "tests/other_frameworks/open_fixture.h"
 #include "tests/support/expected_tensors.h"
@@ -11,6 +17,8 @@
 namespace ckpt::formats {
 namespace {
 
+using ::testing::DoubleNear;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::SizeIs;
 
@@ -79,6 +87,79 @@ std::string Number(std::uint64_t value, int bytes) {
 
 std::string ListOf(std::uint64_t count, const std::string& arrays, const std::string& names) {
   return Number(0x112, 8) + Number(0, 8) + Number(count, 8) + arrays + names;
+}
+
+// Arrays of float32, each with its name.
+struct NamedArray {
+  std::string name;
+  std::vector<std::uint64_t> shape;
+  std::vector<float> values;
+};
+std::string ListOf(const std::vector<NamedArray>& list) {
+  std::string arrays, names = Number(list.size(), 8);
+  for (const NamedArray& array : list) {
+    arrays += Number(0xf993fac9, 4) + Number(0, 4) + Number(array.shape.size(), 4);
+    for (const std::uint64_t dim : array.shape) arrays += Number(dim, 8);
+    arrays += Number(1, 4) + Number(0, 4) + Number(0, 4);
+    for (const float value : array.values) arrays += Number(std::bit_cast<std::uint32_t>(value), 4);
+    names += Number(array.name.size(), 8) + array.name;
+  }
+  return ListOf(list.size(), arrays, names);
+}
+
+// A fully connected layer, its batch norm of axis 1, and the fold of both.
+FoldPlan FoldOfDenseNet(const std::string& attributes) {
+  MemoryFiles files;
+  files.Add("n-0001.params", ListOf({{"arg:w", {2, 3}, {1, 2, 3, 4, 5, 6}},
+                                     {"arg:b", {2}, {0.5F, 0.25F}},
+                                     {"arg:g", {2}, {3, -5}},
+                                     {"arg:o", {2}, {7, 11}},
+                                     {"aux:m", {2}, {1, -2}},
+                                     {"aux:v", {2}, {3, 15}}}));
+  files.Add("n-symbol.json", R"({"heads":[[8,0,0]],"nodes":[
+    {"op":"null","name":"data","inputs":[]}, {"op":"null","name":"w","inputs":[]},
+    {"op":"null","name":"b","inputs":[]},
+    {"op":"FullyConnected","name":"fc","inputs":[[0,0,0],[1,0,0],[2,0,0]],"attrs":{)" +
+                                 attributes + R"(}},
+    {"op":"null","name":"g","inputs":[]}, {"op":"null","name":"o","inputs":[]},
+    {"op":"null","name":"m","inputs":[]}, {"op":"null","name":"v","inputs":[]},
+    {"op":"BatchNorm","name":"bn","attrs":{"eps":"0.5","fix_gamma":"False"},
+     "inputs":[[3,0,0],[4,0,0],[5,0,0],[6,0,0],[7,0,0]]}]})");
+  const auto opened = OpenMxnet(files, "n-0001.params", {});
+  EXPECT_TRUE(opened.has_value());
+  if (!opened) return {};
+  const auto plan = PlanFold(**opened, Analyse((*opened)->manifest()), {.fold = true});
+  EXPECT_TRUE(plan.has_value());
+  return plan ? *plan : FoldPlan{};
+}
+
+TEST(Mxnet, AFullyConnectedLayerTakesItsBatchNorm) {
+  for (const char* attributes : {R"("num_hidden":"2")", R"("flatten":"True")"}) {
+    const FoldPlan plan = FoldOfDenseNet(attributes);
+    EXPECT_THAT(plan.folded, SizeIs(1));
+    // gamma / sqrt(variance + epsilon), and (bias - mean) of that + beta.
+    const double first = 3 / std::sqrt(3.5), second = -5 / std::sqrt(15.5);
+    int found = 0;
+    for (const FoldedTensor& tensor : plan.tensors) {
+      if (const auto* kernel = std::get_if<ScaledKernel>(&tensor.content)) {
+        ++found;
+        EXPECT_THAT(kernel->out_factors,
+                    ElementsAre(DoubleNear(first, 1e-12), DoubleNear(second, 1e-12)));
+      } else if (const auto* bias = std::get_if<Constant>(&tensor.content)) {
+        ++found;
+        EXPECT_THAT(bias->values, ElementsAre(DoubleNear((0.5 - 1) * first + 7, 1e-12),
+                                              DoubleNear((0.25 + 2) * second + 11, 1e-12)));
+      }
+    }
+    EXPECT_EQ(found, 2);
+  }
+}
+
+// [N, T, in] becomes [N, T, out], whose axis 1 the batch norm normalises.
+TEST(Mxnet, AFullyConnectedLayerThatDoesNotFlattenTakesNone) {
+  for (const char* attributes : {R"("flatten":"False")", R"("flatten":"0")"}) {
+    EXPECT_THAT(FoldOfDenseNet(attributes).folded, SizeIs(0));
+  }
 }
 
 TEST(MxnetMalformed, IsRefusedInWords) {
