@@ -113,7 +113,8 @@ class ArchiveReader {
     // Offsets are those in the file where the record is stored, as PyTorch does it.
     const bool stored = member.method == ZipMethod::kStored;
     PickleInput input(bytes, archive_->file()->path(), stored ? member.data_offset : 0);
-    const PickleLimits limits{.justified_bytes = kMaxInflation * member.compressed_size,
+    const PickleLimits limits{.memory = std::max(PickleLimits{}.memory, limits_.memory_bytes),
+                              .justified_bytes = kMaxInflation * member.compressed_size,
                               .text_bytes = limits_.metadata_bytes};
     CKPT_ASSIGN_OR_RETURN(const PickleId root, ReadPickle(input, graph_, limits));
     if (input.remaining() > 0) {

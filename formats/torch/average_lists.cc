@@ -38,7 +38,8 @@ std::vector<std::pair<std::uint32_t, std::string>> NamesOfListedAverages(
   const std::vector<std::uint32_t> parameters = ParametersInOrder(tree, views);
   std::set<std::string_view> taken;
   for (const NamedTensor& tensor : tree.tensors) taken.insert(tensor.name);
-  for (const auto& [path, list] : lists) {
+  for (const auto& [place, list] : lists) {
+    const auto& path = place;  // clang 14 captures no structured binding
     std::size_t at = 0;
     const bool fits = list.size() == parameters.size() &&
                       std::all_of(list.begin(), list.end(), [&](const auto& entry) {

@@ -62,7 +62,9 @@ class LegacyReader {
   }
 
   Result<PickleId> Next() {
-    return ReadPickle(input_, graph_, {.text_bytes = limits_.metadata_bytes});
+    const PickleLimits limits{.memory = std::max(PickleLimits{}.memory, limits_.memory_bytes),
+                              .text_bytes = limits_.metadata_bytes};
+    return ReadPickle(input_, graph_, limits);
   }
 
   // The element size of each key, which the data do not repeat.

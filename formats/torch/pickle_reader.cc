@@ -116,9 +116,11 @@ class Machine {
   }
 
   tl::unexpected<Error> TooMuch() const {
-    return input_.Fail(
+    auto failed = input_.Fail(
         ErrorCode::kLimitExceeded,
         "the pickle builds more than " + std::to_string(Allowed() >> 20) + " MiB of objects");
+    failed.value().remedy = Remedy::kMoreMemory;
+    return failed;
   }
 
   using Items = std::vector<PickleId>;

@@ -111,7 +111,7 @@ class Walk {
   Walk(const PickleGraph& graph, const Limits& limits, std::uint64_t all_name_bytes)
       : graph_(graph),
         limits_(limits),
-        name_bytes_left_(all_name_bytes),
+        name_bytes_left_(std::max(all_name_bytes, limits.memory_bytes)),
         reaches_(ReachTensors(graph)),
         steps_left_(16 * std::uint64_t{graph.size()} + 100'000) {}
 
@@ -416,8 +416,10 @@ class Walk {
   // A few bytes of nested containers can spell any number of long names.
   Status TakeName(std::size_t bytes) {
     if (bytes > name_bytes_left_) {
-      return Fail(ErrorCode::kLimitExceeded,
-                  "the names of the tensors are together far longer than the pickle");
+      return Fail(
+          Error{.code = ErrorCode::kLimitExceeded,
+                .message = "the names of the tensors are together far longer than the pickle",
+                .remedy = Remedy::kMoreMemory});
     }
     name_bytes_left_ -= bytes;
     return {};

@@ -140,7 +140,8 @@ void NameFamilies::ReadNumbers(const std::string& key, Family& family) const {
   for (const Member& member : family.members) named.emplace(member.norm, member.kernel);
   std::map<std::string, bool> certain;  // by the names in the instance
   std::map<std::string, std::string> names_of;
-  for (auto& [module, instance] : instances) {
+  for (auto& [module, found] : instances) {
+    auto& instance = found;  // clang 14 captures no structured binding
     const auto by_name = [&](std::size_t a, std::size_t b) {
       return NaturalLess(layer(a).scope, layer(b).scope);
     };

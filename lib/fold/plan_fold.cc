@@ -174,7 +174,8 @@ Status Emit(FoldContext& context, FoldPlan& plan) {
 
 // The user's word makes a class a batch norm; where it belongs the graph says.
 Status CheckVouched(const FoldContext& context, const UserPairs& pairs) {
-  for (const auto& [i, kernel] : pairs.vouched) {
+  for (const auto& [i, vouched] : pairs.vouched) {
+    const TensorId kernel = vouched;  // clang 14 captures no structured binding
     const Candidate& candidate = context.candidates[i];
     const bool agrees =
         std::any_of(candidate.kernels.begin(), candidate.kernels.end(), [&](const LayerKey& key) {

@@ -73,7 +73,8 @@ TEST_P(ModuleFiles, GiveEpsilonAndMomentumOfEachBatchNorm) {
   const Analysis analysis = Analyse(opened->manifest());
   std::size_t batch_norms = 0;
   const nlohmann::json recorded = ExpectedOf(GetParam())["modules"];
-  for (const auto& [scope, expected] : recorded.items()) {
+  for (const auto& [name, expected] : recorded.items()) {
+    const std::string& scope = name;  // clang 14 captures no structured binding
     if (!expected.contains("eps")) continue;
     ++batch_norms;
     const auto found = std::find_if(analysis.batch_norms.begin(), analysis.batch_norms.end(),
