@@ -7,8 +7,6 @@
 namespace ckpt::formats {
 namespace {
 
-constexpr double kEpsilon = 1e-5, kMomentum = 0.99;
-
 // What a layer yields.
 struct Output {
   std::int64_t channels = 0, height = 0, width = 0;
@@ -63,6 +61,7 @@ class Builder {
     if (kind == "batchnorm") return LoneBatchNorm(output);
     if (kind == "route") return Route(section, output);
     if (kind == "shortcut") return Shortcut(section, output);
+    if (kind == "scale_channels" || kind == "sam") return Product(section, output);
     if (kind == "maxpool" || kind == "max" || kind == "local_avgpool") {
       return Pool(section, output);
     }
@@ -73,8 +72,15 @@ class Builder {
     if (kind == "upsample") return Upsample(section, output);
     if (kind == "reorg" || kind == "reorg3d" || kind == "reorg_old") return Reorg(section, output);
     if (kind == "dropout") return Plain(output, OpKind::kIdentity, {output.value});
+    if (kind == "crop") return Crop(section, output);
+    if (kind == "activation") return Activate(section, output, "linear");
+    if (kind == "normalization" || kind == "norm" || kind == "lrn" || kind == "l2norm" ||
+        kind == "empty" || kind == "silence") {
+      return Plain(output, OpKind::kOther, {output.value});
+    }
     if (kind == "yolo" || kind == "region" || kind == "Gaussian_yolo" || kind == "detection" ||
-        kind == "softmax" || kind == "soft" || kind == "cost") {
+        kind == "softmax" || kind == "soft" || kind == "cost" || kind == "logistic" ||
+        kind == "logxent" || kind == "iseg" || kind == "contrastive") {
       const ValueId read = output.value;
       CKPT_RETURN_IF_ERROR(Plain(output, OpKind::kOther, {read}));
       network_.graph.values[output.value].is_model_output = true;
@@ -235,6 +241,34 @@ class Builder {
     return Activate(section, output, "linear");
   }
 
+  // AlexeyAB's products of two layers: `from` times what the layer before yields, one number for
+  // each channel (scale_channels) or for each element (sam).
+  Status Product(const CfgSection& section, Output& output) {
+    CKPT_ASSIGN_OR_RETURN(const std::vector<std::int64_t> from, section.Integers("from"));
+    if (from.size() != 1) {
+      return Fail(ErrorCode::kCorrupt, "the layer " + layer_ + " does not read one layer");
+    }
+    CKPT_ASSIGN_OR_RETURN(Output read, OutputOf(from.front()));
+    if (read.channels != output.channels) {
+      CKPT_ASSIGN_OR_RETURN(const std::int64_t per_pixel, section.Integer("scale_wh", 0));
+      if (per_pixel == 0 || section.kind == "sam") {
+        return Fail(ErrorCode::kCorrupt, "the layer " + layer_ + " multiplies " +
+                                             std::to_string(read.channels) + " channels by " +
+                                             std::to_string(output.channels));
+      }
+    }
+    const ValueId factor = output.value;
+    output = read;
+    CKPT_RETURN_IF_ERROR(Plain(output, OpKind::kOther, {factor, read.value}));
+    return Activate(section, output, "linear");
+  }
+
+  Status Crop(const CfgSection& section, Output& output) {
+    CKPT_ASSIGN_OR_RETURN(output.height, Positive(section, "crop_height", 1));
+    CKPT_ASSIGN_OR_RETURN(output.width, Positive(section, "crop_width", 1));
+    return Plain(output, OpKind::kOther, {output.value});
+  }
+
   Status Pool(const CfgSection& section, Output& output) {
     CKPT_ASSIGN_OR_RETURN(const std::int64_t stride, Positive(section, "stride", 1));
     CKPT_ASSIGN_OR_RETURN(const std::int64_t size, Positive(section, "size", stride));
@@ -309,8 +343,7 @@ class Builder {
   void CallBatchNorm(Output& output) {
     Layer layer{layer_ + "/batch_normalize", "batch_normalize", OpKind::kBatchNorm};
     layer.axis = 1;
-    layer.epsilon = kEpsilon;
-    layer.momentum = kMomentum;
+    // The cfg has neither epsilon nor momentum: they are those of the program, or the user's word.
     output.value = network_.graph.AddCall(std::move(layer), {output.value}, {});
   }
 

@@ -220,7 +220,10 @@ Match ProbeTfjs(const ProbeInput& input) {
   const std::string_view tail(reinterpret_cast<const char*>(input.tail.data()), input.tail.size());
   if (head.find("\"weightsManifest\"") == std::string_view::npos &&
       tail.find("\"weightsManifest\"") == std::string_view::npos) {
-    return Match::kNo;
+    // Between a long topology and a long manifest the key is seen from neither end.
+    const bool long_file = input.file_size > head.size() + tail.size();
+    const bool has_topology = head.find("\"modelTopology\"") != std::string_view::npos;
+    return long_file && has_topology ? Match::kLikely : Match::kNo;
   }
   const bool names_it = head.find("\"modelTopology\"") != std::string_view::npos ||
                         head.find("\"layers-model\"") != std::string_view::npos ||

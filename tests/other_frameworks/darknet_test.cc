@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "ckpt/checkpoint.h"
 #include "formats/container/file.h"
 #include "tests/other_frameworks/open_fixture.h"
@@ -31,7 +33,7 @@ Error ErrorOf(const std::string& cfg, std::size_t numbers) {
   return opened ? Error{} : opened.error();
 }
 
-TEST(Darknet, ReadsEpsilonAndLayersFromTheCfg) {
+TEST(Darknet, ReadsLayersFromTheCfgAndEpsilonIsTheProgramsOwn) {
   const auto checkpoint = OpenFixture("darknet/small.weights");
   ASSERT_NE(checkpoint, nullptr);
   const Manifest& manifest = checkpoint->manifest();
@@ -42,8 +44,69 @@ TEST(Darknet, ReadsEpsilonAndLayersFromTheCfg) {
   EXPECT_EQ(NameOf(manifest, norm.beta), "000_convolutional/biases");
   ASSERT_TRUE(norm.epsilon.has_value());
   EXPECT_EQ(norm.epsilon->value, 1e-5);
-  EXPECT_EQ(norm.epsilon->evidence.source, EvidenceSource::kGraph);
+  EXPECT_EQ(norm.epsilon->evidence.source, EvidenceSource::kDefault);
   EXPECT_EQ(manifest.metadata.at("images seen"), "64000");
+}
+
+TEST(Darknet, TheUsersEpsilonIsObeyedAndCalledTheUsers) {
+  const auto checkpoint = OpenFixture("darknet/small.weights");
+  ASSERT_NE(checkpoint, nullptr);
+  AnalysisOptions options;
+  options.epsilon = 1e-3;
+  const Analysis analysis = Analyse(checkpoint->manifest(), options);
+  ASSERT_THAT(analysis.batch_norms, SizeIs(2));
+  for (const BatchNorm& norm : analysis.batch_norms) {
+    ASSERT_TRUE(norm.epsilon.has_value());
+    EXPECT_EQ(norm.epsilon->value, 1e-3);
+    EXPECT_EQ(norm.epsilon->evidence.source, EvidenceSource::kUser);
+  }
+}
+
+// 8x8x3; a squeeze of 4 channels to 4 factors; the connected layer counts what the product yields.
+constexpr const char* kScaled =
+    "[net]\nchannels=3\nheight=8\nwidth=8\n"
+    "[convolutional]\nfilters=4\nsize=1\n"
+    "[avgpool]\n"
+    "[convolutional]\nfilters=4\nsize=1\n"
+    "[scale_channels]\nfrom=-3\n"
+    "[batchnorm]\n"
+    "[connected]\noutput=2\n";
+
+TEST(Darknet, AScaleOfChannelsHasNoWeightsAndTheSizeOfWhatItScales) {
+  MemoryFiles files;
+  const std::size_t numbers = (4 + 12) + (4 + 16) + 3 * 4 + (2 + 2 * 4 * 8 * 8);
+  const auto opened = OpenPair(files, kScaled, numbers);
+  ASSERT_TRUE(opened.has_value()) << ToString(opened.error());
+  EXPECT_THAT((*opened)->manifest().tensors, SizeIs(4 + 3 + 2));
+  // Neither the factor nor what is scaled may take the batch norm behind the product.
+  ASSERT_TRUE((*opened)->manifest().graph.has_value());
+  const auto& layers = (*opened)->manifest().graph->layers;
+  const auto product = std::find_if(layers.begin(), layers.end(), [](const Layer& layer) {
+    return layer.name == "003_scale_channels";
+  });
+  ASSERT_NE(product, layers.end());
+  EXPECT_EQ(product->kind, OpKind::kOther);
+}
+
+TEST(Darknet, OtherKindsWithoutWeightsPass) {
+  for (const char* kind :
+       {"sam]\nfrom=-1", "activation]\nactivation=relu", "normalization", "l2norm", "empty",
+        "silence", "logistic", "crop]\ncrop_height=4\ncrop_width=4"}) {
+    MemoryFiles files;
+    const std::string section = std::string("[") + kind;
+    const std::string cfg = "[net]\nchannels=3\nheight=8\nwidth=8\n[convolutional]\nfilters=4\n" +
+                            section + (section.find(']') == std::string::npos ? "]\n" : "\n");
+    const auto opened = OpenPair(files, cfg, 4 + 12);
+    EXPECT_TRUE(opened.has_value()) << kind << ": " << ToString(opened.error());
+  }
+}
+
+TEST(Darknet, AProductOfOtherChannelsIsRefused) {
+  const Error error = ErrorOf(
+      "[net]\nchannels=3\nheight=8\nwidth=8\n[convolutional]\nfilters=4\n"
+      "[convolutional]\nfilters=2\n[sam]\nfrom=-2\n",
+      (4 + 12) + (2 + 8));
+  EXPECT_THAT(error.message, HasSubstr("002_sam multiplies 4 channels by 2"));
 }
 
 TEST(Darknet, TheCfgNamesTheSameCheckpoint) {

@@ -31,6 +31,18 @@ constexpr const char* kWeights =
     R"({"modelTopology":null,"weightsManifest":[{"paths":["a.bin"],"weights":[)"
     R"({"name":"w","shape":[2],"dtype":"float32"}]}]})";
 
+TEST(Tfjs, AManifestInTheMiddleOfALargeFileIsFound) {
+  const std::string text = "{\"modelTopology\": {" + std::string(100000, ' ') +
+                           "}, \"weightsManifest\": [" + std::string(100000, ' ') + "]}";
+  const auto bytes = std::as_bytes(std::span(text));
+  EXPECT_EQ(ProbeTfjs({"model.json", bytes.first(512), bytes.last(65536), text.size()}),
+            Match::kLikely);
+  const std::string other = "{\"model\": {" + std::string(200000, ' ') + "}}";
+  const auto others = std::as_bytes(std::span(other));
+  EXPECT_EQ(ProbeTfjs({"model.json", others.first(512), others.last(65536), other.size()}),
+            Match::kNo);
+}
+
 TEST(Tfjs, AnAbsentFileIsAProblem) {
   MemoryFiles files;
   files.Add("d/model.json", kWeights);
