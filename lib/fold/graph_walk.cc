@@ -14,6 +14,8 @@ namespace {
 // Bounds on one walk: graphs of hostile files may be long chains or deep trees of additions.
 constexpr int kMaxDepth = 64;
 constexpr std::size_t kMaxSteps = 100'000;
+// Readers named in one reason: each of n readers of a value has a reason that lists them.
+constexpr std::size_t kMaxNamedReaders = 8;
 
 std::string Described(const Layer& layer) {
   if (layer.op_type.empty()) return Quoted(layer.name);
@@ -42,8 +44,10 @@ GraphWalk::GraphWalk(const Manifest& manifest)
     : manifest_(manifest),
       graph_(*manifest.graph),
       folded_(graph_.layers.size(), false),
-      calls_(graph_.layers.size(), 0) {
-  for (const Node& node : graph_.nodes) ++calls_[node.layer];
+      calls_(graph_.layers.size()) {
+  for (std::size_t i = 0; i < graph_.nodes.size(); ++i) {
+    calls_[graph_.nodes[i].layer].push_back(static_cast<NodeId>(i));
+  }
 }
 
 bool GraphWalk::IsIdentity(NodeId node) const {
@@ -109,9 +113,15 @@ Status GraphWalk::CheckOnlyReader(ValueId id) const {
   }
   if (value.consumers.size() == 1) return {};
   std::set<std::string> readers;
-  for (const NodeId reader : value.consumers) readers.insert(Quoted(LayerOf(reader).name));
+  std::size_t seen = 0;
+  for (; seen < value.consumers.size() && readers.size() < kMaxNamedReaders; ++seen) {
+    readers.insert(Quoted(LayerOf(value.consumers[seen]).name));
+  }
   std::string list;
   for (const auto& reader : readers) list += (list.empty() ? "" : ", ") + reader;
+  if (seen < value.consumers.size()) {
+    list += " and " + std::to_string(value.consumers.size() - seen) + " more";
+  }
   return Refuse("the output of " + name + " has " + std::to_string(value.consumers.size()) +
                 " consumers: " + list);
 }
@@ -176,9 +186,9 @@ Result<std::vector<GraphTarget>> GraphWalk::Combine(std::vector<Reached> reached
     calls[one.target.layer].insert(one.call);
   }
   for (const auto& [layer, nodes] : calls) {
-    if (nodes.size() != calls_[layer]) {
+    if (nodes.size() != calls_[layer].size()) {
       return Refuse(Quoted(graph_.layers[layer].name) + " is called " +
-                    std::to_string(calls_[layer]) + " times, and only " +
+                    std::to_string(calls_[layer].size()) + " times, and only " +
                     std::to_string(nodes.size()) + " of the calls meet this batch norm");
     }
   }
@@ -191,7 +201,7 @@ Result<std::vector<GraphTarget>> GraphWalk::Backward(LayerId id, bool into_batch
   if (!layer.axis) return Refuse("its axis is not known");
   const auto channels = OutChannels(layer);
   std::vector<Reached> reached;
-  for (const NodeId call : graph_.CallsOf(id)) {
+  for (const NodeId call : calls_[id]) {
     CKPT_RETURN_IF_ERROR(CheckPassable(call));
     Demand demand;
     demand.axis = *layer.axis;
@@ -311,7 +321,7 @@ Result<std::vector<GraphTarget>> GraphWalk::Forward(LayerId id) const {
   if (!layer.axis) return Refuse("its axis is not known");
   std::vector<Pending> pending;
   std::vector<Reached> reached;
-  for (const NodeId call : graph_.CallsOf(id)) {
+  for (const NodeId call : calls_[id]) {
     CKPT_RETURN_IF_ERROR(CheckPassable(call));
     Demand demand;
     demand.axis = *layer.axis;

@@ -92,8 +92,8 @@ class GraphWalk {
 
   const Manifest& manifest_;
   const ModelGraph& graph_;
-  std::vector<bool> folded_;        // by layer
-  std::vector<std::size_t> calls_;  // number of nodes by layer
+  std::vector<bool> folded_;                // by layer
+  std::vector<std::vector<NodeId>> calls_;  // nodes by layer
 };
 
 }  // namespace ckpt

@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <limits>
+#include <string>
 
 #include "tests/fold/test_net.h"
 
@@ -52,6 +53,16 @@ TEST(RefusalTest, ASecondConsumer) {
   const auto bn = net.BatchNorm("bn", conv);
   net.Output(net.Simple("add_1", OpKind::kAdd, {conv, bn}, {}));
   EXPECT_THAT(KeptBecause(net), HasSubstr("2 consumers: \"add_1\", \"bn\""));
+}
+
+// Each of the readers has this reason: a list of all of them would grow with their square.
+TEST(RefusalTest, AFanNamesItsFirstReaders) {
+  TestNet net;
+  const auto conv = net.Conv("conv", net.Input({3, 3, 3, 3}), {.out = 3, .kernel = {1, 1}});
+  net.Output(net.BatchNorm("bn", conv));
+  for (int i = 10; i < 21; ++i) net.Output(net.BatchNorm("bn" + std::to_string(i), conv));
+  EXPECT_THAT(KeptBecause(net), HasSubstr("12 consumers: \"bn\", \"bn10\", \"bn11\", \"bn12\", "
+                                          "\"bn13\", \"bn14\", \"bn15\", \"bn16\" and 4 more"));
 }
 
 TEST(RefusalTest, AnOutputOfTheModelBeforeTheBatchNorm) {
