@@ -219,10 +219,8 @@ class ConvertCommand : public Command {
   bool HoldsNetwork(const Checkpoint& source) const {
     if (formats::HoldsOperations(*target_.format)) return true;
     if (target_.format->rewrite == nullptr || !source.manifest().graph) return false;
-    const auto& kin = target_.format->kin;
-    const bool related = source.format() == target_.format->name ||
-                         std::find(kin.begin(), kin.end(), source.format()) != kin.end();
-    return related && !convert_.names && convert_.rename.empty();
+    return formats::TakesDocumentsOf(*target_.format, source.format()) && !convert_.names &&
+           convert_.rename.empty();
   }
 
   Status Work(Json& report, std::string& text, const ReportSink& sink) {

@@ -175,11 +175,7 @@ Result<OutputModel> ModelToWrite(const Checkpoint& source, const ConversionPlan&
   }
   model.graph = manifest.graph;
   if (HoldsOperations(*target.format)) return model;
-  const auto& kin = target.format->kin;
-  if (source.format() != target.format->name &&
-      std::find(kin.begin(), kin.end(), source.format()) == kin.end()) {
-    return model;
-  }
+  if (!TakesDocumentsOf(*target.format, source.format())) return model;
   model.metadata = manifest.metadata;
   // A model whose tensors got other names no longer fits its own config.
   if (target.format->rewrite != nullptr && plan.renamed.empty()) {
@@ -203,6 +199,11 @@ Result<WriteSummary> Write(AtomicOutput& output, const ConversionTarget& target,
 }
 
 }  // namespace
+
+bool TakesDocumentsOf(const Format& target, std::string_view source_format) {
+  return source_format == target.name ||
+         std::find(target.kin.begin(), target.kin.end(), source_format) != target.kin.end();
+}
 
 Status CheckTarget(const ConversionTarget& target, const Manifest& source) {
   if (target.format->write == nullptr) {

@@ -11,17 +11,11 @@
 #include <system_error>
 
 #include "formats/container/open_beneath.h"
+#include "formats/container/system_error.h"
 #include "formats/encoding/byte_reader.h"
 
 namespace ckpt::formats {
 namespace {
-
-Error SystemError(const std::string& path, std::string_view what, int number) {
-  const ErrorCode code =
-      number == ENOENT || number == ENOTDIR ? ErrorCode::kNotFound : ErrorCode::kIo;
-  return Error{
-      code, std::string(what) + ": " + std::generic_category().message(number), path, {}, {}};
-}
 
 class SystemFile : public RandomAccessFile {
  public:
@@ -39,7 +33,7 @@ class SystemFile : public RandomAccessFile {
     while (!out.empty()) {
       const ssize_t got = ::pread(descriptor_, out.data(), out.size(), static_cast<off_t>(offset));
       if (got < 0 && errno == EINTR) continue;
-      if (got < 0) return Fail(SystemError(path_, "cannot read", errno));
+      if (got < 0) return Fail(ReadErrorOf(path_, "cannot read", errno));
       if (got == 0) {
         return Fail(Error{ErrorCode::kCorrupt,
                           "the file ends here, " + std::to_string(out.size()) +
@@ -65,7 +59,7 @@ class RealFiles : public Files {
   Result<std::unique_ptr<RandomAccessFile>> Open(const std::filesystem::path& path) const override {
     // O_NONBLOCK: opening a FIFO must not wait for a writer.
     const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (descriptor < 0) return Fail(SystemError(path.string(), "cannot open", errno));
+    if (descriptor < 0) return Fail(ReadErrorOf(path.string(), "cannot open", errno));
     return WrapDescriptor(path.string(), descriptor);
   }
 
@@ -86,7 +80,7 @@ class RealFiles : public Files {
          !failed && it != end; it.increment(failed)) {
       names.push_back(it->path().filename().string());
     }
-    if (failed) return Fail(SystemError(folder.string(), "cannot list", failed.value()));
+    if (failed) return Fail(ReadErrorOf(folder.string(), "cannot list", failed.value()));
     std::sort(names.begin(), names.end());
     return names;
   }
@@ -141,7 +135,7 @@ Result<std::unique_ptr<RandomAccessFile>> WrapDescriptor(const std::string& path
   if (::fstat(descriptor, &status) != 0) {
     const int number = errno;
     ::close(descriptor);
-    return Fail(SystemError(path, "cannot inspect", number));
+    return Fail(ReadErrorOf(path, "cannot inspect", number));
   }
   if (!S_ISREG(status.st_mode)) {
     ::close(descriptor);
@@ -177,7 +171,7 @@ Result<std::unique_ptr<RandomAccessFile>> MemoryFiles::Open(
     if (name == key)
       return std::unique_ptr<RandomAccessFile>(std::make_unique<MemoryFile>(name, bytes));
   }
-  return Fail(SystemError(key, "cannot open", ENOENT));
+  return Fail(ReadErrorOf(key, "cannot open", ENOENT));
 }
 
 bool MemoryFiles::Exists(const std::filesystem::path& path) const {

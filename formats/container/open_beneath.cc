@@ -8,8 +8,10 @@
 #include <cerrno>
 #include <climits>
 #include <optional>
-#include <system_error>
 #include <utility>
+
+#include "formats/container/file_identity.h"
+#include "formats/container/system_error.h"
 
 namespace ckpt::formats {
 namespace {
@@ -41,13 +43,6 @@ class Descriptor {
   int number_ = -1;
 };
 
-Error SystemError(const fs::path& path, int number) {
-  const ErrorCode code =
-      number == ENOENT || number == ENOTDIR ? ErrorCode::kNotFound : ErrorCode::kIo;
-  return Error{
-      code, "cannot open: " + std::generic_category().message(number), path.string(), {}, {}};
-}
-
 Error IsLink(const fs::path& path) {
   return Error{ErrorCode::kUnsafe,
                "is a link, and it is named inside another file; only links of a hub cache are "
@@ -57,16 +52,10 @@ Error IsLink(const fs::path& path) {
                {}};
 }
 
-struct FileIdentity {
-  dev_t device;
-  ino_t inode;
-  bool operator==(const FileIdentity&) const = default;
-};
-
-std::optional<FileIdentity> IdentityOf(const Descriptor& descriptor) {
+std::optional<FileIdentity> IdentityBehind(const Descriptor& descriptor) {
   struct stat status {};
   if (!descriptor.ok() || ::fstat(descriptor.get(), &status) != 0) return std::nullopt;
-  return FileIdentity{status.st_dev, status.st_ino};
+  return IdentityOf(status);
 }
 
 bool IsLinkIn(const Descriptor& folder, const std::string& name) {
@@ -87,10 +76,10 @@ Descriptor BlobsOfSnapshot(const Descriptor& folder) {
   Descriptor below(::openat(folder.get(), ".", kFolder));
   for (int above = 0; above < kMaxFoldersAbove && below.ok(); ++above) {
     Descriptor parent(::openat(below.get(), "..", kFolder));
-    const auto here = IdentityOf(below), up = IdentityOf(parent);
+    const auto here = IdentityBehind(below), up = IdentityBehind(parent);
     if (!here || !up || here == up) break;
     const Descriptor snapshots(::openat(parent.get(), "snapshots", kFolder | O_NOFOLLOW));
-    if (above > 0 && IdentityOf(snapshots) == here)
+    if (above > 0 && IdentityBehind(snapshots) == here)
       return Descriptor(::openat(parent.get(), "blobs", kFolder | O_NOFOLLOW));
     below = std::move(parent);
   }
@@ -103,8 +92,8 @@ Descriptor OpenBlob(const Descriptor& folder, const std::string& link) {
   if (!target || !target->has_filename()) return {};
   const Descriptor blobs = BlobsOfSnapshot(folder);
   const Descriptor named(::openat(folder.get(), target->parent_path().c_str(), kFolder));
-  const auto identity = IdentityOf(blobs);
-  if (!identity || IdentityOf(named) != identity) return {};
+  const auto identity = IdentityBehind(blobs);
+  if (!identity || IdentityBehind(named) != identity) return {};
   return Descriptor(::openat(blobs.get(), target->filename().c_str(), kFile));
 }
 
@@ -112,7 +101,7 @@ Descriptor OpenBlob(const Descriptor& folder, const std::string& link) {
 
 Result<int> OpenDescriptorBeneath(const fs::path& folder, const std::string& name) {
   Descriptor at(::open(folder.empty() ? "." : folder.c_str(), kFolder));
-  if (!at.ok()) return Fail(SystemError(folder, errno));
+  if (!at.ok()) return Fail(ReadErrorOf(folder, "cannot open", errno));
   fs::path so_far = folder;
   const fs::path relative(name);
   for (auto part = relative.begin(); std::next(part) != relative.end(); ++part) {
@@ -120,7 +109,7 @@ Result<int> OpenDescriptorBeneath(const fs::path& folder, const std::string& nam
     Descriptor next(::openat(at.get(), part->c_str(), kFolder | O_NOFOLLOW));
     const int number = errno;
     if (!next.ok() && IsLinkIn(at, part->string())) return Fail(IsLink(so_far));
-    if (!next.ok()) return Fail(SystemError(so_far, number));
+    if (!next.ok()) return Fail(ReadErrorOf(so_far, "cannot open", number));
     at = std::move(next);
   }
   const std::string last = relative.filename().string();
@@ -128,7 +117,7 @@ Result<int> OpenDescriptorBeneath(const fs::path& folder, const std::string& nam
   Descriptor file(::openat(at.get(), last.c_str(), kFile));
   if (file.ok()) return file.release();
   const int number = errno;
-  if (!IsLinkIn(at, last)) return Fail(SystemError(so_far, number));
+  if (!IsLinkIn(at, last)) return Fail(ReadErrorOf(so_far, "cannot open", number));
   Descriptor blob = OpenBlob(at, last);
   if (!blob.ok()) return Fail(IsLink(so_far));
   return blob.release();

@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "ckpt/convert.h"
@@ -26,6 +27,9 @@ struct ConversionTarget {
   bool replace = false;                           // an OUTPUT that is there
   std::optional<std::uint64_t> shard_bytes = {};  // see WriteOptions
 };
+
+// Can an output of `target` keep the documents (graph, config) of a source of that format?
+bool TakesDocumentsOf(const Format& target, std::string_view source_format);
 
 // Before any work: the format can be written, OUTPUT is no file of the input (kInvalidArgument),
 // neither OUTPUT nor the record exists (kAlreadyExists) unless it may be replaced.
