@@ -15,6 +15,9 @@
 #include "ckpt/tensor.h"
 
 namespace ckpt {
+namespace network {
+struct Network;  // ckpt/network/network.h
+}
 
 // The framework whose names and layouts a file follows. Keyed by framework, never by file format.
 enum class Framework : std::uint8_t {
@@ -82,6 +85,10 @@ class Checkpoint {
   virtual std::string_view format() const noexcept = 0;  // "tf-bundle": a name of the contract
   virtual const Manifest& manifest() const noexcept = 0;
   virtual Result<std::unique_ptr<TensorStream>> Open(TensorId id) const = 0;
+  // What the file computes at inference, its constants being tensors of this checkpoint; made on
+  // demand. kUnsupported where the file has no network. What of it is not understood is an
+  // operation `Unknown`, and no error.
+  virtual Result<network::Network> MakeNetwork() const;
 
   const InputName& input_name() const noexcept { return input_name_; }
   void set_input_name(InputName name) { input_name_ = std::move(name); }

@@ -14,6 +14,7 @@
 #include <string_view>
 #include <vector>
 
+#include "ckpt/kernel_layout.h"
 #include "ckpt/tensor.h"
 
 namespace ckpt {
@@ -40,19 +41,6 @@ enum class OpKind : std::uint8_t {
   kReshape,
   kOther,  // anything else, Lambda and custom layers included: never folded through
 };
-
-// Order of the axes of a kernel. K = spatial axes, I = in, O = out channels, G = groups, M =
-// multiplier.
-enum class KernelLayout : std::uint8_t {
-  kSpatialInOut,         // [K..., I/G, O]   Keras and TensorFlow convolutions, dense [I, O]
-  kSpatialOutIn,         // [K..., O, I]     Keras and TensorFlow transposed convolutions
-  kSpatialInMultiplier,  // [K..., I, M]     depthwise; out channel = i * M + m
-  kOutInSpatial,         // [O, I/G, K...]   PyTorch and ONNX convolutions, linear [O, I]
-  kInOutSpatial,         // [I, O/G, K...]   PyTorch and ONNX transposed convolutions
-};
-std::string_view Name(KernelLayout layout) noexcept;  // "HWIO", "HWOI", "HWIM", "OIHW", "IOHW"
-// The inverse, for any number of spatial axes: "DHWIO", "WIO", "IO", "OI"...
-std::optional<KernelLayout> KernelLayoutFromName(std::string_view name);
 
 enum class Padding : std::uint8_t {
   kUnknown,
