@@ -17,8 +17,6 @@ class Command {
   virtual ExitCode Run() = 0;
 };
 
-// The error in one line, with the option that would help.
-std::string Describe(const Error& error);
 // Prints one line "ckpt: ..." to stderr and returns the exit code that belongs to the error.
 ExitCode Complain(const Error& error);
 

@@ -5,6 +5,7 @@
 #include <new>
 
 #include "cli/command.h"
+#include "cli/report/error_text.h"
 
 namespace ckpt::cli {
 namespace {
@@ -46,16 +47,6 @@ constexpr const char* kFooter =
     "  ckpt convert --bn fold model.h5 serving.h5";
 
 }  // namespace
-
-std::string Describe(const Error& error) {
-  switch (error.remedy) {
-    case Remedy::kNone:
-      return ToString(error);
-    case Remedy::kMoreMemory:
-      return ToString(error) + "; --memory SIZE raises this limit";
-  }
-  return ToString(error);
-}
 
 ExitCode Complain(const Error& error) {
   std::cerr << "ckpt: " << Describe(error) << '\n';
