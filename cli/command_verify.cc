@@ -136,9 +136,9 @@ class VerifyCommand : public Command {
     const auto nameless = verify_.inputs.find("");
     if (nameless == verify_.inputs.end()) return {};
     if (network.inputs.size() != 1) {
-      return Fail(ErrorCode::kInvalidArgument,
-                  "--input: A has " + std::to_string(network.inputs.size()) +
-                      " inputs, and an .npy holds the values of one");
+      return Fail(ErrorCode::kInvalidArgument, "--input: A has " +
+                                                   std::to_string(network.inputs.size()) +
+                                                   " inputs, and an .npy holds the values of one");
     }
     auto array = verify_.inputs.extract(nameless);
     array.key() = network.inputs[0].name;

@@ -72,8 +72,10 @@ Result<std::map<std::string, execution::Array>> ReadArrays(const CommonOptions& 
     const TensorInfo& tensor = manifest.tensors[i];
     if (!IsReal(tensor.dtype)) {
       return Fail(Error{ErrorCode::kUnsupported,
-                        "an input of type " + std::string(Name(tensor.dtype)) + " cannot be run", path,
-                        {}, tensor.name});
+                        "an input of type " + std::string(Name(tensor.dtype)) + " cannot be run",
+                        path,
+                        {},
+                        tensor.name});
     }
     execution::Array array;
     array.shape.assign(tensor.shape.dims().begin(), tensor.shape.dims().end());

@@ -25,6 +25,7 @@ class Form {
   virtual std::string End(const AuditSummary&) { return {}; }
   virtual std::string Add(const Conversion&) { return {}; }
   virtual std::string Add(const Comparison&) { return {}; }
+  virtual std::string Add(const VerifiedPair&) { return {}; }
   virtual std::string Add(const RuleList&) { return {}; }
 };
 
@@ -38,7 +39,7 @@ struct FormOptions {
   bool quiet = false;  // nothing where there is nothing to say, in forms for people
 };
 
-enum class CommandId : std::uint8_t { kInspect, kAudit, kConvert, kDiff, kExplain };
+enum class CommandId : std::uint8_t { kInspect, kAudit, kConvert, kDiff, kVerify, kExplain };
 
 // A set of commands.
 class Commands {

@@ -7,8 +7,8 @@
 namespace ckpt::cli {
 namespace {
 
-constexpr Commands kEveryCommand = {CommandId::kInspect, CommandId::kAudit, CommandId::kConvert,
-                                    CommandId::kDiff, CommandId::kExplain};
+constexpr Commands kEveryCommand = {CommandId::kInspect, CommandId::kAudit,  CommandId::kConvert,
+                                    CommandId::kDiff,    CommandId::kVerify, CommandId::kExplain};
 
 constexpr std::array kForms = {
     FormRow{.name = "text",

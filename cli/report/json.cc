@@ -60,6 +60,7 @@ class JsonForm : public Form {
     }
     return Dump(json, true);
   }
+  std::string Add(const VerifiedPair& verified) override { return Dump(ToJson(verified), true); }
   std::string Add(const RuleList& rules) override {
     Json json = WithSchema("explain");
     json["rules"] = Json::array();

@@ -56,6 +56,11 @@ class JsonLinesForm : public Form {
     AddTail(head, *comparison.diff);
     return out + Dump(head, false);
   }
+  std::string Add(const VerifiedPair& verified) override {
+    Json json = ToJson(verified);
+    json["type"] = "summary";
+    return Dump(json, false);
+  }
   std::string Add(const RuleList& rules) override {
     std::string out;
     for (const Rule* rule : rules.rules) out += Dump(Line("explain", "rule", ToJson(*rule)), false);

@@ -27,6 +27,8 @@ Json HeadOf(const Comparison& comparison);
 void AddTail(Json& json, const CheckpointDiff& diff);
 Json TensorOf(const TensorDiff& diff);
 
+Json ToJson(const VerifiedPair& verified);
+
 Json ToJson(const Rule& rule);
 
 }  // namespace ckpt::cli

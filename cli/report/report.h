@@ -16,6 +16,7 @@
 #include "ckpt/convert.h"
 #include "ckpt/diff.h"
 #include "ckpt/op_graph.h"
+#include "ckpt/verify.h"
 
 namespace ckpt::cli {
 
@@ -108,6 +109,12 @@ struct Comparison {
   std::string a, b;  // as the user named them
   std::optional<Error> error = {};
   std::optional<CheckpointDiff> diff = {};  // absent where there is an error
+};
+
+struct VerifiedPair {
+  std::string a, b;  // as the user named them
+  std::optional<Error> error = {};
+  std::optional<Verification> verification = {};  // absent where there is an error
 };
 
 struct RuleList {

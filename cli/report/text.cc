@@ -47,6 +47,12 @@ class TextForm : public Form {
     if (!comparison.diff || (quiet_ && comparison.diff->within_tolerance)) return {};
     return ToText(comparison, style_);
   }
+  std::string Add(const VerifiedPair& verified) override {
+    const bool same =
+        verified.verification && (verified.verification->verdict == Verdict::kSame ||
+                                  verified.verification->verdict == Verdict::kSameUpToRounding);
+    return quiet_ && same ? std::string() : ToText(verified, style_);
+  }
   std::string Add(const RuleList& rules) override { return ToText(rules, style_); }
 
  private:
