@@ -1,5 +1,7 @@
 // What an ONNX model computes: shapes against those that onnx.reference found by running the model
 // (testdata/generators/onnx_networks.py), coverage, and hostile graphs.
+#include "ckpt/network/network.h"
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -9,7 +11,6 @@
 #include <set>
 
 #include "ckpt/formats/format.h"
-#include "ckpt/network/network.h"
 #include "ckpt/network/operation_table.h"
 #include "tests/onnx/model_builder.h"
 
