@@ -66,6 +66,14 @@ std::int64_t RowsLookedUp(const Network& net, network::ValueId input) {
   return rows;
 }
 
+// Is the input fed as the variance of a batch norm?
+bool IsVariance(const Network& net, network::ValueId input) {
+  return std::any_of(net.operations.begin(), net.operations.end(), [&](const auto& op) {
+    return std::holds_alternative<network::BatchNormalization>(op.computation) &&
+           op.operands.size() > 4 && op.operands[4] == input;
+  });
+}
+
 Array Draw(const Network& net, const Port& port, const Sizes& shape, Drawing& drawing) {
   const ElementKind kind = net.value(port.value).kind.value_or(ElementKind::kReal);
   Array array{shape, {}, kind};
@@ -73,6 +81,7 @@ Array Draw(const Network& net, const Port& port, const Sizes& shape, Drawing& dr
   for (const std::int64_t size : shape) count *= static_cast<std::size_t>(size);
   array.elements.resize(count);
   const std::int64_t rows = RowsLookedUp(net, port.value);
+  const bool positive = IsVariance(net, port.value);
   const bool looked_up = kind == ElementKind::kInteger || rows != 10;
   for (double& element : array.elements) {
     if (kind == ElementKind::kBoolean) {
@@ -81,6 +90,7 @@ Array Draw(const Network& net, const Port& port, const Sizes& shape, Drawing& dr
       element = static_cast<double>(drawing.Bits() % static_cast<std::uint64_t>(rows));
     } else {
       element = drawing.Normal();
+      if (positive) element = std::abs(element);
     }
   }
   return array;

@@ -207,10 +207,11 @@ class Walk {
     return {};
   }
 
+  // Branches that are joined or added hold as many as the longest of them.
   int ProductsBefore(const Operation& op) const {
     int products = 0;
     for (const network::ValueId operand : op.operands) {
-      if (operand != kNoValue) products += held_[operand.index].products;
+      if (operand != kNoValue) products = std::max(products, held_[operand.index].products);
     }
     return products;
   }

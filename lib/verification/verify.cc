@@ -276,7 +276,12 @@ class Verifier {
     result_.factor = walk.factor;
     result_.worst = walk.worst;
     result_.first_beyond = walk.first_beyond;
-    if (walk.first_beyond) {
+    if (walk.first_beyond && IsContradicted(*walk.first_beyond)) {
+      result_.first_beyond.reset();
+      result_.verdict = Verdict::kCannotTell;
+      result_.reason =
+          "no step of A is known to correspond to \"" + walk.first_beyond->layer_b + "\" of B";
+    } else if (walk.first_beyond) {
       result_.verdict = Verdict::kDifferent;
       result_.reason = "\"" + walk.first_beyond->layer_b + "\" of B yields something else than \"" +
                        walk.first_beyond->layer_a + "\" of A";
@@ -288,6 +293,16 @@ class Verifier {
     } else {
       result_.verdict = walk.factor == 0 ? Verdict::kSame : Verdict::kSameUpToRounding;
     }
+  }
+  // Steps that differ in their first digits, and outputs that hardly do: these steps do not
+  // correspond.
+  bool IsContradicted(const StepDifference& step) const {
+    const double size = std::max(std::abs(step.value_a), std::abs(step.value_b));
+    const bool visible = std::abs(step.value_b - step.value_a) > 1e-3 * size;
+    return visible && std::all_of(result_.outputs.begin(), result_.outputs.end(),
+                                  [](const OutputDifference& output) {
+                                    return output.max_abs <= 10 * output.noise;
+                                  });
   }
   static bool IsFarApart(const OutputDifference& output) {
     return output.max_abs > 1e-2 * output.size && output.max_abs > 1000 * output.noise;
