@@ -1,70 +1,79 @@
+// Normalisations by statistics of training, of the batch, of an example and of neighbours.
 #include <algorithm>
 #include <cmath>
 
 #include "ckpt/network/shape_rules.h"
 #include "execution/kernels.h"
+#include "execution/reduced_axes.h"
+#include "execution/spatial_data.h"
 #include "execution/strided.h"
 
 namespace ckpt::execution {
 namespace {
 
-Status CheckVectors(const Call& call, std::size_t first, std::size_t last, std::int64_t channels) {
-  for (std::size_t i = first; i <= last; ++i) {
-    if (call.Given(i) != nullptr && Length(call[i]) != channels) {
-      return Contradicts("a vector of " + std::to_string(Length(call[i])) + " for " +
-                         std::to_string(channels) + " channels");
-    }
-  }
-  return {};
-}
-
+// The mean and the variance over n of the elements at each place.
 struct Moments {
-  double mean = 0, variance = 0;
+  std::vector<double> mean, variance;
 };
 
-// Of the elements that `each` hands to what it is given, in two passes.
-template <class Each>
-Moments MomentsOf(std::int64_t count, Each each) {
-  Moments moments;
-  each([&](double x) { moments.mean += x; });
-  moments.mean /= static_cast<double>(count);
-  each([&](double x) { moments.variance += (x - moments.mean) * (x - moments.mean); });
-  moments.variance /= static_cast<double>(count);
+// `strides` as for ForEachPlace; `count` elements have each place.
+Moments MomentsOf(const Array& x, const Sizes& strides, std::int64_t places, std::int64_t count,
+                  bool single) {
+  Moments moments{std::vector<double>(Index(places), 0.0), std::vector<double>(Index(places), 0.0)};
+  double *mean = moments.mean.data(), *variance = moments.variance.data();
+  ForEachPlace(x, strides, [=](std::int64_t place, double element) {
+    mean[place] += element;
+    if (single) mean[place] = static_cast<float>(mean[place]);
+  });
+  for (double& sum : moments.mean) sum /= static_cast<double>(count);
+  ForEachPlace(x, strides, [=](std::int64_t place, double element) {
+    variance[place] += (element - mean[place]) * (element - mean[place]);
+    if (single) variance[place] = static_cast<float>(variance[place]);
+  });
+  for (double& sum : moments.variance) sum /= static_cast<double>(count);
   return moments;
 }
 
-double At(const Array* vector, std::int64_t channel, double neutral) {
-  return vector == nullptr ? neutral : vector->elements[Index(channel)];
+Status CheckLength(const Array* vector, std::int64_t channels) {
+  if (vector == nullptr || Length(*vector) == channels) return {};
+  return Contradicts("a vector of " + std::to_string(Length(*vector)) + " elements for " +
+                     std::to_string(channels) + " channels");
+}
+
+double ElementOr(const Array* vector, std::size_t i, double neutral) {
+  return vector == nullptr ? neutral : vector->elements[i];
 }
 
 }  // namespace
 
 Status Compute(const network::BatchNormalization& norm, const Call& call) {
   const Array& x = call[0];
-  const std::size_t axis = Index(norm.axis < 0 ? norm.axis + Rank(x) : norm.axis);
-  const AxisView view = ViewOf(x.shape, axis);
-  CKPT_RETURN_IF_ERROR(CheckVectors(call, 1, 4, view.size));
-  if (!norm.of_batch && (call.Given(3) == nullptr || call.Given(4) == nullptr)) {
-    return Contradicts("a batch norm without statistics");
+  CKPT_ASSIGN_OR_RETURN(const std::int64_t axis, network::AxisIn(norm.axis, Rank(x)));
+  const AxisView view = ViewOf(x.shape, Index(axis));
+  for (std::size_t i = 1; i < 5; ++i) CKPT_RETURN_IF_ERROR(CheckLength(call.Given(i), view.size));
+  Moments moments;
+  if (norm.of_batch) {
+    const std::int64_t count = view.outer * view.inner;
+    Sizes strides(x.shape.size(), 0);
+    strides[Index(axis)] = 1;
+    moments = MomentsOf(x, strides, view.size, count, call.single);
+  } else if (call.Given(3) == nullptr || call.Given(4) == nullptr) {
+    return Fail(ErrorCode::kUnfit, "its mean or its variance is missing");
+  } else {
+    moments = {call[3].elements, call[4].elements};
   }
-  for (std::int64_t c = 0; c < view.size; ++c) {
-    Moments moments{At(call.Given(3), c, 0), At(call.Given(4), c, 1)};
-    if (norm.of_batch) {
-      moments = MomentsOf(view.outer * view.inner, [&](auto take) {
-        for (std::int64_t o = 0; o < view.outer; ++o) {
-          const double* row = x.elements.data() + (o * view.size + c) * view.inner;
-          for (std::int64_t i = 0; i < view.inner; ++i) take(row[i]);
-        }
-      });
-    }
-    const double deviation = std::sqrt(moments.variance + norm.epsilon);
-    const double gamma = At(call.Given(1), c, 1), beta = At(call.Given(2), c, 0);
-    for (std::int64_t o = 0; o < view.outer; ++o) {
-      const std::int64_t row = (o * view.size + c) * view.inner;
-      for (std::int64_t i = row; i < row + view.inner; ++i) {
-        call.result().elements[Index(i)] =
-            gamma * ((x.elements[Index(i)] - moments.mean) / deviation) + beta;
-      }
+  std::vector<double>& scale = moments.variance;  // becomes it
+  std::vector<double> shift(scale.size(), 0.0);
+  for (std::size_t c = 0; c < scale.size(); ++c) {
+    scale[c] = ElementOr(call.Given(1), c, 1) / std::sqrt(scale[c] + norm.epsilon);
+    shift[c] = ElementOr(call.Given(2), c, 0);
+  }
+  const double* source = x.elements.data();
+  double* target = call.result().elements.data();
+  for (std::int64_t outer = 0; outer < view.outer; ++outer) {
+    for (std::size_t c = 0; c < scale.size(); ++c) {
+      const double s = scale[c], mean = moments.mean[c], b = shift[c];
+      for (std::int64_t i = 0; i < view.inner; ++i) *target++ = (*source++ - mean) * s + b;
     }
   }
   return {};
@@ -72,130 +81,127 @@ Status Compute(const network::BatchNormalization& norm, const Call& call) {
 
 namespace {
 
-// The strides with which a scale or an offset of a layer norm is read along all axes of x.
-Result<Sizes> StridesOfVector(const Array* vector, const Sizes& shape, const Sizes& axes) {
-  if (vector == nullptr) return Sizes(shape.size(), 0);
-  Sizes listed;
-  for (const std::int64_t axis : axes) listed.push_back(shape[Index(axis)]);
-  Sizes strides(shape.size(), 0);
-  if (vector->shape == listed) {
-    const Sizes own = StridesOf(listed);
-    for (std::size_t i = 0; i < axes.size(); ++i) strides[Index(axes[i])] = own[i];
+// How a scale or an offset of a layer norm is read over x.
+Result<Sizes> StridesOver(const Array& vector, const Array& x, const Sizes& listed) {
+  Sizes sizes;
+  for (const std::int64_t axis : listed) sizes.push_back(x.shape[Index(axis)]);
+  if (vector.shape == sizes) {
+    const Sizes own = StridesOf(vector.shape);
+    Sizes strides(x.shape.size(), 0);
+    for (std::size_t i = 0; i < listed.size(); ++i) strides[Index(listed[i])] = own[i];
     return strides;
   }
-  // As it broadcasts.
-  const Sizes both[] = {shape, vector->shape};
-  CKPT_ASSIGN_OR_RETURN(const Sizes joint, network::Broadcast(both));
-  if (joint != shape) return Contradicts("a scale or offset that is larger than the data");
-  return BroadcastStrides(vector->shape, shape);
+  const Sizes both[] = {x.shape, vector.shape};
+  CKPT_ASSIGN_OR_RETURN(const Sizes shape, network::Broadcast(both));
+  if (shape != x.shape) return Contradicts("a scale of more elements than the data");
+  return BroadcastStrides(vector.shape, x.shape);
 }
 
 }  // namespace
 
 Status Compute(const network::LayerNormalization& norm, const Call& call) {
   const Array& x = call[0];
-  CKPT_ASSIGN_OR_RETURN(const Sizes axes,
-                        network::AxesIn({network::Axes::Which::kListed, norm.axes}, Rank(x)));
-  CKPT_ASSIGN_OR_RETURN(const Sizes scale, StridesOfVector(call.Given(1), x.shape, axes));
-  CKPT_ASSIGN_OR_RETURN(const Sizes offset, StridesOfVector(call.Given(2), x.shape, axes));
-  Sizes outer = x.shape, inner(x.shape.size(), 1);
-  for (const std::int64_t axis : axes) {
-    inner[Index(axis)] = x.shape[Index(axis)];
-    outer[Index(axis)] = 1;
+  Array& y = call.result();
+  Sizes listed;
+  for (const std::int64_t named : norm.axes) {
+    CKPT_ASSIGN_OR_RETURN(const std::int64_t axis, network::AxisIn(named, Rank(x)));
+    listed.push_back(axis);
   }
-  if (x.elements.empty()) return {};
-  const Sizes strides = StridesOf(x.shape);
-  const std::int64_t count = CountOf(inner);
-  Counter rows(outer);
-  do {
-    const std::int64_t base = OffsetOf(rows.index(), strides);
-    const auto each = [&](auto take) {
-      Counter within(inner);
-      do take(x.elements[Index(base + OffsetOf(within.index(), strides))]);
-      while (within.Next());
-    };
-    Moments moments;
+  Sizes sorted = listed;
+  std::sort(sorted.begin(), sorted.end());
+  sorted.erase(std::unique(sorted.begin(), sorted.end()), sorted.end());
+  if (sorted.size() != listed.size()) return Contradicts("an axis is listed twice");
+  std::int64_t count = 1;
+  for (const std::int64_t axis : sorted) count *= x.shape[Index(axis)];
+  if (count == 0 || y.elements.empty()) return {};
+  const Sizes strides = StridesWithout(x.shape, sorted);
+  Moments moments = MomentsOf(x, strides, Length(x) / count, count, call.single);
+  for (std::size_t i = 0; i < moments.mean.size(); ++i) {
+    double& mean = moments.mean[i];
     if (norm.root_mean_square) {
-      each([&](double element) { moments.variance += element * element; });
-      moments.variance /= static_cast<double>(count);
-    } else {
-      moments = MomentsOf(count, each);
+      moments.variance[i] += mean * mean;
+      mean = 0;
     }
-    const double deviation = std::sqrt(moments.variance + norm.epsilon);
-    Counter within(inner);
-    do {
-      const std::int64_t at = base + OffsetOf(within.index(), strides);
-      const std::int64_t of_scale = OffsetOf(rows.index(), scale) + OffsetOf(within.index(), scale);
-      const std::int64_t of_offset =
-          OffsetOf(rows.index(), offset) + OffsetOf(within.index(), offset);
-      call.result().elements[Index(at)] =
-          (x.elements[Index(at)] - moments.mean) / deviation * At(call.Given(1), of_scale, 1) +
-          At(call.Given(2), of_offset, 0);
-    } while (within.Next());
-  } while (rows.Next());
+    moments.variance[i] = 1 / std::sqrt(moments.variance[i] + norm.epsilon);
+  }
+  double* target = y.elements.data();
+  ForEachPlace(x, strides, [&](std::int64_t place, double element) {
+    *target++ = (element - moments.mean[Index(place)]) * moments.variance[Index(place)];
+  });
+  for (const std::size_t operand : {1, 2}) {
+    const Array* vector = call.Given(operand);
+    if (vector == nullptr) continue;
+    CKPT_ASSIGN_OR_RETURN(const Sizes over, StridesOver(*vector, x, listed));
+    Counter counter(x.shape);
+    for (double& element : y.elements) {
+      const double one = vector->elements[Index(OffsetOf(counter.index(), over))];
+      element = operand == 1 ? element * one : element + one;
+      counter.Next();
+    }
+  }
   return {};
 }
 
 Status Compute(const network::GroupNormalization& norm, const Call& call) {
   const Array& x = call[0];
-  const std::size_t axis =
-      Index(norm.channel_axis < 0 ? norm.channel_axis + Rank(x) : norm.channel_axis);
-  if (axis == 0) return Contradicts("channels that are the examples");
-  const std::int64_t channels = x.shape[axis];
-  const std::int64_t groups = norm.groups == 0 ? channels : norm.groups;
-  CKPT_RETURN_IF_ERROR(CheckVectors(call, 1, 2, channels));
-  if (groups < 1 || channels % groups != 0) {
-    return Contradicts(std::to_string(channels) + " channels in " + std::to_string(groups) +
+  if (Rank(x) < 2) return Contradicts("data without channels");
+  const SpatialData data = SpatialOf(x.shape, norm.channel_axis);
+  const std::int64_t groups = norm.groups == 0 ? data.channels : norm.groups;
+  if (groups < 1 || data.channels % groups != 0) {
+    return Contradicts(std::to_string(data.channels) + " channels in " + std::to_string(groups) +
                        " groups");
   }
-  const std::int64_t width = channels / groups;
-  // Of one example: [before the channels, channels, behind them].
-  const AxisView view = ViewOf(x.shape, axis);
-  const std::int64_t outer = x.shape[0] == 0 ? 0 : view.outer / x.shape[0];
-  for (std::int64_t example = 0; example < x.shape[0]; ++example) {
-    for (std::int64_t group = 0; group < groups; ++group) {
-      const auto places = [&](auto take) {
-        for (std::int64_t o = 0; o < outer; ++o) {
-          for (std::int64_t c = group * width; c < (group + 1) * width; ++c) {
-            const std::int64_t row = ((example * outer + o) * channels + c) * view.inner;
-            for (std::int64_t i = row; i < row + view.inner; ++i) take(Index(i), c);
-          }
-        }
-      };
-      const Moments moments = MomentsOf(outer * width * view.inner, [&](auto take) {
-        places([&](std::size_t i, std::int64_t) { take(x.elements[i]); });
-      });
-      const double deviation = std::sqrt(moments.variance + norm.epsilon);
-      places([&](std::size_t i, std::int64_t c) {
-        call.result().elements[i] =
-            (x.elements[i] - moments.mean) / deviation * At(call.Given(1), c, 1) +
-            At(call.Given(2), c, 0);
-      });
+  for (const std::size_t i : {1, 2}) {
+    CKPT_RETURN_IF_ERROR(CheckLength(call.Given(i), data.channels));
+  }
+  if (x.elements.empty()) return {};
+  // As [examples, groups, channels of a group, points], wherever the channels stand.
+  const std::int64_t in_group = data.channels / groups;
+  const std::int64_t point = data.channel_stride == 1 ? data.channels : 1;
+  Array grouped{{data.examples, groups, in_group, data.points},
+                std::vector<double>(x.elements.size()),
+                x.kind};
+  const Sizes strides = {data.example_stride, in_group * data.channel_stride, data.channel_stride,
+                         point};
+  const Sizes own = StridesOf(grouped.shape);
+  CopyStrided(grouped.shape, x.elements.data(), strides, grouped.elements.data(), own);
+  const Moments moments = MomentsOf(grouped, StridesWithout(grouped.shape, {2, 3}),
+                                    data.examples * groups, in_group * data.points, call.single);
+  double* element = grouped.elements.data();
+  for (std::int64_t i = 0; i < data.examples * data.channels; ++i) {
+    const std::size_t group = Index(i / in_group), channel = Index(i % data.channels);
+    const double scale =
+        ElementOr(call.Given(1), channel, 1) / std::sqrt(moments.variance[group] + norm.epsilon);
+    const double offset = ElementOr(call.Given(2), channel, 0);
+    for (std::int64_t k = 0; k < data.points; ++k, ++element) {
+      *element = (*element - moments.mean[group]) * scale + offset;
     }
   }
+  CopyStrided(grouped.shape, grouped.elements.data(), own, call.result().elements.data(), strides);
   return {};
 }
 
 Status Compute(const network::LocalResponseNormalization& norm, const Call& call) {
   const Array& x = call[0];
-  const std::size_t axis =
-      Index(norm.channel_axis < 0 ? norm.channel_axis + Rank(x) : norm.channel_axis);
-  const AxisView view = ViewOf(x.shape, axis);
-  if (norm.size < 1) return Contradicts("a window of no channels");
-  const std::int64_t before = (norm.size - 1) / 2, after = norm.size - 1 - before;
-  for (std::int64_t o = 0; o < view.outer; ++o) {
+  CKPT_ASSIGN_OR_RETURN(const std::int64_t axis, network::AxisIn(norm.channel_axis, Rank(x)));
+  if (norm.size < 1) return Contradicts("a window of " + std::to_string(norm.size) + " channels");
+  const AxisView view = ViewOf(x.shape, Index(axis));
+  const std::int64_t size = std::min(norm.size, 2 * view.size + 1);
+  const std::int64_t before = std::min((norm.size - 1) / 2, size);
+  const std::int64_t after = std::min(norm.size - 1 - (norm.size - 1) / 2, size);
+  for (std::int64_t outer = 0; outer < view.outer; ++outer) {
     for (std::int64_t c = 0; c < view.size; ++c) {
-      const std::int64_t first = std::max<std::int64_t>(c - before, 0);
-      const std::int64_t last = std::min(c + after, view.size - 1);
-      for (std::int64_t i = 0; i < view.inner; ++i) {
-        double squares = 0;
+      const std::int64_t first = std::max<std::int64_t>(c - before, 0),
+                         last = std::min(c + after, view.size - 1);
+      for (std::int64_t inner = 0; inner < view.inner; ++inner) {
+        const double* line = x.elements.data() + outer * view.size * view.inner + inner;
+        double sum = 0;
         for (std::int64_t k = first; k <= last; ++k) {
-          const double element = x.elements[Index((o * view.size + k) * view.inner + i)];
-          squares += element * element;
+          sum += line[k * view.inner] * line[k * view.inner];
+          if (call.single) sum = static_cast<float>(sum);
         }
-        const std::size_t at = Index((o * view.size + c) * view.inner + i);
-        call.result().elements[at] =
-            x.elements[at] / std::pow(norm.bias + norm.alpha * squares, norm.beta);
+        call.result().elements[Index((outer * view.size + c) * view.inner + inner)] =
+            line[c * view.inner] / std::pow(norm.bias + norm.alpha * sum, norm.beta);
       }
     }
   }

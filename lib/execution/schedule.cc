@@ -5,65 +5,90 @@
 #include "ckpt/network/operation_table.h"
 
 namespace ckpt::execution {
+namespace {
 
-using network::kNoValue;
 using network::Network;
+using network::Operation;
 using network::ValueId;
 
-Result<Schedule> Schedule::Of(const Network& network, std::size_t inputs,
-                              const std::vector<ValueId>& wanted) {
-  if (inputs != network.inputs.size()) {
-    return Fail(ErrorCode::kInvalidArgument, std::to_string(inputs) + " values for " +
-                                                 std::to_string(network.inputs.size()) + " inputs");
+Error Broken(const char* message) { return {ErrorCode::kInternal, message}; }
+
+// Every id is that of a value, and no value is read before it is made.
+Status CheckOrder(const Network& network) {
+  std::vector<bool> made(network.values.size(), false);
+  const auto is_there = [&](ValueId id) { return id.index < network.values.size(); };
+  for (std::size_t i = 0; i < network.values.size(); ++i) {
+    made[i] = network.values[i].constant.has_value();
   }
-  Schedule schedule;
-  schedule.wanted_ = wanted;
-  if (wanted.empty()) {
-    for (const network::Port& port : network.outputs) schedule.wanted_.push_back(port.value);
+  for (const network::Port& input : network.inputs) {
+    if (!is_there(input.value)) return Fail(Broken("an input that is no value"));
+    made[input.value.index] = true;
   }
-  schedule.needed_.assign(network.values.size(), false);
-  std::vector<bool> kept(network.values.size(), false);
-  for (const ValueId id : schedule.wanted_) {
-    if (id.index >= network.values.size()) {
-      return Fail(ErrorCode::kInvalidArgument, "a value that the network does not have");
+  for (const Operation& operation : network.operations) {
+    for (const ValueId id : operation.operands) {
+      if (id == network::kNoValue) continue;
+      if (!is_there(id)) return Fail(Broken("an operand that is no value"));
+      if (!made[id.index]) {
+        return Fail(ErrorCode::kCorrupt,
+                    "\"" + network.values[id.index].name + "\" is read before it is made");
+      }
     }
-    schedule.needed_[id.index] = kept[id.index] = true;
-  }
-  // Back from what is wanted: the last operation that reads a value comes first.
-  std::vector<std::uint32_t> backwards;
-  std::vector<std::vector<ValueId>> dying;
-  std::vector<bool> seen(network.values.size(), false);
-  for (auto i = static_cast<std::uint32_t>(network.operations.size()); i-- > 0;) {
-    const network::Operation& op = network.operations[i];
-    bool needed = false;
-    for (const ValueId result : op.results) {
-      needed = needed || (result != kNoValue && schedule.needed_[result.index]);
-    }
-    if (!needed) continue;
-    backwards.push_back(i);
-    std::vector<ValueId>& ends = dying.emplace_back();
-    for (const ValueId id : op.results) {
-      if (id != kNoValue && !schedule.needed_[id.index]) ends.push_back(id);
-    }
-    for (const ValueId id : op.operands) {
-      if (id == kNoValue) continue;
-      schedule.needed_[id.index] = true;
-      if (!seen[id.index] && !kept[id.index]) ends.push_back(id);
-      seen[id.index] = true;
+    for (const ValueId id : operation.results) {
+      if (id == network::kNoValue) continue;
+      if (!is_there(id) || made[id.index]) return Fail(Broken("a result that is made twice"));
+      made[id.index] = true;
     }
   }
-  schedule.operations_.assign(backwards.rbegin(), backwards.rend());
-  schedule.dying_.assign(std::make_move_iterator(dying.rbegin()),
-                         std::make_move_iterator(dying.rend()));
-  return schedule;
+  return {};
 }
 
-Error Within(const Network& network, std::uint32_t operation, Error error) {
-  const network::Operation& op = network.operations[operation];
-  const std::string& layer = network.layers[op.layer].name;
+}  // namespace
+
+Error AtOperation(const Network& network, std::size_t operation, Error error) {
+  const Operation& at = network.operations[operation];
+  std::string layer;
+  if (at.layer < network.layers.size()) layer = network.layers[at.layer].name;
   error.message =
-      "\"" + layer + "\" (" + std::string(network::Name(op.computation)) + "): " + error.message;
+      '"' + layer + "\": " + std::string(network::Name(at.computation)) + ": " + error.message;
   return error;
+}
+
+Result<Schedule> MakeSchedule(const Network& network, const std::vector<ValueId>& wanted) {
+  CKPT_RETURN_IF_ERROR(CheckOrder(network));
+  Schedule schedule;
+  schedule.wanted = wanted;
+  if (wanted.empty()) {
+    for (const network::Port& output : network.outputs) schedule.wanted.push_back(output.value);
+  }
+  schedule.runs.assign(network.operations.size(), false);
+  schedule.needed.assign(network.values.size(), false);
+  schedule.last_read.assign(network.values.size(), 0);
+  for (const ValueId id : schedule.wanted) {
+    if (id.index >= network.values.size()) return Fail(Broken("no such value is there"));
+    schedule.needed[id.index] = true;
+  }
+  for (std::size_t i = network.operations.size(); i-- > 0;) {
+    const Operation& operation = network.operations[i];
+    for (const ValueId id : operation.results) {
+      if (id != network::kNoValue && schedule.needed[id.index]) schedule.runs[i] = true;
+    }
+    if (!schedule.runs[i]) continue;
+    for (const ValueId id : operation.operands) {
+      if (id == network::kNoValue) continue;
+      if (!schedule.needed[id.index]) {
+        schedule.last_read[id.index] = static_cast<std::uint32_t>(i);
+      }
+      schedule.needed[id.index] = true;
+    }
+    // A result that nothing reads goes at once.
+    for (const ValueId id : operation.results) {
+      if (id != network::kNoValue && !schedule.needed[id.index]) {
+        schedule.last_read[id.index] = static_cast<std::uint32_t>(i);
+      }
+    }
+  }
+  for (const ValueId id : schedule.wanted) schedule.last_read[id.index] = Schedule::kNever;
+  return schedule;
 }
 
 }  // namespace ckpt::execution

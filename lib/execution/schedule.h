@@ -1,40 +1,24 @@
-// What of a network is run, and how long each value lives.
+// Which operations run, and when each value is read for the last time.
 #pragma once
 
-#include <cstdint>
-#include <string>
 #include <vector>
 
 #include "ckpt/execution/run.h"
-#include "ckpt/network/shape_rules.h"
 
 namespace ckpt::execution {
 
-class Schedule {
- public:
-  // kCorrupt where an operation reads a value that is not made before it, kInvalidArgument where
-  // the inputs are not those of the network.
-  static Result<Schedule> Of(const network::Network& network, std::size_t inputs,
-                             const std::vector<network::ValueId>& wanted);
-
-  const std::vector<std::uint32_t>& operations() const { return operations_; }  // in order
-  // Values that nothing reads behind the operation at this place of the order.
-  const std::vector<network::ValueId>& DyingAt(std::size_t place) const { return dying_[place]; }
-  const std::vector<network::ValueId>& wanted() const { return wanted_; }
-  bool IsNeeded(network::ValueId id) const { return needed_[id.index]; }
-
- private:
-  std::vector<std::uint32_t> operations_;
-  std::vector<std::vector<network::ValueId>> dying_;
-  std::vector<network::ValueId> wanted_;
-  std::vector<bool> needed_;
+struct Schedule {
+  static constexpr std::uint32_t kNever = UINT32_MAX;  // wanted: it stays
+  std::vector<network::ValueId> wanted = {};
+  std::vector<bool> runs = {};                // by operation
+  std::vector<bool> needed = {};              // by value
+  std::vector<std::uint32_t> last_read = {};  // by value: an operation
 };
+// Checks that every value is there and made before it is read.
+Result<Schedule> MakeSchedule(const network::Network& network,
+                              const std::vector<network::ValueId>& wanted);
 
-// The error with the layer and the operation in front.
-Error Within(const network::Network& network, std::uint32_t operation, Error error);
-
-// evaluate.cc
-network::OperandShape ShapeOfOperand(const Array* array);
-Result<std::uint64_t> BytesOf(const network::Sizes& shape, const Budget& budget);
+// "\"stem/conv\": Convolution: ..." before what is said of an operation.
+Error AtOperation(const network::Network& network, std::size_t operation, Error error);
 
 }  // namespace ckpt::execution

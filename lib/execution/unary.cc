@@ -1,5 +1,7 @@
+// Functions of one element.
 #include <algorithm>
 #include <cmath>
+#include <numbers>
 
 #include "execution/kernels.h"
 
@@ -8,186 +10,211 @@ namespace {
 
 using network::UnaryFunction;
 
-double Sigmoid(double x) { return 1 / (1 + std::exp(-x)); }
-double Softplus(double x) { return std::max(x, 0.0) + std::log1p(std::exp(-std::abs(x))); }
-double HardSigmoid(double x, double a, double b) { return std::clamp(a * x + b, 0.0, 1.0); }
-double Elu(double x, double a) { return x > 0 ? x : a * std::expm1(x); }
-double GeluTanh(double x) {
-  const double inner = std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x);
-  return 0.5 * x * (1 + std::tanh(inner));
-}
-// NaN stays what it is.
+// Each with a result for NaN that is NaN.
 double Clip(double x, double low, double high) { return x < low ? low : x > high ? high : x; }
-
-double Rectified(UnaryFunction function, double x, double a, double b) {
-  switch (function) {
-    case UnaryFunction::kRelu:
-      return x < 0 ? 0 : x;
-    case UnaryFunction::kClip:
-      return Clip(x, a, b);
-    case UnaryFunction::kLeakyRelu:
-      return x < 0 ? a * x : x;
-    case UnaryFunction::kElu:
-      return Elu(x, a);
-    case UnaryFunction::kSelu:
-      return b * Elu(x, a);
-    case UnaryFunction::kCelu:
-      return std::max(0.0, x) + std::min(0.0, a * std::expm1(x / a));
-    case UnaryFunction::kThresholded:
-      return x > a ? x : 0;
-    case UnaryFunction::kThresholdedLeaky:
-      return x >= a ? x : b * (x - a);
-    case UnaryFunction::kShrink:
-      return x < -a ? x + b : x > a ? x - b : 0;
-    default:
-      return x;
-  }
+double Sigmoid(double x) {
+  if (x >= 0) return 1 / (1 + std::exp(-x));
+  const double e = std::exp(x);
+  return e / (1 + e);
 }
-
-double Smooth(UnaryFunction function, double x, double a, double b) {
-  switch (function) {
-    case UnaryFunction::kSigmoid:
-      return Sigmoid(x);
-    case UnaryFunction::kHardSigmoid:
-      return HardSigmoid(x, a, b);
-    case UnaryFunction::kTanh:
-      return std::tanh(x);
-    case UnaryFunction::kSilu:
-      return x * Sigmoid(a * x);
-    case UnaryFunction::kHardSwish:
-      return x * HardSigmoid(x, a, b);
-    case UnaryFunction::kSoftplus:
-      return Softplus(x);
-    case UnaryFunction::kSoftsign:
-      return x / (1 + std::abs(x));
-    case UnaryFunction::kMish:
-      return x * std::tanh(Softplus(x));
-    case UnaryFunction::kGelu:
-      return 0.5 * x * (1 + std::erf(x / std::sqrt(2.0)));
-    case UnaryFunction::kGeluTanh:
-      return GeluTanh(x);
-    case UnaryFunction::kLogSigmoid:
-      return -Softplus(-x);
-    case UnaryFunction::kErf:
-      return std::erf(x);
-    default:
-      return x;
-  }
+double Softplus(double x) { return std::max(x, 0.0) + std::log1p(std::exp(-std::abs(x))); }
+double Sign(double x) { return x > 0 ? 1 : x < 0 ? -1 : x == 0 ? 0 : x; }
+double Gelu(double x) { return x * (1 + std::erf(x / std::numbers::sqrt2)) / 2; }
+double GeluTanh(double x) {
+  const double factor = std::sqrt(2 / std::numbers::pi);
+  return x / 2 * (1 + std::tanh(factor * (x + 0.044715 * x * x * x)));
 }
-
-double Arithmetic(UnaryFunction function, double x, double a, double b) {
-  switch (function) {
-    case UnaryFunction::kLinear:
-      return a * x + b;
-    case UnaryFunction::kPower:
-      return std::pow(x, a);
-    case UnaryFunction::kExp:
-      return std::exp(x);
-    case UnaryFunction::kExpm1:
-      return std::expm1(x);
-    case UnaryFunction::kLog:
-      return std::log(x);
-    case UnaryFunction::kLog1p:
-      return std::log1p(x);
-    case UnaryFunction::kSqrt:
-      return std::sqrt(x);
-    case UnaryFunction::kRsqrt:
-      return 1 / std::sqrt(x);
-    case UnaryFunction::kSquare:
-      return x * x;
-    case UnaryFunction::kReciprocal:
-      return 1 / x;
-    case UnaryFunction::kNegate:
-      return -x;
-    case UnaryFunction::kAbs:
-      return std::abs(x);
-    case UnaryFunction::kSign:
-      return x > 0 ? 1 : x < 0 ? -1 : x;
-    case UnaryFunction::kFloor:
-      return std::floor(x);
-    case UnaryFunction::kCeil:
-      return std::ceil(x);
-    case UnaryFunction::kRound:
-      return std::nearbyint(x);
-    case UnaryFunction::kNot:
-      return x == 0;
-    case UnaryFunction::kIsNan:
-      return std::isnan(x);
-    case UnaryFunction::kIsInf:
-      return std::isinf(x);
-    default:
-      return x;
-  }
-}
-
-double Trigonometric(UnaryFunction function, double x) {
-  switch (function) {
-    case UnaryFunction::kSin:
-      return std::sin(x);
-    case UnaryFunction::kCos:
-      return std::cos(x);
-    case UnaryFunction::kTan:
-      return std::tan(x);
-    case UnaryFunction::kAsin:
-      return std::asin(x);
-    case UnaryFunction::kAcos:
-      return std::acos(x);
-    case UnaryFunction::kAtan:
-      return std::atan(x);
-    case UnaryFunction::kSinh:
-      return std::sinh(x);
-    case UnaryFunction::kCosh:
-      return std::cosh(x);
-    case UnaryFunction::kAsinh:
-      return std::asinh(x);
-    case UnaryFunction::kAcosh:
-      return std::acosh(x);
-    case UnaryFunction::kAtanh:
-      return std::atanh(x);
-    default:
-      return x;
-  }
-}
+double Celu(double x, double a) { return x >= 0 ? x : a * std::expm1(x / a); }
+double Shrink(double x, double a, double b) { return x < -a ? x + b : x > a ? x - b : 0 * x; }
 
 template <class Function>
-void ForEach(const Call& call, Function function) {
-  const std::vector<double>& x = call[0].elements;
-  std::vector<double>& y = call.result().elements;
-  for (std::size_t i = 0; i < x.size(); ++i) y[i] = function(x[i]);
+void Map(const Call& call, Function function) {
+  const double* source = call[0].elements.data();
+  std::vector<double>& elements = call.result().elements;
+  for (std::size_t i = 0; i < elements.size(); ++i) elements[i] = function(source[i]);
+}
+
+// The activations; false for another function.
+bool MapActivation(const network::Unary& unary, const Call& call) {
+  const double a = unary.a, b = unary.b;
+  switch (unary.function) {
+    case UnaryFunction::kRelu:
+      Map(call, [](double x) { return x < 0 ? 0 : x; });
+      return true;
+    case UnaryFunction::kClip:
+      Map(call, [=](double x) { return Clip(x, a, b); });
+      return true;
+    case UnaryFunction::kLeakyRelu:
+      Map(call, [=](double x) { return x < 0 ? a * x : x; });
+      return true;
+    case UnaryFunction::kElu:
+      Map(call, [=](double x) { return x < 0 ? a * std::expm1(x) : x; });
+      return true;
+    case UnaryFunction::kSelu:
+      Map(call, [=](double x) { return b * (x > 0 ? x : a * std::expm1(x)); });
+      return true;
+    case UnaryFunction::kCelu:
+      Map(call, [=](double x) { return Celu(x, a); });
+      return true;
+    case UnaryFunction::kThresholded:
+      Map(call, [=](double x) { return x <= a ? 0 : x; });
+      return true;
+    case UnaryFunction::kThresholdedLeaky:
+      Map(call, [=](double x) { return x < a ? b * (x - a) : x; });
+      return true;
+    case UnaryFunction::kSigmoid:
+      Map(call, Sigmoid);
+      return true;
+    case UnaryFunction::kHardSigmoid:
+      Map(call, [=](double x) { return Clip(a * x + b, 0, 1); });
+      return true;
+    case UnaryFunction::kSilu:
+      Map(call, [=](double x) { return x * Sigmoid(a * x); });
+      return true;
+    case UnaryFunction::kHardSwish:
+      Map(call, [=](double x) { return x * Clip(a * x + b, 0, 1); });
+      return true;
+    case UnaryFunction::kSoftplus:
+      Map(call, Softplus);
+      return true;
+    case UnaryFunction::kSoftsign:
+      Map(call, [](double x) { return x / (1 + std::abs(x)); });
+      return true;
+    case UnaryFunction::kMish:
+      Map(call, [](double x) { return x * std::tanh(Softplus(x)); });
+      return true;
+    case UnaryFunction::kGelu:
+      Map(call, Gelu);
+      return true;
+    case UnaryFunction::kGeluTanh:
+      Map(call, GeluTanh);
+      return true;
+    case UnaryFunction::kShrink:
+      Map(call, [=](double x) { return Shrink(x, a, b); });
+      return true;
+    case UnaryFunction::kLogSigmoid:
+      Map(call, [](double x) { return -Softplus(-x); });
+      return true;
+    default:
+      return false;
+  }
+}
+
+// Powers, roundings and predicates; false for another function.
+bool MapArithmetic(const network::Unary& unary, const Call& call) {
+  const double a = unary.a, b = unary.b;
+  switch (unary.function) {
+    case UnaryFunction::kIdentity:
+      Map(call, [](double x) { return x; });
+      return true;
+    case UnaryFunction::kLinear:
+      Map(call, [=](double x) { return a * x + b; });
+      return true;
+    case UnaryFunction::kPower:
+      Map(call, [=](double x) { return std::pow(x, a); });
+      return true;
+    case UnaryFunction::kRsqrt:
+      Map(call, [](double x) { return 1 / std::sqrt(x); });
+      return true;
+    case UnaryFunction::kSquare:
+      Map(call, [](double x) { return x * x; });
+      return true;
+    case UnaryFunction::kReciprocal:
+      Map(call, [](double x) { return 1 / x; });
+      return true;
+    case UnaryFunction::kNegate:
+      Map(call, [](double x) { return -x; });
+      return true;
+    case UnaryFunction::kSign:
+      Map(call, Sign);
+      return true;
+    case UnaryFunction::kNot:
+      Map(call, [](double x) { return x == 0 ? 1 : 0; });
+      return true;
+    case UnaryFunction::kIsNan:
+      Map(call, [](double x) { return std::isnan(x) ? 1 : 0; });
+      return true;
+    case UnaryFunction::kIsInf:
+      Map(call, [](double x) { return std::isinf(x) ? 1 : 0; });
+      return true;
+    default:
+      return false;
+  }
+}
+
+// Those of the C library; null for another function.
+using Elementary = double (*)(double);
+Elementary ElementaryOf(UnaryFunction function) {
+  switch (function) {
+    case UnaryFunction::kTanh:
+      return std::tanh;
+    case UnaryFunction::kExp:
+      return std::exp;
+    case UnaryFunction::kExpm1:
+      return std::expm1;
+    case UnaryFunction::kLog:
+      return std::log;
+    case UnaryFunction::kLog1p:
+      return std::log1p;
+    case UnaryFunction::kSqrt:
+      return std::sqrt;
+    case UnaryFunction::kAbs:
+      return std::fabs;
+    case UnaryFunction::kFloor:
+      return std::floor;
+    case UnaryFunction::kCeil:
+      return std::ceil;
+    case UnaryFunction::kRound:
+      return std::nearbyint;
+    case UnaryFunction::kErf:
+      return std::erf;
+    case UnaryFunction::kSin:
+      return std::sin;
+    case UnaryFunction::kCos:
+      return std::cos;
+    case UnaryFunction::kTan:
+      return std::tan;
+    case UnaryFunction::kAsin:
+      return std::asin;
+    case UnaryFunction::kAcos:
+      return std::acos;
+    case UnaryFunction::kAtan:
+      return std::atan;
+    case UnaryFunction::kSinh:
+      return std::sinh;
+    case UnaryFunction::kCosh:
+      return std::cosh;
+    case UnaryFunction::kAsinh:
+      return std::asinh;
+    case UnaryFunction::kAcosh:
+      return std::acosh;
+    case UnaryFunction::kAtanh:
+      return std::atanh;
+    default:
+      return nullptr;
+  }
 }
 
 }  // namespace
 
 Status Compute(const network::Unary& unary, const Call& call) {
-  const auto [f, a, b] = unary;
-  const UnaryFunction function = f;
-  const double first = a, second = b;
-  ForEach(call, [=](double x) {
-    if (function <= UnaryFunction::kThresholdedLeaky || function == UnaryFunction::kShrink) {
-      return Rectified(function, x, first, second);
-    }
-    if (function <= UnaryFunction::kGeluTanh || function == UnaryFunction::kLogSigmoid ||
-        function == UnaryFunction::kErf) {
-      return Smooth(function, x, first, second);
-    }
-    if (function >= UnaryFunction::kSin && function <= UnaryFunction::kAtanh) {
-      return Trigonometric(function, x);
-    }
-    return Arithmetic(function, x, first, second);
-  });
+  if (MapActivation(unary, call) || MapArithmetic(unary, call)) return {};
+  const Elementary function = ElementaryOf(unary.function);
+  if (function == nullptr) return Fail(ErrorCode::kInternal, "a function without a kernel");
+  Map(call, function);
   return {};
 }
 
 Status Compute(const network::Cast& cast, const Call& call) {
   switch (cast.to) {
     case network::ElementKind::kReal:
-      ForEach(call, [](double x) { return x; });
+      Map(call, [](double x) { return x; });
       break;
     case network::ElementKind::kInteger:
-      ForEach(call, [](double x) { return std::trunc(x); });
+      Map(call, [](double x) { return std::trunc(x); });
       break;
     case network::ElementKind::kBoolean:
-      ForEach(call, [](double x) { return x != 0 ? 1.0 : 0.0; });
+      Map(call, [](double x) { return x != 0 ? 1 : 0; });
       break;
   }
   return {};
