@@ -444,6 +444,7 @@ def quantization():
         f.out("vars", raw.FakeQuantWithMinMaxVars(inputs=x(), min=-2.7, max=5.3))
         f.out("vars_positive", raw.FakeQuantWithMinMaxVars(inputs=x(), min=0.0, max=6.0, narrow_range=True))
         f.out("vars_beside_zero", raw.FakeQuantWithMinMaxVars(inputs=x(), min=1.0, max=6.0))
+        f.out("vars_empty", raw.FakeQuantWithMinMaxVars(inputs=x(), min=0.0, max=0.0))
         f.out("channels", raw.FakeQuantWithMinMaxVarsPerChannel(
             inputs=f.x(7, 3, dtype=F32, low=-8, high=8), min=tf.constant([-1.0, -3.3, 0.0]), max=tf.constant([2.0, 3.3, 5.0])))
 
