@@ -47,7 +47,13 @@ Outcome OneHot(Node& node) {
     const ValueId of_on = node.Add(network::InsertAxes{{0}}, {node.Input(2)});
     values = node.Add(network::Concatenate{0}, {of_off, of_on});
   }
-  return node.Yield(network::OneHot{node.Int("axis", -1)}, {node.Input(0), node.Input(1), values});
+  // To TensorFlow an index below 0 is none, as one of the depth is; the vocabulary counts it from
+  // the end.
+  const ValueId zero = node.builder().AddScalar(0, ElementKind::kInteger);
+  const ValueId is_none =
+      node.Add(network::Binary{network::BinaryFunction::kLess}, {node.Input(0), zero});
+  const ValueId indices = node.Add(network::Select{}, {is_none, node.Input(1), node.Input(0)});
+  return node.Yield(network::OneHot{node.Int("axis", -1)}, {indices, node.Input(1), values});
 }
 
 constexpr Row kRows[] = {

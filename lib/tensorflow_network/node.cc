@@ -72,13 +72,16 @@ std::optional<std::vector<double>> Node::Reals(std::size_t i) const {
   return *std::move(elements);
 }
 
+std::vector<std::span<const Row>> AllRows() {
+  return {ConvolutionRows(), PoolingRows(),   NormalizationRows(), ProductRows(),     UnaryRows(),
+          BinaryRows(),      ReductionRows(), ShapeRows(),         AxisRows(),        SliceRows(),
+          PaddingRows(),     ResizeRows(),    GatherRows(),        QuantizationRows()};
+}
+
 const Row* FindRow(std::string_view type) {
   static const std::map<std::string_view, const Row*> kRows = [] {
     std::map<std::string_view, const Row*> rows;
-    for (const auto family :
-         {ConvolutionRows(), PoolingRows(), NormalizationRows(), ProductRows(), UnaryRows(),
-          BinaryRows(), ReductionRows(), ShapeRows(), AxisRows(), SliceRows(), PaddingRows(),
-          ResizeRows(), GatherRows(), QuantizationRows()}) {
+    for (const auto family : AllRows()) {
       for (const Row& row : family) rows.emplace(row.type, &row);
     }
     return rows;

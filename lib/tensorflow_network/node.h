@@ -119,6 +119,7 @@ std::span<const Row> ResizeRows();
 std::span<const Row> GatherRows();
 std::span<const Row> QuantizationRows();
 
+std::vector<std::span<const Row>> AllRows();
 // Of all families; null where the type has none.
 const Row* FindRow(std::string_view type);
 // Why an operation without a row is not understood, for people.

@@ -15,16 +15,19 @@ using network::Unary;
 using network::UnaryFunction;
 
 struct Nudged {
-  float low = 0, high = 0, scale = 0;
+  float low = 0, high = 0, scale = 0, inverse = 0, zero = 0;
 };
 
 Nudged Nudge(float low, float high, float least, float most) {
   Nudged nudged;
+  if (low == 0 && high == 0) return nudged;  // all is 0
   nudged.scale = (high - low) / (most - least);
+  nudged.inverse = (most - least) / (high - low);
   const float zero = least - low / nudged.scale;
   const float rounded = zero < least ? least : zero > most ? most : std::round(zero);
   nudged.low = (least - rounded) * nudged.scale;
   nudged.high = (most - rounded) * nudged.scale;
+  nudged.zero = std::floor(-nudged.low * nudged.inverse + 0.5F);
   return nudged;
 }
 
@@ -37,15 +40,17 @@ Outcome Quantized(Node& node, const std::vector<double>& low, const std::vector<
   }
   const float least = node.Bool("narrow_range", false) ? 1 : 0;
   const float most = static_cast<float>((1 << bits) - 1);
-  network::InlineConstant lows{shape, {}}, highs{shape, {}}, scales{shape, {}}, inverse{shape, {}};
+  network::InlineConstant lows{shape, {}}, highs{shape, {}}, scales{shape, {}}, inverse{shape, {}},
+      zeros{shape, {}};
   for (std::size_t i = 0; i < low.size(); ++i) {
     const auto from = static_cast<float>(low[i]), to = static_cast<float>(high[i]);
-    if (!(from < to)) return NotUnderstood("an empty range");
+    if (!(from < to || (from == 0 && to == 0))) return NotUnderstood("an empty range");
     const Nudged nudged = Nudge(from, to, least, most);
     lows.elements.push_back(nudged.low);
     highs.elements.push_back(nudged.high);
     scales.elements.push_back(nudged.scale);
-    inverse.elements.push_back(1.0F / nudged.scale);
+    inverse.elements.push_back(nudged.inverse);
+    zeros.elements.push_back(nudged.zero - 0.5);
   }
   NetworkBuilder& builder = node.builder();
   const auto step = [&](BinaryFunction function, ValueId x, const network::InlineConstant& by) {
@@ -55,10 +60,9 @@ Outcome Quantized(Node& node, const std::vector<double>& low, const std::vector<
   x = step(BinaryFunction::kMaximum, x, lows);
   x = step(BinaryFunction::kSubtract, x, lows);
   x = step(BinaryFunction::kMultiply, x, inverse);
-  x = node.Add(Unary{UnaryFunction::kLinear, 1, 0.5}, {x});
+  x = step(BinaryFunction::kSubtract, x, zeros);  // and half a step more
   x = node.Add(Unary{UnaryFunction::kFloor}, {x});
-  x = step(BinaryFunction::kMultiply, x, scales);
-  return node.Yield(Binary{BinaryFunction::kAdd}, {x, builder.AddInline(lows)});
+  return node.Yield(Binary{BinaryFunction::kMultiply}, {x, builder.AddInline(scales)});
 }
 
 Outcome ByArguments(Node& node) {
