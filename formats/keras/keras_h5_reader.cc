@@ -9,6 +9,7 @@
 #include "formats/keras/keras_h5.h"
 #include "formats/keras/keras_weights.h"
 #include "formats/keras/model_config.h"
+#include "formats/keras/network.h"
 #include "formats/keras/optimizer_slots.h"
 #include "formats/keras/variable_groups.h"
 #include "formats/keras/weight_names.h"
@@ -55,6 +56,7 @@ class KerasH5Checkpoint : public Checkpoint {
 
   std::string_view format() const noexcept override { return "keras-h5"; }
   const Manifest& manifest() const noexcept override { return manifest_; }
+  Result<network::Network> MakeNetwork() const override { return keras::NetworkOf(manifest()); }
 
   Result<std::unique_ptr<TensorStream>> Open(TensorId id) const override {
     auto stream = file_->OpenDataset(*datasets_[id.index]);

@@ -1,5 +1,7 @@
 #include "formats/keras/variable_checkpoint.h"
 
+#include "formats/keras/network.h"
+
 namespace ckpt::formats::keras {
 
 Status VariableCheckpoint::CheckMember() const {
@@ -30,6 +32,10 @@ Result<std::unique_ptr<TensorStream>> VariableCheckpoint::Open(TensorId id) cons
   Error error = std::move(stream).error();
   error.tensor = info.name;
   return Fail(std::move(error));
+}
+
+Result<network::Network> VariableCheckpoint::MakeNetwork() const {
+  return NetworkOf(described_.manifest);
 }
 
 }  // namespace ckpt::formats::keras

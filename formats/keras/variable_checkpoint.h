@@ -28,6 +28,7 @@ class VariableCheckpoint : public Checkpoint {
 
   std::string_view format() const noexcept override { return format_; }
   const Manifest& manifest() const noexcept override { return described_.manifest; }
+  Result<network::Network> MakeNetwork() const override;
   Result<std::unique_ptr<TensorStream>> Open(TensorId id) const override;
 
  private:

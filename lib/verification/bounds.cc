@@ -142,7 +142,9 @@ struct Classify {
   StepKind operator()(const network::Unknown&) { return StepKind::kExact; }
 };
 
+// Integers say axes and places, and stay what they are.
 Array Absolute(const Array& array) {
+  if (array.kind != network::ElementKind::kReal) return array;
   Array result = array;
   for (double& element : result.elements) element = std::abs(element);
   return result;
@@ -254,6 +256,8 @@ class Bounding {
     const bool has_bias = std::holds_alternative<network::Convolution>(computation_) ||
                           std::holds_alternative<network::TransposedConvolution>(computation_);
     if (has_bias && pending < operands_.size() && operands.size() > 2) operands[2] = nullptr;
+    const bool pads = std::holds_alternative<network::Pad>(computation_);
+    if (pads && operands.size() > 2) operands[2] = nullptr;  // the value is exact
     // Several operands that are joined: what is not pending adds nothing.
     std::vector<Array> zeros(operands_.size());
     if (std::holds_alternative<network::Concatenate>(computation_) && pending < operands_.size()) {

@@ -235,6 +235,10 @@ class Walk {
     } else if (!AnyPending(op) && kind == StepKind::kMoves) {
       bound = Array{y.shape, std::vector<double>(y.elements.size(), 0.0), {}};
     }
+    if (bound && bound->elements.size() != y.elements.size()) {
+      return Fail(ErrorCode::kInternal, "a bound of another shape than its value, in \"" +
+                                            LayerOfB(op) + "\"");
+    }
     Held& held = held_[op.results[result].index];
     held.value = std::move(y);
     if (Confirm(index, op.results[result], bound ? &*bound : nullptr)) return {};

@@ -1,0 +1,148 @@
+// Norms and scalings of Keras.
+#include <cmath>
+#include <utility>
+
+#include "formats/keras/layer_call.h"
+
+namespace ckpt::formats::keras {
+
+using network::BinaryFunction;
+using network::kNoValue;
+using network::Sizes;
+using network::UnaryFunction;
+using NetworkValue = network::ValueId;
+
+namespace {
+
+NetworkValue BatchNorm(const LayerCall& call) {
+  const Layer& layer = call.layer;
+  if (!layer.not_affine.empty()) return call.Unknown(layer.not_affine);
+  if (!layer.axis || !layer.epsilon) return call.Unknown("its axis or epsilon is not known");
+  network::BatchNormalization norm;
+  norm.axis = *layer.axis;
+  norm.epsilon = *layer.epsilon;
+  norm.momentum = layer.momentum;
+  norm.of_batch = !layer.training_mode.empty() && !layer.training_mode_overridden;
+  const NetworkValue gamma = call.Weight("gamma"), beta = call.Weight("beta");
+  const NetworkValue mean = call.Weight("moving_mean"), variance = call.Weight("moving_variance");
+  if (mean == kNoValue || variance == kNoValue || (layer.has_scale && gamma == kNoValue) ||
+      (layer.has_center && beta == kNoValue)) {
+    return call.Unknown("the file lacks a tensor of it");
+  }
+  return call.Add(norm, {call.input(), gamma, beta, mean, variance});
+}
+
+NetworkValue LayerNorm(const LayerCall& call) {
+  network::LayerNormalization norm;
+  norm.epsilon = call.Number("epsilon", call.class_name == "RMSNormalization" ? 1e-6 : 1e-3);
+  norm.root_mean_square = call.Flag("rms_scaling", call.class_name == "RMSNormalization");
+  if (const auto axis = call.Integer("axis")) {
+    norm.axes = {*axis};
+  } else if (const auto axes = call.Numbers("axis")) {
+    norm.axes.clear();
+    for (const double one : *axes) norm.axes.push_back(static_cast<std::int64_t>(one));
+  }
+  const bool scaled = call.Flag("scale", true), centered = call.Flag("center", true);
+  const NetworkValue scale = call.Weight(call.class_name == "RMSNormalization" ? "scale" : "gamma");
+  const NetworkValue offset = call.Weight("beta");
+  const bool rms = call.class_name == "RMSNormalization";
+  if ((scaled && scale == kNoValue) || (!rms && centered && offset == kNoValue)) {
+    return call.Unknown("the file lacks a tensor of it");
+  }
+  return call.Add(norm, {call.input(), scale, offset});
+}
+
+NetworkValue GroupNorm(const LayerCall& call) {
+  network::GroupNormalization norm;
+  const std::int64_t groups = call.Integer("groups").value_or(32);
+  norm.groups = groups == -1 ? 0 : groups;
+  norm.channel_axis = call.Integer("axis").value_or(-1);
+  norm.epsilon = call.Number("epsilon", 1e-3);
+  return call.Add(norm, {call.input(), call.Weight("gamma"), call.Weight("beta")});
+}
+
+// y = x * scale + offset, each a number or one for each channel.
+NetworkValue Rescaling(const LayerCall& call) {
+  const auto scale = call.Numbers("scale");
+  const auto offset = Find(call.config, "offset") ? call.Numbers("offset") : std::vector{0.0};
+  if (!scale || !offset) return call.Unknown("its scale or offset is not understood");
+  if (scale->size() == 1 && offset->size() == 1) {
+    return call.Add(network::Unary{UnaryFunction::kLinear, (*scale)[0], (*offset)[0]},
+                    {call.input()});
+  }
+  const auto constant = [&](const std::vector<double>& numbers) {
+    Sizes shape;
+    if (numbers.size() > 1) shape.push_back(static_cast<std::int64_t>(numbers.size()));
+    return call.builder.AddInline({shape, numbers});
+  };
+  const NetworkValue scaled = call.Add(network::Binary{BinaryFunction::kMultiply},
+                                       {call.input(), constant(*scale)}, "scaled");
+  return call.Add(network::Binary{BinaryFunction::kAdd}, {scaled, constant(*offset)});
+}
+
+// (x - mean) / max(sqrt(variance), 1e-7), over the axes but its own.
+NetworkValue Normalization(const LayerCall& call) {
+  if (call.Flag("invert", false)) return call.Unknown("it is inverted");
+  const auto axis = call.Integer("axis");
+  const Json* listed = Find(call.config, "axis");
+  const bool single = axis || (listed && listed->is_array() && listed->size() == 1);
+  const std::int64_t kept = axis ? *axis : single ? (*listed)[0].get<std::int64_t>() : 0;
+  if (!single || kept != -1) {
+    const auto rank = call.builder.RankOf(call.input());
+    if (!single || !rank || kept != *rank - 1) return call.Unknown("its axis is not the last one");
+  }
+  NetworkValue mean = kNoValue, variance = kNoValue;
+  const auto given_mean = call.Numbers("mean"), given_variance = call.Numbers("variance");
+  if (given_mean && given_variance) {
+    const auto constant = [&](const std::vector<double>& numbers) {
+      return call.builder.AddInline({{static_cast<std::int64_t>(numbers.size())}, numbers});
+    };
+    mean = constant(*given_mean);
+    variance = constant(*given_variance);
+  } else {
+    mean = call.Weight("mean");
+    variance = call.Weight("variance");
+  }
+  if (mean == kNoValue || variance == kNoValue)
+    return call.Unknown("the file lacks a tensor of it");
+  const NetworkValue centered =
+      call.Add(network::Binary{BinaryFunction::kSubtract}, {call.input(), mean}, "centered");
+  const NetworkValue root = call.Add(network::Unary{UnaryFunction::kSqrt}, {variance}, "deviation");
+  const NetworkValue floor = call.builder.AddScalar(1e-7);
+  const NetworkValue divisor =
+      call.Add(network::Binary{BinaryFunction::kMaximum}, {root, floor}, "divisor");
+  return call.Add(network::Binary{BinaryFunction::kDivide}, {centered, divisor});
+}
+
+// Of keras.applications' own ConvNeXt and InceptionResNetV2.
+NetworkValue ApplicationsScale(const LayerCall& call) {
+  if (call.class_name == "LayerScale") {
+    const NetworkValue gamma = call.Weight("gamma");
+    if (gamma == kNoValue) return call.Unknown("the file lacks a tensor of it");
+    return call.Add(network::Binary{BinaryFunction::kMultiply}, {call.input(), gamma});
+  }
+  if (call.class_name != "CustomScaleLayer") return kNoValue;
+  if (call.inputs.size() != 2) return call.Unknown("it is not called with two tensors");
+  const NetworkValue scaled =
+      call.Add(network::Unary{UnaryFunction::kLinear, call.Number("scale", 1), 0}, {call.inputs[1]},
+               "scaled");
+  return call.Add(network::Binary{BinaryFunction::kAdd}, {call.inputs[0], scaled});
+}
+
+}  // namespace
+
+NetworkValue TranslateNormalization(const LayerCall& call) {
+  if (call.layer.kind == OpKind::kBatchNorm) {
+    if (!call.layer.unproved_class.empty()) return call.Unknown(call.layer.unproved_class);
+    return BatchNorm(call);
+  }
+  if (call.class_name == "LayerNormalization" || call.class_name == "RMSNormalization") {
+    return LayerNorm(call);
+  }
+  if (call.class_name == "GroupNormalization") return GroupNorm(call);
+  if (call.class_name == "Rescaling") return Rescaling(call);
+  if (call.class_name == "Normalization") return Normalization(call);
+  return ApplicationsScale(call);
+}
+
+}  // namespace ckpt::formats::keras

@@ -1,0 +1,223 @@
+// Convolutions and products of Keras.
+//
+// Sources: keras/layers/convolutional and keras/backend (deconv_output_length) of Keras 1 to 3.
+#include <algorithm>
+#include <utility>
+
+#include "formats/keras/layer_call.h"
+
+namespace ckpt::formats::keras {
+
+using network::kNoValue;
+using network::Sizes;
+using NetworkValue = network::ValueId;
+
+namespace {
+
+class Convolving {
+ public:
+  Convolving(const LayerCall& call, SpatialClass spatial)
+      : call_(call), axes_(spatial.axes), stem_(std::move(spatial.stem)) {}
+
+  NetworkValue Translate() {
+    const auto axis = call_.ChannelAxis();
+    if (!axis) return call_.Unknown("its data format is not known");
+    axis_ = *axis;
+    if (!ReadSteps()) return call_.Unknown("its strides or dilations are not understood");
+    const bool known = stem_ == "Conv" || stem_ == "Convolution" || stem_ == "AtrousConv" ||
+                       stem_ == "AtrousConvolution" || IsTransposed() || IsDepthwise() ||
+                       IsSeparable();
+    if (!known) return kNoValue;
+    if (call_.TensorOf("kernel") == std::nullopt)
+      return call_.Unknown("the file has no kernel for it");
+    if (IsTransposed()) return call_.Activated(Transposed());
+    const NetworkValue made = Plain();
+    return made == kNoValue ? call_.Unknown("its padding is not understood")
+                            : call_.Activated(made);
+  }
+
+ private:
+  bool IsTransposed() const {
+    return stem_ == "ConvTranspose" || stem_ == "Deconv" || stem_ == "Deconvolution";
+  }
+  bool IsDepthwise() const { return stem_ == "DepthwiseConv" || stem_ == "DepthwiseConvolution"; }
+  bool IsSeparable() const { return stem_ == "SeparableConv" || stem_ == "SeparableConvolution"; }
+
+  // Keras 1 calls the strides "subsample" and has one length for one axis.
+  bool ReadSteps() {
+    const auto read = [&](std::initializer_list<std::string_view> keys, Sizes& into) {
+      for (const std::string_view key : keys) {
+        const Json* value = Find(call_.config, key);
+        if (!value || value->is_null()) continue;
+        into = call_.Integers(key, axes_);
+        return !into.empty();
+      }
+      return true;
+    };
+    return read({"strides", "subsample", "subsample_length"}, stride_) &&
+           read({"dilation_rate", "atrous_rate"}, dilation_);
+  }
+
+  // The spatial sizes of a kernel in its layout.
+  Sizes KernelSizes(std::string_view name, KernelLayout layout) const {
+    const auto id = call_.TensorOf(name);
+    if (!id) return {};
+    const Sizes shape = call_.ShapeOf(*id);
+    if (shape.size() < 2) return {};
+    const bool first =
+        layout == KernelLayout::kOutInSpatial || layout == KernelLayout::kInOutSpatial;
+    return first ? Sizes(shape.begin() + 2, shape.end()) : Sizes(shape.begin(), shape.end() - 2);
+  }
+
+  std::optional<network::Padding> PaddingFor(const Sizes& kernel) const {
+    std::optional<std::string> text = call_.Text("padding");
+    if (!text) text = call_.Text("border_mode");
+    if (!text || *text == "valid") return network::Padding{};
+    if (*text == "same") return network::Padding{network::PaddingRule::kSameUpper, {}, {}};
+    if (*text == "causal" && axes_ == 1 && kernel.size() == 1) {
+      const std::int64_t dilation = dilation_.empty() ? 1 : dilation_[0];
+      return network::Padding{network::PaddingRule::kExplicit, {(kernel[0] - 1) * dilation}, {0}};
+    }
+    return std::nullopt;
+  }
+
+  bool IsFlipped() const {
+    return call_.keras_major == 1 && call_.layer.layout == KernelLayout::kOutInSpatial;
+  }
+
+  NetworkValue Plain() {
+    if (IsSeparable()) return Separable();
+    network::Convolution convolution;
+    convolution.layout = IsDepthwise() ? KernelLayout::kSpatialInMultiplier : call_.layer.layout;
+    // Convolution1D of Keras 1 has kernels of two spatial axes, one of size 1.
+    const Sizes kernel = KernelSizes("kernel", convolution.layout);
+    if (kernel.size() != axes_) return kNoValue;
+    const auto padding = PaddingFor(kernel);
+    if (!padding) return kNoValue;
+    convolution.stride = stride_;
+    convolution.dilation = dilation_;
+    convolution.padding = *padding;
+    convolution.groups = call_.layer.groups;
+    convolution.channel_axis = axis_;
+    convolution.flipped = IsFlipped();
+    return call_.Add(convolution, {call_.input(), call_.Weight("kernel"), call_.Weight("bias")});
+  }
+
+  // A depthwise convolution, which has the strides, and a pointwise one.
+  NetworkValue Separable() {
+    const NetworkValue depthwise_kernel = call_.Weight("depthwise_kernel");
+    const Sizes kernel = KernelSizes("depthwise_kernel", KernelLayout::kSpatialInMultiplier);
+    const auto padding = PaddingFor(kernel);
+    if (depthwise_kernel == kNoValue || !padding || kernel.size() != axes_) return kNoValue;
+    network::Convolution depthwise;
+    depthwise.layout = KernelLayout::kSpatialInMultiplier;
+    depthwise.stride = stride_;
+    depthwise.dilation = dilation_;
+    depthwise.padding = *padding;
+    depthwise.channel_axis = axis_;
+    const NetworkValue between =
+        call_.Add(depthwise, {call_.input(), depthwise_kernel}, "depthwise");
+    network::Convolution pointwise;
+    pointwise.layout = KernelLayout::kSpatialInOut;
+    pointwise.channel_axis = axis_;
+    return call_.Add(pointwise, {between, call_.Weight("kernel"), call_.Weight("bias")});
+  }
+
+  // Lengths of y: i s for "same", i s + max(k - s, 0) for "valid"; with output_padding p, of
+  // padding h: (i - 1) s + k - 2 h + p. What is cut off before is half of all, rounded down.
+  NetworkValue Transposed() {
+    network::TransposedConvolution convolution;
+    convolution.layout = call_.layer.layout;
+    convolution.stride = stride_;
+    convolution.dilation = dilation_;
+    convolution.channel_axis = axis_;
+    convolution.flipped = IsFlipped();
+    const Sizes kernel = KernelSizes("kernel", convolution.layout);
+    if (kernel.size() != axes_) return call_.Unknown("its kernel has other axes");
+    if (!SetLengths(convolution, kernel)) return call_.Unknown("its padding is not understood");
+    return call_.Add(convolution, {call_.input(), call_.Weight("kernel"), call_.Weight("bias")});
+  }
+
+  bool SetLengths(network::TransposedConvolution& convolution, const Sizes& kernel) const {
+    const std::string padding =
+        call_.Text("padding").value_or(call_.Text("border_mode").value_or("valid"));
+    if (padding != "same" && padding != "valid") return false;
+    const Json* given = Find(call_.config, "output_padding");
+    const bool has_output_padding = given != nullptr && !given->is_null();
+    if (call_.keras_major == 1) return false;  // has an output shape of its own
+    if (!has_output_padding && padding == "same") {
+      convolution.length = network::TransposedConvolution::Length::kTimesStride;
+      return true;
+    }
+    const Sizes more =
+        has_output_padding ? call_.Integers("output_padding", axes_) : Sizes(axes_, 0);
+    if (more.size() != axes_) return false;
+    for (std::size_t i = 0; i < axes_; ++i) {
+      const std::int64_t stride = stride_.empty() ? 1 : stride_[i];
+      const std::int64_t reach = (kernel[i] - 1) * (dilation_.empty() ? 1 : dilation_[i]) + 1;
+      std::int64_t cut = 0;
+      if (has_output_padding) {
+        cut = (padding == "same" ? 2 * (kernel[i] / 2) : 0) - more[i];
+        // Keras counts with the dilated kernel.
+        if (padding == "same") cut = 2 * (reach / 2) - more[i];
+      } else {
+        cut = -std::max<std::int64_t>(stride - reach, 0);
+      }
+      convolution.padding.before.push_back(std::max<std::int64_t>(cut, 0) / 2);
+      convolution.padding.after.push_back(std::max<std::int64_t>(cut, 0) -
+                                          std::max<std::int64_t>(cut, 0) / 2);
+      convolution.more.push_back(std::max<std::int64_t>(-cut, 0));
+    }
+    return true;
+  }
+
+  const LayerCall& call_;
+  std::size_t axes_;
+  std::string stem_;
+  std::int64_t axis_ = -1;
+  Sizes stride_, dilation_;
+};
+
+NetworkValue Dense(const LayerCall& call) {
+  const NetworkValue kernel = call.Weight("kernel");
+  if (kernel == kNoValue) return call.Unknown("the file has no kernel for it");
+  NetworkValue value = call.Add(network::MatrixProduct{}, {call.input(), kernel}, "product");
+  const NetworkValue bias = call.Weight("bias");
+  if (bias != kNoValue) {
+    value = call.Add(network::Binary{network::BinaryFunction::kAdd}, {value, bias}, "bias");
+  }
+  return call.Activated(value);
+}
+
+NetworkValue EinsumDense(const LayerCall& call) {
+  const auto equation = call.Text("equation");
+  const NetworkValue kernel = call.Weight("kernel");
+  if (!equation || kernel == kNoValue) return call.Unknown("its equation or kernel is absent");
+  NetworkValue value = call.Add(network::Einsum{*equation}, {call.input(), kernel}, "product");
+  // The bias is stored in the shape that broadcasts.
+  const NetworkValue bias = call.Weight("bias");
+  if (bias != kNoValue) {
+    value = call.Add(network::Binary{network::BinaryFunction::kAdd}, {value, bias}, "bias");
+  }
+  return call.Activated(value);
+}
+
+NetworkValue Embedding(const LayerCall& call) {
+  const NetworkValue table = call.Weight("embeddings");
+  if (table == kNoValue) return call.Unknown("the file has no table for it");
+  if (call.Flag("mask_zero", false)) return call.Unknown("it masks what lies behind it");
+  return call.Add(network::Gather{0, 0}, {table, call.input()});
+}
+
+}  // namespace
+
+NetworkValue TranslateProducts(const LayerCall& call) {
+  if (call.class_name == "Dense" || call.class_name == "TimeDistributedDense") return Dense(call);
+  if (call.class_name == "EinsumDense") return EinsumDense(call);
+  if (call.class_name == "Embedding") return Embedding(call);
+  SpatialClass spatial = SpatialClassOf(call.class_name);
+  if (spatial.axes == 0) return kNoValue;
+  return Convolving(call, std::move(spatial)).Translate();
+}
+
+}  // namespace ckpt::formats::keras
