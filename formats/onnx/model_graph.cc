@@ -7,6 +7,7 @@
 #include "formats/onnx/constant_tensors.h"
 #include "formats/onnx/graph_values.h"
 #include "formats/onnx/layer_facts.h"
+#include "formats/onnx/written_norms.h"
 
 namespace ckpt::formats::onnx {
 namespace {
@@ -31,6 +32,7 @@ class Builder {
     graph_.layers.resize(static_cast<std::size_t>(proto_.node_size()));
     AddInputs();
     FindBiases();
+    FindWrittenNorms();
     for (int i = 0; i < proto_.node_size(); ++i) AddNode(i);
     AddOutputs();
     for (const std::string& name : values_.names()) graph_.taken_names.insert(name);
@@ -117,6 +119,31 @@ class Builder {
     }
   }
 
+  void FindWrittenNorms() {
+    const auto elements = [this](const std::string& name) -> std::optional<std::vector<double>> {
+      if (constants_.Find(name) == nullptr) return std::nullopt;
+      const auto tensor = tensors_.find(constants_.NameOf(name));
+      return tensor ? tensors_.elements(*tensor) : std::nullopt;
+    };
+    const auto rank = [this](const std::string& name) { return RankOf(name); };
+    norm_parts_ = PartsOfWrittenNorms({proto_, constants_, values_, elements, rank});
+  }
+
+  // What a norm reads that is written out in simple operations and is no batch norm.
+  void BindWrittenNorm(const NodeProto& node, NormPart part, Layer& layer) {
+    const bool unnamed = layer.kind == OpKind::kOther || layer.kind == OpKind::kReshape;
+    if (part == NormPart::kNone || !unnamed) return;
+    layer.op_type = "Normalization";
+    const std::string name = part == NormPart::kScale    ? "gamma"
+                             : part == NormPart::kOffset ? "beta"
+                                                         : "moving_statistic";
+    for (const std::string& input : node.input()) {
+      if (input.empty() || constants_.Find(input) == nullptr) continue;
+      const auto tensor = tensors_.find(constants_.NameOf(input));
+      if (tensor) layer.tensors.emplace(name, *tensor);
+    }
+  }
+
   NodeContext ContextOf(const NodeProto& node) {
     return NodeContext{node,
                        opset_,
@@ -142,6 +169,7 @@ class Builder {
     }
     if (constants_.IsPassing(index) && IsResolved(node)) return;
     if (added_.contains(index)) return;
+    BindWrittenNorm(node, norm_parts_[id], layer);
     BindOthers(index, node, layer);
     std::string output = node.output_size() > 0 ? node.output(0) : std::string();
     std::optional<std::int64_t> rank = OutputRank(context, layer);
@@ -212,6 +240,7 @@ class Builder {
   std::map<std::string, ValueId> ids_;
   std::map<int, BiasAddition> biases_;  // by layer
   std::set<int> added_;                 // additions that belong to another layer
+  std::vector<NormPart> norm_parts_;    // by node
   ModelGraph graph_;
 };
 

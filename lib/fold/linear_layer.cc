@@ -110,7 +110,8 @@ Result<LinearLayer> Complete(const Manifest& manifest, const SharedTensors& shar
     if (rebinds) {
       bias.name = bias.stored_as =
           FreeBiasName(manifest, shared, kernel.name, shared.Contains(layer.kernel), *layer.layer);
-    } else if (const auto taken = FindTensor(manifest, bias.name);
+    } else if (const auto taken =
+                   shared.HasName(bias.name) ? FindTensor(manifest, bias.name) : std::nullopt;
                taken && (in_graph == nullptr || shared.Contains(*taken) ||
                          !GoesWithItsBatchNorm(manifest, *in_graph, *taken))) {
       return Refuse("its bias would be called " + Quoted(bias.name) +
@@ -136,6 +137,7 @@ std::string FreeName(const Manifest& manifest, const SharedTensors& shared,
 }
 
 SharedTensors::SharedTensors(const Manifest& manifest) : shared_(manifest.tensors.size(), false) {
+  names_.reserve(2 * manifest.tensors.size());
   for (const TensorInfo& info : manifest.tensors) names_.insert({info.name, info.stored_as});
   for (std::size_t i = 0; i < manifest.tensors.size(); ++i) {
     if (const auto& alias_of = manifest.tensors[i].alias_of) {
@@ -145,8 +147,9 @@ SharedTensors::SharedTensors(const Manifest& manifest) : shared_(manifest.tensor
   // safetensors.torch.save_model keeps one of the tensors that share their bytes, and records the
   // names of the others: {"b.weight": "a.weight"}.
   for (const auto& [name, kept] : manifest.metadata) {
+    if (!HasName(kept) || HasName(name)) continue;  // looking for what is not there takes long
     const auto id = FindTensor(manifest, kept);
-    if (!id || SplitName(name).leaf != SplitName(kept).leaf || FindTensor(manifest, name)) continue;
+    if (!id || SplitName(name).leaf != SplitName(kept).leaf) continue;
     shared_[id->index] = true;
     absent_names_.insert(id->index);
   }

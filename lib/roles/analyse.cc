@@ -161,10 +161,12 @@ class Analyser {
     for (const Layer& layer : manifest_.graph->layers) {
       if (layer.kind == OpKind::kBatchNorm) continue;
       const bool other_norm = layer.op_type == "Normalization" || SaysOtherNorm(layer.op_type);
-      if (layer.kind == OpKind::kOther && !other_norm) continue;  // may hold layers of its own
+      // These may hold layers of their own, or hand a tensor on to the layer that it belongs to.
+      const bool of_others = layer.kind == OpKind::kOther || layer.kind == OpKind::kReshape;
+      if (of_others && !other_norm) continue;
       for (const auto& [name, id] : layer.tensors) {
         Settle(id, {RoleOfLeaf(name, Info(id)),
-                    true,
+                    !name.starts_with("moving_"),
                     {{EvidenceSource::kFrameworkRecord, manifest_.graph->source + ": " + name +
                                                             " of the " + layer.op_type + " \"" +
                                                             layer.name + '"'}},
