@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "formats/container/file_identity.h"
+#include "formats/container/folder_lock.h"
 #include "formats/container/output_commit.h"
 #include "formats/container/partial_file.h"
 #include "formats/container/special_file.h"
@@ -348,7 +349,10 @@ Status AtomicOutput::Commit() {
   std::vector<Placement> set(all.begin(), rest);
   const bool has_head = !set.empty();
   set.insert(set.end() - (has_head ? 1 : 0), state_->removals.begin(), state_->removals.end());
+  std::vector<fs::path> parents;
+  for (const auto& staging : state_->stagings) parents.push_back(staging->parent());
   OutputCommit commit(std::move(set), {rest, all.end()}, replaces());
+  CKPT_ASSIGN_OR_RETURN(const FolderLocks locks, FolderLocks::Take(parents));
   const CommitUnderWay under_way;
   CKPT_RETURN_IF_ERROR(commit.Run());
   state_->made.clear();

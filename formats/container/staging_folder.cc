@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "formats/container/commit_journal.h"
+#include "formats/container/folder_lock.h"
 #include "formats/container/folder_removal.h"
 #include "formats/container/system_error.h"
 
@@ -85,8 +86,10 @@ void RemoveIfDead(const fs::path& parent, const fs::path& path) {
     if (errno == ENOENT) ::rmdir(path.c_str());  // empty: the run died, or begins again elsewhere
     return;
   }
-  if (::flock(lock, LOCK_EX | LOCK_NB) == 0 && SettleCommit(parent, path)) {
-    RemoveTree(path.c_str(), kLock);
+  if (::flock(lock, LOCK_EX | LOCK_NB) == 0) {
+    // Not while a live run puts files in place beside it: then a later run does it.
+    const auto placing = FolderLocks::Take({&parent, 1}, std::chrono::seconds(1));
+    if (placing && SettleCommit(parent, path)) RemoveTree(path.c_str(), kLock);
   }
   ::close(lock);
 }

@@ -23,8 +23,8 @@ bool AreNeighbours(const NamedLayer& a, const NamedLayer& b) {
   return of_a && of_b && *of_b - *of_a == 1;
 }
 
-std::string WithoutNumbers(const NamedLayer& layer) {
-  std::string pattern = layer.parts.parent + '\n' + NamingPattern(layer.parts.leaf);
+std::string WithoutNumbers(const NameParts& parts) {
+  std::string pattern = parts.parent + '\n' + NamingPattern(parts.leaf);
   std::erase(pattern, '#');
   return pattern;
 }
@@ -38,7 +38,7 @@ DefinitionOrder::DefinitionOrder(const NamedLayers& layers, const NameKeys& name
   for (std::size_t i = 0; i < layers.layers().size(); ++i) {
     const NamedLayer& at = layer(i);
     if (PlaceInSequence(at.parts.leaf)) sequence_.emplace(at.scope, i);
-    if (at.kernel) ++kernels_of_naming_[WithoutNumbers(at)];
+    if (at.kernel) NoteNaming(at);
     if (!at.batch_norm) continue;
     const NamedLayer* const next = i + 1 < layers.layers().size() ? &layer(i + 1) : nullptr;
     const bool fits = next && next->kernel && SameParent(*next, at) && Fits(*next, at);
@@ -51,17 +51,33 @@ DefinitionOrder::DefinitionOrder(const NamedLayers& layers, const NameKeys& name
   ReadFamilies(layouts);
 }
 
+// A module around the kernel alone counts, too: "conv.c", "conv.bn" are the convolution "conv" to
+// what stands beside it.
+void DefinitionOrder::NoteNaming(const NamedLayer& kernel) {
+  kernels_of_naming_[WithoutNumbers(kernel.parts)].insert(kernel.parts.leaf);
+  if (kernel.parts.parent.empty()) return;
+  const NameParts around = SplitName(kernel.parts.parent);
+  kernels_of_naming_[WithoutNumbers(around)].insert(around.leaf);
+}
+
 void DefinitionOrder::ReadFamilies(KernelLayouts& layouts) {
   for (std::size_t i = 1; i < layers_.layers().size(); ++i) {
     const NamedLayer &kernel = layer(i - 1), &norm = layer(i);
     if (!kernel.kernel || !norm.batch_norm || !SameParent(kernel, norm)) continue;
     if (!layers_.ordered() && !AreNeighbours(kernel, norm)) continue;
+    ++(HasBias(kernel) ? with_bias_ : without_bias_);
     if (layouts.FitsOnlyTransposed(*kernel.kernel, Channels(norm))) {
       layouts.NoteTransposed(*kernel.kernel);
     }
     if (!layers_.ordered() || PlaceInSequence(norm.parts.leaf)) continue;
     if (!Fits(kernel, norm)) misfits_.emplace(Family(kernel, norm), norm.scope);
   }
+}
+
+bool DefinitionOrder::HasBias(const NamedLayer& kernel) const {
+  return std::any_of(kernel.tensors.begin(), kernel.tensors.end(), [&](TensorId id) {
+    return layers_.analysis().roles[id.index].role == Role::kBias;
+  });
 }
 
 std::uint64_t DefinitionOrder::Channels(const NamedLayer& norm) const {
@@ -166,8 +182,9 @@ Status DefinitionOrder::CheckNames(const NamedLayer& kernel, const NamedLayer& n
     return Refuse("by its name it goes with " + Quoted(layer(*named.begin()).scope) + ", and " +
                   Quoted(kernel.scope) + " is stored before it");
   }
-  // "conv1", "bn", "conv2": the one batch norm may well follow both.
-  if (of_norm.empty() && !of_kernel.empty() && kernels_of_naming_.at(WithoutNumbers(kernel)) > 1) {
+  // "conv1", "bn", "conv2": the one batch norm may well follow both, or their sum.
+  if (of_norm.empty() && !of_kernel.empty() &&
+      kernels_of_naming_.at(WithoutNumbers(kernel.parts)).size() > 1) {
     return Refuse("it has no number, and there are several layers like " + Quoted(kernel.scope) +
                   ": it may follow another one, too");
   }
@@ -183,6 +200,11 @@ Status DefinitionOrder::CheckKinds(std::size_t at, bool names_agree) const {
                   Quoted(layer(at + 1).scope) + ": the order is no evidence there");
   }
   if (names_agree) return {};
+  if (with_bias_ < without_bias_ && HasBias(kernel)) {
+    return Refuse(Quoted(kernel.scope) +
+                  " has a bias, which most layers before a batch norm in this file have not: the "
+                  "sum of several may come between");
+  }
   if (at >= 2 && layer(at - 2).kernel && SameParent(layer(at - 2), kernel) &&
       Fits(layer(at - 2), norm)) {
     return Refuse("two layers that fit are defined before it, " + Quoted(layer(at - 2).scope) +

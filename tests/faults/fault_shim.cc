@@ -1,6 +1,7 @@
 // Preloaded into the program under test: lets one call into the C library fail, or ends the program
 // at it. FAULT_CALL names a family of calls, FAULT_AT counts from 1, FAULT_KIND is enospc, eio,
-// short or kill. The number of calls of each family is appended to FAULT_COUNT as "family number".
+// short, kill or wait: until who opens the FIFO FAULT_GATE for writing closes it. The number of
+// calls of each family is appended to FAULT_COUNT as "family number".
 //
 // Only calls that create, write, flush, move or cut are touched, and opens below FAULT_FOLDER, so
 // that the loader and the C library's own files stay out of it.
@@ -42,6 +43,14 @@ bool IsAbout(const char* path) {
   return path != nullptr && (path[0] != '/' || std::string_view(path).starts_with(folder));
 }
 
+void WaitAtGate() {
+  const int gate = Real<int (*)(const char*, int, ...)>("open")(Setting("FAULT_GATE"), O_RDONLY);
+  char none = 0;
+  while (::read(gate, &none, 1) > 0) {
+  }
+  ::close(gate);
+}
+
 // Whether this call fails, with errno set; `shortened` is set where it does part of its work.
 bool Fails(Family family, bool* shortened = nullptr) {
   if (::getpid() != main_process) return false;
@@ -50,6 +59,10 @@ bool Fails(Family family, bool* shortened = nullptr) {
   if (number != std::strtoul(Setting("FAULT_AT"), nullptr, 10)) return false;
   const std::string_view kind = Setting("FAULT_KIND");
   if (kind == "kill") ::kill(::getpid(), SIGKILL);
+  if (kind == "wait") {
+    WaitAtGate();
+    return false;
+  }
   if (kind == "short" && shortened != nullptr) {
     *shortened = true;
     return false;

@@ -1,12 +1,16 @@
 // One call of the system fails, or the program is killed at it, in the middle of a conversion:
 // OUTPUT and its record are both the old ones or both the new, INPUT is untouched, and nothing else
 // is left. CKPT_FAULT_POINTS: how many points of each format are tried (60).
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstdlib>
 #include <fstream>
+#include <future>
 #include <map>
 #include <sstream>
 
@@ -62,12 +66,13 @@ class Faults : public ::testing::TestWithParam<Case> {
   }
 
   // OUTPUT, its record and nothing else are in out/; INPUT is read where it is.
-  ProgramResult Convert(const TemporaryFolder& folder, bool force,
-                        const Point* point = nullptr) const {
+  ProgramResult Convert(const TemporaryFolder& folder, bool force, const Point* point = nullptr,
+                        const std::vector<std::string>& more = {}) const {
     const Case& c = GetParam();
     std::vector<std::string> arguments = {"convert", std::string(CKPT_TESTDATA) + "/" + c.input,
                                           "out/" + c.output, "--allow-findings"};
     arguments.insert(arguments.end(), c.options.begin(), c.options.end());
+    arguments.insert(arguments.end(), more.begin(), more.end());
     if (force) arguments.emplace_back("--force");
     testing::ProgramOptions options;
     options.folder = folder.path();
@@ -75,6 +80,7 @@ class Faults : public ::testing::TestWithParam<Case> {
     options.in_child = [point, root] {
       ::setenv("LD_PRELOAD", CKPT_FAULT_SHIM, 1);
       ::setenv("FAULT_FOLDER", root.c_str(), 1);
+      ::setenv("FAULT_GATE", (root + "/gate").c_str(), 1);
       if (point == nullptr) {
         ::setenv("FAULT_COUNT", (root + "/counts").c_str(), 1);
         return;
@@ -174,10 +180,85 @@ class Faults : public ::testing::TestWithParam<Case> {
   }
 };
 
+// Of two runs onto one OUTPUT the one stands still at each of its renames while the other goes on:
+// in the end OUTPUT and the record are of one of them.
+class TwoRuns : public Faults {
+ protected:
+  static constexpr auto kPatience = std::chrono::milliseconds(100);
+
+  // Opens the gate once somebody waits at it; -1 where `run` ends without.
+  static int OpenGate(const fs::path& gate, const std::future<ProgramResult>& run) {
+    while (run.wait_for(std::chrono::milliseconds(1)) != std::future_status::ready) {
+      const int opened = ::open(gate.c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+      if (opened >= 0) return opened;
+    }
+    return -1;
+  }
+
+  void Begin(const TemporaryFolder& folder, bool older) const {
+    fs::create_directory(folder / "out");
+    if (!older) return;
+    const ProgramResult run = Convert(folder, false);
+    EXPECT_EQ(run.exit_code, 0) << run.err;
+  }
+
+  Contents Alone(bool older, const std::vector<std::string>& more) const {
+    const TemporaryFolder folder;
+    Begin(folder, older);
+    const ProgramResult run = Convert(folder, true, nullptr, more);
+    EXPECT_EQ(run.exit_code, 0) << run.err;
+    return ReadAll(folder / "out");
+  }
+
+  static bool Holds(const Contents& found, const Contents& expected) {
+    return std::all_of(expected.begin(), expected.end(), [&](const auto& entry) {
+      const auto at = found.find(entry.first);
+      return at != found.end() && at->second == entry.second;
+    });
+  }
+
+  // False where the first run has no such call.
+  bool RunBoth(bool older, unsigned long at, const Contents& first, const Contents& second) const {
+    const TemporaryFolder folder;
+    Begin(folder, older);
+    EXPECT_EQ(::mkfifo((folder / "gate").c_str(), 0600), 0);
+    const Point point{"rename", "wait", at};
+    auto waiting = std::async(std::launch::async, [&] {
+      return Convert(folder, true, &point, {"--bn", "preserve"});
+    });
+    const int gate = OpenGate(folder / "gate", waiting);
+    auto other = std::async(std::launch::async, [&] {
+      return Convert(folder, true, nullptr, {"--bn", "fold"});
+    });
+    (void)other.wait_for(kPatience);
+    if (gate >= 0) ::close(gate);
+    const ProgramResult a = waiting.get(), b = other.get();
+    EXPECT_EQ(a.exit_code, 0) << a.err;
+    EXPECT_EQ(b.exit_code, 0) << b.err;
+    const Contents found = ReadAll(folder / "out");
+    EXPECT_TRUE(Holds(found, first) || Holds(found, second)) << "a mixture, at rename " << at;
+    return gate >= 0;
+  }
+
+  void TryEveryRename(bool older) const {
+    const Contents first = Alone(older, {"--bn", "preserve"}),
+                   second = Alone(older, {"--bn", "fold"});
+    ASSERT_NE(first, second);
+    unsigned long at = 1;
+    while (RunBoth(older, at, first, second)) ++at;
+    EXPECT_GT(at, 1U);
+  }
+};
+
+TEST_P(TwoRuns, OntoAFreshOutputLeaveTheOutputAndTheRecordOfOne) { TryEveryRename(false); }
+TEST_P(TwoRuns, OntoAnOlderOutputLeaveTheOutputAndTheRecordOfOne) { TryEveryRename(true); }
+
 TEST_P(Faults, AFreshOutputAppearsWithItsRecordOrNotAtAll) { Try(false); }
 TEST_P(Faults, AnOlderOutputAndItsRecordAreReplacedTogetherOrNotAtAll) { Try(true); }
 
 INSTANTIATE_TEST_SUITE_P(EveryFormat, Faults, ::testing::ValuesIn(kCases),
+                         [](const auto& instance) { return instance.param.name; });
+INSTANTIATE_TEST_SUITE_P(EveryFormat, TwoRuns, ::testing::ValuesIn(kCases),
                          [](const auto& instance) { return instance.param.name; });
 
 }  // namespace

@@ -563,6 +563,33 @@ TEST(PairByOrderTest, NumbersMustNotContradict) {
   EXPECT_THAT(Pairs(one.InOrder().Plan({.pair_by_order = true})), HasSubstr("it has no number"));
 }
 
+// RepViT: bn(conv(x) + conv1(x) + x), where "conv" is a convolution with a batch norm of its own.
+TEST(PairByOrderTest, ABatchNormWithoutANumberMayFollowASumOfBranches) {
+  Names names(kPyTorch);
+  names.Kernel("m.conv.c.weight", {4, 1, 3, 3}).BatchNorm("m.conv.bn", 4);
+  names.Kernel("m.conv1.weight", {4, 1, 1, 1}).BatchNorm("m.bn", 4);
+  const auto plan = names.InOrder().Plan({.pair_by_order = true});
+  ASSERT_TRUE(plan);
+  EXPECT_EQ(plan->folded.size(), 1U);
+  EXPECT_THAT(Pairs(plan), HasSubstr("there are several layers like \"m.conv1\""));
+}
+
+TEST(PairByOrderTest, ABiasAmongKernelsWithoutOneIsADoubt) {
+  const auto plan_with = [](const char* norm) {
+    Names names(kPyTorch);
+    names.Kernel("a.conv.weight", {4, 3, 3, 3}).BatchNorm("a.bn", 4);
+    names.Kernel("b.conv.weight", {5, 4, 3, 3}).BatchNorm("b.bn", 5);
+    names.Kernel("c.point.weight", {4, 5, 1, 1})
+        .Bias("c.point.bias", {1, 2, 3, 4})
+        .BatchNorm(norm, 4);
+    return names.InOrder().Plan({.pair_by_order = true});
+  };
+  EXPECT_THAT(Pairs(plan_with("c.bn")), HasSubstr("\"c.point\" has a bias"));
+  const auto named = plan_with("c.point_bn");  // its name says whose it is
+  ASSERT_TRUE(named);
+  EXPECT_EQ(named->folded.size(), 3U);
+}
+
 TEST(PairByOrderTest, NumberedNeighboursNeedNoStoredOrder) {
   Names names(kPyTorch);
   names.Kernel("f.0.weight", {4, 3, 3, 3}).BatchNorm("f.1", 4);

@@ -1,11 +1,12 @@
 """Real and made networks, folded without a graph: how many pairs are right, and that none is wrong.
 
-    pairing_battery.py CKPT [--only WORD] [--made] [--folder FOLDER]
+    pairing_battery.py CKPT [--only WORD] [--made | --sample] [--module] [--verbose]
 
 Each network gets random parameters and statistics as training leaves them, is saved as .pt and .safetensors,
-folded with --pair-by-order and with --pair-by-name, and loaded back with what was folded replaced by nothing.
-An output further off than 1e-5 of the largest one is wrong. Needs timm and torchvision
+folded as it is, with --pair-by-order and with --pair-by-name, and loaded back with what was folded replaced by
+nothing. An output further off than 1e-5 of the largest one is wrong. Needs timm and torchvision
 (testdata/generators/requirements-battery.txt); torchvision's own operators are not needed, and stubbed.
+.ci/battery runs it.
 """
 
 import argparse
@@ -21,6 +22,9 @@ import pairing_harness as harness  # noqa: E402
 import pairing_nets  # noqa: E402
 
 EPSILON = 0.002
+OPTIONS = ("", "--pair-by-order", "--pair-by-name")
+# As it should be; with batch norms behind sums of branches; with batch norms before their convolutions.
+SAMPLE = ("torchvision/resnet18", "timm/repvit_m0_9", "timm/resnetv2_18")
 TORCHVISION = """resnet18 resnet50 resnext50_32x4d mobilenet_v2 mobilenet_v3_small mobilenet_v3_large
     efficientnet_b0 efficientnet_v2_s mnasnet0_5 mnasnet1_0 shufflenet_v2_x0_5 shufflenet_v2_x1_0 googlenet inception_v3
     densenet121 regnet_x_400mf regnet_y_400mf regnet_y_800mf vgg11_bn deeplabv3_mobilenet_v3_large
@@ -84,7 +88,7 @@ def build_timm(name):
 
 
 def networks(arguments):
-    for name, build in pairing_nets.NETS.items():
+    for name, build in {} if arguments.sample else pairing_nets.NETS.items():
         yield "made/" + name, lambda build=build: (build(), (8, 3, 16, 16))
     if arguments.made:
         return
@@ -137,11 +141,11 @@ def check(arguments, name, build, tally, folder):
                 continue
         else:
             harness.save(net, source)
-        for option in ("--pair-by-order", "--pair-by-name"):
+        for option in OPTIONS:
             start = time.time()
-            way = f"{suffix} {option}"
+            way = f"{suffix} {option}".strip()
             try:
-                record = harness.convert(arguments.ckpt, source, target, option, "--epsilon", EPSILON)
+                record = harness.convert(arguments.ckpt, source, target, *option.split(), "--epsilon", EPSILON)
                 error = harness.error(net, record, target, x) if record["folded"] else 0.0
             except (AssertionError, RuntimeError) as failure:
                 print(f"FAILED {name} {way}: {str(failure)[:300]}")
@@ -164,14 +168,15 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("ckpt")
     parser.add_argument("--only", default="")
-    parser.add_argument("--made", action="store_true")
+    parser.add_argument("--made", action="store_true", help="the made networks alone")
+    parser.add_argument("--sample", action="store_true", help="three real networks: " + ", ".join(SAMPLE))
     parser.add_argument("--module", action="store_true", help="the pickled module, too")
     parser.add_argument("-v", "--verbose", action="store_true", help="the reason of each one that could be folded")
     arguments = parser.parse_args()
     tally = Tally()
     with tempfile.TemporaryDirectory() as folder:
         for name, build in networks(arguments):
-            if arguments.only not in name:
+            if arguments.only not in name or (arguments.sample and name not in SAMPLE):
                 continue
             try:
                 check(arguments, name, build, tally, pathlib.Path(folder))

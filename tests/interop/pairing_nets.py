@@ -415,6 +415,32 @@ def norm_between_two_convolutions():
     return Net([("first", conv(3, 16)), ("second", conv(16, 16)), ("norm", nn.BatchNorm2d(16))], forward)
 
 
+class Branches(nn.Module):
+    """RepViT's: one batch norm behind the sum of two convolutions, of which one has a batch norm of its own."""
+
+    def __init__(self, first, second, biased):
+        super().__init__()
+        self.add_module(first, nn.Sequential(conv(16, 16, groups=16), nn.BatchNorm2d(16)))
+        self.add_module(second, nn.Conv2d(16, 16, 1, groups=16, bias=biased))
+        self.bn = nn.BatchNorm2d(16)
+
+    def forward(self, x):
+        first, second = list(self.children())[:2]
+        return relu(self.bn(first(x) + second(x) + x))
+
+
+def branches(name, *options):
+    def build():
+        return nn.Sequential(conv(3, 16), nn.BatchNorm2d(16), nn.ReLU(), Branches(*options), Branches(*options))
+
+    build.__name__ = name
+    return net(build)
+
+
+branches("branches_summed_before_the_norm", "conv", "conv1", False)
+branches("branches_with_a_bias_summed_before_the_norm", "depthwise", "point", True)
+
+
 # --- Transposed convolutions.
 
 
