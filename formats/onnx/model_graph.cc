@@ -25,6 +25,7 @@ class Builder {
         opset_(OpsetOf(model)) {}
 
   ModelGraph Build() {
+    graph_.origin = GraphOrigin::kOnnxGraph;
     graph_.source = "ONNX graph";
     FindFunctions();
     ReadDeclaredRanks();
