@@ -11,7 +11,7 @@ void AttachMetaGraph(const Files& files, const std::filesystem::path& prefix, co
                      Manifest& manifest) {
   const std::filesystem::path path = prefix.string() + ".meta";
   if (!files.Exists(path) || files.IsDirectory(path)) return;
-  const std::string name = EscapeForDisplay(path.filename().string());
+  const std::string name = path.filename().string();
   const auto note = [&](const std::string& text) {
     manifest.note += (manifest.note.empty() ? "" : "; ") + text;
   };

@@ -84,7 +84,7 @@ TEST(Presence, TensorThatTheConfigCallsForIsMissed) {
   for (const char* name : {"beta", "moving_mean", "moving_variance"}) {
     layer.tensors[name] = *FindTensor(manifest, std::string("bn/") + name);
   }
-  manifest.graph = ModelGraph{"Keras config", {layer}, {}, {}};
+  manifest.graph = ModelGraph{GraphOrigin::kKerasConfig, false, "Keras config", {layer}, {}, {}};
   const AuditResult result = Audited(network);
   EXPECT_THAT(Judged(result), ElementsAre("warning BN004 bn"));
 }
