@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "ckpt/error_words.h"
 #include "formats/tf_graph/graph_kind.h"
 #include "formats/tf_graph/read_op_graph.h"
 
@@ -17,7 +18,7 @@ void AttachMetaGraph(const Files& files, const std::filesystem::path& prefix, co
   };
   auto graph = ReadOpGraph(files, path, limits);
   if (!graph) {
-    note("the graph beside it is not used: " + ToString(graph.error()));
+    note("the graph beside it is not used: " + InWords(graph.error()));
   } else if ((*graph)->kind != OpGraphKind::kMetaGraph) {
     note("the graph beside it is not used: " + name + " is a " + std::string(Name((*graph)->kind)));
   } else {
