@@ -22,10 +22,6 @@ tl::unexpected<Error> NotFit(const std::vector<Finding>& findings) {
   return Fail(ErrorCode::kUnfit, message + "; --allow-findings writes what is there");
 }
 
-bool Names(const Finding& finding, const std::string& tensor) {
-  return std::find(finding.tensors.begin(), finding.tensors.end(), tensor) != finding.tensors.end();
-}
-
 // Is the tensor written as it is?
 bool IsCopied(const ConversionPlan& plan, const std::string& tensor) {
   return std::any_of(plan.tensors.begin(), plan.tensors.end(), [&](const FoldedTensor& written) {
@@ -42,9 +38,10 @@ Status CheckEpsilonStays(const Manifest& manifest, const Analysis& analysis,
     const bool stays = !norm.epsilon || norm.epsilon->evidence.source == EvidenceSource::kDefault;
     if (stays || !norm.moving_variance) continue;
     const std::string& variance = manifest.tensors[norm.moving_variance->index].name;
-    const bool negative = std::any_of(
-        audit.findings.begin(), audit.findings.end(),
-        [&](const Finding& finding) { return finding.rule == rule && Names(finding, variance); });
+    const bool negative =
+        std::any_of(audit.findings.begin(), audit.findings.end(), [&](const Finding& finding) {
+          return finding.rule == rule && finding.IsAbout(*norm.moving_variance);
+        });
     if (!negative || !IsCopied(plan, variance)) continue;
     return Fail(ErrorCode::kUnfit,
                 "not fit to be served: " + std::string(rule->id) + " " + std::string(rule->name) +

@@ -29,17 +29,27 @@ Status CheckOptions(const Checkpoint& source, const ConvertOptions& convert,
                                                ", whose graph says what belongs together");
 }
 
+// Does `audit` say it of each of these layers too?
+bool IsKnown(const AuditResult& audit, const Finding& finding) {
+  const auto says = [&](std::size_t layer) {
+    return std::any_of(audit.findings.begin(), audit.findings.end(), [&](const Finding& other) {
+      return other.rule == finding.rule && other.IsAbout(layer);
+    });
+  };
+  return !finding.layers.empty() && std::all_of(finding.layers.begin(), finding.layers.end(), says);
+}
+
 // What the source's audit says of tensors that are served, where the model's does not say it too.
-void AddFindings(const AuditResult& of_source, const Manifest& served, AuditResult& audit) {
-  for (const Finding& finding : of_source.findings) {
-    const bool concerned =
-        std::any_of(finding.tensors.begin(), finding.tensors.end(),
-                    [&](const std::string& name) { return FindTensor(served, name).has_value(); });
-    const bool known =
-        std::any_of(audit.findings.begin(), audit.findings.end(), [&](const Finding& other) {
-          return other.rule == finding.rule && other.subject == finding.subject;
-        });
-    if (concerned && !known) audit.findings.push_back(finding);
+void AddFindings(const AuditResult& of_source, const Manifest& served, const Analysis& analysed,
+                 AuditResult& audit) {
+  for (Finding finding : of_source.findings) {
+    bool concerned = false;
+    for (FindingTensor& tensor : finding.tensors) {
+      tensor.id = FindTensor(served, tensor.name);
+      concerned = concerned || tensor.id.has_value();
+    }
+    finding.layers = LayersOf(analysed, finding.tensors);
+    if (concerned && !IsKnown(audit, finding)) audit.findings.push_back(std::move(finding));
   }
 }
 
@@ -72,7 +82,7 @@ Result<ServingConversion> PlanServing(const Checkpoint& source, const AuditResul
   CKPT_ASSIGN_OR_RETURN(serving.model, MakeServingModel(source, options));
   const Analysis analysed = Analyse(serving.model->manifest(), analysis);
   AuditResult findings = Audit(*serving.model, analysed, {});
-  AddFindings(audit, serving.model->manifest(), findings);
+  AddFindings(audit, serving.model->manifest(), analysed, findings);
   ConvertOptions planned = convert;
   planned.keep_training_state = true;  // the graph has already left behind what only trains
   CKPT_ASSIGN_OR_RETURN(serving.plan, PlanConversion(*serving.model, analysed, findings, planned));

@@ -25,7 +25,9 @@ Json FindingOf(const AuditedInput&, const Finding& finding) {
                {"name", finding.rule->name},
                {"severity", Name(finding.severity)},
                {"subject", JsonText(finding.subject)}};
-  json["tensors"] = JsonTexts(finding.tensors);
+  json["tensors"] = Json::array();
+  for (const FindingTensor& tensor : finding.tensors)
+    json["tensors"].push_back(JsonText(tensor.name));
   json["message"] = JsonText(finding.message);
   json["fix"] = JsonText(finding.fix);
   return json;

@@ -38,7 +38,7 @@ void AddPlan(Json& json, const PlanReport& plan) {
   }
   for (const Dropped& dropped : plan.dropped) {
     json["dropped"].push_back(
-        {{"name", JsonText(dropped.name)}, {"reason", JsonText(dropped.reason)}});
+        {{"name", JsonText(dropped.name)}, {"reason", JsonText(InWords(dropped))}});
   }
   json["renamed"] = Json::object();
   for (const auto& [from, to] : plan.renamed)

@@ -66,10 +66,8 @@ std::string PlanToText(const PlanReport& plan, const Style& style) {
     out += "  " + std::string(style.yellow) + "changed" + std::string(style.reset) + " " +
            EscapeForDisplay(layer.batch_norm) + ": " + EscapeForDisplay(layer.reason) + "\n";
   }
-  // "optimizer state of \"w\"" is one kind for every w.
-  for (const Dropped& tensor : plan.dropped) {
-    dropped[tensor.reason.substr(0, tensor.reason.find(" of \""))].push_back(tensor.name);
-  }
+  // The optimizer state of "w" is one kind for every w.
+  for (const Dropped& tensor : plan.dropped) dropped[tensor.reason].push_back(tensor.name);
   for (const auto& [reason, names] : dropped) {
     out += "  dropped " + Plural(names.size(), "tensor") + ": " + EscapeForDisplay(reason) + "\n";
   }

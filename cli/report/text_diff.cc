@@ -74,8 +74,7 @@ std::string Pair(const TensorDiff& tensor) {
 // Which tensor was held against which, and how that was found.
 std::string MappingToText(const CheckpointDiff& diff) {
   std::string out;
-  if (!diff.mapping.empty() && diff.mapping != "names")
-    out += "matched by " + EscapeForDisplay(diff.mapping) + "\n";
+  if (!diff.by_names_alone) out += "matched by " + EscapeForDisplay(diff.mapping) + "\n";
   if (!diff.across) return out;
   TextTable table("    ");
   for (const TensorDiff& tensor : diff.tensors) {
@@ -104,7 +103,7 @@ std::string ToText(const Comparison& comparison, const Style& style) {
     if (layer.equal_as_function && layer.note.empty()) continue;
     out += "batch norm " + EscapeForDisplay(layer.scope_a.empty() ? layer.scope_b : layer.scope_a) +
            ": ";
-    if (layer.note.starts_with("not compared")) {
+    if (!layer.compared) {
       out += EscapeForDisplay(layer.note) + "\n";
       continue;
     }

@@ -102,12 +102,12 @@ class Opener {
   // What mean and variance are multiplied by.
   Result<double> ReadFactor(const CaffeBlob& blob, const CaffeLayer& layer) {
     if (blob.shape.element_count() != 1) {
-      return Fail(Error{ErrorCode::kCorrupt,
-                        "the layer \"" + EscapeForDisplay(layer.name) +
-                            "\" has a scale factor of " + ToString(blob.shape),
-                        file_.path(),
-                        layer.offset,
-                        {}});
+      return Fail(
+          Error{ErrorCode::kCorrupt,
+                "the layer \"" + layer.name + "\" has a scale factor of " + ToString(blob.shape),
+                file_.path(),
+                layer.offset,
+                {}});
     }
     std::array<std::byte, 8> bytes{};
     const auto stored = std::span(bytes).first(static_cast<std::size_t>(blob.size));

@@ -10,6 +10,7 @@ namespace {
 class Builder {
  public:
   explicit Builder(const std::vector<CaffeLayer>& layers) : layers_(layers) {
+    result_.graph.origin = GraphOrigin::kCaffeNet;
     result_.graph.source = "Caffe NetParameter";
     result_.layers.resize(layers.size());
   }

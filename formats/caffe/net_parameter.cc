@@ -312,7 +312,7 @@ class NetReader {
     CKPT_RETURN_IF_ERROR(cursor.status());
     const auto corrupt = [&](std::string message) {
       return Fail(Error{ErrorCode::kCorrupt,
-                        "the layer \"" + EscapeForDisplay(layer) + "\" has a blob " + message,
+                        "the layer \"" + layer + "\" has a blob " + message,
                         file_.path(),
                         begin,
                         {}});

@@ -31,7 +31,7 @@ Result<std::int64_t> CfgSection::Integer(const std::string& key, std::int64_t ot
   std::int64_t number = 0;
   if (ParseInteger(found->second, &number) && (negative || number >= 0)) return number;
   return Fail(ErrorCode::kCorrupt, "the section [" + kind + "] of line " + std::to_string(line) +
-                                       " has " + key + "=" + EscapeForDisplay(found->second));
+                                       " has " + key + "=" + found->second);
 }
 
 std::string CfgSection::Text(const std::string& key, const std::string& otherwise) const {
@@ -47,8 +47,7 @@ Result<std::vector<std::int64_t>> CfgSection::Integers(const std::string& key) c
     std::int64_t number = 0;
     if (!ParseInteger(rest.substr(0, comma), &number)) {
       return Fail(ErrorCode::kCorrupt, "the section [" + kind + "] of line " +
-                                           std::to_string(line) + " has " + key + "=" +
-                                           EscapeForDisplay(text));
+                                           std::to_string(line) + " has " + key + "=" + text);
     }
     numbers.push_back(number);
     rest = comma == std::string_view::npos ? std::string_view() : rest.substr(comma + 1);
@@ -77,7 +76,7 @@ Result<std::vector<CfgSection>> ParseCfg(std::string_view text) {
     if (sections.empty() || equals == std::string::npos || equals == 0) {
       return Fail(ErrorCode::kCorrupt, "line " + std::to_string(number) +
                                            " is neither a section nor an option: \"" +
-                                           EscapeForDisplay(line.substr(0, 40)) + '"');
+                                           line.substr(0, 40) + '"');
     }
     sections.back().options[line.substr(0, equals)] = line.substr(equals + 1);
   }

@@ -15,7 +15,10 @@ struct Output {
 
 class Builder {
  public:
-  explicit Builder(DarknetFork fork) : fork_(fork) { network_.graph.source = "Darknet cfg"; }
+  explicit Builder(DarknetFork fork) : fork_(fork) {
+    network_.graph.origin = GraphOrigin::kDarknetCfg;
+    network_.graph.source = "Darknet cfg";
+  }
 
   Status Begin(const CfgSection& net) {
     Output input;

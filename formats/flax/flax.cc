@@ -65,8 +65,7 @@ class Reader {
     for (std::uint64_t i = 0; i < pairs && cursor_.ok(); ++i) {
       const std::string key = ReadKey();
       if (!cursor_.ok()) return;
-      if (!keys.insert(key).second)
-        return Corrupt("has the key \"" + EscapeForDisplay(key) + "\" twice in one map");
+      if (!keys.insert(key).second) return Corrupt("has the key \"" + key + "\" twice in one map");
       if (i == 0 && key == kChunkedKey) return ReadChunked(pairs, path);
       const std::string below = path.empty() ? key : path + "/" + key;
       if (below.size() > limits_.name_bytes) return Corrupt("has a name that is too long");
@@ -98,9 +97,9 @@ class Reader {
         return;
       case Kind::kBinary:
       case Kind::kArray:
-        return cursor_.Fail(ErrorCode::kUnsupported,
-                            "has bytes or a list at \"" + EscapeForDisplay(path) +
-                                "\", which flax.serialization does not write");
+        return cursor_.Fail(
+            ErrorCode::kUnsupported,
+            "has bytes or a list at \"" + path + "\", which flax.serialization does not write");
     }
   }
 
@@ -137,15 +136,15 @@ class Reader {
         for (unsigned b = 0; b < 8; ++b) bytes.push_back(static_cast<std::byte>(bits >> (8 * b)));
       }
       if (parts.kind != Kind::kArray || parts.size != 2 || !payload.ok()) {
-        return Corrupt("has a complex number that is none at \"" + EscapeForDisplay(path) + '"');
+        return Corrupt("has a complex number that is none at \"" + path + '"');
       }
       cursor_.Skip(item.size);
       return AddLiteral(path, Dtype::kC128, std::move(bytes));
     }
     if (item.extension != kArrayType && item.extension != kScalarType) {
-      return cursor_.Fail(ErrorCode::kUnsupported,
-                          "has the extension type " + std::to_string(item.extension) + " at \"" +
-                              EscapeForDisplay(path) + "\", which is not one of Flax's");
+      return cursor_.Fail(ErrorCode::kUnsupported, "has the extension type " +
+                                                       std::to_string(item.extension) + " at \"" +
+                                                       path + "\", which is not one of Flax's");
     }
     std::optional<Array> array = ReadArray(item.size, path);
     if (array) AddArray(path, *std::move(array));
@@ -153,7 +152,7 @@ class Reader {
 
   // The payload of an array, which is `size` bytes long; fails through the cursor.
   std::optional<Array> ReadArray(std::uint64_t size, const std::string& path) {
-    const std::string where = " at \"" + EscapeForDisplay(path) + '"';
+    const std::string where = " at \"" + path + '"';
     const std::uint64_t end = cursor_.offset() + size;
     Array array;
     std::vector<std::int64_t> dims;
@@ -220,8 +219,7 @@ class Reader {
     const auto shape = Shape::FromDims(dims);
     if (!cursor_.ok()) return;
     if (!sound || !shape || whole.ranges.empty() || shape->element_count() != elements) {
-      return Corrupt("has an array in chunks that do not make one at \"" + EscapeForDisplay(path) +
-                     '"');
+      return Corrupt("has an array in chunks that do not make one at \"" + path + '"');
     }
     whole.shape = *shape;
     AddArray(path, std::move(whole));
@@ -240,7 +238,7 @@ class Reader {
     const bool fits = !readable || (CheckedMul(count, BitSize(*array.dtype) / 8, &bits) &&
                                     bits == info.byte_size);
     if (!fits) {
-      return Corrupt("\"" + EscapeForDisplay(path) + "\" has " + std::to_string(info.byte_size) +
+      return Corrupt("\"" + path + "\" has " + std::to_string(info.byte_size) +
                      " bytes, which do not hold " + ToString(array.shape) + " of " +
                      array.dtype_name);
     }
@@ -248,8 +246,7 @@ class Reader {
       info.data_present = false;
       manifest.problems.push_back(
           {Error{ErrorCode::kUnsupported,
-                 "has the element type \"" + EscapeForDisplay(array.dtype_name) +
-                     "\", which is not read",
+                 "has the element type \"" + array.dtype_name + "\", which is not read",
                  file_.path(), array.ranges.front().offset, path},
            {TensorId{static_cast<std::uint32_t>(tensors.size())}}});
     }

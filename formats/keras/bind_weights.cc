@@ -24,8 +24,7 @@ class GroupBinder {
     if (auto bound = BindByName()) return *std::move(bound);
     if (auto bound = BindByPlace()) return *std::move(bound);
     if (IsSingle()) return BindWhatFits();
-    return Fail(ErrorCode::kUnsupported, "the weights of the model \"" +
-                                             EscapeForDisplay(group_.layer) +
+    return Fail(ErrorCode::kUnsupported, "the weights of the model \"" + group_.layer +
                                              "\" cannot be told apart by name or place");
   }
 

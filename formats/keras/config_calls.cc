@@ -97,7 +97,7 @@ std::string OddityOfKeywords(const Json& keywords) {
   for (const auto& [key, value] : keywords.get_ref<const Json::object_t&>()) {
     if (key == "training" && ConstantFlag(value)) continue;
     if (!IsAbsent(value)) {
-      return "called with the argument \"" + EscapeForDisplay(key) + "\"";
+      return "called with the argument \"" + key + "\"";
     }
   }
   return "";

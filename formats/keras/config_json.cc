@@ -53,8 +53,7 @@ class StrictBuilder : public nlohmann::json_sax<Json> {
 
   bool key(string_t& value) override {
     if (!open_.back().keys.insert(value).second) {
-      return Refuse(ErrorCode::kCorrupt,
-                    "the key \"" + EscapeForDisplay(value) + "\" stands twice");
+      return Refuse(ErrorCode::kCorrupt, "the key \"" + value + "\" stands twice");
     }
     key_ = std::move(value);
     return true;

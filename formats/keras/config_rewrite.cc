@@ -11,8 +11,7 @@ namespace ckpt::formats::keras {
 namespace {
 
 tl::unexpected<Error> Impossible(const std::string& layer, const std::string& why) {
-  return Fail(ErrorCode::kUnsupported,
-              "model_config: the layer \"" + EscapeForDisplay(layer) + "\" " + why);
+  return Fail(ErrorCode::kUnsupported, "model_config: the layer \"" + layer + "\" " + why);
 }
 
 Json& EditableAttributes(const LayerRecord& record) {

@@ -53,8 +53,7 @@ class LayoutMaker {
     const auto& weights = layer.facts.weights;
     if (!weights && tensors.empty()) return {};
     if (!weights) {
-      return Fail(ErrorCode::kUnsupported, "the layer \"" +
-                                               EscapeForDisplay(config_.graph.layers[id].name) +
+      return Fail(ErrorCode::kUnsupported, "the layer \"" + config_.graph.layers[id].name +
                                                "\": the order of the variables of its class is "
                                                "not known");
     }
@@ -88,7 +87,7 @@ Status AddModules(keras::Json& entry) {
   const std::string name =
       class_name && class_name->is_string() ? class_name->get<std::string>() : std::string();
   if (name.empty() || name.find('>') != std::string::npos) {
-    return Fail(ErrorCode::kUnsupported, "model_config: the class \"" + EscapeForDisplay(name) +
+    return Fail(ErrorCode::kUnsupported, "model_config: the class \"" + name +
                                              "\" is not Keras' own, and its module is not known");
   }
   const bool is_model = keras::IsModelEntry(entry);

@@ -131,7 +131,7 @@ class ManifestBuilder {
     const Hdf5Object* object = file_.Find(path);
     const auto names = object ? NamesAttribute(*object, "weight_names") : std::nullopt;
     if (!names) {
-      AddProblem(ErrorCode::kCorrupt, "the group \"" + EscapeForDisplay(path) +
+      AddProblem(ErrorCode::kCorrupt, "the group \"" + path +
                                           "\" that holds a layer's weights is absent or has no "
                                           "weight_names");
       return;

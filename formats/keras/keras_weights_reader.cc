@@ -61,9 +61,8 @@ Result<std::unique_ptr<Checkpoint>> OpenShards(const Files& files, const RandomA
     for (const std::uint32_t shard : entry.shards) {
       if (!opened[shard] || shards[*opened[shard]]->Find(entry.group)) continue;
       return Fail(Error{ErrorCode::kCorrupt,
-                        "weight_map puts the group \"" + EscapeForDisplay(entry.group) +
-                            "\" into " + EscapeForDisplay(map.shards[shard]) +
-                            ", which does not hold it",
+                        "weight_map puts the group \"" + entry.group + "\" into " +
+                            map.shards[shard] + ", which does not hold it",
                         index.path(),
                         entry.offset,
                         {}});

@@ -18,6 +18,7 @@ class GraphBuilder {
       : config_(config), training_(keras_version), keras_major_(KerasMajor(keras_version)) {}
 
   Status Build() {
+    config_.graph.origin = GraphOrigin::kKerasConfig;
     config_.graph.source = "Keras config";
     AddLayers(*config_.model, {});
     FindWhatCannotServe(config_);

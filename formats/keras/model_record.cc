@@ -14,7 +14,7 @@ tl::unexpected<Error> Malformed(const std::string& what) {
   return Fail(ErrorCode::kCorrupt, "model_config: " + what);
 }
 
-std::string Quoted(std::string_view name) { return "\"" + EscapeForDisplay(name) + "\""; }
+std::string Quoted(std::string_view name) { return "\"" + std::string(name) + "\""; }
 
 std::string TextOf(const Json& json, std::string_view key) {
   const Json* text = Find(json, key);

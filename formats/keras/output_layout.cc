@@ -68,7 +68,7 @@ class Planner {
       const auto tensor = ids_.find(weight.tensor);
       if (tensor == ids_.end() && listed && layout_.whole_model) {
         return Refuse(ErrorCode::kUnfit,
-                      "model_config has the layer \"" + EscapeForDisplay(group.layer) +
+                      "model_config has the layer \"" + group.layer +
                           "\" that needs it, and it is not to be written",
                       weight.tensor);
       }
@@ -166,8 +166,7 @@ class Planner {
 
   tl::unexpected<Error> Clash(std::size_t tensor, std::size_t other) const {
     return Refuse(ErrorCode::kUnsupported,
-                  "in an HDF5 file it cannot stand beside \"" +
-                      EscapeForDisplay(model_.tensors[other].name) + "\"",
+                  "in an HDF5 file it cannot stand beside \"" + model_.tensors[other].name + "\"",
                   model_.tensors[tensor].name);
   }
 

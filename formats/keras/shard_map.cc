@@ -54,8 +54,7 @@ class MapParser {
                           {}});
       }
       if (!names_.insert(std::string(event.text)).second) {
-        return Corrupt(event.offset,
-                       "weight_map has \"" + EscapeForDisplay(event.text) + "\" twice");
+        return Corrupt(event.offset, "weight_map has \"" + std::string(event.text) + "\" twice");
       }
       map_.groups.push_back({std::string(event.text), {}, event.offset});
       return {};

@@ -94,14 +94,13 @@ class LayoutRewriter {
     }
     const bool expected = group.variables.size() == layer.weights.size();
     if (!expected) {
-      return Fail(ErrorCode::kUnsupported, "the layer \"" + EscapeForDisplay(name) +
-                                               "\" has other variables than its class asks for");
+      return Fail(ErrorCode::kUnsupported,
+                  "the layer \"" + name + "\" has other variables than its class asks for");
     }
     if (layer.gained_bias) {
       const auto kernel = IndexOf(layer, "kernel");
       if (!kernel || IndexOf(layer, "bias")) {
-        return Fail(ErrorCode::kUnsupported,
-                    "the layer \"" + EscapeForDisplay(name) + "\" cannot get a bias");
+        return Fail(ErrorCode::kUnsupported, "the layer \"" + name + "\" cannot get a bias");
       }
       group.variables.push_back({std::to_string(group.variables.size()),
                                  Beside(group.variables[*kernel].tensor, "bias")});

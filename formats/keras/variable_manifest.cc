@@ -66,10 +66,9 @@ class Describer {
     for (const GroupPath& layer : group_paths_.layers) {
       const VariableGroup* group = store_.Find(layer.path);
       if (!layer.shared && group && group->name && *group->name != layer.name) {
-        manifest().metadata["model_config"] =
-            "not used: it calls the layer at " + EscapeForDisplay(layer.path) + " \"" +
-            EscapeForDisplay(layer.name) + "\", the weights call it \"" +
-            EscapeForDisplay(*group->name) + "\"";
+        manifest().metadata["model_config"] = "not used: it calls the layer at " + layer.path +
+                                              " \"" + layer.name + "\", the weights call it \"" +
+                                              *group->name + "\"";
         config_ = nullptr;
         return;
       }
@@ -282,8 +281,7 @@ class Describer {
     }
     AddProblem(ErrorCode::kCorrupt,
                "holds " + std::to_string(group.variables.size()) + " variables where the layer \"" +
-                   EscapeForDisplay(names.scope) + "\" of the config has " +
-                   std::to_string(expected->size()),
+                   names.scope + "\" of the config has " + std::to_string(expected->size()),
                group.stored_path());
   }
 

@@ -69,7 +69,7 @@ class Planner {
       const auto tensor = ids_.find(variable.tensor);
       if (tensor == ids_.end()) {
         // Without the group, those behind it would have other numbers.
-        return Unfit("Keras expects it among the variables of \"" + EscapeForDisplay(group.path) +
+        return Unfit("Keras expects it among the variables of \"" + group.path +
                          "\", and it is not to be written",
                      variable.tensor);
       }

@@ -170,7 +170,7 @@ class OrderRewriter {
     }
     if (sorted) return {};
     return Fail(ErrorCode::kUnsupported,
-                "the order of the weights of the model \"" + EscapeForDisplay(group) +
+                "the order of the weights of the model \"" + group +
                     "\" after the fold cannot be told: it has layers of unknown classes");
   }
 

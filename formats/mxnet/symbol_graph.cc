@@ -75,6 +75,7 @@ class GraphBuilder {
  public:
   GraphBuilder(std::vector<SymbolNode> nodes, const Manifest& manifest)
       : nodes_(std::move(nodes)), manifest_(manifest), values_(nodes_.size()) {
+    symbol_.graph.origin = GraphOrigin::kMxnetSymbol;
     symbol_.graph.source = "MXNet symbol";
   }
 

@@ -11,8 +11,8 @@ Result<std::uint64_t> Number(const std::string& key, const std::string& text) {
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (text.empty() || error != std::errc() || end != text.data() + text.size() ||
       value > INT64_MAX) {
-    return Fail(ErrorCode::kCorrupt, "the " + key + " of its external data is no number: \"" +
-                                         EscapeForDisplay(text) + '"');
+    return Fail(ErrorCode::kCorrupt,
+                "the " + key + " of its external data is no number: \"" + text + '"');
   }
   return value;
 }

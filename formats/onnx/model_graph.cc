@@ -26,6 +26,7 @@ class Builder {
         opset_(OpsetOf(model)) {}
 
   ModelGraph Build() {
+    graph_.origin = GraphOrigin::kOnnxGraph;
     graph_.source = "ONNX graph";
     FindFunctions();
     ReadDeclaredRanks();

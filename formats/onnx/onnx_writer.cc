@@ -357,7 +357,8 @@ Result<std::vector<Document>> RewriteOnnx(const Manifest& manifest, const GraphE
                       !edits.to_affine.empty() || !edits.to_inference.empty() ||
                       !edits.rebound.empty();
   if (!edited) return std::vector<Document>{*document};
-  if (!manifest.graph || manifest.graph->source != "ONNX graph") {
+  if (!manifest.graph || manifest.graph->origin != GraphOrigin::kOnnxGraph ||
+      manifest.graph->of_other_file) {
     return Fail(ErrorCode::kUnsupported,
                 "an ONNX model is folded by its own graph, without --graph");
   }

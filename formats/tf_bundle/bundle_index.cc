@@ -295,8 +295,8 @@ Status IndexBuilder::CheckOverlaps() const {
     if (before.shard == range.shard && before.offset + before.size > range.offset) {
       return Fail(Error{ErrorCode::kCorrupt,
                         "begins at byte " + std::to_string(range.offset) + " of shard " +
-                            std::to_string(range.shard) + ", inside of \"" +
-                            EscapeForDisplay(*used[i - 1].key) + "\"",
+                            std::to_string(range.shard) + ", inside of \"" + *used[i - 1].key +
+                            "\"",
                         file_.path(),
                         {},
                         *used[i].key});

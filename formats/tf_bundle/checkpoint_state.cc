@@ -52,7 +52,7 @@ std::optional<tf_proto::CheckpointState> ParseState(const std::string& text) {
 std::string Listed(const std::vector<std::string>& names) {
   std::string text;
   for (std::size_t i = 0; i < std::min(names.size(), kMaxNamesShown); ++i) {
-    text += (i == 0 ? "" : ", ") + EscapeForDisplay(names[i]);
+    text += (i == 0 ? "" : ", ") + names[i];
   }
   if (names.size() > kMaxNamesShown) {
     text += " and " + std::to_string(names.size() - kMaxNamesShown) + " more";
@@ -265,11 +265,10 @@ Resolver::Resolved Resolver::Latest(const fs::path& file,
   const fs::path folder = file.parent_path();
   const StatePath latest = BelowFolder(state.model_checkpoint_path());
   const std::string prefix = (folder / latest.name).string();
-  ResolvedBundle resolved{
-      prefix, file.string() + " names " + EscapeForDisplay(latest.name) + " as the latest", {}};
+  ResolvedBundle resolved{prefix, file.string() + " names " + latest.name + " as the latest", {}};
   if (latest.elsewhere) {
-    resolved.note += ", by the path " + EscapeForDisplay(state.model_checkpoint_path()) +
-                     "; it was looked for beside that file";
+    resolved.note +=
+        ", by the path " + state.model_checkpoint_path() + "; it was looked for beside that file";
   }
   std::vector<std::string> there;
   bool before = true;

@@ -162,11 +162,8 @@ Status TableScanner::CheckOrder(const std::string& key, std::uint64_t offset, bo
                                 const std::string& separator) const {
   const bool ascends = !last_key_ || (*last_key_ < key && (!first_of_block || separator_ < key));
   if (ascends && !(separator < key)) return {};
-  return Fail(Error{ErrorCode::kCorrupt,
-                    "the key \"" + EscapeForDisplay(key) + "\" is out of order",
-                    file_.path(),
-                    offset,
-                    {}});
+  return Fail(Error{
+      ErrorCode::kCorrupt, "the key \"" + key + "\" is out of order", file_.path(), offset, {}});
 }
 
 Status TableScanner::TakeKey(const std::string& key, std::uint64_t offset) {

@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "ckpt/error_words.h"
 #include "formats/tf_graph/graph_kind.h"
 #include "formats/tf_graph/read_op_graph.h"
 
@@ -11,13 +12,13 @@ void AttachMetaGraph(const Files& files, const std::filesystem::path& prefix, co
                      Manifest& manifest) {
   const std::filesystem::path path = prefix.string() + ".meta";
   if (!files.Exists(path) || files.IsDirectory(path)) return;
-  const std::string name = EscapeForDisplay(path.filename().string());
+  const std::string name = path.filename().string();
   const auto note = [&](const std::string& text) {
     manifest.note += (manifest.note.empty() ? "" : "; ") + text;
   };
   auto graph = ReadOpGraph(files, path, limits);
   if (!graph) {
-    note("the graph beside it is not used: " + ToString(graph.error()));
+    note("the graph beside it is not used: " + InWords(graph.error()));
   } else if ((*graph)->kind != OpGraphKind::kMetaGraph) {
     note("the graph beside it is not used: " + name + " is a " + std::string(Name((*graph)->kind)));
   } else {

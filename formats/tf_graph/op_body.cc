@@ -74,8 +74,8 @@ class BodyBuilder {
     return std::move(body_);
   }
   Error At(std::string_view op, std::string message, ErrorCode code = ErrorCode::kCorrupt) const {
-    std::string where = "operation \"" + EscapeForDisplay(op) + "\"";
-    if (!function_.empty()) where += " of function \"" + EscapeForDisplay(function_) + "\"";
+    std::string where = "operation \"" + std::string(op) + "\"";
+    if (!function_.empty()) where += " of function \"" + function_ + "\"";
     return Error{code, where + " " + std::move(message), context_.record->file->path(), {}, {}};
   }
 
@@ -156,7 +156,7 @@ Status BodyBuilder::AddInputs(const NodeDef& node, OpId id) {
   Op& op = body_.ops[id];
   for (const std::string& text : node.input()) {
     const auto input = ParseInput(text);
-    if (!input) return Fail(At(op.name, "has the input \"" + EscapeForDisplay(text) + "\""));
+    if (!input) return Fail(At(op.name, "has the input \"" + text + "\""));
     if (input->control) {
       CKPT_ASSIGN_OR_RETURN(const OpId from, Node(op.name, input->node));
       op.control_inputs.push_back(from);
@@ -171,7 +171,7 @@ Status BodyBuilder::AddInputs(const NodeDef& node, OpId id) {
 Result<OpId> BodyBuilder::Node(std::string_view of, std::string_view name) const {
   const auto found = by_name_.find(name);
   if (found == by_name_.end()) {
-    return Fail(At(of, "reads \"" + EscapeForDisplay(name) + "\", which is not in the graph"));
+    return Fail(At(of, "reads \"" + std::string(name) + "\", which is not in the graph"));
   }
   return found->second;
 }
@@ -187,9 +187,8 @@ Result<OpEdge> BodyBuilder::Resolve(const Op& reader, const InputName& input) co
     const auto it = std::find_if(outputs.begin(), outputs.end(),
                                  [&](const auto& arg) { return arg.name() == input.argument; });
     if (it == outputs.end()) {
-      return Fail(At(reader.name, "reads \"" + EscapeForDisplay(input.argument) + "\" of \"" +
-                                      EscapeForDisplay(producer.name) +
-                                      "\", which has no such result"));
+      return Fail(At(reader.name, "reads \"" + std::string(input.argument) + "\" of \"" +
+                                      producer.name + "\", which has no such result"));
     }
     edge.output += static_cast<std::uint32_t>(it - outputs.begin());
   } else if (const auto place = OutputPlace(producer, input.argument)) {

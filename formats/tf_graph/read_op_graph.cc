@@ -58,8 +58,8 @@ Status CheckRecursion(const OpGraph& graph) {
       if (inner == graph.functions.end()) continue;
       State& state = states[inner->first];
       if (state == State::kOpen) {
-        return Fail(ErrorCode::kCorrupt, "function \"" + EscapeForDisplay(inner->first) +
-                                             "\" calls itself, perhaps by way of others");
+        return Fail(ErrorCode::kCorrupt,
+                    "function \"" + inner->first + "\" calls itself, perhaps by way of others");
       }
       if (state == State::kDone) continue;
       state = State::kOpen;
@@ -73,8 +73,8 @@ Status ReadFunctions(BodyContext& context, OpGraph& graph) {
   const auto& functions = context.record->graph().library().function();
   for (const auto& function : functions) {
     if (!context.signatures.emplace(function.signature().name(), &function.signature()).second) {
-      return Fail(ErrorCode::kCorrupt, "two functions have the name \"" +
-                                           EscapeForDisplay(function.signature().name()) + "\"");
+      return Fail(ErrorCode::kCorrupt,
+                  "two functions have the name \"" + function.signature().name() + "\"");
     }
   }
   for (const auto& function : functions) {

@@ -88,7 +88,7 @@ void AddNote(std::string text, Manifest& manifest) {
 
 std::string TagsToText(const std::vector<std::string>& tags) {
   std::string text;
-  for (const std::string& tag : tags) text += (text.empty() ? "" : ", ") + EscapeForDisplay(tag);
+  for (const std::string& tag : tags) text += (text.empty() ? "" : ", ") + tag;
   return text.empty() ? "nothing" : text;
 }
 

@@ -49,9 +49,9 @@ Status ReadQuantization(const Json& entry, TfjsWeight& weight) {
   const bool bytes = stored == Dtype::kU8 || stored == Dtype::kU16;
   const bool number = weight.dtype == Dtype::kF32 || (bytes && weight.dtype == Dtype::kI32);
   if ((!half && !bytes) || !number) {
-    return Fail(About(weight.name, ErrorCode::kUnsupported,
-                      "is quantised in a way that is not known: " +
-                          EscapeForDisplay(TextOf(*quantization, "dtype"))));
+    return Fail(
+        About(weight.name, ErrorCode::kUnsupported,
+              "is quantised in a way that is not known: " + TextOf(*quantization, "dtype")));
   }
   weight.stored = *stored;
   if (half) return {};
@@ -74,9 +74,8 @@ Result<TfjsWeight> ReadWeight(const Json& entry) {
   const std::string dtype = TextOf(entry, "dtype");
   const auto known = DtypeOf(dtype);
   if (!known) {
-    return Fail(
-        About(weight.name, ErrorCode::kUnsupported,
-              "has the element type \"" + EscapeForDisplay(dtype) + "\", which is not read"));
+    return Fail(About(weight.name, ErrorCode::kUnsupported,
+                      "has the element type \"" + dtype + "\", which is not read"));
   }
   weight.dtype = weight.stored = *known;
   CKPT_ASSIGN_OR_RETURN(weight.shape, ReadShape(entry, weight.name));

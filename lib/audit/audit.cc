@@ -1,6 +1,9 @@
 #include "ckpt/audit.h"
 
+#include <algorithm>
+#include <array>
 #include <optional>
+#include <set>
 #include <utility>
 
 #include "audit/graph_facts.h"
@@ -46,6 +49,33 @@ void JudgeAll(const Subject& subject, const AuditOptions& options, FindingList& 
 }
 
 }  // namespace
+
+bool Finding::IsAbout(std::size_t layer) const {
+  return std::binary_search(layers.begin(), layers.end(), layer);
+}
+
+bool Finding::IsAbout(TensorId tensor) const {
+  return std::any_of(tensors.begin(), tensors.end(),
+                     [&](const FindingTensor& pointed) { return pointed.id == tensor; });
+}
+
+std::vector<std::size_t> LayersOf(const Analysis& analysis,
+                                  const std::vector<FindingTensor>& tensors) {
+  std::set<TensorId> ids;
+  for (const FindingTensor& tensor : tensors) {
+    if (tensor.id) ids.insert(*tensor.id);
+  }
+  std::vector<std::size_t> layers;
+  for (std::size_t i = 0; i < analysis.batch_norms.size(); ++i) {
+    const BatchNorm& norm = analysis.batch_norms[i];
+    const std::array parts = {norm.gamma, norm.beta, norm.moving_mean, norm.moving_variance};
+    const bool owns =
+        std::any_of(parts.begin(), parts.end(),
+                    [&](const std::optional<TensorId>& id) { return id && ids.contains(*id); });
+    if (owns) layers.push_back(i);
+  }
+  return layers;
+}
 
 AuditResult Audit(const Checkpoint& checkpoint, const Analysis& analysis,
                   const AuditOptions& options) {

@@ -9,7 +9,7 @@ namespace {
 
 bool IsSaid(const std::vector<Finding>& findings, const Finding& finding) {
   return std::any_of(findings.begin(), findings.end(), [&](const Finding& said) {
-    return said.rule == finding.rule && said.subject == finding.subject;
+    return said.rule == finding.rule && said.layers == finding.layers;
   });
 }
 
@@ -33,9 +33,10 @@ void JudgeAverages(const Subject& raw, const EmaWeights& averages, const AuditOp
     // What a plain restore serves is the raw weights.
     finding.severity = Severity::kWarning;
     finding.message = "in the averages that --ema writes, " + finding.message;
-    for (std::string& name : finding.tensors) {
-      const auto id = FindTensor(raw.manifest(), name);
-      if (id) name = raw.manifest().tensors[averages.SourceOf(*id).index].name;
+    for (FindingTensor& tensor : finding.tensors) {
+      if (!tensor.id) continue;
+      tensor.id = averages.SourceOf(*tensor.id);
+      tensor.name = raw.manifest().tensors[tensor.id->index].name;
     }
     const auto place = std::find_if(findings.begin(), findings.end(), [](const Finding& said) {
       return said.severity < Severity::kWarning;

@@ -29,11 +29,11 @@ bool Names(const std::vector<std::string>& rules, const Rule& rule) {
 
 }  // namespace
 
-std::vector<std::string> FindingList::NamesOf(const std::vector<TensorId>& ids) const {
-  std::vector<std::string> names;
-  names.reserve(ids.size());
-  for (const TensorId id : ids) names.push_back(manifest_.tensors[id.index].name);
-  return names;
+std::vector<FindingTensor> FindingList::Tensors(const std::vector<TensorId>& ids) const {
+  std::vector<FindingTensor> tensors;
+  tensors.reserve(ids.size());
+  for (const TensorId id : ids) tensors.push_back({manifest_.tensors[id.index].name, id});
+  return tensors;
 }
 
 std::string FindingList::FixFor(const Issue& issue) const {
@@ -43,9 +43,13 @@ std::string FindingList::FixFor(const Issue& issue) const {
 void FindingList::AddOne(const Issue& issue, const LayerIssue& layer) {
   std::string message = issue.what;
   if (!layer.detail.empty()) message += ": " + layer.detail;
-  placed_.push_back({Finding{&RuleOf(issue.rule), issue.severity,
-                             analysis_.batch_norms[layer.layer].scope, NamesOf(layer.tensors),
-                             Sentences(std::move(message), issue.consequence), FixFor(issue)},
+  placed_.push_back({Finding{&RuleOf(issue.rule),
+                             issue.severity,
+                             analysis_.batch_norms[layer.layer].scope,
+                             Tensors(layer.tensors),
+                             Sentences(std::move(message), issue.consequence),
+                             FixFor(issue),
+                             {layer.layer}},
                      layer.layer});
 }
 
@@ -54,7 +58,9 @@ void FindingList::AddMany(const Issue& issue) {
   const bool same_detail = SameDetail(issue.layers);
   std::vector<TensorId> tensors;
   std::vector<std::string> scopes, described;
+  std::vector<std::size_t> layers;
   for (const LayerIssue& layer : issue.layers) {
+    layers.push_back(layer.layer);
     tensors.insert(tensors.end(), layer.tensors.begin(), layer.tensors.end());
     scopes.push_back(analysis_.batch_norms[layer.layer].scope);
     const bool plain = same_detail || layer.detail.empty();
@@ -74,9 +80,10 @@ void FindingList::AddMany(const Issue& issue) {
   } else if (!few && (count != total || issue.severity != Severity::kInfo)) {
     message += " (" + Listed(described, kNamedLayers) + ")";
   }
+  std::sort(layers.begin(), layers.end());
   placed_.push_back(
-      {Finding{&RuleOf(issue.rule), issue.severity, std::move(subject), NamesOf(tensors),
-               Sentences(std::move(message), issue.consequence), FixFor(issue)},
+      {Finding{&RuleOf(issue.rule), issue.severity, std::move(subject), Tensors(tensors),
+               Sentences(std::move(message), issue.consequence), FixFor(issue), std::move(layers)},
        issue.layers.front().layer});
 }
 
@@ -90,12 +97,15 @@ void FindingList::Add(Issue issue) {
 
 void FindingList::Add(FileIssue issue) {
   const std::string& file = manifest_.resolved;
-  std::vector<std::string> names = NamesOf(issue.tensors);
-  names.insert(names.end(), issue.names.begin(), issue.names.end());
+  std::vector<FindingTensor> tensors = Tensors(issue.tensors);
+  for (const std::string& name : issue.names)
+    tensors.push_back({name, FindTensor(manifest_, name)});
+  std::vector<std::size_t> layers = LayersOf(analysis_, tensors);
   placed_.push_back(
       {Finding{&RuleOf(issue.rule), issue.severity,
-               issue.subject.empty() ? file : std::move(issue.subject), std::move(names),
-               std::move(issue.message), std::string(FixOf(issue.rule, analysis_.framework))},
+               issue.subject.empty() ? file : std::move(issue.subject), std::move(tensors),
+               std::move(issue.message), std::string(FixOf(issue.rule, analysis_.framework)),
+               std::move(layers)},
        analysis_.batch_norms.size()});
 }
 

@@ -56,7 +56,7 @@ class FindingList {
   std::string FixFor(const Issue& issue) const;
   void AddOne(const Issue& issue, const LayerIssue& layer);
   void AddMany(const Issue& issue);
-  std::vector<std::string> NamesOf(const std::vector<TensorId>& ids) const;
+  std::vector<FindingTensor> Tensors(const std::vector<TensorId>& ids) const;
 
   const Manifest& manifest_;
   const Analysis& analysis_;

@@ -8,6 +8,7 @@
 #include "audit/rules.h"
 #include "audit/same_tensor.h"
 #include "audit/wording.h"
+#include "ckpt/error_words.h"
 
 namespace ckpt::audit {
 namespace {
@@ -44,7 +45,7 @@ class HistoryJudge {
                              Severity::kInfo,
                              "",
                              {},
-                             "the older checkpoint could not be read in full: " + ToString(error)});
+                             "the older checkpoint could not be read in full: " + InWords(error)});
     }
   }
 

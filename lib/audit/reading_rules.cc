@@ -4,6 +4,7 @@
 
 #include "audit/rules.h"
 #include "audit/wording.h"
+#include "ckpt/error_words.h"
 #include "ckpt/graph_only.h"
 
 namespace ckpt::audit {
@@ -23,10 +24,10 @@ std::string NamesOf(const Subject& subject, const std::vector<TensorId>& ids) {
 void AddAbsent(const Problem& problem, FindingList& findings) {
   FileIssue issue{RuleIndex::kDataAbsent, Severity::kWarning, problem.error.file, problem.tensors};
   issue.message = problem.tensors.empty()
-                      ? "a part of the checkpoint is absent (" + ToString(problem.error) +
+                      ? "a part of the checkpoint is absent (" + InWords(problem.error) +
                             "). What is there was judged"
                       : "the data of " + Plural(problem.tensors.size(), "tensor") + " is absent (" +
-                            ToString(problem.error) +
+                            InWords(problem.error) +
                             "). Names and shapes were judged, their values not";
   findings.Add(std::move(issue));
 }

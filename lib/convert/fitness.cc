@@ -1,7 +1,5 @@
 #include "convert/fitness.h"
 
-#include <algorithm>
-
 #include "core/name_list.h"
 
 namespace ckpt {
@@ -34,18 +32,6 @@ Status CheckData(const Manifest& manifest) {
   return Fail(std::move(error));
 }
 
-bool IsAbout(const Manifest& manifest, const Finding& finding, const BatchNorm& batch_norm) {
-  if (finding.subject == batch_norm.scope) return true;
-  for (const auto& id :
-       {batch_norm.gamma, batch_norm.beta, batch_norm.moving_mean, batch_norm.moving_variance}) {
-    if (id && std::find(finding.tensors.begin(), finding.tensors.end(),
-                        manifest.tensors[id->index].name) != finding.tensors.end()) {
-      return true;
-    }
-  }
-  return false;
-}
-
 }  // namespace
 
 Result<std::map<std::size_t, std::string>> CheckFitness(const Manifest& manifest,
@@ -61,14 +47,11 @@ Result<std::map<std::size_t, std::string>> CheckFitness(const Manifest& manifest
     // A finding that is milder than usual has evidence against it, and does not stop.
     if (!finding.rule->stops_conversion() || finding.severity < finding.rule->severity) continue;
     const std::string rule = std::string(finding.rule->id) + " " + std::string(finding.rule->name);
-    bool of_layer = false;
-    for (std::size_t i = 0; i < analysis.batch_norms.size(); ++i) {
-      if (!IsAbout(manifest, finding, analysis.batch_norms[i])) continue;
-      of_layer = true;
-      keep.emplace(i, rule);
-      stopping[rule].Add(analysis.batch_norms[i].scope);
+    for (const std::size_t layer : finding.layers) {
+      keep.emplace(layer, rule);
+      stopping[rule].Add(analysis.batch_norms[layer].scope);
     }
-    if (!of_layer) stopping[rule].Add(finding.subject);
+    if (finding.layers.empty()) stopping[rule].Add(finding.subject);
   }
   if (stopping.empty() || allow_findings) return keep;
   std::string message = "not fit to be served: ";

@@ -33,7 +33,7 @@ class Planner {
   Result<FoldPlan> Fold(std::map<std::size_t, std::string> keep) const;
   Status CheckStrict() const;
   // Why the tensor is not in the output; empty: it is.
-  std::string WhyDropped(TensorId id, const std::set<TensorId>& consumed) const;
+  std::optional<Dropped> WhyDropped(TensorId id, const std::set<TensorId>& consumed) const;
   bool IsWrittenShadow(TensorId id) const;
   Status AddTensors(FoldPlan fold);
   Status AddCopy(TensorId id);
@@ -75,18 +75,20 @@ bool Planner::IsWrittenShadow(TensorId id) const {
   return shadow != shadows_.end() && shadow->second == id;
 }
 
-std::string Planner::WhyDropped(TensorId id, const std::set<TensorId>& consumed) const {
+std::optional<Dropped> Planner::WhyDropped(TensorId id, const std::set<TensorId>& consumed) const {
   const TensorRole& role = analysis_.roles[id.index];
   const TensorInfo& info = manifest_.tensors[id.index];
-  if (DescribesItsFile(info)) return "bookkeeping of the checkpoint";
+  if (DescribesItsFile(info)) return Dropped{info.name, "bookkeeping of the checkpoint"};
   if (info.section == Section::kConstant && !options_.keep_graph_constants) {
-    return "a constant of the graph, no parameter";
+    return Dropped{info.name, "a constant of the graph, no parameter"};
   }
   if (!options_.keep_training_state) return WhyNotServed(manifest_, analysis_, id);
-  if (role.of && consumed.contains(*role.of)) {
-    return WhyNotServed(manifest_, analysis_, id) + ", which was folded";
-  }
-  return {};
+  if (!role.of || !consumed.contains(*role.of)) return std::nullopt;
+  Dropped dropped =
+      WhyNotServed(manifest_, analysis_, id)
+          .value_or(Dropped{info.name, "state", manifest_.tensors[role.of->index].name});
+  dropped.of_folded = true;
+  return dropped;
 }
 
 // Whose scales stand beside the integers in the pickle. TensorFlow's are tensors of their own.
@@ -134,9 +136,8 @@ Status Planner::AddTensors(FoldPlan fold) {
       continue;
     }
     if (IsWrittenShadow(id)) continue;
-    std::string why = WhyDropped(id, consumed);
-    if (!why.empty()) {
-      plan_.dropped.push_back({name, std::move(why)});
+    if (auto dropped = WhyDropped(id, consumed)) {
+      plan_.dropped.push_back(*std::move(dropped));
       continue;
     }
     CKPT_RETURN_IF_ERROR(AddCopy(id));

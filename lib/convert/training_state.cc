@@ -14,22 +14,25 @@ bool GraphNeeds(const Manifest& manifest, TensorId id) {
   return false;
 }
 
-std::string WhyByRole(const Manifest& manifest, const Analysis& analysis, TensorId id) {
-  const TensorInfo& info = manifest.tensors[id.index];
-  const TensorRole& role = analysis.roles[id.index];
-  const auto of = [&](const std::string& what) {
-    return role.of ? what + " of \"" + manifest.tensors[role.of->index].name + '"' : what;
-  };
+// Something that training keeps beside a variable, and not recorded as something else.
+bool IsStateOfAVariable(const TensorRole& role) {
+  if (role.of_training && !role.evidence.empty()) return false;
+  return role.role == Role::kOptimizerSlot || role.role == Role::kEmaShadow ||
+         role.role == Role::kBnExtra;
+}
+
+// Empty where it is no reason.
+std::string WhyByRole(const TensorInfo& info, const TensorRole& role) {
   if (role.of_training && !role.evidence.empty()) return role.evidence.front().detail;
   switch (role.role) {
     case Role::kOptimizerSlot:
-      return of("optimizer state");
+      return "optimizer state";
     case Role::kEmaShadow:
-      return of("moving average");
+      return "moving average";
     case Role::kStep:
       return "training step";
     case Role::kBnExtra:
-      return of("batch norm state of training");
+      return "batch norm state of training";
     case Role::kKernel:
     case Role::kBias:
     case Role::kGamma:
@@ -56,9 +59,21 @@ std::string WhyByRole(const Manifest& manifest, const Analysis& analysis, Tensor
 
 }  // namespace
 
-std::string WhyNotServed(const Manifest& manifest, const Analysis& analysis, TensorId id) {
-  std::string why = WhyByRole(manifest, analysis, id);
-  return !why.empty() && GraphNeeds(manifest, id) ? std::string() : why;
+std::optional<Dropped> WhyNotServed(const Manifest& manifest, const Analysis& analysis,
+                                    TensorId id) {
+  const TensorInfo& info = manifest.tensors[id.index];
+  const TensorRole& role = analysis.roles[id.index];
+  Dropped dropped{info.name, WhyByRole(info, role)};
+  if (dropped.reason.empty() || GraphNeeds(manifest, id)) return std::nullopt;
+  if (role.of && IsStateOfAVariable(role)) dropped.of = manifest.tensors[role.of->index].name;
+  return dropped;
+}
+
+std::string InWords(const Dropped& dropped) {
+  std::string words = dropped.reason;
+  if (!dropped.of.empty()) words += " of \"" + dropped.of + '"';
+  if (dropped.of_folded) words += ", which was folded";
+  return words;
 }
 
 bool DescribesItsFile(const TensorInfo& info) noexcept {

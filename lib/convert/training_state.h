@@ -1,14 +1,15 @@
 // Which tensors of a checkpoint serve training alone.
 #pragma once
 
-#include <string>
+#include <optional>
 
-#include "ckpt/batch_norm.h"
+#include "ckpt/convert.h"
 
 namespace ckpt {
 
-// Why the tensor is not written to a serving-ready file; empty where it is.
-std::string WhyNotServed(const Manifest& manifest, const Analysis& analysis, TensorId id);
+// Why the tensor is not written to a serving-ready file; absent where it is.
+std::optional<Dropped> WhyNotServed(const Manifest& manifest, const Analysis& analysis,
+                                    TensorId id);
 
 // The tensor describes the file that it stands in, so that it is never carried over.
 bool DescribesItsFile(const TensorInfo& info) noexcept;

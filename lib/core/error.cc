@@ -1,5 +1,7 @@
 #include "ckpt/error.h"
 
+#include "ckpt/error_words.h"
+
 namespace ckpt {
 namespace {
 
@@ -107,13 +109,14 @@ std::string EscapeForDisplay(std::string_view text) {
   return out;
 }
 
-std::string ToString(const Error& error) {
+std::string InWords(const Error& error) {
   std::string out;
-  if (!error.file.empty()) out += EscapeForDisplay(error.file) + ": ";
+  if (!error.file.empty()) out += error.file + ": ";
   if (error.offset) out += "byte " + std::to_string(*error.offset) + ": ";
-  if (!error.tensor.empty())
-    out += "tensor \"" + EscapeForDisplay(Shortened(error.tensor, kLongestName)) + "\": ";
-  return out + EscapeForDisplay(Shortened(error.message, kLongestMessage));
+  if (!error.tensor.empty()) out += "tensor \"" + Shortened(error.tensor, kLongestName) + "\": ";
+  return out + Shortened(error.message, kLongestMessage);
 }
+
+std::string ToString(const Error& error) { return EscapeForDisplay(InWords(error)); }
 
 }  // namespace ckpt

@@ -39,18 +39,24 @@ bool SettleEpsilon(BatchNorm& a, BatchNorm& b, std::string& note) {
   return true;
 }
 
+// The layer is not compared, for this reason.
+void Leave(std::string why, BatchNormDiff& diff) {
+  diff.compared = false;
+  diff.note = "not compared: " + std::move(why);
+}
+
 // What keeps the values from being a function; empty where nothing does.
 std::string Fault(const BatchNormValues& values, const char* side) {
   for (const auto* vector : {&values.gamma, &values.beta, &values.mean, &values.variance}) {
     if (!std::all_of(vector->begin(), vector->end(), [](double x) { return std::isfinite(x); })) {
-      return std::string("not compared: values that are not finite in ") + side;
+      return std::string("values that are not finite in ") + side;
     }
   }
   if (std::all_of(values.variance.begin(), values.variance.end(),
                   [&](double variance) { return variance + values.epsilon > 0; })) {
     return {};
   }
-  return std::string("not compared: variance + epsilon is not positive in ") + side;
+  return std::string("variance + epsilon is not positive in ") + side;
 }
 
 bool Same(const BatchNormValues& a, const BatchNormValues& b) {
@@ -86,11 +92,11 @@ void CompareFunctions(const BatchNormValues& a, const BatchNormValues& b, Tolera
 
 // What keeps a layer from being compared; empty where nothing does.
 std::string Obstacle(const BatchNorm* layer, const char* side) {
-  if (layer == nullptr) return std::string("not compared: not in ") + side;
+  if (layer == nullptr) return std::string("not in ") + side;
   if (!layer->moving_mean || !layer->moving_variance) {
-    return std::string("not compared: statistics missing in ") + side;
+    return std::string("statistics missing in ") + side;
   }
-  if (!layer->channels) return std::string("not compared: tensors of different sizes in ") + side;
+  if (!layer->channels) return std::string("tensors of different sizes in ") + side;
   return {};
 }
 
@@ -102,12 +108,11 @@ bool IsDataPresent(const Manifest& manifest, const BatchNorm& layer) {
 
 constexpr char kNoEpsilon[] = "epsilon is recorded in neither";
 
-void SayEqual(bool epsilon_known, BatchNormDiff& diff) {
+// `assumptions_differ`: both sides assume an epsilon, not the same.
+void SayEqual(bool epsilon_known, bool assumptions_differ, BatchNormDiff& diff) {
   diff.equal_as_function = true;
   if (!epsilon_known) diff.note = std::string(kNoEpsilon);
-  if (!epsilon_known || diff.note.ends_with("both assumed")) {
-    diff.note += "; equal for any one epsilon";
-  }
+  if (!epsilon_known || assumptions_differ) diff.note += "; equal for any one epsilon";
 }
 
 }  // namespace
@@ -157,37 +162,40 @@ Result<BatchNormDiff> CompareLayers(const Checkpoint& a, const Checkpoint& b,
   BatchNormDiff diff;
   if (layer.a != nullptr) diff.scope_a = layer.a->scope;
   if (layer.b != nullptr) diff.scope_b = layer.b->scope;
-  diff.note = Obstacle(layer.a, "A");
-  if (diff.note.empty()) diff.note = Obstacle(layer.b, "B");
-  if (!diff.note.empty()) return diff;
+  std::string obstacle = Obstacle(layer.a, "A");
+  if (obstacle.empty()) obstacle = Obstacle(layer.b, "B");
+  if (!obstacle.empty()) {
+    Leave(std::move(obstacle), diff);
+    return diff;
+  }
   BatchNorm left = *layer.a, right = *layer.b;
   if (left.channels != right.channels) {
-    diff.note = "not compared: " + std::to_string(*left.channels) + " channels against " +
-                std::to_string(*right.channels);
+    Leave(std::to_string(*left.channels) + " channels against " + std::to_string(*right.channels),
+          diff);
     return diff;
   }
   const bool known = SettleEpsilon(left, right, diff.note);
   if (!known) left.epsilon = right.epsilon = SourcedNumber{0, {EvidenceSource::kDefault, ""}};
   // Two assumptions that differ are no difference between the files.
   const bool both_assumed = known && IsAssumed(left) && IsAssumed(right);
-  const bool same_formula =
-      left.spread == right.spread && (left.epsilon->value == right.epsilon->value || both_assumed);
+  const bool same_epsilon = left.epsilon->value == right.epsilon->value;
+  const bool same_formula = left.spread == right.spread && (same_epsilon || both_assumed);
   if (same_tensors && same_formula) {
-    SayEqual(known, diff);
+    SayEqual(known, both_assumed && !same_epsilon, diff);
     return diff;
   }
   if (!IsDataPresent(a.manifest(), left) || !IsDataPresent(b.manifest(), right)) {
-    diff.note = "not compared: data is absent";
+    Leave("data is absent", diff);
     return diff;
   }
   CKPT_ASSIGN_OR_RETURN(const BatchNormValues x, ReadValues(a, left));
   CKPT_ASSIGN_OR_RETURN(const BatchNormValues y, ReadValues(b, right));
   if (Same(x, y) && same_formula) {
-    SayEqual(known, diff);
+    SayEqual(known, both_assumed && !same_epsilon, diff);
     return diff;
   }
   if (!known) {
-    diff.note = std::string("not compared: ") + kNoEpsilon;
+    Leave(kNoEpsilon, diff);
     return diff;
   }
   std::string fault = Fault(x, "A");
@@ -195,7 +203,7 @@ Result<BatchNormDiff> CompareLayers(const Checkpoint& a, const Checkpoint& b,
   if (fault.empty()) {
     CompareFunctions(x, y, tolerance, diff);
   } else {
-    diff.note = std::move(fault);
+    Leave(std::move(fault), diff);
   }
   return diff;
 }

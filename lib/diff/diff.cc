@@ -36,6 +36,7 @@ class Differ {
     }
     result_.across = matching.across;
     result_.mapping = MappingText(matching);
+    result_.by_names_alone = IsByNamesAlone(matching);
     FindAlone(matching.matches);
     std::vector<Match> compared;
     for (const Match& match : matching.matches) {

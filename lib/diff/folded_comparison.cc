@@ -160,6 +160,7 @@ class Comparer {
     const std::size_t channels = factor.size();
     CKPT_ASSIGN_OR_RETURN(const auto bias, FindBias(layer, unfolded, folded, unit));
     BatchNormDiff& diff = diffs_[layer.index];
+    diff.compared = true;
     std::vector<double> compared = factor;
     for (std::size_t c = 0; c < channels; ++c) {
       if (factor[c] == 0) compared[c] = layer.function.scale[c];

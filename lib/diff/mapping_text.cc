@@ -40,24 +40,42 @@ std::string Prefixes(const Matching& matching) {
   return text;
 }
 
-}  // namespace
-
-std::string MappingText(const Matching& matching) {
-  std::map<MatchedBy, std::size_t> counts;
+struct Counts {
+  std::map<MatchedBy, std::size_t> pairs;
   std::size_t reordered = 0;
+
+  bool names_alone() const {
+    return pairs.empty() ||
+           (pairs.rbegin()->first <= MatchedBy::kPrefix && !pairs.contains(MatchedBy::kStoredAs));
+  }
+};
+
+Counts CountsOf(const Matching& matching) {
+  Counts counts;
   for (const Match& match : matching.matches) {
     if (!match.a || !match.b) continue;
-    ++counts[match.by];
-    if (match.order_of_b && !IsIdentity(*match.order_of_b)) ++reordered;
+    ++counts.pairs[match.by];
+    if (match.order_of_b && !IsIdentity(*match.order_of_b)) ++counts.reordered;
   }
-  const bool names_alone = counts.empty() || (counts.rbegin()->first <= MatchedBy::kPrefix &&
-                                              !counts.contains(MatchedBy::kStoredAs));
+  return counts;
+}
+
+}  // namespace
+
+bool IsByNamesAlone(const Matching& matching) {
+  const Counts counts = CountsOf(matching);
+  return counts.names_alone() && counts.reordered == 0 && matching.prefix_a.empty() &&
+         matching.prefix_b.empty();
+}
+
+std::string MappingText(const Matching& matching) {
+  const Counts counts = CountsOf(matching);
   std::string text;
-  if (names_alone) {
+  if (counts.names_alone()) {
     text = "names" + Prefixes(matching);
   } else {
-    std::size_t left = counts.size();
-    for (const auto& [by, count] : counts) {
+    std::size_t left = counts.pairs.size();
+    for (const auto& [by, count] : counts.pairs) {
       text += (text.empty() ? ""
                : left == 1  ? " and "
                             : ", ") +
@@ -66,7 +84,8 @@ std::string MappingText(const Matching& matching) {
     }
     text += Prefixes(matching);
   }
-  if (reordered > 0) text += "; " + std::to_string(reordered) + " in another order of axes";
+  if (counts.reordered > 0)
+    text += "; " + std::to_string(counts.reordered) + " in another order of axes";
   return text;
 }
 

@@ -215,8 +215,8 @@ Result<Matching> MatchByNames(const Manifest& a, const Analysis& analysis_a, con
   for (const auto& [from, to] : options.rename) {
     const std::optional<TensorId> source = FindTensor(a, from);
     if (!source) {
-      return Fail(ErrorCode::kInvalidArgument, "cannot rename \"" + EscapeForDisplay(from) +
-                                                   "\": the first checkpoint has none");
+      return Fail(ErrorCode::kInvalidArgument,
+                  "cannot rename \"" + from + "\": the first checkpoint has none");
     }
     renamed[source->index] = true;
     if (const auto target = FindTensor(b, to))

@@ -262,7 +262,7 @@ std::optional<Signature> FindFrozenDrift(const std::vector<MovedLayer>& moved,
   return signature;
 }
 
-std::string Quoted(const std::string& text) { return '"' + EscapeForDisplay(text) + '"'; }
+std::string Quoted(const std::string& text) { return '"' + text + '"'; }
 
 Signature PrefixSignature(const Matching& matching) {
   Signature signature{"prefix", {}, {}};

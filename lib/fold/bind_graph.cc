@@ -71,6 +71,7 @@ class Binder {
       Finish(layer, origins_[i]);
     }
     JoinCalls(graph_);
+    graph_.of_other_file = true;
     graph_.source += " of " + model_.resolved;
     return BoundGraph{std::move(graph_), std::move(doubts_)};
   }

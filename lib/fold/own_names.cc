@@ -48,7 +48,9 @@ class OwnNames : public Checkpoint {
   // Each layer reads the tensors of its own names.
   Status Bind() {
     CKPT_ASSIGN_OR_RETURN(BoundGraph bound, BindGraph(*checkpoint_, *this));
-    bound.graph.source = checkpoint_->manifest().graph->source;
+    const ModelGraph& own = *checkpoint_->manifest().graph;
+    bound.graph.of_other_file = own.of_other_file;
+    bound.graph.source = own.source;
     manifest_.graph = std::move(bound.graph);
     return {};
   }

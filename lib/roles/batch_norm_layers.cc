@@ -87,8 +87,8 @@ bool IsExtraName(const std::string& local_name) {
 }
 
 EvidenceSource SourceOf(const ModelGraph& graph) noexcept {
-  const bool config = graph.source.find("config") != std::string::npos;
-  return config ? EvidenceSource::kFrameworkRecord : EvidenceSource::kGraph;
+  return graph.origin == GraphOrigin::kKerasConfig ? EvidenceSource::kFrameworkRecord
+                                                   : EvidenceSource::kGraph;
 }
 
 FoundLayer FromGraph(const Manifest& manifest, LayerId id) {
@@ -251,7 +251,7 @@ class ScopeReader {
 void EraseVarianceNorms(std::vector<FoundLayer>& layers) {
   const auto is_one = [](const FoundLayer& layer) {
     const BatchNorm& norm = layer.batch_norm;
-    return layer.convention != nullptr && layer.convention->name == "PyTorch" &&
+    return layer.convention != nullptr && layer.convention->framework == Framework::kPyTorch &&
            norm.moving_variance && !norm.moving_mean && !norm.batch_counter && norm.gamma &&
            norm.beta;
   };

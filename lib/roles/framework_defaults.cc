@@ -56,6 +56,21 @@ std::optional<Hyperparameters> OfTensorFlowLayers(const Manifest& manifest,
   return std::nullopt;
 }
 
+bool Hold(const ConventionDefaults& defaults, const Manifest& manifest, const BatchNorm& norm) {
+  switch (defaults.hold) {
+    case ConventionDefaults::Hold::kAlways:
+      return true;
+    case ConventionDefaults::Hold::kBesideABatchCounter:
+      return norm.batch_counter.has_value();
+    case ConventionDefaults::Hold::kInFlaxCollections:
+      return norm.moving_variance &&
+             (manifest.framework == Framework::kFlax ||
+              Components(manifest.tensors[norm.moving_variance->index].name).front() ==
+                  "batch_stats");
+  }
+  return false;
+}
+
 }  // namespace
 
 std::optional<Hyperparameters> FrameworkDefaults(const Manifest& manifest,
@@ -65,22 +80,10 @@ std::optional<Hyperparameters> FrameworkDefaults(const Manifest& manifest,
   if (convention.mean == "moving_mean" && convention.variance == "moving_variance") {
     return OfTensorFlowLayers(manifest, batch_norm);
   }
-  // A counter tells PyTorch's own layer from one written by hand or frozen.
-  if (convention.name == "PyTorch" && batch_norm.batch_counter) {
-    return Hyperparameters{1e-5, 0.9, "default of PyTorch"};
-  }
-  if (convention.name == "tensorpack") return Hyperparameters{1e-5, 0.9, "default of tensorpack"};
-  if (convention.name == "Chainer") return Hyperparameters{2e-5, 0.9, "default of Chainer"};
-  if (convention.name == "Darknet") return Hyperparameters{1e-5, 0.99, "default of Darknet"};
-  if (convention.name == "Paddle") return Hyperparameters{1e-5, 0.9, "default of Paddle"};
-  if (convention.name == "Flax" && batch_norm.moving_variance) {
-    const std::string& name = manifest.tensors[batch_norm.moving_variance->index].name;
-    if (manifest.framework == Framework::kFlax || Components(name).front() == "batch_stats") {
-      return Hyperparameters{1e-5, 0.99, "default of Flax"};
-    }
-  }
-  if (convention.name == "Haiku") return Hyperparameters{1e-5, std::nullopt, "default of Haiku"};
-  return std::nullopt;
+  const auto& defaults = convention.defaults;
+  if (!defaults || !Hold(*defaults, manifest, batch_norm)) return std::nullopt;
+  return Hyperparameters{defaults->epsilon, defaults->decay,
+                         "default of " + std::string(defaults->whose)};
 }
 
 SpreadKind KerasOneSpread(const Manifest& manifest) {

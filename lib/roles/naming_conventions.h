@@ -26,6 +26,20 @@ enum class Part : std::uint8_t {
   kBias
 };
 
+// Epsilon and decay that the framework of a convention uses where a program names none.
+struct ConventionDefaults {
+  // When the names leave no doubt that the framework's own layer stands behind them.
+  enum class Hold : std::uint8_t {
+    kAlways,
+    kBesideABatchCounter,  // tells PyTorch's own layer from one written by hand or frozen
+    kInFlaxCollections,    // recorded as Flax, or in its collection "batch_stats"
+  };
+  double epsilon;
+  std::optional<double> decay;
+  std::string_view whose;  // "PyTorch"
+  Hold hold = Hold::kAlways;
+};
+
 // One way of naming a batch norm. A leaf is the trailing components of a name, joined by '/'
 // whatever the separator of the file is.
 struct BatchNormConvention {
@@ -36,6 +50,7 @@ struct BatchNormConvention {
   // scope has to say it.
   bool statistics_suffice;
   std::optional<Framework> framework;  // whose layouts come with these names; absent: anyone's
+  std::optional<ConventionDefaults> defaults = {};
 };
 // In order of preference where a scope matches several.
 std::span<const BatchNormConvention> BatchNormConventions() noexcept;

@@ -127,6 +127,7 @@ TEST(GraphRules, UpdatesOfOneTowerAreInformationThatNamesIt) {
   EXPECT_EQ(finding->severity, Severity::kInfo);
   EXPECT_THAT(finding->message, HasSubstr("1 of the 2 updates"));
   EXPECT_THAT(finding->message, HasSubstr("those of tower_0 do and those of tower_1 do not"));
+  EXPECT_THAT(finding->layers, ElementsAre(0U));
   EXPECT_THAT(finding->tensors, ElementsAre("bn/moving_mean", "bn/moving_variance"));
   // With both it is silent altogether.
   graph.top.Link("^tower_1/bn/u", "train");
@@ -289,6 +290,7 @@ TEST(GraphRules, VariablesOnTheServingPathThatTheCheckpointLacksAreNamed) {
   ASSERT_NE(FindingOf(result, "GR004"), nullptr) << Described(result);
   EXPECT_EQ(FindingOf(result, "GR004")->severity, Severity::kError);
   EXPECT_THAT(FindingOf(result, "GR004")->tensors, ElementsAre("bn/beta"));
+  EXPECT_FALSE(FindingOf(result, "GR004")->tensors[0].id.has_value());
 }
 
 TEST(GraphRules, AnOpenPhaseIsAnErrorInASavedModelAndInformationInATrainingGraph) {

@@ -51,6 +51,8 @@ TEST(Presence, ManyLayersAreOneFindingWithAllTheirTensors) {
   EXPECT_THAT(Judged(result), ElementsAre("error BN001 20 of 21 batch norms"));
   const Finding* finding = FindingOf(result, "BN001");
   EXPECT_EQ(finding->tensors.size(), 40U);
+  EXPECT_EQ(finding->layers.size(), 20U);
+  EXPECT_FALSE(finding->IsAbout(20));
   EXPECT_THAT(finding->message, HasSubstr("and 17 more"));
   EXPECT_LT(finding->message.size(), 400U);
 }
@@ -84,7 +86,7 @@ TEST(Presence, TensorThatTheConfigCallsForIsMissed) {
   for (const char* name : {"beta", "moving_mean", "moving_variance"}) {
     layer.tensors[name] = *FindTensor(manifest, std::string("bn/") + name);
   }
-  manifest.graph = ModelGraph{"Keras config", {layer}, {}, {}};
+  manifest.graph = ModelGraph{GraphOrigin::kKerasConfig, false, "Keras config", {layer}, {}, {}};
   const AuditResult result = Audited(network);
   EXPECT_THAT(Judged(result), ElementsAre("warning BN004 bn"));
 }

@@ -135,7 +135,7 @@ TEST(Values, AmplificationCountsTheBiasBeforeTheLayer) {
     for (const char* name : {"gamma", "beta", "moving_mean", "moving_variance"}) {
       norm.tensors[name] = *FindTensor(manifest, std::string("bn/") + name);
     }
-    ModelGraph graph{"Keras config", {conv, norm}, {}, {}};
+    ModelGraph graph{GraphOrigin::kKerasConfig, false, "Keras config", {conv, norm}, {}, {}};
     graph.values.resize(2);
     graph.nodes = {Node{0, {}, 0}, Node{1, {0}, 1}};
     graph.values[0].producer = 0;

@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <regex>
 #include <sstream>
 
 #include "cli/report/form.h"
@@ -107,6 +108,43 @@ TEST(Commands, IncludeNeitherAJsonLibraryNorATextTable) {
     }
   }
   EXPECT_GE(seen, 6U);
+}
+
+// Errors, findings and notes hold names as the file spells them: who prints escapes, once.
+TEST(Names, AreEscapedByPrintersAlone) {
+  std::size_t seen = 0;
+  for (const char* folder : {"lib", "formats"}) {
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(Sources() / folder)) {
+      if (entry.path().extension() != ".cc" || entry.path().filename() == "error.cc") continue;
+      ++seen;
+      const std::string text = TextOf(entry.path());
+      EXPECT_EQ(text.find("EscapeForDisplay"), std::string::npos) << entry.path();
+      // ToString of an error escapes too.
+      EXPECT_FALSE(std::regex_search(text, std::regex("ToString\\([^)]*error"))) << entry.path();
+    }
+  }
+  EXPECT_GT(seen, 100U);
+}
+
+TEST(Names, WithControlCharactersArePrintedSoThatTheyCanBeReadBack) {
+  const ckpt::testing::TemporaryFolder folder;
+  std::filesystem::copy(Sources() / "testdata/darknet/old.weights", folder / "net.weights");
+  ckpt::testing::WriteFile(folder / "net.cfg", "[net]\nwidth=a\x1b[b\\\n");
+  const auto result = ckpt::testing::Ckpt({"inspect", (folder / "net.weights").string()});
+  EXPECT_EQ(result.exit_code, 3);
+  EXPECT_THAT(result.err, ::testing::EndsWith("has width=a\\x1b[b\\\\\n"));
+}
+
+TEST(Epsilon, HasTheSourceOfItsGraphWhateverTheFileIsCalled) {
+  const ckpt::testing::TemporaryFolder folder;
+  const auto path = folder / "my_config.pb";
+  std::filesystem::copy(Sources() / "testdata/tf_graphs/tf2.15/frozen.pb", path);
+  const auto result = ckpt::testing::Ckpt({"convert", "--bn", "fold", "--dry-run", "--format",
+                                           "json", path.string(), (folder / "o.npz").string()});
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  const json folded = json::parse(result.out)["folded"];
+  ASSERT_FALSE(folded.empty());
+  EXPECT_EQ(folded[0]["epsilon"]["source"], "graph");
 }
 
 // What a command prints as JSON for small files of the test data; CKPT_UPDATE_GOLDEN=1 writes it

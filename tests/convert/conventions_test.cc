@@ -256,6 +256,7 @@ MemoryCheckpoint BehindAFlatten(const std::optional<Layer>& between) {
   keras.Seal();
   keras.mutable_manifest().framework = Framework::kKeras;
   ModelGraph graph;
+  graph.origin = GraphOrigin::kKerasConfig;
   graph.source = "Keras config";
   const auto add = [&](Layer made) {
     made.axis = -1;
@@ -337,6 +338,7 @@ TEST(Conventions, ADenseLayerThatMakesAnImageIsRefusedUnlessItsLayoutIsGiven) {
   keras.Seal();
   keras.mutable_manifest().framework = Framework::kKeras;
   ModelGraph graph;
+  graph.origin = GraphOrigin::kKerasConfig;
   graph.source = "Keras config";
   Layer dense{.name = "fc", .op_type = "Dense", .kind = OpKind::kDense};
   dense.tensors["kernel"] = TensorId{1};

@@ -348,18 +348,17 @@ constexpr Rule kStops = {"BN900", "stops", Severity::kError, "", "", InConversio
 constexpr Rule kGoesOn = {"BN901", "goes-on", Severity::kError, "", "", InConversion::kPasses};
 
 AuditResult Found(const Rule& rule, Severity severity, const std::string& subject,
-                  std::vector<std::string> tensors = {}) {
+                  std::vector<std::size_t> layers = {}) {
   AuditResult audit;
-  audit.findings.push_back({&rule, severity, subject, std::move(tensors), "", ""});
+  audit.findings.push_back({&rule, severity, subject, {}, "", "", std::move(layers)});
   return audit;
 }
 
 TEST(FindingTest, AStoppingErrorStopsAndNamesTheLayer) {
   const auto checkpoint = SlimCheckpoint();
-  for (const bool by_scope : {true, false}) {
-    const AuditResult audit = by_scope ? Found(kStops, Severity::kError, "conv/BatchNorm")
-                                       : Found(kStops, Severity::kError, "1 of 1 batch norms",
-                                               {"conv/BatchNorm/moving_mean"});
+  // What a finding is called decides nothing.
+  for (const char* subject : {"conv/BatchNorm", "1 of 1 batch norms", "model.ckpt"}) {
+    const AuditResult audit = Found(kStops, Severity::kError, subject, {0});
     const auto plan = PlanOf(checkpoint, kFold, audit);
     ASSERT_FALSE(plan);
     EXPECT_EQ(plan.error().code, ErrorCode::kUnfit);
@@ -372,7 +371,8 @@ TEST(FindingTest, WhatIsAllowedIsKeptAndNeverFolded) {
   const auto checkpoint = SlimCheckpoint();
   ConvertOptions options = {.fold = {.fold = true, .leftover_affine = true}};
   options.allow_findings = true;
-  const auto plan = PlanOf(checkpoint, options, Found(kStops, Severity::kError, "conv/BatchNorm"));
+  const auto plan =
+      PlanOf(checkpoint, options, Found(kStops, Severity::kError, "conv/BatchNorm", {0}));
   ASSERT_TRUE(plan);
   EXPECT_THAT(plan->folded, IsEmpty());
   ASSERT_THAT(plan->kept, SizeIs(1));
@@ -383,11 +383,11 @@ TEST(FindingTest, WhatIsAllowedIsKeptAndNeverFolded) {
 
 TEST(FindingTest, MilderFindingsDoNotStop) {
   const auto checkpoint = SlimCheckpoint();
-  EXPECT_TRUE(PlanOf(checkpoint, kFold, Found(kStops, Severity::kWarning, "conv/BatchNorm")));
-  EXPECT_TRUE(PlanOf(checkpoint, kFold, Found(kGoesOn, Severity::kError, "conv/BatchNorm")));
+  EXPECT_TRUE(PlanOf(checkpoint, kFold, Found(kStops, Severity::kWarning, "conv/BatchNorm", {0})));
+  EXPECT_TRUE(PlanOf(checkpoint, kFold, Found(kGoesOn, Severity::kError, "conv/BatchNorm", {0})));
   // What is a warning as a rule stops as one.
   constexpr Rule kWarns = {"BN902", "warns", Severity::kWarning, "", "", InConversion::kStops};
-  EXPECT_FALSE(PlanOf(checkpoint, kFold, Found(kWarns, Severity::kWarning, "conv/BatchNorm")));
+  EXPECT_FALSE(PlanOf(checkpoint, kFold, Found(kWarns, Severity::kWarning, "conv/BatchNorm", {0})));
 }
 
 TEST(FindingTest, AFindingAboutNoLayerStopsToo) {
@@ -451,6 +451,7 @@ MemoryCheckpoint AlwaysTraining(bool overridden = false) {
   }
   checkpoint.Add("conv/kernel", {1, 1, 1, 2}, {1, 2});
   ModelGraph graph;
+  graph.origin = GraphOrigin::kKerasConfig;
   graph.source = "Keras config";
   Layer input;
   input.name = "x";

@@ -26,7 +26,7 @@ inline std::vector<std::string> NamesOf(const ConversionPlan& plan) {
 
 inline std::map<std::string, std::string> Reasons(const ConversionPlan& plan) {
   std::map<std::string, std::string> reasons;
-  for (const Dropped& dropped : plan.dropped) reasons[dropped.name] = dropped.reason;
+  for (const Dropped& dropped : plan.dropped) reasons[dropped.name] = InWords(dropped);
   return reasons;
 }
 

@@ -124,6 +124,7 @@ Manifest WithLayer(Manifest manifest, Layer layer,
                    const std::vector<std::pair<std::string, std::string>>& tensors) {
   for (const auto& [local, name] : tensors) layer.tensors[local] = *FindTensor(manifest, name);
   if (!manifest.graph) manifest.graph.emplace();
+  manifest.graph->origin = GraphOrigin::kKerasConfig;
   manifest.graph->source = "Keras config";
   manifest.graph->layers.push_back(std::move(layer));
   return manifest;

@@ -40,17 +40,34 @@ struct Rule {
 std::span<const Rule> Rules() noexcept;
 const Rule* FindRule(std::string_view id_or_name) noexcept;  // null if there is none
 
+// A tensor that a finding points at. Compares equal to its name.
+struct FindingTensor {
+  std::string name;
+  std::optional<TensorId> id = {};  // in the manifest; absent: the file lacks it
+  bool operator==(std::string_view other) const { return name == other; }
+};
+
 // Names in it are as in the file: escape them for display.
 struct Finding {
   const Rule* rule;
   Severity severity;
-  // Scope of the layer, or the tensor, or the file. Layers that share a finding, which then has the
-  // tensors of all: "bn1 and bn2", "7 of 84 batch norms".
+  // In words: scope of the layer, or the tensor, or the file. Layers that share a finding, which
+  // then has the tensors of all: "bn1 and bn2", "7 of 84 batch norms". For people: `layers` and
+  // `tensors` say what it is about.
   std::string subject;
-  std::vector<std::string> tensors;  // names
-  std::string message;               // what was found and what it does to serving
-  std::string fix;                   // what to do
+  std::vector<FindingTensor> tensors;
+  std::string message;  // what was found and what it does to serving
+  std::string fix;      // what to do
+  // Those that it is about, in Analysis::batch_norms, ascending; empty: the file as a whole, or
+  // tensors of no batch norm.
+  std::vector<std::size_t> layers = {};
+
+  bool IsAbout(std::size_t layer) const;
+  bool IsAbout(TensorId tensor) const;
 };
+// The batch norms that own one of the tensors, ascending.
+std::vector<std::size_t> LayersOf(const Analysis& analysis,
+                                  const std::vector<FindingTensor>& tensors);
 
 struct AuditOptions {
   bool all_data = false;  // --checksums: read every tensor

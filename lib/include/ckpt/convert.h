@@ -45,7 +45,11 @@ struct WrittenBatchNorm {
 
 struct Dropped {
   std::string name, reason;
+  std::string of = {};     // the variable whose state it is; empty: of none
+  bool of_folded = false;  // that variable is not in the output: it was folded
 };
+// The whole reason: "optimizer state of \"gamma\", which was folded".
+std::string InWords(const Dropped& dropped);
 
 // A batch norm that computes something else in the output than in the input, as was asked for.
 struct Changed {

@@ -81,7 +81,8 @@ struct BatchNormDiff {
   // Scale and shift differ by no more than the tolerance, or than 4 float32 roundings (4 * 2^-24)
   // of the numbers that they are made of.
   bool equal_as_function = false;
-  std::string note;  // "epsilon 0.001 against 1e-05", "not compared: ..."
+  bool compared = true;  // false: something kept it from being compared, which the note says
+  std::string note;      // "epsilon 0.001 against 1e-05", "not compared: ..."
 };
 
 // What the numbers say happened between A and B.
@@ -96,7 +97,8 @@ struct CheckpointDiff {
   bool within_tolerance = false;  // no difference that counts: exit code 0
   // "names", "names, after stripping \"module.\" in A", "content (30) and layers (12)"
   std::string mapping;
-  bool across = false;  // tensors were sought by convention and content, not by name alone
+  bool by_names_alone = true;  // `mapping` is "names"
+  bool across = false;         // tensors were sought by convention and content, not by name alone
   std::vector<TensorDiff> tensors;  // sorted by name
   std::vector<BatchNormDiff> batch_norms;
   std::vector<Signature> signatures;

@@ -125,8 +125,20 @@ struct Value {
   std::optional<std::int64_t> rank = {};  // batch axis included, where known
 };
 
+// Which record of a model a graph was built from.
+enum class GraphOrigin : std::uint8_t {
+  kOperations,  // of TensorFlow: what a GraphDef, a MetaGraphDef, a SavedModel serves
+  kKerasConfig,
+  kOnnxGraph,
+  kDarknetCfg,
+  kCaffeNet,
+  kMxnetSymbol,
+};
+
 struct ModelGraph {
-  std::string source;  // evidence text: "Keras config", "GraphDef"
+  GraphOrigin origin = GraphOrigin::kOperations;
+  bool of_other_file = false;  // bound to these tensors from another file (--graph)
+  std::string source;          // for evidence, in words: "Keras config", "GraphDef of model.pb"
   std::vector<Layer> layers;
   std::vector<Node> nodes;  // topologically sorted
   std::vector<Value> values;
