@@ -1,6 +1,7 @@
 #include "formats/caffe/inference_network.h"
 
 #include <algorithm>
+#include <cmath>
 #include <set>
 #include <utility>
 
@@ -12,6 +13,12 @@ namespace {
 using namespace network;
 using network::ValueId;  // not the layer graph's
 
+// The message's integer; what no real net has becomes 2^40.
+std::int64_t Whole(double number) {
+  constexpr double kMost = 1099511627776;
+  return std::abs(number) < kMost ? static_cast<std::int64_t>(number) : std::int64_t{1} << 40;
+}
+
 // Of a repeated field for all `count` spatial axes, of which one number may stand for all; or of
 // the fields of height and width.
 Sizes AlongAxes(const CaffeLayer& layer, std::uint32_t message, std::uint32_t field,
@@ -19,15 +26,14 @@ Sizes AlongAxes(const CaffeLayer& layer, std::uint32_t message, std::uint32_t fi
   const auto of_height = layer.attributes.find({message, height});
   if (count == 2 && of_height != layer.attributes.end()) {
     const auto number = [&](std::uint32_t at) {
-      return static_cast<std::int64_t>(
-          CaffeNumber(layer, message, at, static_cast<double>(otherwise)));
+      return Whole(CaffeNumber(layer, message, at, static_cast<double>(otherwise)));
     };
     return {number(height), number(height + 1)};
   }
   const auto found = layer.attributes.find({message, field});
   if (found == layer.attributes.end() || found->second.empty()) return Sizes(count, otherwise);
   Sizes sizes;
-  for (const double size : found->second) sizes.push_back(static_cast<std::int64_t>(size));
+  for (const double size : found->second) sizes.push_back(Whole(size));
   if (sizes.size() == 1) sizes.resize(count, sizes.front());
   return sizes;
 }
@@ -36,7 +42,7 @@ Sizes Listed(const CaffeLayer& layer, std::uint32_t message, std::uint32_t field
   const auto found = layer.attributes.find({message, field});
   Sizes sizes;
   if (found == layer.attributes.end()) return sizes;
-  for (const double size : found->second) sizes.push_back(static_cast<std::int64_t>(size));
+  for (const double size : found->second) sizes.push_back(Whole(size));
   return sizes;
 }
 
@@ -178,8 +184,7 @@ class Translator {
     convolution.dilation = AlongAxes(*layer_, kConvolutionParam, 18, 0, axes, 1);
     convolution.padding.before = AlongAxes(*layer_, kConvolutionParam, 3, 9, axes, 0);
     convolution.padding.after = convolution.padding.before;
-    convolution.groups =
-        static_cast<std::int64_t>(std::min(CaffeNumber(*layer_, kConvolutionParam, 5, 1), 1e9));
+    convolution.groups = Whole(CaffeNumber(*layer_, kConvolutionParam, 5, 1));
     convolution.layout = KernelLayout::kOutInSpatial;
     convolution.channel_axis = 1;
     return Yield(std::move(convolution), {x(), Blob(0), Blob(1)});
@@ -196,8 +201,7 @@ class Translator {
     transposed.dilation = AlongAxes(*layer_, kConvolutionParam, 18, 0, axes, 1);
     transposed.padding.before = AlongAxes(*layer_, kConvolutionParam, 3, 9, axes, 0);
     transposed.padding.after = transposed.padding.before;
-    transposed.groups =
-        static_cast<std::int64_t>(std::min(CaffeNumber(*layer_, kConvolutionParam, 5, 1), 1e9));
+    transposed.groups = Whole(CaffeNumber(*layer_, kConvolutionParam, 5, 1));
     transposed.layout = KernelLayout::kInOutSpatial;
     transposed.channel_axis = 1;
     return Yield(std::move(transposed), {x(), Blob(0), Blob(1)});
@@ -291,7 +295,8 @@ class Translator {
   ValueId RespondLocally() {
     if (CaffeNumber(*layer_, kLrnParam, 4, 0) != 0) return NotUnderstood("it is of each channel");
     LocalResponseNormalization norm;
-    norm.size = static_cast<std::int64_t>(std::min(CaffeNumber(*layer_, kLrnParam, 1, 5), 1e6));
+    norm.size = Whole(CaffeNumber(*layer_, kLrnParam, 1, 5));
+    if (norm.size < 1) return NotUnderstood("its window");
     norm.channel_axis = 1;
     norm.alpha = CaffeNumber(*layer_, kLrnParam, 2, 1) / static_cast<double>(norm.size);
     norm.beta = CaffeNumber(*layer_, kLrnParam, 3, 0.75);

@@ -202,7 +202,9 @@ class Translator {
     CKPT_ASSIGN_OR_RETURN(const std::vector<std::int64_t> layers, section.Integers("layers"));
     CKPT_ASSIGN_OR_RETURN(const std::int64_t groups, section.Integer("groups", 1));
     CKPT_ASSIGN_OR_RETURN(const std::int64_t group, section.Integer("group_id", 0));
-    if (groups < 1 || groups > 65536 || group >= groups) {
+    constexpr std::int64_t kMostParts = 1 << 20;  // of all layers
+    if (groups < 1 || group >= groups ||
+        groups > (kMostParts - parts_) / static_cast<std::int64_t>(layers.size() + 1)) {
       return Fail(ErrorCode::kCorrupt, "the layer " + layer_ + " has no such group");
     }
     std::vector<ValueId> parts;
@@ -210,6 +212,7 @@ class Translator {
       CKPT_ASSIGN_OR_RETURN(const ValueId read, OutputOf(index));
       parts.push_back(read);
       if (groups == 1) continue;
+      parts_ += groups;
       parts.back() = builder_.AddMany(
           Split{1, {}}, {read}, static_cast<std::size_t>(groups))[static_cast<std::size_t>(group)];
     }
@@ -370,6 +373,7 @@ class Translator {
   std::string layer_;
   std::vector<ValueId> outputs_;  // of the layers so far
   std::vector<std::pair<std::string, ValueId>> ports_;
+  std::int64_t parts_ = 0;  // that routes part their layers into
 };
 
 }  // namespace

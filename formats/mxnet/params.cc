@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cctype>
+#include <optional>
 #include <utility>
 
 #include "ckpt/elements.h"
@@ -7,6 +8,7 @@
 #include "formats/container/stored_tensors.h"
 #include "formats/encoding/byte_reader.h"
 #include "formats/keras/config_json.h"
+#include "formats/mxnet/inference_network.h"
 #include "formats/mxnet/mxnet.h"
 #include "formats/mxnet/ndarray_list.h"
 #include "formats/mxnet/symbol_graph.h"
@@ -79,21 +81,28 @@ class Opener {
     }
     CKPT_ASSIGN_OR_RETURN(const auto file, files.Open(beside));
     CKPT_ASSIGN_OR_RETURN(const std::string text, ReadWhole(*file, keras::kMaxConfigBytes));
-    auto symbol = ReadSymbol(text, manifest_);
+    auto symbol = ReadSymbolNodes(text);
     if (!symbol) {
       Error error = symbol.error();
       error.file = beside.string();
       return Fail(std::move(error));
     }
-    manifest_.graph = std::move(symbol->graph);
+    symbol_ = *symbol;
+    SymbolGraph graph = GraphOfSymbol(*std::move(symbol), manifest_);
+    manifest_.graph = std::move(graph.graph);
     manifest_.files.push_back(beside.string());
-    for (const TensorId id : symbol->fixed_gammas) FixGamma(id);
+    for (const TensorId id : graph.fixed_gammas) FixGamma(id);
     return {};
   }
 
   Result<std::unique_ptr<Checkpoint>> Finish(std::shared_ptr<const RandomAccessFile> file) {
-    return std::make_unique<StoredTensors>("mxnet", std::move(manifest_),
-                                           std::vector{std::move(file)}, std::move(tensors_));
+    auto opened = std::make_unique<StoredTensors>(
+        "mxnet", std::move(manifest_), std::vector{std::move(file)}, std::move(tensors_));
+    if (!symbol_) return opened;
+    opened->set_network([symbol = *std::move(symbol_)](const Manifest& manifest) {
+      return MxnetInference(symbol, manifest);
+    });
+    return opened;
   }
 
   Status Sort() { return SortByName(manifest_, tensors_); }
@@ -120,6 +129,7 @@ class Opener {
   fs::path path_;
   Manifest manifest_;
   std::vector<StoredTensor> tensors_;
+  std::optional<Symbol> symbol_ = {};
 };
 
 }  // namespace

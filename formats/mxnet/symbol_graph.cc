@@ -15,12 +15,6 @@ namespace {
 using keras::Find;
 using keras::Json;
 
-struct SymbolNode {
-  std::string op, name;
-  std::map<std::string, std::string> attributes;
-  std::vector<std::pair<std::size_t, std::size_t>> inputs;  // node, output
-};
-
 std::string Text(const Json* json) {
   return json != nullptr && json->is_string() ? json->get<std::string>() : std::string();
 }
@@ -195,7 +189,7 @@ class GraphBuilder {
 
 }  // namespace
 
-Result<SymbolGraph> ReadSymbol(std::string_view text, const Manifest& manifest) {
+Result<Symbol> ReadSymbolNodes(std::string_view text) {
   CKPT_ASSIGN_OR_RETURN(const Json json, keras::ParseConfigJson(text));
   const Json* list = Find(json, "nodes");
   if (list == nullptr || !list->is_array()) {
@@ -220,9 +214,13 @@ Result<SymbolGraph> ReadSymbol(std::string_view text, const Manifest& manifest) 
     node.inputs = *std::move(inputs);
     nodes.push_back(std::move(node));
   }
-  const auto heads = ReadEntries(Find(json, "heads"), nodes.size());
+  auto heads = ReadEntries(Find(json, "heads"), nodes.size());
   if (!heads) return Fail(ErrorCode::kCorrupt, "is not an MXNet symbol: it has no heads");
-  return GraphBuilder(std::move(nodes), manifest).Build(*heads);
+  return Symbol{std::move(nodes), *std::move(heads)};
+}
+
+SymbolGraph GraphOfSymbol(Symbol symbol, const Manifest& manifest) {
+  return GraphBuilder(std::move(symbol.nodes), manifest).Build(symbol.heads);
 }
 
 }  // namespace ckpt::formats

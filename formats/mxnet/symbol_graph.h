@@ -7,7 +7,11 @@
 // "param".
 #pragma once
 
+#include <cstddef>
+#include <map>
+#include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "ckpt/checkpoint.h"
@@ -15,13 +19,24 @@
 
 namespace ckpt::formats {
 
+struct SymbolNode {
+  std::string op, name;  // op "null": a variable
+  std::map<std::string, std::string> attributes = {};
+  std::vector<std::pair<std::size_t, std::size_t>> inputs = {};  // node (before it), output
+};
+struct Symbol {
+  std::vector<SymbolNode> nodes;
+  std::vector<std::pair<std::size_t, std::size_t>> heads;  // what it yields
+};
+// kCorrupt where the text is no symbol or contradicts itself.
+Result<Symbol> ReadSymbolNodes(std::string_view text);
+
 struct SymbolGraph {
   ModelGraph graph;
   std::vector<TensorId> fixed_gammas;  // of batch norms with fix_gamma
 };
 
-// Variables are bound to the tensors of `manifest` with their names. kCorrupt where the text is no
-// symbol or contradicts itself.
-Result<SymbolGraph> ReadSymbol(std::string_view text, const Manifest& manifest);
+// Variables are bound to the tensors of `manifest` with their names.
+SymbolGraph GraphOfSymbol(Symbol symbol, const Manifest& manifest);
 
 }  // namespace ckpt::formats

@@ -57,7 +57,8 @@ Outcome Pack(Node& node) {
 
 Outcome Unpack(Node& node) {
   const std::int64_t axis = node.Int("axis", 0), count = node.Int("num", 0);
-  if (count < static_cast<std::int64_t>(node.results()) || count > 65536) {
+  if (count < static_cast<std::int64_t>(node.results()) || count > 65536 ||
+      !node.MayPart(static_cast<std::size_t>(count))) {
     return NotUnderstood("how many parts there are");
   }
   const Values parts =
@@ -75,7 +76,8 @@ Outcome SplitInto(Node& node, std::size_t data, std::size_t axis_at, const Sizes
   const std::int64_t count = node.Int(
       "num_split", node.op().type == "Split" ? 0 : static_cast<std::int64_t>(sizes.size()));
   if (!axis) return AxisNotKnown();
-  if (count < static_cast<std::int64_t>(node.results()) || count > 65536) {
+  if (count < static_cast<std::int64_t>(node.results()) || count > 65536 ||
+      !node.MayPart(static_cast<std::size_t>(count))) {
     return NotUnderstood("how many parts there are");
   }
   return node.AddMany(Split{*axis, sizes}, {node.Input(data)}, static_cast<std::size_t>(count),

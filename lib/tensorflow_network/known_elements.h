@@ -6,6 +6,7 @@
 // itself, so that each means what the vocabulary says.
 #pragma once
 
+#include <cstddef>
 #include <map>
 #include <optional>
 #include <string>
@@ -36,6 +37,14 @@ class KnownElements {
   network::ValueId Add(network::Computation computation, std::vector<network::ValueId> operands,
                        std::string name);
 
+  // Whether the network may have so many more values that one operation parts another into: a few
+  // bytes of a file can ask for thousands.
+  bool MayPart(std::size_t count) {
+    constexpr std::size_t kMostParts = std::size_t{1} << 20;
+    parts_ += count;
+    return parts_ <= kMostParts;
+  }
+
  private:
   std::optional<PartialElements> Evaluate(const network::Computation& computation,
                                           const std::vector<network::ValueId>& operands) const;
@@ -44,6 +53,7 @@ class KnownElements {
 
   network::NetworkBuilder& builder_;
   std::map<network::ValueId, PartialElements> partial_ = {};
+  std::size_t parts_ = 0;
 };
 
 }  // namespace ckpt::tf_network

@@ -81,6 +81,7 @@ class Node {
   Outcome Yield(Computation computation, Values operands) {
     return Values{known_.Add(std::move(computation), std::move(operands), op_.name)};
   }
+  bool MayPart(std::size_t count) { return known_.MayPart(count); }
   // Several results of one step.
   Values AddMany(Computation computation, Values operands, std::size_t results,
                  std::string name = {}) {

@@ -60,6 +60,12 @@ class Translator {
     for (const std::string& note : model_.notes()) builder_.AddNote(note);
     for (const auto& [key, edge] : inputs) TakeInput(key, edge, signature);
     FindNeeded(outputs);
+    for (const std::uint32_t results : results_) {
+      // An edge may name any output of an operation that is not known.
+      if (results > 1 && !known_.MayPart(results)) {
+        return Fail(ErrorCode::kLimitExceeded, "the operations of the graph yield too many values");
+      }
+    }
     for (OpId id = 0; id < graph_.top.ops.size(); ++id) {
       if (results_[id] != 0) TranslateOp(id);
     }

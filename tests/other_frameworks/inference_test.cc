@@ -79,8 +79,12 @@ TEST_P(Inference, YieldsTheRecordedValues) {
 
 INSTANTIATE_TEST_SUITE_P(
     OtherFrameworks, Inference,
-    ::testing::Values(Case{"darknet/small.weights", "darknet/small.npz", "output"},
-                      Case{"caffe/small.caffemodel", "caffe/small.npz", "output"}),
+    ::testing::Values(
+        Case{"darknet/small.weights", "darknet/small.npz", "output"},
+        Case{"caffe/small.caffemodel", "caffe/small.npz", "output"},
+        Case{"mxnet/net-0010.params", "mxnet/net.npz", "output"},
+        Case{"mxnet_real/net-0010.params", "mxnet_real/net.npz", "bn1_output", "bn1", 1e-5},
+        Case{"mxnet_real/fixed-0010.params", "mxnet_real/fixed.npz", "bn1_output", "bn1", 1e-5}),
     [](const auto& one) {
       std::string name = one.param.file;
       for (char& c : name) c = std::isalnum(static_cast<unsigned char>(c)) != 0 ? c : '_';
