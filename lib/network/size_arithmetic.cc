@@ -21,15 +21,18 @@ bool AllKnown(std::span<const std::int64_t> sizes) {
 
 Result<std::int64_t> Plus(std::int64_t a, std::int64_t b) {
   std::int64_t sum = 0;
-  return Within(__builtin_add_overflow(a, b, &sum), sum);
+  const bool overflowed = __builtin_add_overflow(a, b, &sum);
+  return Within(overflowed, sum);
 }
 Result<std::int64_t> Minus(std::int64_t a, std::int64_t b) {
   std::int64_t difference = 0;
-  return Within(__builtin_sub_overflow(a, b, &difference), difference);
+  const bool overflowed = __builtin_sub_overflow(a, b, &difference);
+  return Within(overflowed, difference);
 }
 Result<std::int64_t> Times(std::int64_t a, std::int64_t b) {
   std::int64_t product = 0;
-  return Within(__builtin_mul_overflow(a, b, &product), product);
+  const bool overflowed = __builtin_mul_overflow(a, b, &product);
+  return Within(overflowed, product);
 }
 
 Result<std::int64_t> ProductOf(std::span<const std::int64_t> sizes) {
