@@ -1,8 +1,7 @@
 """What PyTorch and ONNX's reference evaluator compute in float64, operation by operation.
 
-    python execution_kernels.py OUTPUT.npz        (requirements-torch-onnx.txt: torch, onnx, numpy)
+    python execution_kernels.py [--out FOLDER]        (requirements-torch-onnx.txt)
 """
-import sys
 
 import numpy as np
 import onnx
@@ -10,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from onnx import TensorProto, helper
 from onnx.reference import ReferenceEvaluator
+
+import paths
 
 rng = np.random.default_rng(20261128)
 arrays = {}
@@ -120,4 +121,4 @@ for name, make in {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU, "rnn": torch.nn.R
             keep(name, y, last=last[0])
     keep(name, y, x=x, h=h[0], c=c[0], **{k[: -len("_l0")]: p.detach() for k, p in layer.named_parameters()})
 
-np.savez_compressed(sys.argv[1], **{k: np.ascontiguousarray(v, dtype=np.float64) for k, v in arrays.items()})
+np.savez_compressed(paths.folder("execution") / "kernels.npz", **{k: np.ascontiguousarray(v, dtype=np.float64) for k, v in arrays.items()})

@@ -204,6 +204,29 @@ TEST(Run, RefusesAnIndexThatIsNotThere) {
   }
 }
 
+TEST(Evaluate, StretchesAKernelNoFurtherThanTheData) {
+  network::Resize resize{network::Resize::Mode::kLinear};
+  resize.antialias = true;
+  resize.axes = {0};
+  resize.scales = {1e-300};
+  const Array x = reference::Zeros({4, 2});
+  const Array* operands[] = {&x};
+  const auto none = Evaluate(resize, operands, 1, {});
+  ASSERT_TRUE(none) << ToString(none.error());
+  EXPECT_EQ((*none)[0].shape, (network::Sizes{0, 2}));
+}
+
+TEST(Evaluate, RefusesARangeThatEndsBeforeItBegins) {
+  const Array x = Of({2}, {1, 2}), scale = Of({}, {0.5});
+  const Array* operands[] = {&x, &scale};
+  const auto refused = Evaluate(network::FakeQuantize{-1, 5, -5}, operands, 1, {});
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::kCorrupt);
+  const auto rounded = Evaluate(network::FakeQuantize{-1, 0, 3}, operands, 1, {});
+  ASSERT_TRUE(rounded) << ToString(rounded.error());
+  EXPECT_THAT((*rounded)[0].elements, ElementsAre(1, 1.5));
+}
+
 TEST(Run, RunsALongChainOfOperations) {
   NetworkBuilder builder(kOrigin);
   ValueId x = builder.AddInput("x", network::Sizes{1});
