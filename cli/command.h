@@ -17,8 +17,6 @@ class Command {
   virtual ExitCode Run() = 0;
 };
 
-// The error in one line, with the option that would help.
-std::string Describe(const Error& error);
 // Prints one line "ckpt: ..." to stderr and returns the exit code that belongs to the error.
 ExitCode Complain(const Error& error);
 
@@ -26,6 +24,7 @@ std::unique_ptr<Command> MakeInspect();
 std::unique_ptr<Command> MakeAudit();
 std::unique_ptr<Command> MakeConvert();
 std::unique_ptr<Command> MakeDiff();
+std::unique_ptr<Command> MakeVerify();
 std::unique_ptr<Command> MakeExplain();
 
 // Parses the arguments, runs the command, returns the exit code of the process. Throws nothing of

@@ -8,9 +8,7 @@
 #include "cli/command.h"
 #include "cli/input_pass.h"
 #include "cli/progress.h"
-#include "cli/report_json.h"
-#include "cli/report_sink.h"
-#include "cli/text_table.h"
+#include "cli/reporter.h"
 
 namespace ckpt::cli {
 namespace {
@@ -22,72 +20,11 @@ struct Outcome {
   std::string compared_with;  // the older checkpoint, if one was looked at
 };
 
-struct Counts {
-  std::uint64_t errors = 0, warnings = 0, infos = 0;
-  void Add(Severity severity) {
-    ++(severity == Severity::kError ? errors : severity == Severity::kWarning ? warnings : infos);
-  }
-  Json ToJson() const { return {{"errors", errors}, {"warnings", warnings}, {"infos", infos}}; }
-};
-
-// The error of an input: it could not be opened, or damage was met while reading.
-const Error* ErrorOf(const Outcome& outcome) {
-  if (!outcome.opened) return &outcome.opened.error();
-  return outcome.audit.error ? &*outcome.audit.error : nullptr;
-}
-
-Json HeadToJson(const Outcome& outcome) {
-  Json json = {{"path", JsonText(outcome.path)}};
-  const Checkpoint* checkpoint = outcome.opened ? outcome.opened->checkpoint.get() : nullptr;
-  json["resolved"] = checkpoint ? JsonText(checkpoint->manifest().resolved) : Json(nullptr);
-  json["notes"] = checkpoint ? JsonTexts(NotesOf(*checkpoint)) : Json::array();
-  json["format"] = checkpoint ? Json(checkpoint->format()) : Json(nullptr);
-  const Error* error = ErrorOf(outcome);
-  json["status"] = error ? "error" : "ok";
-  json["error"] = error ? JsonError(*error) : Json(nullptr);
-  json["read"] = outcome.audit.read_all ? "all" : "batch-norm";
-  if (!outcome.compared_with.empty()) json["compared_with"] = JsonText(outcome.compared_with);
-  json["batch_norm"] = Json::array();
-  if (checkpoint) {
-    for (const BatchNorm& layer : outcome.opened->analysis.batch_norms) {
-      json["batch_norm"].push_back(JsonBatchNorm(layer, checkpoint->manifest()));
-    }
-  }
-  return json;
-}
-
-std::string ToText(const Outcome& outcome, const Style& style) {
-  std::string out =
-      std::string(style.bold) + EscapeForDisplay(outcome.path) + std::string(style.reset);
-  if (!outcome.opened) {
-    return out + ": " + std::string(style.red) + "error" + std::string(style.reset) + "\n  " +
-           Describe(outcome.opened.error()) + "\n";
-  }
-  const Manifest& manifest = outcome.opened->checkpoint->manifest();
-  out += ": " + std::string(outcome.opened->checkpoint->format()) + ", " +
-         Plural(outcome.opened->analysis.batch_norms.size(), "batch norm") + ", read " +
-         (outcome.audit.read_all ? "all data" : "the index and the batch-norm vectors") + "\n";
-  if (manifest.resolved != outcome.path)
-    out += "  resolved to " + EscapeForDisplay(manifest.resolved) + "\n";
-  for (const std::string& note : NotesOf(*outcome.opened->checkpoint)) {
-    out += "  " + EscapeForDisplay(note) + "\n";
-  }
-  if (!outcome.compared_with.empty())
-    out += "  compared with " + EscapeForDisplay(outcome.compared_with) + "\n";
-  for (const Finding& finding : outcome.audit.findings) {
-    const std::string_view color = finding.severity == Severity::kError     ? style.red
-                                   : finding.severity == Severity::kWarning ? style.yellow
-                                                                            : style.dim;
-    out += "  " + std::string(color) + std::string(Name(finding.severity)) +
-           std::string(style.reset) + " " + std::string(finding.rule->id) + " " +
-           std::string(finding.rule->name) + ": " + EscapeForDisplay(finding.subject) + "\n    " +
-           EscapeForDisplay(finding.message) + "\n";
-    if (!finding.fix.empty()) out += "    fix: " + EscapeForDisplay(finding.fix) + "\n";
-  }
-  if (outcome.audit.findings.empty() && !outcome.audit.error) {
-    out += "  " + std::string(style.green) + "no findings" + std::string(style.reset) + "\n";
-  }
-  return out;
+AuditedInput ReportOf(const Outcome& outcome) {
+  AuditedInput report{ReportOf(outcome.path, outcome.opened), outcome.audit.findings,
+                      outcome.audit.read_all, outcome.compared_with};
+  if (outcome.audit.error) report.input.error = outcome.audit.error;
+  return report;
 }
 
 class Audit : public Command {
@@ -126,7 +63,7 @@ class Audit : public Command {
         ->allow_extra_args(false)
         ->type_name("ID");
     AddInputOptions(app, options_, &inputs_);
-    AddReportOptions(app, options_);
+    AddReportOptions(app, CommandId::kAudit, options_);
   }
 
   ExitCode Run() override {
@@ -141,10 +78,10 @@ class Audit : public Command {
     }
     auto inputs = CollectInputs(options_, inputs_);
     if (!inputs) return Complain(inputs.error());
-    auto sink = OpenReport(options_);
-    if (!sink) return Complain(sink.error());
+    auto reporter = OpenReporter(options_);
+    if (!reporter) return Complain(reporter.error());
     ExitCode worst = ExitCode::kClean;
-    if (Status status = Report(*inputs, **sink, worst); !status) return Complain(status.error());
+    if (Status status = Report(*inputs, *reporter, worst); !status) return Complain(status.error());
     return worst;
   }
 
@@ -185,71 +122,23 @@ class Audit : public Command {
     return std::unique_ptr<Checkpoint>();
   }
 
-  Status Report(const std::vector<std::string>& inputs, ReportSink& sink, ExitCode& worst) {
+  Status Report(const std::vector<std::string>& inputs, Reporter& reporter, ExitCode& worst) {
     std::vector<Outcome> outcomes(inputs.size());
-    const Style style = StyleFor(options_);
-    Json all = Json::array();
-    Counts counts;
+    AuditSummary summary{inputs.size()};
     const auto work = [&](std::size_t i) { outcomes[i] = AuditOne(inputs[i]); };
     const auto emit = [&](std::size_t i) -> Status {
       const Outcome outcome = std::move(outcomes[i]);
-      if (const Error* error = ErrorOf(outcome)) worst = std::max(worst, Complain(*error));
-      for (const Finding& finding : outcome.audit.findings) {
-        counts.Add(finding.severity);
+      const AuditedInput report = ReportOf(outcome);
+      if (report.input.error) worst = std::max(worst, Complain(*report.input.error));
+      for (const Finding& finding : report.findings) {
+        summary.counts.Add(finding.severity);
         if (static_cast<int>(finding.severity) >= fail_on_)
           worst = std::max(worst, ExitCode::kFindings);
       }
-      return Emit(outcome, style, all, sink);
+      return reporter.Add(report);
     };
     CKPT_RETURN_IF_ERROR(ForEachInput(inputs.size(), options_.jobs, work, emit));
-    CKPT_RETURN_IF_ERROR(Close(counts, std::move(all), sink, inputs.size()));
-    return sink.Finish();
-  }
-
-  Status Emit(const Outcome& outcome, const Style& style, Json& all, ReportSink& sink) const {
-    if (options_.format == ReportFormat::kText) {
-      if (options_.quiet && outcome.opened && outcome.audit.findings.empty()) return {};
-      return sink.Write(ToText(outcome, style));
-    }
-    Json head = HeadToJson(outcome);
-    if (options_.format == ReportFormat::kJson) {
-      head["findings"] = Json::array();
-      for (const Finding& finding : outcome.audit.findings)
-        head["findings"].push_back(JsonFinding(finding));
-      all.push_back(std::move(head));
-      return {};
-    }
-    Json line = {{"schema", "ckpt.audit/1"}, {"type", "input"}};
-    line.update(head);
-    std::string lines = Dump(line, false);
-    for (const Finding& finding : outcome.audit.findings) {
-      Json found = {
-          {"schema", "ckpt.audit/1"}, {"type", "finding"}, {"path", JsonText(outcome.path)}};
-      found.update(JsonFinding(finding));
-      lines += Dump(found, false);
-    }
-    return sink.Write(lines);
-  }
-
-  Status Close(const Counts& counts, Json all, ReportSink& sink, std::size_t inputs) const {
-    switch (options_.format) {
-      case ReportFormat::kText:
-        if (options_.quiet && counts.errors + counts.warnings + counts.infos == 0) return {};
-        return sink.Write(Plural(counts.errors, "error") + ", " +
-                          Plural(counts.warnings, "warning") + ", " + Plural(counts.infos, "note") +
-                          "\n");
-      case ReportFormat::kJson:
-        return sink.Write(Dump(
-            {{"schema", "ckpt.audit/1"}, {"inputs", std::move(all)}, {"summary", counts.ToJson()}},
-            true));
-      case ReportFormat::kJsonLines:
-        return sink.Write(Dump({{"schema", "ckpt.audit/1"},
-                                {"type", "summary"},
-                                {"inputs", inputs},
-                                {"summary", counts.ToJson()}},
-                               false));
-    }
-    return {};
+    return reporter.End(summary);
   }
 
   CommonOptions options_;

@@ -12,22 +12,13 @@
 #include "cli/input_pass.h"
 #include "cli/name_map.h"
 #include "cli/output_audit.h"
-#include "cli/plan_report.h"
 #include "cli/progress.h"
-#include "cli/report_sink.h"
+#include "cli/report/record.h"
+#include "cli/reporter.h"
 #include "cli/serving_conversion.h"
-#include "cli/text_table.h"
 
 namespace ckpt::cli {
 namespace {
-
-Json FilesToJson(const std::vector<formats::FileRecord>& files) {
-  Json list = Json::array();
-  for (const formats::FileRecord& file : files) {
-    list.push_back({{"name", JsonText(file.name)}, {"bytes", file.bytes}, {"sha256", file.sha256}});
-  }
-  return list;
-}
 
 class ConvertCommand : public Command {
  public:
@@ -119,36 +110,27 @@ class ConvertCommand : public Command {
                    "OUTPUT/assets.extra/ckpt.json)")
         ->type_name("FILE");
     AddInputOptions(app, options_, nullptr);
-    AddReportOptions(app, options_);
+    AddReportOptions(app, CommandId::kConvert, options_);
   }
 
   ExitCode Run() override {
     if (Status status = Prepare(); !status) return Complain(status.error());
-    auto sink = OpenReport(options_);
-    if (!sink) return Complain(sink.error());
-    Json report = {{"schema", "ckpt.convert/1"},
-                   {"input", JsonText(input_)},
-                   {"output", JsonText(target_.path)}};
-    std::string text;
-    Status status = Work(report, text, **sink);
+    auto reporter = OpenReporter(options_);
+    if (!reporter) return Complain(reporter.error());
+    Conversion conversion{input_, target_.path};
+    Status status = Work(conversion, *reporter);
     if (!status && status.error().file.empty()) {
       Error error = status.error();
       error.file = input_;
       status = Fail(std::move(error));
     }
-    ExitCode code = status ? ExitCode::kClean : Complain(status.error());
+    const ExitCode code = status ? ExitCode::kClean : Complain(status.error());
     // Nothing was done; FILE may be the very file that must not be written over.
     const bool usage = !status && status.error().code == ErrorCode::kInvalidArgument;
     if (usage && !options_.report_file.empty()) return code;
-    report["status"] = status ? "ok" : "error";
-    report["error"] = status ? Json(nullptr) : JsonError(status.error());
-    if (options_.format != ReportFormat::kText) {
-      text = Dump(report, options_.format == ReportFormat::kJson);
-    } else if (options_.quiet) {
-      text.clear();
-    }
-    Status printed = (*sink)->Write(text);
-    if (printed) printed = (*sink)->Finish();
+    if (!status) conversion.error = status.error();
+    Status printed = reporter->Add(conversion);
+    if (printed) printed = reporter->Finish();
     return printed ? code : std::max(code, Complain(printed.error()));
   }
 
@@ -223,13 +205,14 @@ class ConvertCommand : public Command {
            convert_.rename.empty();
   }
 
-  Status Work(Json& report, std::string& text, const ReportSink& sink) {
+  Status Work(Conversion& report, const Reporter& reporter) {
     if (!dry_run_) formats::SettleInterrupted(target_);
     CKPT_ASSIGN_OR_RETURN(OpenedInput input,
                           OpenInput(input_, options_, analysis_, graph_, convert_.fold.fold));
-    report["resolved"] = JsonText(input.checkpoint->manifest().resolved);
-    report["from"] = input.checkpoint->format();
-    report["to"] = target_.format->name;
+    report.formats = {input.checkpoint->manifest().resolved,
+                      input.checkpoint->format(),
+                      target_.format->name,
+                      {}};
     CKPT_RETURN_IF_ERROR(formats::CheckTarget(target_, input.checkpoint->manifest()));
     AuditOptions audit_options;
     audit_options.averages = convert_.use_ema;
@@ -257,20 +240,13 @@ class ConvertCommand : public Command {
     if (!convert_.allow_findings && !convert_.output_holds_network) {
       CKPT_RETURN_IF_ERROR(CheckEpsilonStays(source.manifest(), input.analysis, audit, plan));
     }
-    AddPlan(report, plan);
+    report.formats->notes = NotesOf(source);
+    report.plan = ReportOf(plan);
     if (serving.graph) {
-      AddSignatures(report, *source.manifest().ops, *serving.graph,
-                    serving.model->dropped_signatures());
+      report.served = {serving.graph->signatures, serving.model->dropped_signatures(),
+                       source.manifest().ops->other_graphs};
     }
-    text = EscapeForDisplay(input_) + " (" + std::string(source.format()) + ") -> " +
-           EscapeForDisplay(target_.path) + " (" + std::string(target_.format->name) + ")\n";
-    for (const std::string& note : NotesOf(source)) text += "  " + EscapeForDisplay(note) + "\n";
-    if (serving.graph) {
-      text +=
-          SignaturesToText(*serving.graph, serving.model->dropped_signatures(), StyleFor(options_));
-    }
-    text += PlanToText(plan, StyleFor(options_));
-    CKPT_RETURN_IF_ERROR(sink.Check());
+    CKPT_RETURN_IF_ERROR(reporter.Check());
     if (plan.tensors.empty() && !convert_.output_holds_network) {
       return Fail(ErrorCode::kUnfit,
                   "no tensor of it would be written: it holds none that is known here, or nothing "
@@ -280,32 +256,20 @@ class ConvertCommand : public Command {
                                      options_.quiet);
     if (dry_run_) {
       CKPT_RETURN_IF_ERROR(ReadPlanned(counted, plan));
-      text += "  dry run: " + Plural(plan.tensors.size(), "tensor") + " would be written\n";
-      report["dry_run"] = true;
-      report["record"] = nullptr;
+      report.dry_run = true;
       return {};
     }
-    OutputAudit output_audit;
     target_.accept = [&](const Checkpoint& written) -> Status {
-      CKPT_ASSIGN_OR_RETURN(output_audit, AuditOutput(written, convert_.allow_findings));
-      report["audit"] = ToJson(output_audit);
+      CKPT_ASSIGN_OR_RETURN(report.audit, AuditOutput(written, convert_.allow_findings));
       return {};
     };
     const auto record_text = [&report](const formats::ConversionRecord& files) {
-      Json record = {{"schema", "ckpt.record/1"}, {"tool", "ckpt " CKPT_VERSION}};
-      record.update(report);
-      record["schema"] = "ckpt.record/1";
-      record["source_files"] = FilesToJson(files.source);
-      record["output_files"] = FilesToJson(files.output);
-      return Dump(record, true);
+      return RecordText(report, files, "ckpt " CKPT_VERSION);
     };
     CKPT_ASSIGN_OR_RETURN(
         const formats::ConversionOutcome outcome,
         formats::Convert(counted, plan, target_, *options_.read, record_text, serving.graph));
-    report["record"] = JsonText(target_.record_path);
-    text += "  wrote " + Plural(plan.tensors.size(), "tensor") + ", " + FormatBytes(outcome.bytes) +
-            ", read back and checked; record in " + EscapeForDisplay(target_.record_path) + "\n  " +
-            ToText(output_audit) + "\n";
+    report.written = {target_.record_path, outcome.bytes};
     return {};
   }
 

@@ -5,6 +5,7 @@
 #include <new>
 
 #include "cli/command.h"
+#include "cli/report/error_text.h"
 
 namespace ckpt::cli {
 namespace {
@@ -17,7 +18,7 @@ struct Row {
 };
 
 // The commands, in the order of --help.
-constexpr std::array<Row, 5> kCommands = {{
+constexpr std::array<Row, 6> kCommands = {{
     {"inspect", "List tensors, roles, batch-norm layers and metadata",
      "Example:\n  ckpt inspect model.h5\n  ckpt inspect --format json logs/model.ckpt-1000",
      MakeInspect},
@@ -35,6 +36,10 @@ constexpr std::array<Row, 5> kCommands = {{
      "Example:\n  ckpt diff model.h5 serving.h5\n  ckpt diff --rtol 1e-5 model.ckpt-900 "
      "model.safetensors",
      MakeDiff},
+    {"verify", "Run two files: do they compute the same function? exit 1 when they do not",
+     "Example:\n  ckpt verify model.h5 serving.h5\n  ckpt verify model.keras model.onnx\n"
+     "  ckpt verify --input images.npz --format json model.h5 serving.h5",
+     MakeVerify},
     {"explain", "What a rule means, why it matters, how to fix it",
      "Example:\n  ckpt explain          # the list of rules\n  ckpt explain BN001", MakeExplain},
 }};
@@ -46,16 +51,6 @@ constexpr const char* kFooter =
     "  ckpt convert --bn fold model.h5 serving.h5";
 
 }  // namespace
-
-std::string Describe(const Error& error) {
-  switch (error.remedy) {
-    case Remedy::kNone:
-      return ToString(error);
-    case Remedy::kMoreMemory:
-      return ToString(error) + "; --memory SIZE raises this limit";
-  }
-  return ToString(error);
-}
 
 ExitCode Complain(const Error& error) {
   std::cerr << "ckpt: " << Describe(error) << '\n';

@@ -19,6 +19,19 @@ std::vector<std::string> NotesOf(const Checkpoint& checkpoint) {
   return notes;
 }
 
+InputReport ReportOf(const std::string& path, const Result<OpenedInput>& opened) {
+  InputReport report{path};
+  if (!opened) {
+    report.error = opened.error();
+    return report;
+  }
+  report.manifest = &opened->checkpoint->manifest();
+  report.analysis = &opened->analysis;
+  report.format = opened->checkpoint->format();
+  report.notes = NotesOf(*opened->checkpoint);
+  return report;
+}
+
 Result<OpenedInput> OpenInput(const std::string& path, const CommonOptions& options,
                               const AnalysisOptions& analysis, const std::string& graph,
                               bool compute_weights) {

@@ -9,6 +9,7 @@
 
 #include "ckpt/batch_norm.h"
 #include "cli/options.h"
+#include "cli/report/report.h"
 
 namespace ckpt::cli {
 
@@ -20,6 +21,8 @@ struct OpenedInput {
 // What has to be said of an input before anything else: how its name led there, what its reader
 // noted.
 std::vector<std::string> NotesOf(const Checkpoint& checkpoint);
+// Of the input `path`; `opened` must outlive it.
+InputReport ReportOf(const std::string& path, const Result<OpenedInput>& opened);
 
 // `graph` names a file whose graph is evidence for an input that has none itself; empty: there is
 // none. With `compute_weights` the weights of weight norms stand in the place of their parts.

@@ -15,14 +15,15 @@
 
 namespace ckpt::cli {
 
-void AddReportOptions(CLI::App& command, CommonOptions& options) {
-  const std::map<std::string, ReportFormat> formats = {{"text", ReportFormat::kText},
-                                                       {"json", ReportFormat::kJson},
-                                                       {"jsonl", ReportFormat::kJsonLines}};
+void AddReportOptions(CLI::App& command, CommandId id, CommonOptions& options) {
+  std::map<std::string, std::string> forms;
+  for (const FormRow& row : Forms()) {
+    if (row.commands.Has(id)) forms.emplace(row.name, row.name);
+  }
   const std::map<std::string, ColorMode> colors = {
       {"auto", ColorMode::kAuto}, {"always", ColorMode::kAlways}, {"never", ColorMode::kNever}};
-  command.add_option("--format", options.format, "Form of the report: text, json or jsonl")
-      ->transform(OneOf(formats))
+  command.add_option("--format", options.form, "Form of the report: " + FormsOf(id))
+      ->transform(OneOf(forms))
       ->type_name("FORMAT");
   command.add_option("--report", options.report_file, "Write the report to FILE instead of stdout")
       ->type_name("FILE");

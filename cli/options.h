@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "ckpt/formats/format.h"
+#include "cli/report/form.h"
 #include "formats/container/files_read.h"
 
 namespace CLI {
@@ -15,12 +16,11 @@ class App;
 
 namespace ckpt::cli {
 
-enum class ReportFormat : std::uint8_t { kText, kJson, kJsonLines };
 enum class ColorMode : std::uint8_t { kAuto, kAlways, kNever };
 
 struct CommonOptions {
-  ReportFormat format = ReportFormat::kText;
-  std::string report_file;  // --report; empty: stdout
+  std::string form = "text";  // --format: a row of Forms()
+  std::string report_file;    // --report; empty: stdout
   ColorMode color = ColorMode::kAuto;
   bool quiet = false;
   std::string from;        // --from; empty: by content
@@ -31,7 +31,8 @@ struct CommonOptions {
   std::shared_ptr<const formats::FilesRead> read = std::make_shared<const formats::FilesRead>();
 };
 
-void AddReportOptions(CLI::App& command, CommonOptions& options);
+// --format with the forms that `id` can be reported in, and where the report goes.
+void AddReportOptions(CLI::App& command, CommandId id, CommonOptions& options);
 // --from and --memory, and for commands that take many inputs --files-from and --jobs.
 void AddInputOptions(CLI::App& command, CommonOptions& options, std::vector<std::string>* inputs);
 

@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "ckpt/audit.h"
-#include "cli/text_table.h"
 
 namespace ckpt::cli {
 namespace {
@@ -62,39 +61,15 @@ Result<OutputAudit> AuditOutput(const Checkpoint& written, bool allow_findings) 
   if (result.error) return Fail(*result.error);
   OutputAudit audit;
   for (const Finding& finding : result.findings) {
-    if (finding.severity == Severity::kInfo) {
-      ++audit.infos;
-      continue;
-    }
-    ++(finding.severity == Severity::kError ? audit.errors : audit.warnings);
+    audit.counts.Add(finding.severity);
+    if (finding.severity == Severity::kInfo) continue;
     const std::string id(finding.rule->id);
     if (std::find(audit.rules.begin(), audit.rules.end(), id) == audit.rules.end()) {
       audit.rules.push_back(id);
     }
   }
-  if (audit.errors != 0 && !allow_findings) return NotFit(result.findings);
+  if (audit.counts.errors != 0 && !allow_findings) return NotFit(result.findings);
   return audit;
-}
-
-Json ToJson(const OutputAudit& audit) {
-  return {{"errors", audit.errors},
-          {"warnings", audit.warnings},
-          {"infos", audit.infos},
-          {"rules", audit.rules}};
-}
-
-std::string ToText(const OutputAudit& audit) {
-  if (audit.errors == 0 && audit.warnings == 0) return "audit: clean";
-  std::string text = "audit: ";
-  if (audit.errors != 0) text += Plural(audit.errors, "error");
-  if (audit.errors != 0 && audit.warnings != 0) text += ", ";
-  if (audit.warnings != 0) text += Plural(audit.warnings, "warning");
-  const char* separator = " (";
-  for (const std::string& rule : audit.rules) {
-    text += separator + rule;
-    separator = ", ";
-  }
-  return text + ")";
 }
 
 }  // namespace ckpt::cli

@@ -1,19 +1,10 @@
 // What the audit says of a converted file, as it was read back.
 #pragma once
 
-#include <cstddef>
-#include <string>
-#include <vector>
-
 #include "ckpt/convert.h"
-#include "cli/report_json.h"
+#include "cli/report/report.h"
 
 namespace ckpt::cli {
-
-struct OutputAudit {
-  std::size_t errors = 0, warnings = 0, infos = 0;
-  std::vector<std::string> rules = {};  // ids of errors and warnings, each once
-};
 
 // With the options that `ckpt audit` has by default. kUnfit, with what was found, where there are
 // errors, unless `allow_findings`; passes on damage.
@@ -23,9 +14,5 @@ Result<OutputAudit> AuditOutput(const Checkpoint& written, bool allow_findings);
 // negative variances would lose the epsilon that keeps variance + epsilon above 0.
 Status CheckEpsilonStays(const Manifest& manifest, const Analysis& analysis,
                          const AuditResult& audit, const ConversionPlan& plan);
-
-Json ToJson(const OutputAudit& audit);
-// "audit: 1 warning (BN011)", "audit: clean".
-std::string ToText(const OutputAudit& audit);
 
 }  // namespace ckpt::cli

@@ -6,7 +6,7 @@
 #include <cstdio>
 #include <mutex>
 
-#include "cli/text_table.h"
+#include "cli/report/text_table.h"
 
 namespace ckpt::cli {
 namespace {

@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "cli/options.h"
+#include "cli/report/form.h"
 
 namespace ckpt::cli {
 
@@ -22,10 +23,6 @@ class ReportSink {
 
 Result<std::unique_ptr<ReportSink>> OpenReport(const CommonOptions& options);
 
-// ANSI colours for text, empty strings where colour is off.
-struct Style {
-  std::string_view red, yellow, green, dim, bold, reset;
-};
 Style StyleFor(const CommonOptions& options);
 
 }  // namespace ckpt::cli

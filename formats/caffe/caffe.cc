@@ -7,6 +7,7 @@
 #include <set>
 #include <utility>
 
+#include "formats/caffe/inference_network.h"
 #include "formats/caffe/net_graph.h"
 #include "formats/caffe/net_parameter.h"
 #include "formats/container/git_lfs.h"
@@ -68,8 +69,12 @@ class Opener {
   }
 
   Result<std::unique_ptr<Checkpoint>> Finish(std::shared_ptr<const RandomAccessFile> file) {
-    return std::make_unique<StoredTensors>("caffe", std::move(manifest_),
-                                           std::vector{std::move(file)}, std::move(tensors_));
+    auto opened = std::make_unique<StoredTensors>(
+        "caffe", std::move(manifest_), std::vector{std::move(file)}, std::move(tensors_));
+    opened->set_network([layers = std::move(layers_)](const Manifest& manifest) {
+      return CaffeInference(layers, manifest);
+    });
+    return opened;
   }
 
  private:

@@ -135,16 +135,36 @@ class NetReader {
                                {kBatchNormParam, kBatchNormParam},
                                {kScaleParam, kScaleParam},
                                {kEltwiseParam, kEltwiseParam},
-                               {kConcatParam, kConcatParam}}};
-    static const Numbers kOld{
-        4,
-        5,
-        2,
-        3,
-        6,
-        32,
-        33,
-        {{10, kConvolutionParam}, {17, kInnerProductParam}, {24, kEltwiseParam}, {9, kConcatParam}}};
+                               {kConcatParam, kConcatParam},
+                               {kLrnParam, kLrnParam},
+                               {kPoolingParam, kPoolingParam},
+                               {kPowerParam, kPowerParam},
+                               {kReluParam, kReluParam},
+                               {kSoftmaxParam, kSoftmaxParam},
+                               {kSliceParam, kSliceParam},
+                               {kReshapeParam, kReshapeParam},
+                               {kFlattenParam, kFlattenParam},
+                               {kEluParam, kEluParam},
+                               {kBiasParam, kBiasParam},
+                               {kInputParam, kInputParam},
+                               {kPermuteParam, kPermuteParam}}};
+    static const Numbers kOld{4,
+                              5,
+                              2,
+                              3,
+                              6,
+                              32,
+                              33,
+                              {{10, kConvolutionParam},
+                               {17, kInnerProductParam},
+                               {24, kEltwiseParam},
+                               {9, kConcatParam},
+                               {18, kLrnParam},
+                               {19, kPoolingParam},
+                               {21, kPowerParam},
+                               {30, kReluParam},
+                               {31, kSliceParam},
+                               {39, kSoftmaxParam}}};
     return old ? kOld : kNew;
   }
 
@@ -250,10 +270,18 @@ class NetReader {
       }
       auto& values = attributes[{message, field.number}];
       if (values.size() >= kMaxAttributes) return;
-      if (field.wire == kVarint) values.push_back(static_cast<double>(field.value));
+      if (field.wire == kVarint) {
+        values.push_back(static_cast<double>(static_cast<std::int64_t>(field.value)));
+      }
       if (field.wire == kFixed32) {
         values.push_back(
             static_cast<double>(std::bit_cast<float>(static_cast<std::uint32_t>(field.value))));
+      }
+      const bool shape = message == kReshapeParam || message == kInputParam;
+      if (field.wire == kDelimited && field.number == 1 && shape) {
+        std::vector<std::int64_t> dims;
+        ReadDims(cursor.offset(), field.end, dims);
+        values.assign(dims.begin(), dims.end());
       }
       SkipTo(cursor, field);  // fillers and packed lists mean nothing here
     }

@@ -22,7 +22,8 @@ struct CaffeBlob {
 };
 
 // The numbers of a layer's parameter messages by message and field: {139, 3} is eps of
-// batch_norm_param. Of a repeated field all are kept; floats are as their value.
+// batch_norm_param. Of a repeated field all are kept; floats are as their value; a shape is its
+// dimensions.
 using CaffeAttributes = std::map<std::pair<std::uint32_t, std::uint32_t>, std::vector<double>>;
 
 struct CaffeLayer {
@@ -37,7 +38,11 @@ struct CaffeLayer {
 // Field numbers of LayerParameter; the old form's are mapped to them.
 inline constexpr std::uint32_t kConvolutionParam = 106, kInnerProductParam = 117,
                                kBatchNormParam = 139, kScaleParam = 142, kEltwiseParam = 110,
-                               kConcatParam = 104;
+                               kConcatParam = 104, kLrnParam = 118, kPoolingParam = 121,
+                               kPowerParam = 122, kReluParam = 123, kSoftmaxParam = 125,
+                               kSliceParam = 126, kReshapeParam = 133, kFlattenParam = 135,
+                               kEluParam = 140, kBiasParam = 141, kInputParam = 143,
+                               kPermuteParam = 202;
 
 // Blobs of a BatchNorm layer: mean, variance and their factor; in NVIDIA's fork gamma and beta too.
 inline constexpr std::size_t kStatisticsAndFactor = 3, kBlobsWithScaleAndBias = 5;

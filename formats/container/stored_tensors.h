@@ -7,9 +7,11 @@
 #include <optional>
 #include <span>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "ckpt/checkpoint.h"
+#include "ckpt/network/network.h"
 #include "formats/container/file.h"
 
 namespace ckpt::formats {
@@ -42,12 +44,19 @@ class StoredTensors : public Checkpoint {
   std::string_view format() const noexcept override { return format_; }
   const Manifest& manifest() const noexcept override { return manifest_; }
   Result<std::unique_ptr<TensorStream>> Open(TensorId id) const override;
+  Result<network::Network> MakeNetwork() const override {
+    return make_network_ ? make_network_(manifest_) : Checkpoint::MakeNetwork();
+  }
+  // How the network is made where the file has one.
+  using MakesNetwork = std::function<Result<network::Network>(const Manifest&)>;
+  void set_network(MakesNetwork makes) { make_network_ = std::move(makes); }
 
  private:
   std::string_view format_;
   Manifest manifest_;
   std::vector<SharedFile> files_;
   std::vector<StoredTensor> tensors_;
+  MakesNetwork make_network_ = {};
 };
 
 // Sorts both by name, problems and graph following. A name that occurs twice is kCorrupt.

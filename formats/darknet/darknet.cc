@@ -7,6 +7,7 @@
 #include "formats/container/git_lfs.h"
 #include "formats/container/stored_tensors.h"
 #include "formats/darknet/cfg.h"
+#include "formats/darknet/inference_network.h"
 #include "formats/darknet/network.h"
 #include "formats/encoding/byte_reader.h"
 
@@ -100,8 +101,12 @@ class Opener {
     Describe(header, network, *present);
     manifest_.graph = std::move(network.graph);
     CKPT_RETURN_IF_ERROR(SortByName(manifest_, tensors_));
-    return std::make_unique<StoredTensors>("darknet", std::move(manifest_),
-                                           std::vector{std::move(file)}, std::move(tensors_));
+    auto opened = std::make_unique<StoredTensors>(
+        "darknet", std::move(manifest_), std::vector{std::move(file)}, std::move(tensors_));
+    opened->set_network([sections = std::move(sections_)](const Manifest& manifest) {
+      return DarknetInference(sections, manifest);
+    });
+    return opened;
   }
 
  private:
@@ -138,6 +143,7 @@ class Opener {
       }
     }
     manifest_.documents.push_back({"cfg", text});
+    sections_ = *sections;
     return *std::move(network);
   }
 
@@ -188,6 +194,7 @@ class Opener {
   fs::path cfg_path_, weights_path_;
   Manifest manifest_;
   std::vector<StoredTensor> tensors_;
+  std::vector<CfgSection> sections_;
 };
 
 }  // namespace

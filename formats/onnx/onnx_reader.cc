@@ -13,6 +13,7 @@
 #include "formats/onnx/layer_origins.h"
 #include "formats/onnx/model_graph.h"
 #include "formats/onnx/model_scan.h"
+#include "formats/onnx/network.h"
 #include "formats/onnx/onnx.h"
 #include "formats/onnx/onnx_dtype.h"
 #include "formats/onnx/tensor_data.h"
@@ -55,6 +56,17 @@ class OnnxCheckpoint : public Checkpoint, public RecordsOrigins {
     if (info.dtype == Dtype::kString) return onnx::StreamBytes(stored.text);
     return onnx::StreamSegments(stored.file, stored.segments, *stored.dtype, info.byte_size,
                                 info.name);
+  }
+
+  Result<network::Network> MakeNetwork() const override {
+    for (const Document& document : manifest_.documents) {
+      if (document.name != onnx::kModelDocument) continue;
+      CKPT_ASSIGN_OR_RETURN(auto model, onnx::ParseModel(document.text));
+      auto network = onnx::MakeNetwork(model, *this);
+      if (!network && network.error().file.empty()) network.error().file = manifest_.resolved;
+      return network;
+    }
+    return Checkpoint::MakeNetwork();
   }
 
   const std::vector<LayerOrigin>& origins() const noexcept override { return origins_; }

@@ -6,6 +6,7 @@
 #include <set>
 #include <utility>
 
+#include "ckpt/serving_network.h"
 #include "formats/container/git_lfs.h"
 #include "formats/tf_bundle/bundle_index.h"
 #include "formats/tf_bundle/data_shards.h"
@@ -44,6 +45,7 @@ class TfBundle : public Checkpoint {
   std::string_view format() const noexcept override { return "tf-bundle"; }
   const Manifest& manifest() const noexcept override { return manifest_; }
   Result<std::unique_ptr<TensorStream>> Open(TensorId id) const override;
+  Result<network::Network> MakeNetwork() const override { return NetworkOverSource(*this, {}); }
 
  private:
   static std::set<std::uint32_t> NeededShards(const BundleIndex& index);

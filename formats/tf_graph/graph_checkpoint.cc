@@ -3,6 +3,7 @@
 #include <string>
 #include <utility>
 
+#include "ckpt/serving_network.h"
 #include "formats/tf_graph/graph_kind.h"
 #include "formats/tf_graph/graph_tensors.h"
 #include "formats/tf_graph/tensor_value.h"
@@ -23,6 +24,7 @@ class GraphCheckpoint : public Checkpoint {
   }
   std::string_view format() const noexcept override { return format_; }
   const Manifest& manifest() const noexcept override { return manifest_; }
+  Result<network::Network> MakeNetwork() const override { return NetworkOverSource(*this, {}); }
   Result<std::unique_ptr<TensorStream>> Open(TensorId id) const override {
     if (values_[id.index] == nullptr) return Fail(WhyAbsent(manifest_, id));
     return StreamGraphTensor(record_, *values_[id.index], limits_,

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "ckpt/serving_network.h"
 #include "formats/tf_bundle/tf_bundle.h"
 #include "formats/tf_graph/graph_checkpoint.h"
 #include "formats/tf_graph/graph_kind.h"
@@ -60,6 +61,7 @@ class SavedModelCheckpoint : public Checkpoint {
   Result<std::unique_ptr<TensorStream>> Open(TensorId id) const override {
     return variables_->Open(id);
   }
+  Result<network::Network> MakeNetwork() const override { return NetworkOverSource(*this, {}); }
 
  private:
   std::unique_ptr<Checkpoint> variables_;

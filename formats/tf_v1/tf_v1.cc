@@ -4,6 +4,7 @@
 #include <map>
 #include <utility>
 
+#include "ckpt/serving_network.h"
 #include "formats/container/git_lfs.h"
 #include "formats/tf_bundle/first_value.h"
 #include "formats/tf_bundle/slice_cover.h"
@@ -40,6 +41,7 @@ class TfV1 : public Checkpoint {
   std::string_view format() const noexcept override { return "tf-v1"; }
   const Manifest& manifest() const noexcept override { return manifest_; }
   Result<std::unique_ptr<TensorStream>> Open(TensorId id) const override;
+  Result<network::Network> MakeNetwork() const override { return NetworkOverSource(*this, {}); }
 
  private:
   std::string PathOf(std::size_t file) const { return (folder_ / names_[file]).string(); }

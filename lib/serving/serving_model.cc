@@ -6,11 +6,13 @@
 
 #include "ckpt/serving.h"
 #include "ckpt/serving_layers.h"
+#include "ckpt/serving_network.h"
 #include "serving/apply_plan.h"
 #include "serving/bind_layers.h"
 #include "serving/layers.h"
 #include "serving/op_facts.h"
 #include "serving/serving_graph.h"
+#include "tensorflow_network/translate_graph.h"
 
 namespace ckpt {
 namespace {
@@ -72,6 +74,12 @@ class Model : public ServingModel {
     if (held.source) return source_.Open(*held.source);
     const OpConstant& constant = *manifest_.ops->top.ops[held.op].constant;
     return std::unique_ptr<TensorStream>(std::make_unique<HeldStream>(constant.bytes));
+  }
+  Result<network::Network> MakeNetwork() const override {
+    return TranslateServingGraph(*this, [](TensorId id) { return std::optional(id); });
+  }
+  Result<network::Network> NetworkOverSource() const {
+    return TranslateServingGraph(*this, [this](TensorId id) { return held_[id.index].source; });
   }
   const std::vector<Changed>& closed() const noexcept override { return closed_; }
   const std::vector<std::string>& notes() const noexcept override { return notes_; }
@@ -171,6 +179,19 @@ Result<std::unique_ptr<ServingModel>> MakeServingModel(const Checkpoint& source,
                                                        const ServingOptions& options) {
   CKPT_ASSIGN_OR_RETURN(ServingGraph serving, MakeServingGraph(source.manifest(), options));
   return std::unique_ptr<ServingModel>(std::make_unique<Model>(source, std::move(serving)));
+}
+
+Result<ServedNetwork> NetworkOf(const Checkpoint& source, const ServingOptions& options) {
+  CKPT_ASSIGN_OR_RETURN(auto model, MakeServingModel(source, options));
+  CKPT_ASSIGN_OR_RETURN(auto network, model->MakeNetwork());
+  return ServedNetwork{std::move(model), std::move(network)};
+}
+
+Result<network::Network> NetworkOverSource(const Checkpoint& source,
+                                           const ServingOptions& options) {
+  if (!source.manifest().ops) return source.Checkpoint::MakeNetwork();
+  CKPT_ASSIGN_OR_RETURN(ServingGraph serving, MakeServingGraph(source.manifest(), options));
+  return Model(source, std::move(serving)).NetworkOverSource();
 }
 
 Result<ModelGraph> ServingLayers(const Checkpoint& source, const ServingOptions& options) {

@@ -1,4 +1,4 @@
-#include "cli/text_table.h"
+#include "cli/report/text_table.h"
 
 #include <algorithm>
 #include <array>

@@ -1,4 +1,4 @@
-#include "cli/report_json.h"
+#include "cli/report/json_values.h"
 
 #include <cmath>
 
@@ -15,18 +15,6 @@ bool IsUtf8(std::string_view text) {
 
 Json TensorName(const std::optional<TensorId>& id, const Manifest& manifest) {
   return id ? JsonText(manifest.tensors[id->index].name) : Json(nullptr);
-}
-
-std::string_view ComparedByName(ComparedBy by) {
-  switch (by) {
-    case ComparedBy::kNothing:
-      return "nothing";
-    case ComparedBy::kBytes:
-      return "bytes";
-    case ComparedBy::kChecksum:
-      return "checksum";
-  }
-  return "nothing";
 }
 
 }  // namespace
@@ -97,54 +85,6 @@ Json JsonBatchNorm(const BatchNorm& batch_norm, const Manifest& manifest) {
   json["certain"] = batch_norm.certain;
   json["frozen"] = batch_norm.frozen;
   json["evidence"] = JsonEvidence(batch_norm.evidence);
-  return json;
-}
-
-Json JsonFinding(const Finding& finding) {
-  Json json = {{"rule", finding.rule->id},
-               {"name", finding.rule->name},
-               {"severity", Name(finding.severity)},
-               {"subject", JsonText(finding.subject)}};
-  json["tensors"] = JsonTexts(finding.tensors);
-  json["message"] = JsonText(finding.message);
-  json["fix"] = JsonText(finding.fix);
-  return json;
-}
-
-Json JsonTensorDiff(const TensorDiff& diff) {
-  Json json;
-  if (diff.name_a == diff.name_b || diff.name_a.empty() || diff.name_b.empty()) {
-    json["name"] = JsonText(diff.name_a.empty() ? diff.name_b : diff.name_a);
-  } else {
-    json["name_a"] = JsonText(diff.name_a);
-    json["name_b"] = JsonText(diff.name_b);
-  }
-  json["role"] = Name(diff.role);
-  json["status"] = Name(diff.status);
-  json["counts"] = diff.counts;
-  if (diff.status == TensorStatus::kRetyped) {
-    json["dtype_a"] = Name(diff.dtype_a);
-    json["dtype_b"] = Name(diff.dtype_b);
-  }
-  if (diff.status == TensorStatus::kReshaped) {
-    json["shape_a"] =
-        Json(std::vector<std::int64_t>(diff.shape_a.dims().begin(), diff.shape_a.dims().end()));
-    json["shape_b"] =
-        Json(std::vector<std::int64_t>(diff.shape_b.dims().begin(), diff.shape_b.dims().end()));
-  }
-  if (!diff.name_a.empty() && !diff.name_b.empty()) json["matched_by"] = Name(diff.matched_by);
-  if (!diff.reordered.empty()) json["reordered"] = JsonText(diff.reordered);
-  if (!diff.note.empty()) json["note"] = JsonText(diff.note);
-  json["by"] = ComparedByName(diff.by);
-  if (diff.by != ComparedBy::kBytes) return json;
-  json["max_abs"] = JsonNumber(diff.max_abs);
-  json["max_rel"] = JsonNumber(diff.max_rel);
-  json["elements"] = diff.elements;
-  json["differing"] = diff.differing;
-  json["beyond_tolerance"] = diff.beyond_tolerance;
-  json["non_finite"] = diff.non_finite;
-  json["cosine"] = JsonNumber(diff.cosine);
-  json["max_ulp"] = diff.max_ulp;
   return json;
 }
 

@@ -1,5 +1,5 @@
-// The versioned JSON of every command; docs/json.md describes it. Names that are not valid UTF-8
-// are escaped as in EscapeForDisplay, and the object then has "name_escaped": true.
+// What the JSON of several commands is made of; docs/json.md describes it. Names that are not valid
+// UTF-8 are escaped as in EscapeForDisplay, and the object then has "name_escaped": true.
 #pragma once
 
 #include <nlohmann/json.hpp>
@@ -8,10 +8,7 @@
 #include <string_view>
 #include <vector>
 
-#include "ckpt/audit.h"
 #include "ckpt/batch_norm.h"
-#include "ckpt/diff.h"
-#include "ckpt/fold.h"
 
 namespace ckpt::cli {
 
@@ -26,8 +23,6 @@ Json JsonSourced(
     const std::optional<SourcedNumber>& number);  // {"value", "source", "detail"} or null
 Json JsonTensor(const TensorInfo& info, const TensorRole& role);
 Json JsonBatchNorm(const BatchNorm& batch_norm, const Manifest& manifest);
-Json JsonFinding(const Finding& finding);
-Json JsonTensorDiff(const TensorDiff& diff);
 
 // One line or, for people's eyes, indented; always ends with a newline.
 std::string Dump(const Json& json, bool indented);

@@ -1,65 +1,9 @@
-#include "cli/plan_report.h"
-
 #include <map>
-#include <vector>
 
-#include "cli/text_table.h"
+#include "cli/report/text_pieces.h"
+#include "cli/report/text_table.h"
 
 namespace ckpt::cli {
-namespace {
-
-Json FoldedToJson(const Folded& folded) {
-  Json json = {{"batch_norm", JsonText(folded.batch_norm)}};
-  json["into"] = Json::array();
-  for (const std::string& kernel : folded.into) json["into"].push_back(JsonText(kernel));
-  json["direction"] = Name(folded.direction);
-  json["epsilon"] = JsonSourced(folded.epsilon);
-  json["evidence"] = JsonEvidence(folded.evidence);
-  json["error_bound"] = JsonNumber(folded.error_bound);
-  return json;
-}
-
-}  // namespace
-
-Json WrittenBatchNorms(const ConversionPlan& plan) {
-  Json layers = Json::array();
-  for (const WrittenBatchNorm& layer : plan.batch_norms) {
-    layers.push_back({{"scope", JsonText(layer.scope)},
-                      {"epsilon", JsonSourced(layer.epsilon)},
-                      {"momentum", JsonSourced(layer.momentum)}});
-  }
-  return layers;
-}
-
-void AddPlan(Json& json, const ConversionPlan& plan) {
-  json["folded"] = json["kept"] = json["changed"] = json["dropped"] = Json::array();
-  for (const Folded& folded : plan.folded) json["folded"].push_back(FoldedToJson(folded));
-  for (const Kept& kept : plan.kept) {
-    json["kept"].push_back({{"batch_norm", JsonText(kept.batch_norm)},
-                            {"reason", JsonText(kept.reason)},
-                            {"affine", kept.affine}});
-  }
-  for (const Changed& changed : plan.changed) {
-    json["changed"].push_back(
-        {{"batch_norm", JsonText(changed.batch_norm)}, {"reason", JsonText(changed.reason)}});
-  }
-  for (const Dropped& dropped : plan.dropped) {
-    json["dropped"].push_back(
-        {{"name", JsonText(dropped.name)}, {"reason", JsonText(dropped.reason)}});
-  }
-  json["renamed"] = Json::object();
-  for (const auto& [from, to] : plan.renamed)
-    json["renamed"][JsonText(from).get<std::string>()] = JsonText(to);
-  if (plan.names) {
-    json["names"] = Name(*plan.names);
-    json["reordered"] = Json::object();
-    for (const auto& [name, how] : plan.reordered)
-      json["reordered"][JsonText(name).get<std::string>()] = JsonText(how);
-    json["batch_norm"] = WrittenBatchNorms(plan);
-  }
-  json["notes"] = JsonTexts(plan.notes);
-}
-
 namespace {
 
 std::string Join(const std::vector<std::string>& names) {
@@ -71,7 +15,7 @@ std::string Join(const std::vector<std::string>& names) {
 constexpr std::size_t kNamedLayers = 4;  // more layers with one reason are counted, not named
 
 // Epsilons and momenta in the words of the framework that is to load the output.
-std::string BatchNormsToText(const ConversionPlan& plan) {
+std::string BatchNormsToText(const PlanReport& plan) {
   std::map<std::string, std::vector<std::string>> layers;
   const bool torch = plan.names == Framework::kPyTorch;
   const auto number = [](const char* name, const SourcedNumber& value, double shown) {
@@ -97,9 +41,7 @@ std::string BatchNormsToText(const ConversionPlan& plan) {
   return out;
 }
 
-}  // namespace
-
-std::string PlanToText(const ConversionPlan& plan, const Style& style) {
+std::string PlanToText(const PlanReport& plan, const Style& style) {
   std::string out;
   TextTable folded("  ");
   for (const Folded& fold : plan.folded) {
@@ -140,48 +82,56 @@ std::string PlanToText(const ConversionPlan& plan, const Style& style) {
   return out;
 }
 
-namespace {
-
-Json SignatureToJson(const OpSignature& signature) {
-  Json out = {{"name", JsonText(signature.name)}};
-  out["inputs"] = out["outputs"] = Json::object();
-  for (const auto& [key, tensor] : signature.inputs)
-    out["inputs"][JsonText(key).get<std::string>()] = JsonText(tensor);
-  for (const auto& [key, tensor] : signature.outputs)
-    out["outputs"][JsonText(key).get<std::string>()] = JsonText(tensor);
-  return out;
-}
-
-}  // namespace
-
-void AddSignatures(Json& json, const OpGraph& source, const OpGraph& written,
-                   const std::vector<Dropped>& dropped) {
-  json["signature"] = SignatureToJson(written.signatures.front());
-  json["signatures"] = json["dropped_signatures"] = json["other_graphs"] = Json::array();
-  for (const auto& tags : source.other_graphs)
-    json["other_graphs"].push_back({{"tags", JsonTexts(tags)}});
-  for (const OpSignature& signature : written.signatures)
-    json["signatures"].push_back(SignatureToJson(signature));
-  for (const Dropped& signature : dropped) {
-    json["dropped_signatures"].push_back(
-        {{"name", JsonText(signature.name)}, {"reason", JsonText(signature.reason)}});
-  }
-}
-
-std::string SignaturesToText(const OpGraph& written, const std::vector<Dropped>& dropped,
-                             const Style& style) {
+std::string ServedToText(const ServedReport& served, const Style& style) {
   std::string out;
-  for (const OpSignature& signature : written.signatures) {
+  for (const OpSignature& signature : served.signatures) {
     std::vector<std::string> inputs, outputs;
     for (const auto& [key, tensor] : signature.inputs) inputs.push_back(tensor);
     for (const auto& [key, tensor] : signature.outputs) outputs.push_back(tensor);
     out += "  serves " + EscapeForDisplay(signature.name) + ": " + Join(inputs) + " -> " +
            Join(outputs) + "\n";
   }
-  for (const Dropped& signature : dropped) {
+  for (const Dropped& signature : served.dropped) {
     out += "  " + std::string(style.yellow) + "dropped" + std::string(style.reset) +
            " the signature " + EscapeForDisplay(signature.name) + ": " +
            EscapeForDisplay(signature.reason) + "\n";
+  }
+  return out;
+}
+
+// "audit: 1 warning (BN011)", "audit: clean".
+std::string OutputAuditToText(const OutputAudit& audit) {
+  if (audit.counts.errors == 0 && audit.counts.warnings == 0) return "audit: clean";
+  std::string text = "audit: ";
+  if (audit.counts.errors != 0) text += Plural(audit.counts.errors, "error");
+  if (audit.counts.errors != 0 && audit.counts.warnings != 0) text += ", ";
+  if (audit.counts.warnings != 0) text += Plural(audit.counts.warnings, "warning");
+  const char* separator = " (";
+  for (const std::string& rule : audit.rules) {
+    text += separator + rule;
+    separator = ", ";
+  }
+  return text + ")";
+}
+
+}  // namespace
+
+std::string ToText(const Conversion& conversion, const Style& style) {
+  if (!conversion.formats || !conversion.plan) return {};
+  const Conversion::Formats& formats = *conversion.formats;
+  const std::string tensors = Plural(conversion.plan->tensors, "tensor");
+  std::string out = EscapeForDisplay(conversion.input) + " (" + std::string(formats.from) +
+                    ") -> " + EscapeForDisplay(conversion.output) + " (" + std::string(formats.to) +
+                    ")\n";
+  for (const std::string& note : formats.notes) out += "  " + EscapeForDisplay(note) + "\n";
+  if (conversion.served) out += ServedToText(*conversion.served, style);
+  out += PlanToText(*conversion.plan, style);
+  if (conversion.dry_run) out += "  dry run: " + tensors + " would be written\n";
+  if (conversion.written) {
+    out += "  wrote " + tensors + ", " + FormatBytes(conversion.written->bytes) +
+           ", read back and checked; record in " + EscapeForDisplay(conversion.written->record) +
+           "\n";
+    if (conversion.audit) out += "  " + OutputAuditToText(*conversion.audit) + "\n";
   }
   return out;
 }

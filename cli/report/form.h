@@ -1,0 +1,76 @@
+// A form of reports: how what a command found is printed. One class and one row of the table a
+// form; a new one touches no command.
+#pragma once
+
+#include <cstdint>
+#include <initializer_list>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "cli/report/report.h"
+
+namespace ckpt::cli {
+
+// Prints pieces in the order in which they become known; each call returns the text that can be
+// written by then, often none. A form overrides the pieces of those commands that its row lists:
+// the others print nothing.
+class Form {
+ public:
+  virtual ~Form() = default;
+  virtual std::string Add(const InspectedInput&) { return {}; }
+  virtual std::string End(const InspectSummary&) { return {}; }
+  virtual std::string Add(const AuditedInput&) { return {}; }
+  virtual std::string End(const AuditSummary&) { return {}; }
+  virtual std::string Add(const Conversion&) { return {}; }
+  virtual std::string Add(const Comparison&) { return {}; }
+  virtual std::string Add(const VerifiedPair&) { return {}; }
+  virtual std::string Add(const RuleList&) { return {}; }
+};
+
+// ANSI colours for text, empty strings where colour is off.
+struct Style {
+  std::string_view red, yellow, green, dim, bold, reset;
+};
+
+struct FormOptions {
+  Style style = {};
+  bool quiet = false;  // nothing where there is nothing to say, in forms for people
+};
+
+enum class CommandId : std::uint8_t { kInspect, kAudit, kConvert, kDiff, kVerify, kExplain };
+
+// A set of commands.
+class Commands {
+ public:
+  constexpr Commands(std::initializer_list<CommandId> commands) {
+    for (const CommandId command : commands) bits_ |= Bit(command);
+  }
+  constexpr bool Has(CommandId command) const noexcept { return (bits_ & Bit(command)) != 0; }
+
+ private:
+  static constexpr std::uint32_t Bit(CommandId command) {
+    return std::uint32_t{1} << static_cast<unsigned>(command);
+  }
+  std::uint32_t bits_ = 0;
+};
+
+// A row of the table.
+struct FormRow {
+  std::string_view name;  // of --format
+  std::string_view media_type;
+  Commands commands;  // that can be reported so
+  std::unique_ptr<Form> (*make)(const FormOptions& options);
+};
+
+std::span<const FormRow> Forms() noexcept;
+const FormRow* FindForm(std::string_view name) noexcept;  // null if there is none
+// "text, json or jsonl": the forms of a command, in the order of the table.
+std::string FormsOf(CommandId command);
+
+std::unique_ptr<Form> MakeTextForm(const FormOptions& options);
+std::unique_ptr<Form> MakeJsonForm(const FormOptions& options);
+std::unique_ptr<Form> MakeJsonLinesForm(const FormOptions& options);
+
+}  // namespace ckpt::cli

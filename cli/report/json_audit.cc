@@ -1,0 +1,38 @@
+#include "cli/report/json_pieces.h"
+
+namespace ckpt::cli {
+
+Json HeadOf(const AuditedInput& audited) {
+  const InputReport& input = audited.input;
+  const bool opened = input.opened();
+  Json json = {{"path", JsonText(input.path)}};
+  json["resolved"] = opened ? JsonText(input.manifest->resolved) : Json(nullptr);
+  json["notes"] = JsonTexts(input.notes);
+  json["format"] = opened ? Json(input.format) : Json(nullptr);
+  json["status"] = input.error ? "error" : "ok";
+  json["error"] = input.error ? JsonError(*input.error) : Json(nullptr);
+  json["read"] = audited.read_all ? "all" : "batch-norm";
+  if (!audited.compared_with.empty()) json["compared_with"] = JsonText(audited.compared_with);
+  json["batch_norm"] = Json::array();
+  if (!opened) return json;
+  for (const BatchNorm& layer : input.analysis->batch_norms)
+    json["batch_norm"].push_back(JsonBatchNorm(layer, *input.manifest));
+  return json;
+}
+
+Json FindingOf(const AuditedInput&, const Finding& finding) {
+  Json json = {{"rule", finding.rule->id},
+               {"name", finding.rule->name},
+               {"severity", Name(finding.severity)},
+               {"subject", JsonText(finding.subject)}};
+  json["tensors"] = JsonTexts(finding.tensors);
+  json["message"] = JsonText(finding.message);
+  json["fix"] = JsonText(finding.fix);
+  return json;
+}
+
+Json ToJson(const SeverityCounts& counts) {
+  return {{"errors", counts.errors}, {"warnings", counts.warnings}, {"infos", counts.infos}};
+}
+
+}  // namespace ckpt::cli

@@ -1,0 +1,114 @@
+#include "cli/report/json_pieces.h"
+
+namespace ckpt::cli {
+namespace {
+
+Json FoldedToJson(const Folded& folded) {
+  Json json = {{"batch_norm", JsonText(folded.batch_norm)}};
+  json["into"] = Json::array();
+  for (const std::string& kernel : folded.into) json["into"].push_back(JsonText(kernel));
+  json["direction"] = Name(folded.direction);
+  json["epsilon"] = JsonSourced(folded.epsilon);
+  json["evidence"] = JsonEvidence(folded.evidence);
+  json["error_bound"] = JsonNumber(folded.error_bound);
+  return json;
+}
+
+Json WrittenBatchNorms(const PlanReport& plan) {
+  Json layers = Json::array();
+  for (const WrittenBatchNorm& layer : plan.batch_norms) {
+    layers.push_back({{"scope", JsonText(layer.scope)},
+                      {"epsilon", JsonSourced(layer.epsilon)},
+                      {"momentum", JsonSourced(layer.momentum)}});
+  }
+  return layers;
+}
+
+void AddPlan(Json& json, const PlanReport& plan) {
+  json["folded"] = json["kept"] = json["changed"] = json["dropped"] = Json::array();
+  for (const Folded& folded : plan.folded) json["folded"].push_back(FoldedToJson(folded));
+  for (const Kept& kept : plan.kept) {
+    json["kept"].push_back({{"batch_norm", JsonText(kept.batch_norm)},
+                            {"reason", JsonText(kept.reason)},
+                            {"affine", kept.affine}});
+  }
+  for (const Changed& changed : plan.changed) {
+    json["changed"].push_back(
+        {{"batch_norm", JsonText(changed.batch_norm)}, {"reason", JsonText(changed.reason)}});
+  }
+  for (const Dropped& dropped : plan.dropped) {
+    json["dropped"].push_back(
+        {{"name", JsonText(dropped.name)}, {"reason", JsonText(dropped.reason)}});
+  }
+  json["renamed"] = Json::object();
+  for (const auto& [from, to] : plan.renamed)
+    json["renamed"][JsonText(from).get<std::string>()] = JsonText(to);
+  if (plan.names) {
+    json["names"] = Name(*plan.names);
+    json["reordered"] = Json::object();
+    for (const auto& [name, how] : plan.reordered)
+      json["reordered"][JsonText(name).get<std::string>()] = JsonText(how);
+    json["batch_norm"] = WrittenBatchNorms(plan);
+  }
+  json["notes"] = JsonTexts(plan.notes);
+}
+
+Json SignatureToJson(const OpSignature& signature) {
+  Json out = {{"name", JsonText(signature.name)}};
+  out["inputs"] = out["outputs"] = Json::object();
+  for (const auto& [key, tensor] : signature.inputs)
+    out["inputs"][JsonText(key).get<std::string>()] = JsonText(tensor);
+  for (const auto& [key, tensor] : signature.outputs)
+    out["outputs"][JsonText(key).get<std::string>()] = JsonText(tensor);
+  return out;
+}
+
+void AddServed(Json& json, const ServedReport& served) {
+  json["signature"] = SignatureToJson(served.signatures.front());
+  json["signatures"] = json["dropped_signatures"] = json["other_graphs"] = Json::array();
+  for (const auto& tags : served.other_graphs)
+    json["other_graphs"].push_back({{"tags", JsonTexts(tags)}});
+  for (const OpSignature& signature : served.signatures)
+    json["signatures"].push_back(SignatureToJson(signature));
+  for (const Dropped& signature : served.dropped) {
+    json["dropped_signatures"].push_back(
+        {{"name", JsonText(signature.name)}, {"reason", JsonText(signature.reason)}});
+  }
+}
+
+Json AuditToJson(const OutputAudit& audit) {
+  Json json = ToJson(audit.counts);
+  json["rules"] = audit.rules;
+  return json;
+}
+
+}  // namespace
+
+void AddConversion(Json& json, const Conversion& conversion) {
+  json["input"] = JsonText(conversion.input);
+  json["output"] = JsonText(conversion.output);
+  if (conversion.formats) {
+    json["resolved"] = JsonText(conversion.formats->resolved);
+    json["from"] = conversion.formats->from;
+    json["to"] = conversion.formats->to;
+  }
+  if (conversion.plan) AddPlan(json, *conversion.plan);
+  if (conversion.served) AddServed(json, *conversion.served);
+  if (conversion.dry_run) json["dry_run"] = true;
+  if (conversion.audit) json["audit"] = AuditToJson(*conversion.audit);
+}
+
+Json ToJson(const Conversion& conversion) {
+  Json json = WithSchema("convert");
+  AddConversion(json, conversion);
+  if (conversion.written) {
+    json["record"] = JsonText(conversion.written->record);
+  } else if (conversion.dry_run) {
+    json["record"] = nullptr;
+  }
+  json["status"] = conversion.error ? "error" : "ok";
+  json["error"] = conversion.error ? JsonError(*conversion.error) : Json(nullptr);
+  return json;
+}
+
+}  // namespace ckpt::cli

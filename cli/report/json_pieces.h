@@ -1,0 +1,34 @@
+// The pieces of a report as JSON, one source a command; docs/json.md describes the keys.
+#pragma once
+
+#include "cli/report/json_values.h"
+#include "cli/report/report.h"
+
+namespace ckpt::cli {
+
+// {"schema": "ckpt.audit/1"}: how every object begins.
+Json WithSchema(std::string_view command);
+// The same for a line of JSON Lines, which has a type too.
+Json Line(std::string_view command, std::string_view type, const Json& body);
+
+Json HeadOf(const InspectedInput& inspected, bool with_tensors);
+Json TensorOf(const InputReport& input, std::size_t tensor);
+
+Json HeadOf(const AuditedInput& audited);  // without the findings
+Json FindingOf(const AuditedInput& audited, const Finding& finding);
+Json ToJson(const SeverityCounts& counts);
+
+Json ToJson(const Conversion& conversion);
+// What the report and the record of a conversion have in common: all but the outcome.
+void AddConversion(Json& json, const Conversion& conversion);
+
+// The keys of a comparison before its tensors, and those behind them.
+Json HeadOf(const Comparison& comparison);
+void AddTail(Json& json, const CheckpointDiff& diff);
+Json TensorOf(const TensorDiff& diff);
+
+Json ToJson(const VerifiedPair& verified);
+
+Json ToJson(const Rule& rule);
+
+}  // namespace ckpt::cli

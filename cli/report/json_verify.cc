@@ -1,0 +1,70 @@
+#include "cli/report/json_pieces.h"
+
+namespace ckpt::cli {
+namespace {
+
+Json StepOf(const StepDifference& step) {
+  return {{"layer", JsonText(step.layer_b)},
+          {"layer_a", JsonText(step.layer_a)},
+          {"operation", step.operation},
+          {"place", step.place},
+          {"channel", step.channel ? Json(*step.channel) : Json(nullptr)},
+          {"value_a", JsonNumber(step.value_a)},
+          {"value_b", JsonNumber(step.value_b)},
+          {"bound", JsonNumber(step.bound)},
+          {"ratio", JsonNumber(step.ratio)}};
+}
+Json StepOf(const std::optional<StepDifference>& step) {
+  return step ? StepOf(*step) : Json(nullptr);
+}
+
+Json InputOf(const UsedInput& input) {
+  return {{"name", JsonText(input.name_a)},
+          {"name_b", JsonText(input.name_b)},
+          {"shape", input.shape},
+          {"values", input.drawn ? "drawn" : "given"},
+          {"axes_reordered", input.permuted}};
+}
+
+Json OutputOf(const OutputDifference& output) {
+  return {{"name", JsonText(output.name_a)},       {"name_b", JsonText(output.name_b)},
+          {"max_abs", JsonNumber(output.max_abs)}, {"noise", JsonNumber(output.noise)},
+          {"size", JsonNumber(output.size)},       {"place", output.place}};
+}
+
+void AddVerification(Json& json, const Verification& verification) {
+  json["verdict"] = Name(verification.verdict);
+  json["reason"] = verification.reason.empty() ? Json(nullptr) : JsonText(verification.reason);
+  json["inputs"] = json["outputs"] = Json::array();
+  for (const UsedInput& input : verification.inputs) json["inputs"].push_back(InputOf(input));
+  for (const OutputDifference& output : verification.outputs)
+    json["outputs"].push_back(OutputOf(output));
+  json["steps"] = {{"compared", verification.steps_compared},
+                   {"factor", verification.factor},
+                   {"worst", StepOf(verification.worst)},
+                   {"first_beyond", StepOf(verification.first_beyond)}};
+  json["unknown"] = Json::array();
+  for (const NotUnderstood& unknown : verification.unknown) {
+    json["unknown"].push_back({{"side", unknown.in_b ? "b" : "a"},
+                               {"layer", JsonText(unknown.layer)},
+                               {"operation", JsonText(unknown.what)},
+                               {"reason", JsonText(unknown.why)}});
+  }
+  json["channels"] = verification.channels;
+  json["silent_channels"] = verification.silent_channels;
+  json["multiply_adds"] = verification.multiply_adds;
+}
+
+}  // namespace
+
+Json ToJson(const VerifiedPair& verified) {
+  Json json = WithSchema("verify");
+  json["a"] = JsonText(verified.a);
+  json["b"] = JsonText(verified.b);
+  json["status"] = verified.error ? "error" : "ok";
+  json["error"] = verified.error ? JsonError(*verified.error) : Json(nullptr);
+  if (verified.verification) AddVerification(json, *verified.verification);
+  return json;
+}
+
+}  // namespace ckpt::cli

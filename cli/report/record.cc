@@ -1,0 +1,28 @@
+#include "cli/report/record.h"
+
+#include "cli/report/json_pieces.h"
+
+namespace ckpt::cli {
+namespace {
+
+Json FilesToJson(const std::vector<formats::FileRecord>& files) {
+  Json list = Json::array();
+  for (const formats::FileRecord& file : files) {
+    list.push_back({{"name", JsonText(file.name)}, {"bytes", file.bytes}, {"sha256", file.sha256}});
+  }
+  return list;
+}
+
+}  // namespace
+
+std::string RecordText(const Conversion& conversion, const formats::ConversionRecord& files,
+                       const std::string& tool) {
+  Json record = WithSchema("record");
+  record["tool"] = tool;
+  AddConversion(record, conversion);
+  record["source_files"] = FilesToJson(files.source);
+  record["output_files"] = FilesToJson(files.output);
+  return Dump(record, true);
+}
+
+}  // namespace ckpt::cli

@@ -1,0 +1,125 @@
+// What each command found, as plain values: the only thing that a form of a report reads.
+//
+// A command hands on one piece after the other, each as soon as it is known: the inputs of inspect
+// and audit in the order of the command line and then a summary; one Conversion, Comparison or
+// RuleList. Names and messages in them are raw, as they stand in the file: forms escape them.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "ckpt/audit.h"
+#include "ckpt/convert.h"
+#include "ckpt/diff.h"
+#include "ckpt/op_graph.h"
+#include "ckpt/verify.h"
+
+namespace ckpt::cli {
+
+// An input as every command sees it. What the pointers name lives until the piece was added: a form
+// that prints later keeps what it needs.
+struct InputReport {
+  std::string path;                 // as the user named it
+  std::optional<Error> error = {};  // it could not be opened, or damage was met while reading
+  // Of an input that was opened; null, empty otherwise.
+  const Manifest* manifest = nullptr;
+  const Analysis* analysis = nullptr;
+  std::string_view format = {};
+  std::vector<std::string> notes = {};  // how its name led there, what its reader noted
+
+  bool opened() const noexcept { return manifest != nullptr; }
+};
+
+struct InspectedInput {
+  InputReport input;
+};
+struct InspectSummary {
+  std::uint64_t inputs = 0, failed = 0;
+};
+
+struct SeverityCounts {
+  std::uint64_t errors = 0, warnings = 0, infos = 0;
+  void Add(Severity severity) noexcept;
+};
+
+struct AuditedInput {
+  InputReport input;
+  std::vector<Finding> findings = {};  // indices are into `input.analysis` and `input.manifest`
+  bool read_all = false;
+  std::string compared_with = {};  // the older checkpoint, if one was looked at
+};
+struct AuditSummary {
+  std::uint64_t inputs = 0;
+  SeverityCounts counts = {};
+};
+
+// What will be, or was, done to the tensors and batch norms of a conversion's input.
+struct PlanReport {
+  std::size_t tensors = 0;  // that OUTPUT holds
+  std::vector<Folded> folded = {};
+  std::vector<Kept> kept = {};
+  std::vector<Changed> changed = {};
+  std::vector<Dropped> dropped = {};
+  std::map<std::string, std::string> renamed = {};
+  std::optional<Framework> names = {};  // see ConversionPlan
+  std::map<std::string, std::string> reordered = {};
+  std::vector<WrittenBatchNorm> batch_norms = {};
+  std::vector<std::string> notes = {};
+};
+PlanReport ReportOf(const ConversionPlan& plan);
+
+// What a graph in OUTPUT serves.
+struct ServedReport {
+  std::vector<OpSignature> signatures;  // at least one
+  std::vector<Dropped> dropped;
+  std::vector<std::vector<std::string>> other_graphs;  // tags of MetaGraphs that were not read
+};
+
+// What the audit says of OUTPUT, as it was read back.
+struct OutputAudit {
+  SeverityCounts counts = {};
+  std::vector<std::string> rules = {};  // ids of errors and warnings, each once
+};
+
+struct Conversion {
+  std::string input, output;        // as the user named them
+  std::optional<Error> error = {};  // what is below is what was known by then
+  struct Formats {
+    std::string resolved;
+    std::string_view from, to;
+    std::vector<std::string> notes;  // of the input
+  };
+  std::optional<Formats> formats = {};
+  std::optional<PlanReport> plan = {};
+  std::optional<ServedReport> served = {};  // OUTPUT holds operations
+  std::optional<OutputAudit> audit = {};
+  bool dry_run = false;  // everything was read, nothing was written, as was asked
+  struct Written {
+    std::string record;  // path
+    std::uint64_t bytes = 0;
+  };
+  std::optional<Written> written = {};
+};
+
+struct Comparison {
+  std::string a, b;  // as the user named them
+  std::optional<Error> error = {};
+  std::optional<CheckpointDiff> diff = {};  // absent where there is an error
+};
+
+struct VerifiedPair {
+  std::string a, b;  // as the user named them
+  std::optional<Error> error = {};
+  std::optional<Verification> verification = {};  // absent where there is an error
+};
+
+struct RuleList {
+  std::vector<const Rule*> rules;
+  bool in_full = false;  // one rule was asked for: its text, not its line in the list
+};
+
+}  // namespace ckpt::cli

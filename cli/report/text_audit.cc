@@ -1,0 +1,55 @@
+#include "cli/report/error_text.h"
+#include "cli/report/text_pieces.h"
+#include "cli/report/text_table.h"
+
+namespace ckpt::cli {
+namespace {
+
+std::string_view ColorOf(Severity severity, const Style& style) {
+  switch (severity) {
+    case Severity::kError:
+      return style.red;
+    case Severity::kWarning:
+      return style.yellow;
+    case Severity::kInfo:
+      break;
+  }
+  return style.dim;
+}
+
+std::string FindingToText(const Finding& finding, const Style& style) {
+  std::string out =
+      "  " + Painted(Name(finding.severity), ColorOf(finding.severity, style), style) + " " +
+      std::string(finding.rule->id) + " " + std::string(finding.rule->name) + ": " +
+      EscapeForDisplay(finding.subject) + "\n    " + EscapeForDisplay(finding.message) + "\n";
+  if (!finding.fix.empty()) out += "    fix: " + EscapeForDisplay(finding.fix) + "\n";
+  return out;
+}
+
+}  // namespace
+
+std::string ToText(const AuditedInput& audited, const Style& style) {
+  const InputReport& input = audited.input;
+  std::string out = Heading(input, style);
+  if (!input.opened()) {
+    out += ": " + Painted("error", style.red, style) + "\n";
+    return input.error ? out + "  " + Describe(*input.error) + "\n" : out;
+  }
+  out += ": " + std::string(input.format) + ", " +
+         Plural(input.analysis->batch_norms.size(), "batch norm") + ", read " +
+         (audited.read_all ? "all data" : "the index and the batch-norm vectors") + "\n" +
+         Preamble(input);
+  if (!audited.compared_with.empty())
+    out += "  compared with " + EscapeForDisplay(audited.compared_with) + "\n";
+  for (const Finding& finding : audited.findings) out += FindingToText(finding, style);
+  if (audited.findings.empty() && !input.error)
+    out += "  " + Painted("no findings", style.green, style) + "\n";
+  return out;
+}
+
+std::string ToText(const SeverityCounts& counts) {
+  return Plural(counts.errors, "error") + ", " + Plural(counts.warnings, "warning") + ", " +
+         Plural(counts.infos, "note") + "\n";
+}
+
+}  // namespace ckpt::cli

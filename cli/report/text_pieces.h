@@ -1,0 +1,25 @@
+// The pieces of a report as text for people, one source a command. The text may change at any time.
+#pragma once
+
+#include <string>
+
+#include "cli/report/form.h"
+#include "cli/report/report.h"
+
+namespace ckpt::cli {
+
+std::string ToText(const InspectedInput& inspected, const Style& style);
+std::string ToText(const AuditedInput& audited, const Style& style);
+std::string ToText(const SeverityCounts& counts);  // "1 error, 0 warnings, 2 notes"
+std::string ToText(const Conversion& conversion, const Style& style);
+std::string ToText(const Comparison& comparison, const Style& style);
+std::string ToText(const VerifiedPair& verified, const Style& style);
+std::string ToText(const RuleList& rules, const Style& style);
+
+// The path of an input, in bold.
+std::string Heading(const InputReport& input, const Style& style);
+// Lines that every input has behind its first: what its name resolved to, its notes.
+std::string Preamble(const InputReport& input);
+std::string Painted(std::string_view text, std::string_view color, const Style& style);
+
+}  // namespace ckpt::cli

@@ -1,0 +1,28 @@
+// What a user gives a network that is run: values of its inputs, shapes, names.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "ckpt/execution/array.h"
+#include "cli/options.h"
+
+namespace ckpt::cli {
+
+// The arrays of an .npz by their names; that of an .npy under the name "". Objects and strings are
+// refused: kUnsupported. `most_bytes` bounds what is read.
+Result<std::map<std::string, execution::Array>> ReadArrays(const CommonOptions& options,
+                                                           const std::string& path,
+                                                           std::uint64_t most_bytes);
+
+// "NAME=1x224x224x3": kInvalidArgument where it is not of that form.
+Result<std::map<std::string, network::Sizes>> ParseShapes(const std::vector<std::string>& texts);
+
+// {"inputs": {"a's name": "b's"}, "outputs": {...}}
+struct PortMap {
+  std::map<std::string, std::string> inputs = {}, outputs = {};
+};
+Result<PortMap> ReadPortMap(const CommonOptions& options, const std::string& path);
+
+}  // namespace ckpt::cli

@@ -1,0 +1,449 @@
+#include "formats/onnx/network.h"
+
+#include <map>
+#include <set>
+#include <utility>
+
+#include "formats/onnx/graph_values.h"
+#include "formats/onnx/layer_facts.h"
+#include "formats/onnx/network_constants.h"
+#include "formats/onnx/network_step.h"
+#include "formats/onnx/node_order.h"
+#include "formats/onnx/onnx_dtype.h"
+#include "formats/onnx/tensor_places.h"
+
+namespace ckpt::formats::onnx {
+namespace {
+
+using network::kNoValue;
+using network::ValueId;
+using onnx_proto::FunctionProto;
+using onnx_proto::GraphProto;
+using onnx_proto::NodeProto;
+using onnx_proto::TensorProto;
+using onnx_proto::ValueInfoProto;
+
+// What functions and branches may come to, written out: nodes and what they read and yield, and
+// sixteenths of inline elements.
+constexpr std::uint64_t kMostParts = std::uint64_t{1} << 22;
+constexpr std::size_t kMostCalls = 64;  // of functions within functions
+
+network::PartialShape ShapeOf(const ValueInfoProto& info) {
+  if (!info.type().has_tensor_type() || !info.type().tensor_type().has_shape()) return {};
+  network::Sizes sizes;
+  for (const auto& dim : info.type().tensor_type().shape().dim()) {
+    const bool known = dim.has_dim_value() && dim.dim_value() >= 0;
+    sizes.push_back(known ? dim.dim_value() : network::kUnknownSize);
+  }
+  return sizes;
+}
+
+network::ElementKind ElementsOf(const ValueInfoProto& info) {
+  const OnnxDtype* row = FindOnnxDtype(info.type().tensor_type().elem_type());
+  return row == nullptr ? network::ElementKind::kReal : KindOf(row->dtype);
+}
+
+// An output that its node's rule does not yield.
+struct Missing {
+  std::string layer, op_type;
+  int output = 0;
+};
+
+// The names of one graph or function, while it is translated.
+struct Scope {
+  const Scope* outer = nullptr;  // whose names can be read too
+  std::int64_t opset = 1;
+  Arguments arguments = {};
+  std::string path = {};                            // in front of its own names
+  std::map<std::string, std::string> renamed = {};  // outputs, as the caller calls them
+  std::map<std::string, ValueId> values = {};
+  std::map<std::string, const TensorProto*> constants = {};
+  std::map<std::string, Missing> missing = {};
+  const std::map<std::string, network::PartialShape>* declared = nullptr;
+
+  std::string NameOf(const std::string& name) const {
+    const auto found = renamed.find(name);
+    return found == renamed.end() ? path + name : found->second;
+  }
+};
+
+class Translator {
+ public:
+  Translator(const onnx_proto::ModelProto& model, const Checkpoint& weights,
+             const NetworkConstants& constants)
+      : model_(model),
+        constants_(constants),
+        builder_(network::Origin::kOnnxGraph),
+        known_(builder_, weights) {
+    for (const FunctionProto& function : model.functions()) {
+      functions_.emplace(KeyOf(function.domain(), function.name(), function.overload()), &function);
+    }
+  }
+
+  Result<network::Network> Translate() && {
+    const GraphProto& graph = model_.graph();
+    Scope scope;
+    scope.opset = OpsetOf(model_);
+    EnterGraph(graph, scope);
+    for (const ValueInfoProto& input : graph.input()) {
+      if (scope.constants.contains(input.name()) || scope.values.contains(input.name())) continue;
+      scope.values[input.name()] =
+          builder_.AddInput(input.name(), ShapeOf(input), ElementsOf(input));
+    }
+    std::vector<std::string> wanted;
+    for (const ValueInfoProto& output : graph.output()) wanted.push_back(output.name());
+    CKPT_RETURN_IF_ERROR(TranslateNodes(graph.node(), wanted, scope));
+    for (const std::string& name : wanted) {
+      CKPT_ASSIGN_OR_RETURN(const ValueId value, Find(name, scope, "outputs"));
+      builder_.AddOutput(name, value);
+    }
+    CKPT_ASSIGN_OR_RETURN(network::Network network, std::move(builder_).Finish());
+    NameOthers(network);
+    return network;
+  }
+
+ private:
+  using Key = std::tuple<std::string, std::string, std::string>;
+  static Key KeyOf(const std::string& domain, const std::string& name,
+                   const std::string& overload) {
+    return {domain == "ai.onnx" ? "" : domain, name, overload};
+  }
+
+  Status Charge(std::uint64_t parts) {
+    parts_ += parts;
+    if (parts_ > kMostParts) {
+      return Fail(ErrorCode::kLimitExceeded,
+                  "its functions and branches make a network of more "
+                  "than " +
+                      std::to_string(kMostParts) + " parts");
+    }
+    return {};
+  }
+
+  void EnterGraph(const GraphProto& graph, Scope& scope) {
+    for (const TensorProto& tensor : graph.initializer()) {
+      scope.constants.emplace(tensor.name(), &tensor);
+    }
+    for (const auto& sparse : graph.sparse_initializer()) {
+      scope.missing[sparse.values().name()] = {sparse.values().name(), "sparse initializer", 0};
+    }
+    const auto [declared, is_new] = declared_.try_emplace(&graph);
+    if (is_new) {
+      for (const auto* list : {&graph.value_info(), &graph.output()}) {
+        for (const ValueInfoProto& info : *list) declared->second[info.name()] = ShapeOf(info);
+      }
+    }
+    scope.declared = &declared->second;
+  }
+
+  Status TranslateNodes(const Nodes& nodes, const std::vector<std::string>& wanted, Scope& scope) {
+    auto order = orders_.find(&nodes);
+    if (order == orders_.end()) {
+      CKPT_ASSIGN_OR_RETURN(auto found, OrderNodes(nodes, wanted));
+      order = orders_.emplace(&nodes, std::move(found)).first;
+    }
+    for (const int index : order->second) {
+      CKPT_RETURN_IF_ERROR(TranslateNode(nodes[index], scope));
+    }
+    return {};
+  }
+
+  static std::string LayerName(const NodeProto& node, const Scope& scope) {
+    return scope.path + (!node.name().empty()     ? node.name()
+                         : node.output_size() > 0 ? node.output(0)
+                                                  : node.op_type());
+  }
+
+  // The value of a name, a constant of it being made when it is first read.
+  Result<ValueId> Find(const std::string& name, Scope& scope, const std::string& reader) {
+    for (Scope* at = &scope; at != nullptr; at = const_cast<Scope*>(at->outer)) {
+      if (const auto found = at->values.find(name); found != at->values.end()) return found->second;
+      if (const auto found = at->constants.find(name); found != at->constants.end()) {
+        return at->values[name] = AddConstant(*found->second, at->NameOf(name));
+      }
+      if (const auto found = at->missing.find(name); found != at->missing.end()) {
+        const Missing& what = found->second;
+        builder_.StartLayer(what.layer, what.op_type);
+        const std::string why = "its output " + std::to_string(what.output) + " is not translated";
+        return at->values[name] =
+                   builder_.Add(network::Unknown{what.op_type, why}, {}, at->NameOf(name));
+      }
+    }
+    return Fail(ErrorCode::kCorrupt,
+                "\"" + reader + "\" reads \"" + name + "\", which nothing yields");
+  }
+
+  ValueId AddConstant(const TensorProto& tensor, const std::string& name) {
+    const auto added = constants_.Add(builder_, tensor, name);
+    if (added) return *added;
+    builder_.StartLayer(name, "constant");
+    return builder_.Add(network::Unknown{"constant", added.error()}, {}, name);
+  }
+
+  Status TranslateNode(const NodeProto& node, Scope& scope) {
+    CKPT_RETURN_IF_ERROR(
+        Charge(1 + static_cast<std::uint64_t>(node.input_size() + node.output_size())));
+    std::vector<ValueId> inputs;
+    const std::string layer = LayerName(node, scope);
+    for (const std::string& name : node.input()) {
+      if (name.empty()) {
+        inputs.push_back(kNoValue);
+        continue;
+      }
+      CKPT_ASSIGN_OR_RETURN(const ValueId value, Find(name, scope, layer));
+      inputs.push_back(value);
+    }
+    const auto function = functions_.find(KeyOf(node.domain(), node.op_type(), node.overload()));
+    if (function != functions_.end()) return Call(node, *function->second, inputs, scope);
+    if (IsAlias(node, inputs)) {
+      scope.values[node.output(0)] = inputs[0];
+      return {};
+    }
+    if (IsOnnxOperator(node) && node.op_type() == "If") {
+      if (const GraphProto* branch = DecidedBranch(node, inputs)) {
+        return Inline(node, *branch, scope);
+      }
+    }
+    builder_.StartLayer(layer, node.op_type());
+    Step step(builder_, known_, node, scope.arguments, scope.opset, inputs,
+              node.output_size() > 0 ? scope.NameOf(node.output(0)) : std::string());
+    CKPT_ASSIGN_OR_RETURN(const Outcome outcome, Apply(node, step, scope));
+    if (outcome) {
+      Bind(node, *outcome, layer, scope);
+      return {};
+    }
+    CKPT_ASSIGN_OR_RETURN(std::vector<ValueId> operands, OperandsOf(node, inputs, scope));
+    const std::string domain = IsOnnxOperator(node) ? "" : node.domain() + ".";
+    auto made = builder_.AddMany(network::Unknown{domain + node.op_type(), outcome.error()},
+                                 std::move(operands), static_cast<std::size_t>(node.output_size()),
+                                 step.name());
+    Bind(node, made, layer, scope);
+    return {};
+  }
+
+  // A constant under another name.
+  bool IsAlias(const NodeProto& node, const std::vector<ValueId>& inputs) const {
+    return node.op_type() == "Identity" && IsOnnxOperator(node) && inputs.size() == 1 &&
+           node.output_size() == 1 && inputs[0] != kNoValue &&
+           builder_.value(inputs[0]).constant.has_value();
+  }
+
+  Result<Outcome> Apply(const NodeProto& node, Step& step, Scope& scope) {
+    if (!IsOnnxOperator(node)) return Outcome(Cannot("it is no operator of ONNX"));
+    if (scope.opset > kNewestOpset || scope.opset < 1) {
+      return Outcome(Cannot("operator set " + std::to_string(scope.opset) + " is not known here"));
+    }
+    if (node.op_type() == "Constant") return ConstantNode(step);
+    if (node.op_type() == "ConstantOfShape") return FilledShape(step);
+    const OperatorRule* rule = FindOperatorRule(node.op_type());
+    if (rule == nullptr) {
+      return Outcome(Cannot(node.op_type() == "If" ? "its condition depends on the data"
+                                                   : "the operator is not translated"));
+    }
+    return rule->translate(step);
+  }
+
+  // What an operator that is not understood may depend on: what graphs within it read, too.
+  Result<std::vector<ValueId>> OperandsOf(const NodeProto& node, std::vector<ValueId> operands,
+                                          Scope& scope) {
+    for (const std::string& name : CapturedNames(node)) {
+      CKPT_ASSIGN_OR_RETURN(const ValueId value, Find(name, scope, LayerName(node, scope)));
+      operands.push_back(value);
+    }
+    return operands;
+  }
+
+  Result<Outcome> ConstantNode(Step& step) {
+    if (const auto* value = step.Find("value"); value != nullptr && value->has_t()) {
+      auto added = constants_.Add(builder_, value->t(), step.name());
+      if (!added) return Outcome(Cannot(added.error()));
+      return Outcome(std::vector<ValueId>{*added});
+    }
+    network::InlineConstant constant;
+    const auto* integers = step.Find("value_ints");
+    if (const auto* integer = step.Find("value_int")) {
+      constant = {{}, {static_cast<double>(integer->i())}, network::ElementKind::kInteger};
+    } else if (const auto* real = step.Find("value_float")) {
+      constant.elements = {static_cast<double>(real->f())};
+    } else if (integers != nullptr) {
+      constant = {{integers->ints_size()},
+                  {integers->ints().begin(), integers->ints().end()},
+                  network::ElementKind::kInteger};
+    } else if (const auto* reals = step.Find("value_floats")) {
+      constant = {{reals->floats_size()}, {reals->floats().begin(), reals->floats().end()}};
+    } else {
+      return Outcome(Cannot("it holds no dense numbers"));
+    }
+    if (constant.elements.size() > kMostInlineElements) {
+      return Outcome(
+          Cannot("it is a list of more than " + std::to_string(kMostInlineElements) + " numbers"));
+    }
+    CKPT_RETURN_IF_ERROR(Charge(constant.elements.size() / 16));
+    return Outcome(std::vector<ValueId>{builder_.AddInline(std::move(constant), step.name())});
+  }
+
+  Result<Outcome> FilledShape(Step& step) {
+    network::Fill fill;
+    if (const auto* value = step.Find("value"); value != nullptr && value->has_t()) {
+      const auto constant = constants_.Read(value->t());
+      if (!constant || constant->elements.size() != 1) {
+        return Outcome(Cannot("what it fills in is no number"));
+      }
+      fill = {constant->elements[0], constant->kind};
+    }
+    return step.Yield(fill, {step.Input(0)});
+  }
+
+  void Bind(const NodeProto& node, const std::vector<ValueId>& values, const std::string& layer,
+            Scope& scope) {
+    for (int i = 0; i < node.output_size(); ++i) {
+      const std::string& name = node.output(i);
+      if (name.empty()) continue;
+      const auto at = static_cast<std::size_t>(i);
+      if (at >= values.size()) {
+        scope.missing[name] = {layer, node.op_type(), i};
+        continue;
+      }
+      scope.values[name] = values[at];
+      if (i > 0) others_.emplace_back(values[at], scope.NameOf(name));
+      if (scope.declared == nullptr) continue;
+      const auto declared = scope.declared->find(name);
+      if (declared != scope.declared->end()) builder_.Record(values[at], declared->second);
+    }
+  }
+
+  const GraphProto* DecidedBranch(const NodeProto& node, const std::vector<ValueId>& inputs) {
+    if (inputs.size() != 1) return nullptr;
+    const auto condition = known_.Of(inputs[0]);
+    if (!condition || condition->size() != 1) return nullptr;
+    const char* branch = condition->front() != 0 ? "then_branch" : "else_branch";
+    for (const auto& attribute : node.attribute()) {
+      if (attribute.name() == branch && attribute.has_g() && attribute.g().input_size() == 0 &&
+          attribute.g().output_size() >= node.output_size()) {
+        return &attribute.g();
+      }
+    }
+    return nullptr;
+  }
+
+  // The outputs of `names`, in their order, are those of the node.
+  Status TakeOutputs(const NodeProto& node, const std::vector<std::string>& names, Scope& inner,
+                     Scope& scope) {
+    for (int i = 0; i < node.output_size(); ++i) {
+      if (node.output(i).empty()) continue;
+      const auto at = static_cast<std::size_t>(i);
+      CKPT_ASSIGN_OR_RETURN(const ValueId value, Find(names[at], inner, LayerName(node, scope)));
+      scope.values[node.output(i)] = value;
+    }
+    return {};
+  }
+
+  void Rename(const NodeProto& node, const std::vector<std::string>& names, const Scope& scope,
+              Scope& inner) {
+    for (int i = 0; i < node.output_size(); ++i) {
+      if (!node.output(i).empty()) {
+        inner.renamed.emplace(names[static_cast<std::size_t>(i)], scope.NameOf(node.output(i)));
+      }
+    }
+  }
+
+  Status Inline(const NodeProto& node, const GraphProto& branch, Scope& scope) {
+    CKPT_RETURN_IF_ERROR(Charge(static_cast<std::uint64_t>(branch.initializer_size())));
+    Scope inner;
+    inner.outer = &scope;
+    inner.opset = scope.opset;
+    inner.arguments = scope.arguments;
+    inner.path = scope.path;
+    EnterGraph(branch, inner);
+    std::vector<std::string> wanted;
+    for (const ValueInfoProto& output : branch.output()) wanted.push_back(output.name());
+    Rename(node, wanted, scope, inner);
+    CKPT_RETURN_IF_ERROR(TranslateNodes(branch.node(), wanted, inner));
+    return TakeOutputs(node, wanted, inner, scope);
+  }
+
+  Status Call(const NodeProto& node, const FunctionProto& function,
+              const std::vector<ValueId>& inputs, Scope& scope) {
+    if (calls_.contains(&function)) {
+      return Fail(ErrorCode::kCorrupt, "the function \"" + function.name() + "\" calls itself");
+    }
+    if (calls_.size() >= kMostCalls) {
+      return Fail(ErrorCode::kLimitExceeded,
+                  "functions call one another more than " + std::to_string(kMostCalls) + " deep");
+    }
+    if (node.input_size() > function.input_size() || node.output_size() > function.output_size()) {
+      return Fail(ErrorCode::kCorrupt, "\"" + LayerName(node, scope) + "\" calls the function \"" +
+                                           function.name() + "\" with more than it takes");
+    }
+    Scope inner;
+    inner.opset = OpsetOf(function, scope.opset);
+    inner.path = LayerName(node, scope) + "/";
+    inner.arguments = ArgumentsOf(node, function, scope);
+    for (int i = 0; i < function.input_size(); ++i) {
+      const auto at = static_cast<std::size_t>(i);
+      inner.values[function.input(i)] = at < inputs.size() ? inputs[at] : kNoValue;
+    }
+    const std::vector<std::string> wanted(function.output().begin(), function.output().end());
+    Rename(node, wanted, scope, inner);
+    calls_.insert(&function);
+    const Status status = TranslateNodes(function.node(), wanted, inner);
+    calls_.erase(&function);
+    CKPT_RETURN_IF_ERROR(status);
+    return TakeOutputs(node, wanted, inner, scope);
+  }
+
+  static std::int64_t OpsetOf(const onnx_proto::ModelProto& model) { return onnx::OpsetOf(model); }
+  static std::int64_t OpsetOf(const FunctionProto& function, std::int64_t otherwise) {
+    for (const auto& opset : function.opset_import()) {
+      if (opset.domain().empty() || opset.domain() == "ai.onnx") return opset.version();
+    }
+    return otherwise;
+  }
+
+  static Arguments ArgumentsOf(const NodeProto& node, const FunctionProto& function,
+                               const Scope& scope) {
+    Arguments arguments;
+    for (const auto& attribute : node.attribute()) {
+      if (attribute.ref_attr_name().empty()) {
+        arguments.emplace(attribute.name(), &attribute);
+      } else if (const auto given = scope.arguments.find(attribute.ref_attr_name());
+                 given != scope.arguments.end()) {
+        arguments.emplace(attribute.name(), given->second);
+      }
+    }
+    for (const auto& attribute : function.attribute_proto()) {
+      arguments.emplace(attribute.name(), &attribute);
+    }
+    return arguments;
+  }
+
+  // The names of outputs behind a node's first one.
+  void NameOthers(network::Network& network) const {
+    std::set<std::string> names;
+    for (const network::Value& value : network.values) names.insert(value.name);
+    for (const auto& [id, name] : others_) {
+      network::Value& value = network.values[id.index];
+      if (value.name.empty() && names.insert(name).second) value.name = name;
+    }
+  }
+
+  const onnx_proto::ModelProto& model_;
+  const NetworkConstants& constants_;
+  network::NetworkBuilder builder_;
+  KnownElements known_;
+  std::map<Key, const FunctionProto*> functions_;
+  std::set<const FunctionProto*> calls_ = {};
+  std::map<const Nodes*, std::vector<int>> orders_ = {};
+  std::map<const GraphProto*, std::map<std::string, network::PartialShape>> declared_ = {};
+  std::vector<std::pair<ValueId, std::string>> others_ = {};
+  std::uint64_t parts_ = 0;
+};
+
+}  // namespace
+
+Result<network::Network> MakeNetwork(onnx_proto::ModelProto& model, const Checkpoint& weights) {
+  CKPT_ASSIGN_OR_RETURN(const NetworkConstants constants, NetworkConstants::Make(model, weights));
+  return Translator(model, weights, constants).Translate();
+}
+
+}  // namespace ckpt::formats::onnx

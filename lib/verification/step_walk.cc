@@ -1,0 +1,661 @@
+#include "verification/step_walk.h"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "ckpt/elements.h"
+#include "ckpt/network/operation_table.h"
+#include "verification/axis_orders.h"
+
+namespace ckpt {
+
+using execution::Array;
+using network::kNoValue;
+using network::Network;
+using network::Operation;
+using network::Sizes;
+
+namespace {
+
+// What float64 may add to a sum, over its largest element.
+constexpr double kArithmetic = 1e-12;
+// Values of A that one value of B is held against.
+constexpr std::size_t kMostCandidates = 8;
+
+// A value of B on the walk.
+struct Held {
+  std::optional<Array> value = {};
+  std::optional<Array> bound = {};            // of a pending one
+  std::optional<network::ValueId> twin = {};  // the value of A that it is, up to the order of axes
+  Sizes order = {};                           // of the twin's axes
+  bool constant = false;
+  double roundoff = 0;
+  int products = 0;  // since the last value that was confirmed
+};
+
+double RoundoffOf(const network::Constant& constant, const Checkpoint& weights) {
+  const auto* stored = std::get_if<network::StoredConstant>(&constant);
+  if (stored == nullptr) return 0x1p-24;
+  return UnitRoundoff(weights.manifest().tensors[stored->tensor.index].dtype);
+}
+
+double LargestOf(const Array& array) {
+  double largest = 0;
+  for (const double element : array.elements) largest = std::max(largest, std::abs(element));
+  return largest;
+}
+
+class Walk {
+ public:
+  Walk(const Runnable& a, const RecordedValues& of_a, const Runnable& b,
+       const execution::Budget& budget)
+      : a_(*a.network),
+        weights_a_(*a.weights),
+        of_a_(of_a),
+        b_(*b.network),
+        weights_b_(*b.weights),
+        budget_(budget),
+        held_(b_.values.size()),
+        readers_left_(b_.values.size(), 0) {
+    FindAliases();
+  }
+
+  Result<WalkResult> Run(const GivenInputs& inputs, const std::vector<PortPair>& outputs) {
+    FindNeeded(outputs);
+    for (const PortPair& pair : inputs.pairs) {
+      Held& held = held_[b_.inputs[pair.b].value.index];
+      held.value = inputs.b[pair.b];
+      held.twin = a_.inputs[pair.a].value;
+      held.order = pair.order;
+    }
+    for (std::size_t i = 0; i < b_.operations.size(); ++i) {
+      if (!needed_[i]) continue;
+      CKPT_RETURN_IF_ERROR(Step(i));
+      if (stopped_) return std::move(result_);
+      LetGo(b_.operations[i]);
+    }
+    for (const PortPair& pair : outputs) {
+      CKPT_RETURN_IF_ERROR(CheckOutput(pair));
+      if (stopped_) break;
+    }
+    return std::move(result_);
+  }
+
+ private:
+  // Operations of A that yield what they read.
+  void FindAliases() {
+    alias_.resize(a_.values.size());
+    for (std::uint32_t i = 0; i < alias_.size(); ++i) alias_[i] = network::ValueId{i};
+    for (std::uint32_t i = 0; i < a_.operations.size(); ++i) {
+      const Operation& op = a_.operations[i];
+      const auto* unary = std::get_if<network::Unary>(&op.computation);
+      const bool same = unary != nullptr && unary->function == network::UnaryFunction::kIdentity;
+      if (same && op.results[0] != kNoValue) alias_[op.results[0].index] = Alias(op.operands[0]);
+      for (const network::ValueId operand : op.operands) {
+        if (operand != kNoValue) readers_of_a_[Alias(operand)].push_back(i);
+      }
+    }
+  }
+  network::ValueId Alias(network::ValueId id) const { return alias_[id.index]; }
+
+  void FindNeeded(const std::vector<PortPair>& outputs) {
+    needed_.assign(b_.operations.size(), false);
+    std::vector<bool> wanted(b_.values.size(), false);
+    for (const PortPair& pair : outputs) {
+      wanted[b_.outputs[pair.b].value.index] = true;
+      ++readers_left_[b_.outputs[pair.b].value.index];
+    }
+    for (std::size_t i = b_.operations.size(); i-- > 0;) {
+      const Operation& op = b_.operations[i];
+      needed_[i] = std::any_of(op.results.begin(), op.results.end(), [&](network::ValueId id) {
+        return id != kNoValue && wanted[id.index];
+      });
+      if (!needed_[i]) continue;
+      for (const network::ValueId operand : op.operands) {
+        if (operand == kNoValue) continue;
+        wanted[operand.index] = true;
+        ++readers_left_[operand.index];
+      }
+    }
+  }
+
+  void LetGo(const Operation& op) {
+    for (const network::ValueId operand : op.operands) {
+      if (operand == kNoValue || --readers_left_[operand.index] > 0) continue;
+      Held& held = held_[operand.index];
+      // What a fault is traced back over stays.
+      if (held.twin || held.constant) held.value.reset();
+      held.bound.reset();
+    }
+  }
+
+  Status Fetch(network::ValueId id) {
+    Held& held = held_[id.index];
+    if (held.value) return {};
+    const network::Value& value = b_.value(id);
+    if (held.twin) {
+      held.value = Ordered(of_a_[*held.twin], held.order);
+      return {};
+    }
+    if (!value.constant) {
+      return Fail(ErrorCode::kInternal, "a value of the network is read before it is made");
+    }
+    CKPT_ASSIGN_OR_RETURN(held.value,
+                          execution::ReadConstant(*value.constant, weights_b_, budget_));
+    held.constant = true;
+    held.roundoff = RoundoffOf(*value.constant, weights_b_);
+    return {};
+  }
+
+  std::string LayerOfB(const Operation& op) const { return b_.layers[op.layer].name; }
+  std::string LayerOfA(network::ValueId id) const {
+    const auto& producer = a_.value(id).producer;
+    return producer ? a_.layers[a_.operation(*producer).layer].name : a_.value(id).name;
+  }
+
+  Status Step(std::size_t index) {
+    const Operation& op = b_.operations[index];
+    if (const auto* unknown = std::get_if<network::Unknown>(&op.computation)) {
+      Stop("\"" + LayerOfB(op) + "\" of B (" + unknown->what +
+           ") is not understood: " + unknown->why);
+      return {};
+    }
+    for (const network::ValueId operand : op.operands) {
+      if (operand != kNoValue) CKPT_RETURN_IF_ERROR(Fetch(operand));
+    }
+    std::vector<const Array*> values;
+    std::vector<BoundedOperand> bounded;
+    for (const network::ValueId operand : op.operands) {
+      const Held* held = operand == kNoValue ? nullptr : &held_[operand.index];
+      values.push_back(held == nullptr ? nullptr : &*held->value);
+      bounded.push_back(held == nullptr
+                            ? BoundedOperand{}
+                            : BoundedOperand{&*held->value, held->bound ? &*held->bound : nullptr,
+                                             held->constant, held->roundoff});
+    }
+    CKPT_ASSIGN_OR_RETURN(std::vector<Array> results,
+                          execution::Evaluate(op.computation, values, op.results.size(), budget_));
+    if (IsConstant(op)) return KeepConstants(op, std::move(results));
+    for (std::size_t i = 0; i < op.results.size(); ++i) {
+      if (op.results[i] == kNoValue) continue;
+      CKPT_RETURN_IF_ERROR(Judge(index, i, std::move(results[i]), bounded));
+      if (stopped_) return {};
+    }
+    return {};
+  }
+
+  bool IsConstant(const Operation& op) const {
+    return std::all_of(op.operands.begin(), op.operands.end(), [&](network::ValueId id) {
+      return id == kNoValue || held_[id.index].constant;
+    });
+  }
+
+  // A computed constant is as exact as what it is computed of.
+  Status KeepConstants(const Operation& op, std::vector<Array> results) {
+    double roundoff = 0;
+    for (const network::ValueId operand : op.operands) {
+      if (operand != kNoValue) roundoff = std::max(roundoff, held_[operand.index].roundoff);
+    }
+    for (std::size_t i = 0; i < op.results.size(); ++i) {
+      if (op.results[i] == kNoValue) continue;
+      Held& held = held_[op.results[i].index];
+      held.value = std::move(results[i]);
+      held.constant = true;
+      held.roundoff = roundoff;
+    }
+    return {};
+  }
+
+  // Branches that are joined or added hold as many as the longest of them.
+  int ProductsBefore(const Operation& op) const {
+    int products = 0;
+    for (const network::ValueId operand : op.operands) {
+      if (operand != kNoValue) products = std::max(products, held_[operand.index].products);
+    }
+    return products;
+  }
+  bool AnyPending(const Operation& op) const {
+    return std::any_of(op.operands.begin(), op.operands.end(), [&](network::ValueId id) {
+      return id != kNoValue && held_[id.index].bound.has_value();
+    });
+  }
+
+  Status Judge(std::size_t index, std::size_t result, Array y,
+               const std::vector<BoundedOperand>& operands) {
+    const Operation& op = b_.operations[index];
+    const StepKind kind = KindOf(op.computation);
+    const bool is_product = kind == StepKind::kProduct &&
+                            std::any_of(operands.begin(), operands.end(),
+                                        [](const BoundedOperand& o) { return o.constant; });
+    const int products = ProductsBefore(op) + (is_product ? 1 : 0);
+    std::optional<Array> bound;
+    if (result == 0) {
+      CKPT_ASSIGN_OR_RETURN(bound, BoundOf(op.computation, operands, y, budget_));
+    } else if (!AnyPending(op) && kind == StepKind::kMoves) {
+      bound = Array{y.shape, std::vector<double>(y.elements.size(), 0.0), {}};
+    }
+    Held& held = held_[op.results[result].index];
+    held.value = std::move(y);
+    if (Confirm(index, op.results[result], bound ? &*bound : nullptr)) return {};
+    if (!bound || (AnyPending(op) && products > 1)) {
+      return Trace(index, result);
+    }
+    const bool rounded = LargestOf(*bound) > 0;
+    if (rounded) held.bound = std::move(bound);
+    held.products = rounded ? products : 0;
+    trace_.push_back({index, result});
+    return {};
+  }
+
+  // Is the value, within the bound, one of A's? If so it takes that one's place.
+  bool Confirm(std::size_t index, network::ValueId id, const Array* bound) {
+    Held& held = held_[id.index];
+    for (const network::ValueId candidate : Candidates(index, *held.value)) {
+      for (const Sizes& order : OrdersTo(candidate, held.value->shape)) {
+        const Array expected = Ordered(of_a_[candidate], order);
+        Comparison found = Compare(expected, *held.value, bound, 1);
+        int factor = found.largest == 0 ? 0 : 1;
+        if (!(found.ratio <= 1)) {
+          const auto wide = WideBound(candidate, order, bound);
+          if (!wide) continue;
+          found = Compare(expected, *held.value, &*wide, 5);
+          factor = 5;
+          if (!(found.ratio <= 1)) continue;
+        }
+        Accept(index, id, candidate, order, found, factor);
+        return true;
+      }
+    }
+    return false;
+  }
+
+  void Accept(std::size_t index, network::ValueId id, network::ValueId twin, const Sizes& order,
+              const Comparison& found, int factor) {
+    Held& held = held_[id.index];
+    ++result_.compared;
+    const bool moved = found.largest > 0 && found.bound > 0;
+    if (moved) result_.factor = std::max(result_.factor, factor);
+    if (moved && (!result_.worst || found.ratio > result_.worst->ratio)) {
+      result_.worst = Described(index, id, twin, order, found);
+    }
+    held.twin = twin;
+    held.order = order;
+    Array expected = Ordered(of_a_[twin], order);
+    expected.shape = held.value->shape;
+    held.value = std::move(expected);
+    held.bound.reset();
+    held.products = 0;
+  }
+
+  StepDifference Described(std::size_t index, network::ValueId id, network::ValueId twin,
+                           const Sizes& order, const Comparison& found) const {
+    const Operation& op = b_.operations[index];
+    const Array expected = Ordered(of_a_[twin], order);
+    StepDifference step;
+    step.layer_a = LayerOfA(twin);
+    step.layer_b = LayerOfB(op);
+    step.operation = std::string(Name(op.computation));
+    const auto place = PlaceOf(expected.shape, found.element);
+    step.place = place;
+    if (!order.empty() && place.size() == order.size()) {
+      for (std::size_t i = 0; i < order.size(); ++i) {
+        step.place[static_cast<std::size_t>(order[i])] = place[i];
+      }
+    }
+    if (place.size() > 1) step.channel = ChannelOf(op, place);
+    step.value_a = expected.elements[found.element];
+    step.value_b = held_[id.index].value->elements[found.element];
+    step.bound = found.bound;
+    step.ratio = found.ratio;
+    return step;
+  }
+
+  // By the operation's own channel axis; of products, the last.
+  static std::optional<std::int64_t> ChannelOf(const Operation& op,
+                                               const std::vector<std::int64_t>& place) {
+    std::int64_t axis = -1;
+    if (const auto* conv = std::get_if<network::Convolution>(&op.computation)) {
+      axis = conv->channel_axis;
+    } else if (const auto* transposed =
+                   std::get_if<network::TransposedConvolution>(&op.computation)) {
+      axis = transposed->channel_axis;
+    } else if (const auto* norm = std::get_if<network::BatchNormalization>(&op.computation)) {
+      axis = norm->axis;
+    } else if (const auto* pool = std::get_if<network::Pool>(&op.computation)) {
+      axis = pool->channel_axis;
+    }
+    const auto rank = static_cast<std::int64_t>(place.size());
+    if (axis < 0) axis += rank;
+    if (axis < 0 || axis >= rank) return std::nullopt;
+    return place[static_cast<std::size_t>(axis)];
+  }
+
+  // By structure, then by content.
+  std::vector<network::ValueId> Candidates(std::size_t index, const Array& y) const {
+    std::vector<network::ValueId> ids;
+    if (const auto twin = TwinOf(index)) ids.push_back(*twin);
+    for (const network::ValueId like : of_a_.Like(y, kMostCandidates)) {
+      if (std::find(ids.begin(), ids.end(), like) == ids.end()) ids.push_back(like);
+    }
+    return ids;
+  }
+
+  // What A's own operation of this kind yields of the same values.
+  std::optional<network::ValueId> TwinOf(std::size_t index) const {
+    const Operation& op = b_.operations[index];
+    std::vector<network::ValueId> wanted;
+    for (const network::ValueId operand : op.operands) {
+      if (operand == kNoValue || held_[operand.index].constant) continue;
+      if (!held_[operand.index].twin) return std::nullopt;
+      wanted.push_back(Alias(*held_[operand.index].twin));
+    }
+    if (wanted.empty()) return std::nullopt;
+    const auto readers = readers_of_a_.find(wanted[0]);
+    if (readers == readers_of_a_.end()) return std::nullopt;
+    std::optional<network::ValueId> only;
+    const std::string& name = b_.layers[op.layer].name;
+    for (const std::uint32_t reader : readers->second) {
+      const Operation& other = a_.operations[reader];
+      if (other.computation.index() != op.computation.index() || !ReadsAll(other, wanted)) continue;
+      if (other.results.empty() || other.results[0] == kNoValue || !of_a_.Has(other.results[0]))
+        continue;
+      if (only && a_.layers[other.layer].name != name) continue;
+      only = other.results[0];
+    }
+    return only;
+  }
+  bool ReadsAll(const Operation& op, const std::vector<network::ValueId>& wanted) const {
+    return std::all_of(wanted.begin(), wanted.end(), [&](network::ValueId id) {
+      return std::any_of(op.operands.begin(), op.operands.end(), [&](network::ValueId operand) {
+        return operand != kNoValue && Alias(operand) == id;
+      });
+    });
+  }
+
+  // Orders in which A's value has the shape, axes of size 1 aside.
+  std::vector<Sizes> OrdersTo(network::ValueId candidate, const Sizes& shape) const {
+    const Array& array = of_a_[candidate];
+    std::vector<Sizes> orders;
+    for (const Sizes& order : LikelyOrders(array.shape.size())) {
+      if (Squeezed(Ordered(array.shape, order)) == Squeezed(shape)) orders.push_back(order);
+    }
+    return orders;
+  }
+
+  // The bound by A's own formula of the value, with the terms that a fold makes one constant of.
+  std::optional<Array> WideBound(network::ValueId candidate, const Sizes& order,
+                                 const Array* bound) {
+    if (bound == nullptr) return std::nullopt;
+    auto known = wide_.find(candidate);
+    if (known == wide_.end()) {
+      known = wide_.emplace(candidate, BoundInA(candidate, 1)).first;
+    }
+    if (!known->second && LargestOf(*bound) == 0) return std::nullopt;
+    Array wide = *bound;
+    if (known->second) {
+      const Array mine = Ordered(*known->second, order);
+      for (std::size_t i = 0; i < wide.elements.size(); ++i) {
+        wide.elements[i] = std::max(wide.elements[i], mine.elements[i]);
+      }
+    }
+    return wide;
+  }
+
+  // Back over the affine operations that made it, and one product.
+  std::optional<Array> BoundInA(network::ValueId id, int products) {
+    const auto& producer = a_.value(id).producer;
+    if (!producer) return std::nullopt;
+    const Operation& op = a_.operation(*producer);
+    const StepKind kind = KindOf(op.computation);
+    if (kind == StepKind::kExact || (kind == StepKind::kProduct && products == 0))
+      return std::nullopt;
+    const int left = products - (kind == StepKind::kProduct ? 1 : 0);
+    std::vector<Array> read(op.operands.size());
+    std::vector<std::optional<Array>> bounds(op.operands.size());
+    std::vector<BoundedOperand> operands;
+    for (std::size_t i = 0; i < op.operands.size(); ++i) {
+      const network::ValueId operand = op.operands[i];
+      if (operand == kNoValue) {
+        operands.push_back({});
+        continue;
+      }
+      const auto& constant = a_.value(operand).constant;
+      if (constant) {
+        auto array = execution::ReadConstant(*constant, weights_a_, budget_);
+        if (!array) return std::nullopt;
+        read[i] = *std::move(array);
+        operands.push_back({&read[i], nullptr, true, RoundoffOf(*constant, weights_a_)});
+        continue;
+      }
+      if (!of_a_.Has(operand)) return std::nullopt;
+      bounds[i] = BoundInA(operand, left);
+      operands.push_back({&of_a_[operand], bounds[i] ? &*bounds[i] : nullptr, false, 0});
+    }
+    auto bound = BoundOf(op.computation, operands, of_a_[id], budget_);
+    if (!bound || !*bound || op.results[0] != id) return std::nullopt;
+    return **std::move(bound);
+  }
+
+  void Stop(std::string why) {
+    stopped_ = true;
+    result_.undecided = std::move(why);
+  }
+
+  // Nothing of A's is what this step yields, and no bound can be carried on. The first step since
+  // the values that were confirmed whose counterpart yields something else is where they part.
+  Status Trace(std::size_t index, std::size_t result) {
+    trace_.push_back({index, result});
+    std::set<std::size_t> behind;
+    Ancestors(index, behind);
+    for (const auto& [step, which] : trace_) {
+      if (!behind.contains(step)) continue;
+      if (Differs(step, which)) {
+        stopped_ = true;
+        return {};
+      }
+    }
+    const Operation& op = b_.operations[index];
+    Stop("no step of A corresponds to \"" + LayerOfB(op) + "\" of B (" +
+         std::string(Name(op.computation)) + ")");
+    return {};
+  }
+
+  void Ancestors(std::size_t index, std::set<std::size_t>& behind) const {
+    std::vector<std::size_t> open = {index};
+    while (!open.empty()) {
+      const std::size_t at = open.back();
+      open.pop_back();
+      if (!behind.insert(at).second) continue;
+      for (const network::ValueId operand : b_.operations[at].operands) {
+        if (operand == kNoValue || held_[operand.index].twin || held_[operand.index].constant)
+          continue;
+        if (const auto& producer = b_.value(operand).producer) open.push_back(producer->index);
+      }
+    }
+  }
+
+  // Does A's counterpart of the step yield something else of the same values?
+  bool Differs(std::size_t index, std::size_t which) {
+    const network::ValueId id = b_.operations[index].results[which];
+    Held& held = held_[id.index];
+    if (!held.value || held.twin) return false;
+    const auto twin = CounterpartOf(index, *held.value);
+    if (!twin) return false;
+    const Array* bound = held.bound ? &*held.bound : nullptr;
+    std::optional<std::pair<Sizes, Comparison>> closest;
+    for (const Sizes& order : OrdersTo(*twin, held.value->shape)) {
+      const auto wide = WideBound(*twin, order, bound);
+      const Comparison found =
+          Compare(Ordered(of_a_[*twin], order), *held.value, wide ? &*wide : bound, wide ? 5 : 1);
+      if (!closest || found.ratio < closest->second.ratio) closest.emplace(order, found);
+    }
+    if (!closest || closest->second.ratio <= 1) return false;
+    result_.first_beyond = Described(index, id, *twin, closest->first, closest->second);
+    return true;
+  }
+
+  // A's operation of the same kind over the same values; else, for the end of a span of affine
+  // steps, the end of A's span.
+  std::optional<network::ValueId> CounterpartOf(std::size_t index, const Array& y) const {
+    if (const auto twin = TwinOf(index)) {
+      if (!IsSpanOfOne(*twin, index)) return EndOfSpan(index, y);
+      return twin;
+    }
+    return EndOfSpan(index, y);
+  }
+
+  // A's product may go on with a batch norm where B's has taken it in: then the ends correspond.
+  bool IsSpanOfOne(network::ValueId twin, std::size_t index) const {
+    if (KindOf(b_.operations[index].computation) != StepKind::kProduct) return true;
+    return !AffineReader(a_, readers_of_a_, Alias(twin)) == !AffineReaderInB(index);
+  }
+
+  static bool IsAffineStep(const Operation& op) {
+    const StepKind kind = KindOf(op.computation);
+    return kind == StepKind::kAffine && op.operands.size() > 1;
+  }
+  std::optional<std::uint32_t> AffineReader(
+      const Network& net, const std::map<network::ValueId, std::vector<std::uint32_t>>& readers,
+      network::ValueId id) const {
+    const auto found = readers.find(id);
+    if (found == readers.end() || found->second.size() != 1) return std::nullopt;
+    const Operation& op = net.operations[found->second[0]];
+    if (!IsAffineStep(op)) return std::nullopt;
+    // Its other operands are constants.
+    for (const network::ValueId operand : op.operands) {
+      if (operand != kNoValue && Alias(operand) != id && !net.value(operand).constant)
+        return std::nullopt;
+    }
+    return found->second[0];
+  }
+  bool AffineReaderInB(std::size_t index) const {
+    const network::ValueId id = b_.operations[index].results[0];
+    for (std::size_t i = index + 1; i < b_.operations.size(); ++i) {
+      const Operation& op = b_.operations[i];
+      if (std::find(op.operands.begin(), op.operands.end(), id) == op.operands.end()) continue;
+      if (!IsAffineStep(op)) return false;
+      return std::all_of(op.operands.begin(), op.operands.end(), [&](network::ValueId operand) {
+        return operand == kNoValue || operand == id || b_.value(operand).constant;
+      });
+    }
+    return false;
+  }
+
+  // The end of the span of affine steps that begins with the product over the same values.
+  std::optional<network::ValueId> EndOfSpan(std::size_t index, const Array& y) const {
+    if (AffineReaderInB(index)) return std::nullopt;  // B's span goes on
+    const auto start = SpanStart(index);
+    if (!start) return std::nullopt;
+    const auto twin = TwinOf(*start);
+    if (!twin) return std::nullopt;
+    network::ValueId end = *twin;
+    for (int steps = 0; steps < 16; ++steps) {
+      const auto next = AffineReader(a_, readers_of_a_, Alias(end));
+      if (!next || a_.operations[*next].results[0] == kNoValue) break;
+      end = a_.operations[*next].results[0];
+    }
+    if (!of_a_.Has(end) || OrdersTo(end, y.shape).empty()) return std::nullopt;
+    return end;
+  }
+
+  // The product that the span of affine steps up to this one begins with.
+  std::optional<std::size_t> SpanStart(std::size_t index) const {
+    std::size_t at = index;
+    for (int steps = 0; steps < 16; ++steps) {
+      const Operation& op = b_.operations[at];
+      if (KindOf(op.computation) == StepKind::kProduct) return at;
+      if (!IsAffineStep(op)) return std::nullopt;
+      std::optional<std::size_t> before;
+      for (const network::ValueId operand : op.operands) {
+        if (operand == kNoValue || held_[operand.index].constant) continue;
+        const auto& producer = b_.value(operand).producer;
+        if (!producer || before) return std::nullopt;
+        before = producer->index;
+      }
+      if (!before) return std::nullopt;
+      at = *before;
+    }
+    return std::nullopt;
+  }
+
+  // An output of B that is pending, or was not found among A's values, must be A's output.
+  Status CheckOutput(const PortPair& pair) {
+    const network::ValueId mine = b_.outputs[pair.b].value, theirs = a_.outputs[pair.a].value;
+    Held& held = held_[mine.index];
+    if (held.twin && Alias(*held.twin) == Alias(theirs)) return {};
+    CKPT_RETURN_IF_ERROR(Fetch(mine));
+    const auto& producer = b_.value(mine).producer;
+    const Array* bound = held.bound ? &*held.bound : nullptr;
+    for (const Sizes& order : OrdersTo(theirs, held.value->shape)) {
+      const auto wide = WideBound(theirs, order, bound);
+      const Array expected = Ordered(of_a_[theirs], order);
+      Comparison found = Compare(expected, *held.value, bound, 1);
+      if (found.ratio <= 1) return {};
+      if (wide && Compare(expected, *held.value, &*wide, 5).ratio <= 1) {
+        result_.factor = 5;
+        return {};
+      }
+    }
+    if (!producer || held.twin) {
+      Stop("the output \"" + b_.outputs[pair.b].name + "\" of B is another value than \"" +
+           a_.outputs[pair.a].name + "\" of A");
+      return {};
+    }
+    CKPT_RETURN_IF_ERROR(Trace(producer->index, 0));
+    if (!result_.first_beyond) {
+      for (const Sizes& order : OrdersTo(theirs, held.value->shape)) {
+        const Comparison found = Compare(Ordered(of_a_[theirs], order), *held.value, bound, 5);
+        result_.first_beyond = Described(producer->index, mine, theirs, order, found);
+        result_.undecided.clear();
+        break;
+      }
+    }
+    return {};
+  }
+
+  const Network& a_;
+  const Checkpoint& weights_a_;
+  const RecordedValues& of_a_;
+  const Network& b_;
+  const Checkpoint& weights_b_;
+  const execution::Budget& budget_;
+  std::vector<Held> held_;                 // by value of B
+  std::vector<std::size_t> readers_left_;  // by value of B
+  std::vector<bool> needed_;               // by operation of B
+  std::vector<network::ValueId> alias_;    // by value of A
+  std::map<network::ValueId, std::vector<std::uint32_t>> readers_of_a_;
+  std::map<network::ValueId, std::optional<Array>> wide_;
+  std::vector<std::pair<std::size_t, std::size_t>> trace_;  // steps that were not confirmed
+  WalkResult result_;
+  bool stopped_ = false;
+};
+
+}  // namespace
+
+Comparison Compare(const Array& a, const Array& y, const Array* bound, double factor) {
+  Comparison found;
+  const double arithmetic = kArithmetic * std::max(LargestOf(a), 1e-290);
+  for (std::size_t i = 0; i < a.elements.size() && i < y.elements.size(); ++i) {
+    const double difference = std::abs(y.elements[i] - a.elements[i]);
+    const double allowed = factor * (bound == nullptr ? 0 : bound->elements[i]);
+    const double ratio = std::isnan(difference) ? HUGE_VAL
+                         : difference == 0      ? 0
+                                                : difference / (allowed + arithmetic);
+    found.largest = std::max(found.largest, std::isnan(difference) ? HUGE_VAL : difference);
+    if (ratio > found.ratio) {
+      found.ratio = ratio;
+      found.element = i;
+      found.bound = allowed;
+    }
+  }
+  return found;
+}
+
+Result<WalkResult> WalkSteps(const Runnable& a, const RecordedValues& of_a, const Runnable& b,
+                             const GivenInputs& inputs, const std::vector<PortPair>& outputs,
+                             const execution::Budget& budget) {
+  return Walk(a, of_a, b, budget).Run(inputs, outputs);
+}
+
+}  // namespace ckpt

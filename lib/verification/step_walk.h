@@ -1,0 +1,40 @@
+// Walks over B's operations, each given A's values where they are known to correspond.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "verification/bounds.h"
+#include "verification/ports.h"
+#include "verification/recorded_values.h"
+
+namespace ckpt {
+
+// What became of the walk.
+struct WalkResult {
+  std::size_t compared = 0;
+  int factor = 0;
+  std::optional<StepDifference> worst = {}, first_beyond = {};
+  std::string undecided = {};  // why nothing can be told behind some step; empty: all was decided
+};
+
+// `of_a` holds A's values, `inputs` are those of B. Compares what `outputs` need.
+Result<WalkResult> WalkSteps(const Runnable& a, const RecordedValues& of_a, const Runnable& b,
+                             const GivenInputs& inputs, const std::vector<PortPair>& outputs,
+                             const execution::Budget& budget);
+
+// How two arrays of one content compare.
+struct Comparison {
+  double ratio = 0;  // the largest |y - a| / bound
+  std::size_t element = 0;
+  double bound = 0;    // there
+  double largest = 0;  // |y - a| anywhere
+};
+// `bound` may be null: exact. What float64 itself rounds is allowed on top of it.
+Comparison Compare(const execution::Array& a, const execution::Array& y,
+                   const execution::Array* bound, double factor);
+
+}  // namespace ckpt

@@ -1,0 +1,343 @@
+#include "ckpt/verify.h"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "verification/axis_orders.h"
+#include "verification/ports.h"
+#include "verification/recorded_values.h"
+#include "verification/step_walk.h"
+
+namespace ckpt {
+
+using execution::Array;
+using network::kNoValue;
+using network::Network;
+using network::Operation;
+
+namespace {
+
+std::vector<bool> NeededFor(const Network& net, const std::vector<network::ValueId>& wanted) {
+  std::vector<bool> values(net.values.size(), false), operations(net.operations.size(), false);
+  for (const network::ValueId id : wanted) values[id.index] = true;
+  for (std::size_t i = net.operations.size(); i-- > 0;) {
+    const Operation& op = net.operations[i];
+    operations[i] = std::any_of(op.results.begin(), op.results.end(), [&](network::ValueId id) {
+      return id != kNoValue && values[id.index];
+    });
+    if (!operations[i]) continue;
+    for (const network::ValueId operand : op.operands) {
+      if (operand != kNoValue) values[operand.index] = true;
+    }
+  }
+  return operations;
+}
+
+// The last value that operations of the layer make.
+std::optional<network::ValueId> EndOfLayer(const Network& net, const std::string& layer) {
+  std::optional<network::ValueId> end;
+  for (const Operation& op : net.operations) {
+    if (net.layers[op.layer].name == layer && !op.results.empty() && op.results[0] != kNoValue) {
+      end = op.results[0];
+    }
+  }
+  return end;
+}
+
+// The network with that layer's value as its only output.
+Result<Network> Until(const Network& net, const std::string& layer, std::string_view side) {
+  const auto end = EndOfLayer(net, layer);
+  if (!end) {
+    return Fail(ErrorCode::kInvalidArgument, std::string(side) + " has no layer \"" + layer + "\"");
+  }
+  Network cut = net;
+  cut.outputs = {{layer, *end}};
+  return cut;
+}
+
+bool HasNan(const Array& array) {
+  return std::any_of(array.elements.begin(), array.elements.end(),
+                     [](double element) { return std::isnan(element); });
+}
+
+// The first layer that yields a NaN, and the values of A for the walk.
+class Recorder : public execution::Observer {
+ public:
+  explicit Recorder(const Network& net) : net_(net), values_(net.values.size()) {}
+  Status Made(network::ValueId id, const Array& value) override {
+    if (nan_layer_.empty() && HasNan(value)) nan_layer_ = LayerOf(id);
+    return values_.Made(id, value);
+  }
+  RecordedValues& values() { return values_; }
+  const std::string& nan_layer() const { return nan_layer_; }
+
+ private:
+  std::string LayerOf(network::ValueId id) const {
+    const auto& producer = net_.value(id).producer;
+    return producer ? net_.layers[net_.operation(*producer).layer].name : net_.value(id).name;
+  }
+  const Network& net_;
+  RecordedValues values_;
+  std::string nan_layer_;
+};
+
+class NanFinder : public execution::Observer {
+ public:
+  explicit NanFinder(const Network& net) : net_(net) {}
+  Status Made(network::ValueId id, const Array& value) override {
+    if (!layer.empty() || !HasNan(value)) return {};
+    const auto& producer = net_.value(id).producer;
+    layer = producer ? net_.layers[net_.operation(*producer).layer].name : net_.value(id).name;
+    return {};
+  }
+  std::string layer = {};
+
+ private:
+  const Network& net_;
+};
+
+class Verifier {
+ public:
+  Verifier(const Runnable& a, const Runnable& b, const VerifyOptions& options)
+      : a_(a), b_(b), options_(options) {}
+
+  Result<Verification> Verify() {
+    CKPT_ASSIGN_OR_RETURN(pairs_, PairOutputs(*a_.network, *b_.network, options_));
+    if (pairs_.empty()) {
+      return Fail(ErrorCode::kUnfit, "the networks have no output in common");
+    }
+    NoteUnknown(*a_.network, false);
+    NoteUnknown(*b_.network, true);
+    if (!result_.unknown.empty()) return CannotTell(UnknownText());
+    CKPT_ASSIGN_OR_RETURN(given_, GiveInputs(a_, b_, options_));
+    result_.inputs = given_.used;
+    CKPT_RETURN_IF_ERROR(CheckMemory());
+    Recorder recorder(*a_.network);
+    CKPT_ASSIGN_OR_RETURN(const auto of_a, RunOne(a_, given_.a, false, &recorder));
+    CKPT_ASSIGN_OR_RETURN(const auto noisy,
+                          RunOne(a_, given_.a, false, nullptr, execution::Precision::kFloat32));
+    NanFinder nan_in_b(*b_.network);
+    CKPT_ASSIGN_OR_RETURN(const auto of_b, RunOne(b_, given_.b, true, &nan_in_b));
+    for (std::size_t i = 0; i < pairs_.size(); ++i) CompareOutputs(i, of_a[i], noisy[i], of_b[i]);
+    if (!recorder.nan_layer().empty() || !nan_in_b.layer.empty()) {
+      return WithNan(recorder.nan_layer(), nan_in_b.layer);
+    }
+    CountSilent(recorder.values());
+    for (std::size_t i = 0; i < given_.a.size(); ++i) {
+      recorder.values().Keep(a_.network->inputs[i].value, given_.a[i]);
+    }
+    CKPT_ASSIGN_OR_RETURN(const WalkResult walk,
+                          WalkSteps(a_, recorder.values(), b_, given_, pairs_, options_.budget));
+    Conclude(walk);
+    return std::move(result_);
+  }
+
+ private:
+  std::vector<network::ValueId> OutputsOf(bool in_b) const {
+    std::vector<network::ValueId> ids;
+    for (const PortPair& pair : pairs_) {
+      ids.push_back(in_b ? b_.network->outputs[pair.b].value : a_.network->outputs[pair.a].value);
+    }
+    return ids;
+  }
+
+  void NoteUnknown(const Network& net, bool in_b) {
+    const std::vector<bool> needed = NeededFor(net, OutputsOf(in_b));
+    for (std::size_t i = 0; i < net.operations.size(); ++i) {
+      const auto* unknown = std::get_if<network::Unknown>(&net.operations[i].computation);
+      if (!needed[i] || unknown == nullptr) continue;
+      result_.unknown.push_back(
+          {in_b, net.layers[net.operations[i].layer].name, unknown->what, unknown->why});
+    }
+  }
+  std::string UnknownText() const {
+    const NotUnderstood& first = result_.unknown.front();
+    std::string text = "\"" + first.layer + "\" of " + (first.in_b ? "B" : "A") + " (" +
+                       first.what + ") is not understood: " + first.why;
+    if (result_.unknown.size() > 1) {
+      text += "; and " + std::to_string(result_.unknown.size() - 1) + " more";
+    }
+    return text;
+  }
+  Verification CannotTell(std::string why) {
+    result_.verdict = Verdict::kCannotTell;
+    result_.reason = std::move(why);
+    return std::move(result_);
+  }
+
+  execution::RunOptions RunOptionsFor(bool in_b) const {
+    execution::RunOptions options;
+    options.budget = options_.budget;
+    options.wanted = OutputsOf(in_b);
+    return options;
+  }
+
+  // All values of A are kept while B is walked over.
+  Status CheckMemory() {
+    CKPT_ASSIGN_OR_RETURN(
+        const execution::Plan plan,
+        execution::PlanRun(*a_.network, *a_.weights, std::span<const Array>(given_.a),
+                           RunOptionsFor(false)));
+    result_.multiply_adds = plan.total_multiply_adds;
+    std::uint64_t bytes = plan.peak_bytes;
+    for (std::size_t i = 0; i < plan.shapes.size(); ++i) {
+      if (!plan.shapes[i] || a_.network->values[i].constant) continue;
+      std::uint64_t size = sizeof(double);
+      for (const std::int64_t axis : *plan.shapes[i]) size *= static_cast<std::uint64_t>(axis);
+      bytes += size;
+    }
+    if (bytes <= options_.budget.memory_bytes) return {};
+    Error error{ErrorCode::kLimitExceeded,
+                "comparing all steps takes " + std::to_string(bytes >> 20) + " MiB, and " +
+                    std::to_string(options_.budget.memory_bytes >> 20) + " MiB are allowed"};
+    error.remedy = Remedy::kMoreMemory;
+    return Fail(std::move(error));
+  }
+
+  Result<std::vector<Array>> RunOne(
+      const Runnable& side, const std::vector<Array>& inputs, bool in_b,
+      execution::Observer* observer,
+      execution::Precision precision = execution::Precision::kFloat64) const {
+    execution::RunOptions options = RunOptionsFor(in_b);
+    options.observer = observer;
+    options.precision = precision;
+    return execution::Run(*side.network, *side.weights, inputs, options);
+  }
+
+  void CompareOutputs(std::size_t i, const Array& a, const Array& noisy, const Array& b) {
+    OutputDifference difference{a_.network->outputs[pairs_[i].a].name,
+                                b_.network->outputs[pairs_[i].b].name};
+    difference.noise = Compare(a, noisy, nullptr, 1).largest;
+    for (const double element : a.elements) {
+      difference.size = std::max(difference.size, std::abs(element));
+    }
+    difference.max_abs = HUGE_VAL;
+    for (const network::Sizes& order : LikelyOrders(a.shape.size())) {
+      if (Squeezed(Ordered(a.shape, order)) != Squeezed(b.shape)) continue;
+      const Comparison found = Compare(Ordered(a, order), b, nullptr, 1);
+      if (found.largest >= difference.max_abs) continue;
+      difference.max_abs = found.largest;
+      difference.place = PlaceOf(a.shape, order.empty() ? found.element : 0);
+    }
+    result_.outputs.push_back(std::move(difference));
+  }
+
+  Verification WithNan(const std::string& in_a, const std::string& in_b) {
+    if (in_a.empty() != in_b.empty()) {
+      result_.verdict = Verdict::kDifferent;
+      result_.reason = "\"" + (in_a.empty() ? in_b : in_a) + "\" of " + (in_a.empty() ? "B" : "A") +
+                       " yields NaN, and nothing of the other does";
+      return std::move(result_);
+    }
+    return CannotTell("both yield NaN, A first in \"" + in_a + "\", B in \"" + in_b + "\"");
+  }
+
+  // A channel behind a rectifier that is zero everywhere proves nothing about what feeds it.
+  void CountSilent(const RecordedValues& values) {
+    for (const Operation& op : a_.network->operations) {
+      const auto* unary = std::get_if<network::Unary>(&op.computation);
+      if (unary == nullptr || op.results[0] == kNoValue || !values.Has(op.results[0])) continue;
+      const bool rectifies = unary->function == network::UnaryFunction::kRelu ||
+                             (unary->function == network::UnaryFunction::kClip && unary->a == 0);
+      const Array& array = values[op.results[0]];
+      if (!rectifies || array.shape.size() < 2 || array.elements.empty()) continue;
+      CountSilent(array, ChannelAxisOf(op));
+    }
+  }
+  void CountSilent(const Array& array, std::int64_t axis) {
+    const auto at = static_cast<std::size_t>(
+        axis < 0 ? axis + static_cast<std::int64_t>(array.shape.size()) : axis);
+    std::size_t behind = 1;
+    for (std::size_t i = at + 1; i < array.shape.size(); ++i) {
+      behind *= static_cast<std::size_t>(array.shape[i]);
+    }
+    const auto channels = static_cast<std::size_t>(array.shape[at]);
+    std::vector<bool> active(channels, false);
+    for (std::size_t i = 0; i < array.elements.size(); ++i) {
+      if (array.elements[i] != 0) active[i / behind % channels] = true;
+    }
+    result_.channels += channels;
+    result_.silent_channels +=
+        static_cast<std::uint64_t>(std::count(active.begin(), active.end(), false));
+  }
+  // Of what the rectifier reads: the axis of the convolution or batch norm that made it.
+  std::int64_t ChannelAxisOf(const Operation& op) const {
+    const auto& producer = a_.network->value(op.operands[0]).producer;
+    if (!producer) return -1;
+    const network::Computation& made = a_.network->operation(*producer).computation;
+    if (const auto* conv = std::get_if<network::Convolution>(&made)) return conv->channel_axis;
+    if (const auto* norm = std::get_if<network::BatchNormalization>(&made)) return norm->axis;
+    return -1;
+  }
+
+  void Conclude(const WalkResult& walk) {
+    result_.steps_compared = walk.compared;
+    result_.factor = walk.factor;
+    result_.worst = walk.worst;
+    result_.first_beyond = walk.first_beyond;
+    if (walk.first_beyond && IsContradicted(*walk.first_beyond)) {
+      result_.first_beyond.reset();
+      result_.verdict = Verdict::kCannotTell;
+      result_.reason =
+          "no step of A is known to correspond to \"" + walk.first_beyond->layer_b + "\" of B";
+    } else if (walk.first_beyond) {
+      result_.verdict = Verdict::kDifferent;
+      result_.reason = "\"" + walk.first_beyond->layer_b + "\" of B yields something else than \"" +
+                       walk.first_beyond->layer_a + "\" of A";
+    } else if (!walk.undecided.empty()) {
+      // No bound holds where steps do not correspond; outputs that are worlds apart need none.
+      const bool apart = std::any_of(result_.outputs.begin(), result_.outputs.end(), IsFarApart);
+      result_.verdict = apart ? Verdict::kDifferent : Verdict::kCannotTell;
+      result_.reason = walk.undecided;
+    } else {
+      result_.verdict = walk.factor == 0 ? Verdict::kSame : Verdict::kSameUpToRounding;
+    }
+  }
+  // Steps that differ in their first digits, and outputs that hardly do: these steps do not
+  // correspond.
+  bool IsContradicted(const StepDifference& step) const {
+    const double size = std::max(std::abs(step.value_a), std::abs(step.value_b));
+    const bool visible = std::abs(step.value_b - step.value_a) > 1e-3 * size;
+    return visible && std::all_of(result_.outputs.begin(), result_.outputs.end(),
+                                  [](const OutputDifference& output) {
+                                    return output.max_abs <= 10 * output.noise;
+                                  });
+  }
+  static bool IsFarApart(const OutputDifference& output) {
+    return output.max_abs > 1e-2 * output.size && output.max_abs > 1000 * output.noise;
+  }
+
+  const Runnable &a_, &b_;
+  const VerifyOptions& options_;
+  std::vector<PortPair> pairs_;
+  GivenInputs given_;
+  Verification result_;
+};
+
+}  // namespace
+
+std::string_view Name(Verdict verdict) noexcept {
+  switch (verdict) {
+    case Verdict::kSame:
+      return "same";
+    case Verdict::kSameUpToRounding:
+      return "same up to rounding";
+    case Verdict::kDifferent:
+      return "different";
+    case Verdict::kCannotTell:
+      return "cannot tell";
+  }
+  return "";
+}
+
+Result<Verification> VerifySameFunction(const Runnable& a, const Runnable& b,
+                                        const VerifyOptions& options) {
+  if (options.until.empty()) return Verifier(a, b, options).Verify();
+  CKPT_ASSIGN_OR_RETURN(const Network cut_a, Until(*a.network, options.until, "A"));
+  CKPT_ASSIGN_OR_RETURN(const Network cut_b, Until(*b.network, options.until, "B"));
+  const Runnable part_a{&cut_a, a.weights}, part_b{&cut_b, b.weights};
+  return Verifier(part_a, part_b, options).Verify();
+}
+
+}  // namespace ckpt

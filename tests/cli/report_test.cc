@@ -1,0 +1,140 @@
+// Reports: every form prints what its row promises, and the JSON of every command stays as it is.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <array>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "cli/report/form.h"
+#include "tests/cli/ckpt_program.h"
+
+namespace ckpt::cli {
+namespace {
+
+using nlohmann::json;
+using ::testing::HasSubstr;
+
+std::filesystem::path Sources() { return std::filesystem::path(CKPT_TESTDATA).parent_path(); }
+
+std::string TextOf(const std::filesystem::path& path) {
+  std::ifstream file(path);
+  std::ostringstream text;
+  text << file.rdbuf();
+  return text.str();
+}
+
+// A report of the command with one small piece of each kind.
+std::string Sample(Form& form, CommandId command) {
+  Manifest manifest;
+  manifest.resolved = "m";
+  const Analysis analysis;
+  const InputReport input{"m", {}, &manifest, &analysis, "npz", {}};
+  switch (command) {
+    case CommandId::kInspect:
+      return form.Add(InspectedInput{input}) + form.End(InspectSummary{1, 0});
+    case CommandId::kAudit:
+      return form.Add(AuditedInput{input}) + form.End(AuditSummary{1, {}});
+    case CommandId::kConvert: {
+      Conversion conversion{"a", "b"};
+      conversion.formats = {"a", "npz", "npz", {}};
+      conversion.plan = PlanReport{};
+      return form.Add(conversion);
+    }
+    case CommandId::kDiff: {
+      Comparison comparison{"a", "b"};
+      comparison.diff.emplace();
+      return form.Add(comparison);
+    }
+    case CommandId::kExplain:
+      return form.Add(RuleList{{FindRule("BN001")}, true});
+  }
+  return {};
+}
+
+constexpr std::array kCommands = {CommandId::kInspect, CommandId::kAudit, CommandId::kConvert,
+                                  CommandId::kDiff, CommandId::kExplain};
+
+TEST(Forms, PrintEveryCommandThatTheirRowLists) {
+  for (const FormRow& row : Forms()) {
+    for (const CommandId command : kCommands) {
+      if (!row.commands.Has(command)) continue;
+      EXPECT_NE(Sample(*row.make({}), command), "")
+          << row.name << " prints nothing for command " << static_cast<int>(command);
+    }
+  }
+}
+
+TEST(Forms, AreFoundByTheirNameAndHaveAMediaType) {
+  for (const FormRow& row : Forms()) {
+    EXPECT_EQ(FindForm(row.name), &row);
+    EXPECT_THAT(std::string(row.media_type), HasSubstr("/"));
+  }
+  EXPECT_EQ(FindForm("nope"), nullptr);
+  EXPECT_EQ(FormsOf(CommandId::kExplain), "text, json or jsonl");
+}
+
+TEST(Forms, EscapeANameOnce) {
+  Manifest manifest;
+  manifest.resolved = "m";
+  const Analysis analysis;
+  AuditedInput audited{{"m", {}, &manifest, &analysis, "npz", {}}};
+  audited.findings.push_back({FindRule("BN001"), Severity::kError, "a\nb", {}, "a\nb is \\", ""});
+  const std::string text = FindForm("text")->make({})->Add(audited);
+  EXPECT_THAT(text, HasSubstr("statistics-missing: a\\x0ab\n"));
+  EXPECT_THAT(text, HasSubstr("a\\x0ab is \\\\\n"));
+  const auto form = FindForm("jsonl")->make({});
+  std::istringstream lines(form->Add(audited));
+  std::string line;
+  std::getline(lines, line);  // the input
+  std::getline(lines, line);
+  EXPECT_EQ(json::parse(line)["subject"], "a\nb");
+}
+
+TEST(Commands, IncludeNeitherAJsonLibraryNorATextTable) {
+  std::size_t seen = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(Sources() / "cli")) {
+    const std::string name = entry.path().filename().string();
+    if (!name.starts_with("command_")) continue;
+    ++seen;
+    const std::string text = TextOf(entry.path());
+    for (const char* banned :
+         {"nlohmann", "text_table.h", "json_values.h", "json_pieces.h", "text_pieces.h"}) {
+      EXPECT_EQ(text.find(banned), std::string::npos) << name << " includes " << banned;
+    }
+  }
+  EXPECT_GE(seen, 6U);
+}
+
+// What a command prints as JSON for small files of the test data; CKPT_UPDATE_GOLDEN=1 writes it
+// anew.
+void ExpectGolden(const std::string& name, const std::vector<std::string>& arguments) {
+  const auto path = Sources() / "tests" / "cli" / "golden" / (name + ".json");
+  const std::string printed = ckpt::testing::Ckpt(arguments).out;
+  if (std::getenv("CKPT_UPDATE_GOLDEN") != nullptr) std::ofstream(path) << printed;
+  EXPECT_EQ(printed, TextOf(path)) << path;
+}
+
+TEST(GoldenJson, OfInspect) {
+  ExpectGolden("inspect", {"inspect", "--format", "json",
+                           "safetensors/torch_never_updated_tracked_0.safetensors", "no/such"});
+}
+TEST(GoldenJson, OfAudit) {
+  ExpectGolden("audit", {"audit", "--format", "json",
+                         "safetensors/torch_never_updated_tracked_0.safetensors", "no/such"});
+}
+TEST(GoldenJson, OfConvert) {
+  ExpectGolden("convert", {"convert", "--bn", "fold", "--dry-run", "--format", "json",
+                           "keras_h5/bn_conv_same_no_shift.h5", "serving.npz"});
+}
+TEST(GoldenJson, OfDiff) {
+  ExpectGolden("diff", {"diff", "--format", "json", "safetensors/torch_good.safetensors",
+                        "safetensors/torch_never_updated_tracked_0.safetensors"});
+}
+TEST(GoldenJson, OfExplain) { ExpectGolden("explain", {"explain", "--format", "json", "BN001"}); }
+
+}  // namespace
+}  // namespace ckpt::cli
