@@ -128,7 +128,7 @@ Status Compute(const network::LayerNormalization& norm, const Call& call) {
   ForEachPlace(x, strides, [&](std::int64_t place, double element) {
     *target++ = (element - moments.mean[Index(place)]) * moments.variance[Index(place)];
   });
-  for (const std::size_t operand : {1, 2}) {
+  for (const std::size_t operand : {std::size_t{1}, std::size_t{2}}) {
     const Array* vector = call.Given(operand);
     if (vector == nullptr) continue;
     CKPT_ASSIGN_OR_RETURN(const Sizes over, StridesOver(*vector, x, listed));
@@ -151,7 +151,7 @@ Status Compute(const network::GroupNormalization& norm, const Call& call) {
     return Contradicts(std::to_string(data.channels) + " channels in " + std::to_string(groups) +
                        " groups");
   }
-  for (const std::size_t i : {1, 2}) {
+  for (const std::size_t i : {std::size_t{1}, std::size_t{2}}) {
     CKPT_RETURN_IF_ERROR(CheckLength(call.Given(i), data.channels));
   }
   if (x.elements.empty()) return {};

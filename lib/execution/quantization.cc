@@ -45,6 +45,11 @@ class Grid {
   std::int64_t size_ = 1, inner_ = 1;
 };
 
+Status CheckRange(double low, double high) {
+  if (low <= high) return {};
+  return Contradicts("a range that ends before it begins");
+}
+
 double Quantized(double x, double scale, double zero, double low, double high) {
   return std::clamp(std::nearbyint(x / scale) + zero, low, high);
 }
@@ -52,6 +57,7 @@ double Quantized(double x, double scale, double zero, double low, double high) {
 }  // namespace
 
 Status Compute(const network::FakeQuantize& quantize, const Call& call) {
+  CKPT_RETURN_IF_ERROR(CheckRange(quantize.low, quantize.high));
   CKPT_ASSIGN_OR_RETURN(const Grid grid, Grid::Of(call, quantize.axis));
   for (std::size_t i = 0; i < call[0].elements.size(); ++i) {
     const double scale = grid.Scale(i), zero = grid.Zero(i);
@@ -63,6 +69,7 @@ Status Compute(const network::FakeQuantize& quantize, const Call& call) {
 }
 
 Status Compute(const network::Quantize& quantize, const Call& call) {
+  CKPT_RETURN_IF_ERROR(CheckRange(quantize.low, quantize.high));
   CKPT_ASSIGN_OR_RETURN(const Grid grid, Grid::Of(call, quantize.axis));
   for (std::size_t i = 0; i < call[0].elements.size(); ++i) {
     call.result().elements[i] =

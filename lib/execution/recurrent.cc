@@ -170,10 +170,10 @@ class Cells {
 
   Status GruStep(const Gates& hidden) {
     std::vector<double> gates(from_input_.size(), 0.0);
-    for (const std::size_t gate : {0, 1}) {
+    for (const std::size_t gate : {std::size_t{0}, std::size_t{1}}) {
       hidden.Add(state_.data(), Place(gate), units_, gates.data() + Place(gate), call_.single);
     }
-    for (const std::size_t gate : {0, 1}) {
+    for (const std::size_t gate : {std::size_t{0}, std::size_t{1}}) {
       for (std::int64_t i = 0; i < units_; ++i) {
         gates[Index(Place(gate) + i)] += from_input_[Index(Place(gate) + i)];
       }

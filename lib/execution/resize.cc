@@ -84,12 +84,15 @@ Taps WeightedOf(const Resize& resize, double place, const AxisResize& axis) {
   const double reach = (cubic ? 2 : 1) * stretch;
   Taps taps;
   double sum = 0;
-  for (double at = std::floor(place - reach) + 1; at < place + reach; ++at) {
+  const double last = static_cast<double>(axis.from - 1);
+  // A stretched kernel may reach any distance outside, where it weighs nothing.
+  const double begin = std::floor(place - reach) + 1;
+  const double first = resize.antialias ? std::max(begin, 0.0) : begin;
+  const double end = resize.antialias ? std::min(place + reach, last + 1) : place + reach;
+  for (double at = first; at < end; ++at) {
     const double distance = (at - place) / stretch;
     double weight = cubic ? CubicWeight(distance, resize.cubic) : LinearWeight(distance);
-    const bool outside = at < 0 || at > static_cast<double>(axis.from - 1);
-    if (outside && (resize.exclude_outside || resize.antialias)) weight = 0;
-    const double last = static_cast<double>(axis.from - 1);
+    if (resize.exclude_outside && (at < 0 || at > last)) weight = 0;
     taps.places.push_back(static_cast<std::int64_t>(std::clamp(at, 0.0, last)));
     taps.weights.push_back(weight);
     sum += weight;

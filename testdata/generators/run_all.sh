@@ -23,7 +23,7 @@ torch_onnx=$9
 cd "$(dirname "$0")"
 export PYTHONDONTWRITEBYTECODE=1 PYTHONHASHSEED=0 CUDA_VISIBLE_DEVICES=
 
-folders="tf1 tf tf2 keras_h5 keras_h5_variants keras_configs keras3 hdf5 bad_values safetensors npz onnx torch torch_modules malformed/keras_h5 malformed/hdf5 malformed/npz"
+folders="tf1 tf tf2 keras_h5 keras_h5_variants keras_configs keras3 hdf5 bad_values safetensors npz onnx torch torch_modules execution malformed/keras_h5 malformed/hdf5 malformed/npz"
 folders="$folders flax chainer darknet caffe mxnet mxnet_real tfjs across tf_graphs tf_operations keras_old exported_graphs keras_training"
 for folder in $folders; do
   rm -rf "../$folder"
@@ -48,6 +48,7 @@ for script in keras3_legacy_h5 bad_values_flat safetensors_files npz_files onnx_
 done
 "$torch" torch_files.py
 "$torch_onnx" exported_graphs.py
+"$torch_onnx" execution_kernels.py
 "$torch" torch_modules.py
 JAX_PLATFORMS=cpu "$flax" flax_files.py
 "$chainer" chainer_files.py
