@@ -131,11 +131,21 @@ double AmplificationLimit(Dtype dtype) {
   return dtype == Dtype::kF16 ? 30 : 4;
 }
 
+// By layer of the graph: its calls.
+using LayerCalls = std::vector<std::vector<NodeId>>;
+
+LayerCalls CallsOfLayers(const std::optional<ModelGraph>& graph) {
+  if (!graph) return {};
+  LayerCalls calls(graph->layers.size());
+  for (NodeId id = 0; id < graph->nodes.size(); ++id) calls[graph->nodes[id].layer].push_back(id);
+  return calls;
+}
+
 // The bias that is added right before the layer, where the graph shows it.
-Vector BiasBefore(const Subject& subject, const BatchNorm& batch_norm) {
+Vector BiasBefore(const Subject& subject, const LayerCalls& calls_of, const BatchNorm& batch_norm) {
   const std::optional<ModelGraph>& graph = subject.manifest().graph;
   if (!graph || !batch_norm.layer) return std::nullopt;
-  const std::vector<NodeId> calls = graph->CallsOf(*batch_norm.layer);
+  const std::vector<NodeId>& calls = calls_of[*batch_norm.layer];
   if (calls.size() != 1 || graph->nodes[calls.front()].inputs.empty()) return std::nullopt;
   const Value& input = graph->values[graph->nodes[calls.front()].inputs.front()];
   if (!input.producer) return std::nullopt;
@@ -149,13 +159,14 @@ Vector BiasBefore(const Subject& subject, const BatchNorm& batch_norm) {
   return subject.reader.Doubles(bias->second);
 }
 
-std::optional<LayerIssue> Amplification(const Subject& subject, std::size_t i) {
+std::optional<LayerIssue> Amplification(const Subject& subject, const LayerCalls& calls,
+                                        std::size_t i) {
   const BatchNorm& layer = subject.layers()[i];
   const LayerValues& values = subject.values[i];
   if (!values.mean || !values.spread || !layer.epsilon) return std::nullopt;
   if (values.mean->size() != values.spread->size()) return std::nullopt;
   const Dtype dtype = subject.manifest().tensors[layer.moving_mean->index].dtype;
-  const Vector bias = BiasBefore(subject, layer);
+  const Vector bias = BiasBefore(subject, calls, layer);
   double worst = 0;
   std::size_t channel = 0;
   for (std::size_t c = 0; c < values.mean->size(); ++c) {
@@ -270,8 +281,10 @@ void JudgePrecision(const Subject& subject, FindingList& findings) {
                 "They are not what training computed, and channels are scaled wrongly"};
   Issue hidden{RuleIndex::kOutOfRange, Severity::kInfo, "values are at the limits of their type",
                "Beside epsilon the difference is too small to matter, or epsilon is not known"};
+  const LayerCalls calls = CallsOfLayers(subject.manifest().graph);
   for (std::size_t i = 0; i < subject.layers().size(); ++i) {
-    if (auto found = Amplification(subject, i)) amplified.layers.push_back(*std::move(found));
+    if (auto found = Amplification(subject, calls, i))
+      amplified.layers.push_back(*std::move(found));
     JudgeUpperRange(subject, i, visible);
     JudgeLowerRange(subject, i, visible, hidden);
   }

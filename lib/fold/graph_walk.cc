@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <map>
+#include <numeric>
 #include <set>
+#include <utility>
 
 #include "fold/channel_view.h"
 #include "fold/layer_kinds.h"
@@ -44,7 +46,9 @@ GraphWalk::GraphWalk(const Manifest& manifest)
     : manifest_(manifest),
       graph_(*manifest.graph),
       folded_(graph_.layers.size(), false),
-      calls_(graph_.layers.size()) {
+      calls_(graph_.layers.size()),
+      behind_(graph_.values.size()) {
+  std::iota(behind_.begin(), behind_.end(), ValueId{0});
   for (std::size_t i = 0; i < graph_.nodes.size(); ++i) {
     calls_[graph_.nodes[i].layer].push_back(static_cast<NodeId>(i));
   }
@@ -54,6 +58,13 @@ bool GraphWalk::IsIdentity(NodeId node) const {
   const Layer& layer = LayerOf(node);
   if (layer.kind == OpKind::kBatchNorm) return folded_[graph_.nodes[node].layer];
   return layer.kind == OpKind::kIdentity || layer.kind == OpKind::kActivation;
+}
+
+ValueId GraphWalk::BehindIdentities(ValueId value) const {
+  ValueId end = value;
+  while (behind_[end] != end) end = behind_[end];
+  while (value != end) value = std::exchange(behind_[value], end);
+  return end;
 }
 
 std::optional<std::size_t> GraphWalk::OutChannels(const Layer& layer) const {
@@ -107,11 +118,11 @@ Status GraphWalk::CheckAxis(const Demand& demand, const Layer& layer,
 Status GraphWalk::CheckOnlyReader(ValueId id) const {
   const Value& value = graph_.values[id];
   if (!value.producer) return Refuse("its input comes from outside of the graph");
+  if (value.consumers.size() == 1 && !value.is_model_output) return {};
   const std::string name = Quoted(LayerOf(*value.producer).name);
   if (value.is_model_output) {
     return Refuse("the output of " + name + " is an output of the model as well");
   }
-  if (value.consumers.size() == 1) return {};
   std::set<std::string> readers;
   std::size_t seen = 0;
   for (; seen < value.consumers.size() && readers.size() < kMaxNamedReaders; ++seen) {
@@ -220,6 +231,7 @@ Result<std::size_t> GraphWalk::WalkBack(ValueId value, Demand demand, bool into_
                                         int depth, std::vector<Reached>& reached) const {
   if (depth > kMaxDepth) return Refuse("too many branches lie between");
   for (std::size_t steps = 0; steps < kMaxSteps; ++steps) {
+    value = BehindIdentities(value);
     CKPT_RETURN_IF_ERROR(CheckOnlyReader(value));
     const NodeId node = *graph_.values[value].producer;
     const Layer& layer = LayerOf(node);
@@ -242,7 +254,11 @@ Result<std::size_t> GraphWalk::WalkBack(ValueId value, Demand demand, bool into_
       CKPT_RETURN_IF_ERROR(Pass(node, value, demand));
     }
     if (graph_.nodes[node].inputs.size() != 1) return Refuse(Described(layer) + " lies between");
-    value = graph_.nodes[node].inputs[0];
+    const ValueId input = graph_.nodes[node].inputs[0];
+    const auto& before = graph_.values[input].producer;
+    // Only ever towards earlier nodes, so that a graph that reads itself makes no circle of it.
+    if (IsIdentity(node) && before && *before < node) behind_[value] = input;
+    value = input;
   }
   return Refuse("too many layers lie between");
 }

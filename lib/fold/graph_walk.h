@@ -65,6 +65,8 @@ class GraphWalk {
   const Layer& LayerOf(NodeId node) const { return graph_.layers[graph_.nodes[node].layer]; }
   std::optional<std::int64_t> RankOf(ValueId value) const { return graph_.values[value].rank; }
   bool IsIdentity(NodeId node) const;
+  // The value that `value` is, through identities that a walk has passed already.
+  ValueId BehindIdentities(ValueId value) const;
   std::optional<std::size_t> OutChannels(const Layer& layer) const;
 
   Status CheckPassable(NodeId node) const;
@@ -94,6 +96,9 @@ class GraphWalk {
   const ModelGraph& graph_;
   std::vector<bool> folded_;                // by layer
   std::vector<std::vector<NodeId>> calls_;  // nodes by layer
+  // By value: an earlier one that it equals, else itself. Thousands of batch norms in a row, each
+  // folded through those before it, are walked over once.
+  mutable std::vector<ValueId> behind_;
 };
 
 }  // namespace ckpt
