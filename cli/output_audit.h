@@ -24,6 +24,12 @@ Result<OutputAudit> AuditOutput(const Checkpoint& written, bool allow_findings);
 Status CheckEpsilonStays(const Manifest& manifest, const Analysis& analysis,
                          const AuditResult& audit, const ConversionPlan& plan);
 
+// Before anything is written, of an OUTPUT that records no classes of modules: kUnfit where INPUT's
+// record is all that tells another norm (a group norm called "bn1") from a batch norm whose
+// statistics are missing.
+Status CheckNormsStayTold(const Manifest& manifest, const Analysis& analysis,
+                          const ConversionPlan& plan);
+
 Json ToJson(const OutputAudit& audit);
 // "audit: 1 warning (BN011)", "audit: clean".
 std::string ToText(const OutputAudit& audit);
