@@ -240,6 +240,9 @@ class ConvertCommand : public Command {
     if (!convert_.allow_findings && !convert_.output_holds_network) {
       CKPT_RETURN_IF_ERROR(CheckEpsilonStays(source.manifest(), input.analysis, audit, plan));
     }
+    if (!convert_.allow_findings && target_.format->name != "torch") {
+      CKPT_RETURN_IF_ERROR(CheckNormsStayTold(source.manifest(), input.analysis, plan));
+    }
     report.formats->notes = NotesOf(source);
     report.plan = ReportOf(plan);
     if (serving.graph) {

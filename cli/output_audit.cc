@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "ckpt/audit.h"
+#include "ckpt/recorded_module.h"
 
 namespace ckpt::cli {
 namespace {
@@ -29,7 +30,34 @@ bool IsCopied(const ConversionPlan& plan, const std::string& tensor) {
   });
 }
 
+std::string KindOf(const RecordedModule& module) {
+  if (module.class_name.empty()) return "is no batch norm by the version that its state has";
+  return "is a " + module.class_name;
+}
+
 }  // namespace
+
+Status CheckNormsStayTold(const Manifest& manifest, const Analysis& analysis,
+                          const ConversionPlan& plan) {
+  if (manifest.modules.empty()) return {};
+  Manifest by_names;  // what is left of it
+  for (const FoldedTensor& tensor : plan.tensors) by_names.tensors.push_back(tensor.info);
+  const ModuleIndex modules(manifest);
+  for (const BatchNorm& norm : Analyse(by_names).batch_norms) {
+    const RecordedModule* const module = modules.Find(norm.scope);
+    const bool known =
+        std::any_of(analysis.batch_norms.begin(), analysis.batch_norms.end(),
+                    [&](const BatchNorm& in_input) { return in_input.scope == norm.scope; });
+    if (!norm.certain || norm.moving_mean || norm.moving_variance || known || module == nullptr)
+      continue;
+    return Fail(ErrorCode::kUnfit,
+                "\"" + norm.scope + "\" " + KindOf(*module) +
+                    ", and OUTPUT would not say so: whoever reads its names takes it for a batch "
+                    "norm that lost its statistics; write a .pt, give it another name (--rename), "
+                    "or --allow-findings writes what is there");
+  }
+  return {};
+}
 
 Status CheckEpsilonStays(const Manifest& manifest, const Analysis& analysis,
                          const AuditResult& audit, const ConversionPlan& plan) {

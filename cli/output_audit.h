@@ -15,4 +15,10 @@ Result<OutputAudit> AuditOutput(const Checkpoint& written, bool allow_findings);
 Status CheckEpsilonStays(const Manifest& manifest, const Analysis& analysis,
                          const AuditResult& audit, const ConversionPlan& plan);
 
+// Before anything is written, of an OUTPUT that records no classes of modules: kUnfit where INPUT's
+// record is all that tells another norm (a group norm called "bn1") from a batch norm whose
+// statistics are missing.
+Status CheckNormsStayTold(const Manifest& manifest, const Analysis& analysis,
+                          const ConversionPlan& plan);
+
 }  // namespace ckpt::cli

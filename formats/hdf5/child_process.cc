@@ -25,9 +25,10 @@ using Clock = std::chrono::steady_clock;
 
 // Before each message: what follows and how many bytes of it. Both ends are one program.
 enum class MessageKind : std::uint32_t { kBody = 0x6b636b01, kNoMemory = 0x6b636b02 };
+enum class CallFilter : std::uint32_t { kNone = 0, kLoaded = 1 };
 struct MessageHeader {
   MessageKind kind;
-  std::uint32_t reserved;
+  CallFilter filter;  // of the child; of requests: kNone
   std::uint64_t size;
 };
 
@@ -65,7 +66,8 @@ bool ReceiveAll(int socket, void* data, std::size_t size) {
 }
 
 // Answers until the parent hangs up.
-void Serve(int socket, std::span<std::byte> shared, unsigned seconds, const ChildHandler& handler) {
+void Serve(int socket, std::span<std::byte> shared, unsigned seconds, CallFilter filter,
+           const ChildHandler& handler) {
   for (;;) {
     MessageHeader header{};
     if (!ReceiveAll(socket, &header, sizeof header)) return;
@@ -81,7 +83,7 @@ void Serve(int socket, std::span<std::byte> shared, unsigned seconds, const Chil
       answer = {};
       kind = MessageKind::kNoMemory;
     }
-    header = {kind, 0, answer.size()};
+    header = {kind, filter, answer.size()};
     if (!SendAll(socket, &header, sizeof header)) return;
     if (!SendAll(socket, answer.data(), answer.size())) return;
     EndThisProcessAfter(0);
@@ -90,9 +92,11 @@ void Serve(int socket, std::span<std::byte> shared, unsigned seconds, const Chil
 
 [[noreturn]] void RunChild(int socket, int descriptor, std::span<std::byte> shared,
                            const ChildLimits& limits, const ChildHandler& handler) noexcept {
-  EnterSandbox(socket, descriptor, limits.memory_bytes);
+  const CallFilter filter = EnterSandbox(socket, descriptor, limits.memory_bytes)
+                                ? CallFilter::kLoaded
+                                : CallFilter::kNone;
   try {
-    Serve(socket, shared, limits.seconds, handler);
+    Serve(socket, shared, limits.seconds, filter, handler);
   } catch (...) {
     ::_exit(2);
   }
@@ -232,7 +236,7 @@ Result<std::vector<std::byte>> ChildProcess::AskAlive(std::span<const std::byte>
                                                       std::uint64_t max_bytes,
                                                       std::string_view doing) {
   const Deadline deadline = Clock::now() + std::chrono::seconds(limits_.seconds);
-  MessageHeader header{MessageKind::kBody, 0, request.size()};
+  MessageHeader header{MessageKind::kBody, CallFilter::kNone, request.size()};
   CKPT_RETURN_IF_ERROR(Send(std::as_bytes(std::span(&header, 1)), doing));
   CKPT_RETURN_IF_ERROR(Send(request, doing));
   CKPT_RETURN_IF_ERROR(Receive(std::as_writable_bytes(std::span(&header, 1)), deadline, doing));
@@ -241,6 +245,7 @@ Result<std::vector<std::byte>> ChildProcess::AskAlive(std::span<const std::byte>
     return Fail(ErrorCode::kCorrupt,
                 name_ + " gave no sensible answer while " + std::string(doing));
   }
+  unfiltered_ = header.filter != CallFilter::kLoaded;
   if (header.size > max_bytes) {
     return Fail(Error{ErrorCode::kLimitExceeded,
                       name_ + " gave an answer of " + std::to_string(header.size) +

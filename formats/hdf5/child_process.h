@@ -5,6 +5,7 @@
 
 #include <sys/types.h>
 
+#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -55,6 +56,9 @@ class ChildProcess {
                                      std::span<std::byte> shared_out, std::string_view doing);
 
   pid_t pid() const noexcept { return pid_; }
+  // The kernel took no filter of system calls, by the child's latest answer: for a note to people,
+  // as a child that was taken over may say anything.
+  bool unfiltered() const noexcept { return unfiltered_; }
 
  private:
   using Deadline = std::chrono::steady_clock::time_point;
@@ -79,6 +83,7 @@ class ChildProcess {
   pid_t pid_ = -1;
   std::mutex mutex_;
   std::optional<Error> broken_;
+  std::atomic<bool> unfiltered_ = false;
 };
 
 }  // namespace ckpt::formats

@@ -81,10 +81,10 @@ void LimitResources(std::uint64_t memory_bytes) noexcept {
 }
 
 // An allow-list: everything else fails with EPERM, so that a C library that asks for something new
-// goes on without it.
-void FilterSystemCalls() noexcept {
+// goes on without it. False where the kernel takes no filter.
+bool FilterSystemCalls() noexcept {
   scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ERRNO(EPERM));
-  if (filter == nullptr) return;
+  if (filter == nullptr) return false;
   for (const int call : {SCMP_SYS(read),           SCMP_SYS(pread64),       SCMP_SYS(recvfrom),
                          SCMP_SYS(sendto),         SCMP_SYS(close),         SCMP_SYS(brk),
                          SCMP_SYS(mmap),           SCMP_SYS(munmap),        SCMP_SYS(mremap),
@@ -98,18 +98,19 @@ void FilterSystemCalls() noexcept {
   // abort() signals its own thread; nobody else may be signalled.
   const scmp_arg_cmp own_process = {0, SCMP_CMP_EQ, static_cast<scmp_datum_t>(::getpid()), 0};
   seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1, &own_process);
-  seccomp_load(filter);
+  const bool loaded = seccomp_load(filter) == 0;
   seccomp_release(filter);
+  return loaded;
 }
 
 }  // namespace
 
-void EnterSandbox(int socket, int descriptor, std::uint64_t memory_bytes) noexcept {
+bool EnterSandbox(int socket, int descriptor, std::uint64_t memory_bytes) noexcept {
   DefaultSignals();
   KeepOnly(socket, descriptor);
   LimitResources(memory_bytes);
   ::prctl(PR_SET_DUMPABLE, 0);
-  FilterSystemCalls();
+  return FilterSystemCalls();
 }
 
 void EndThisProcessAfter(unsigned seconds) noexcept {

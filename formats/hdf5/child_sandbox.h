@@ -13,8 +13,9 @@ namespace ckpt::formats {
 //   process of the same user can look inside;
 // - interrupts from the terminal are left to the parent, other signals have their default action;
 // - every system call fails but those of memory, the descriptors above, time and the own death.
-// Nothing here fails: a wall that cannot be built leaves the others.
-void EnterSandbox(int socket, int descriptor, std::uint64_t memory_bytes) noexcept;
+// Nothing here fails: a wall that cannot be built leaves the others. False where the kernel took no
+// filter of system calls.
+bool EnterSandbox(int socket, int descriptor, std::uint64_t memory_bytes) noexcept;
 
 // Lets SIGALRM end this process; 0 seconds takes that back. Unlike PR_SET_PDEATHSIG, which fires
 // when the *thread* that forked ends, it suits a parent with threads.

@@ -36,6 +36,7 @@ const Hdf5Attribute* Hdf5Object::FindAttribute(std::string_view name) const noex
 struct Hdf5File::State {
   std::shared_ptr<const RandomAccessFile> file;
   Limits limits;
+  std::string note = {};
   std::vector<Hdf5Object> objects = {};
   std::vector<std::uint32_t> child_index = {};  // of objects: which dataset it is for the child
   std::shared_ptr<ChildProcess> child = {};     // null where all datasets are read without it
@@ -100,6 +101,11 @@ Result<std::unique_ptr<Hdf5File>> Hdf5File::Open(std::shared_ptr<const RandomAcc
   CKPT_ASSIGN_OR_RETURN(state->child, StartChild(*state->file, limits));
   CKPT_ASSIGN_OR_RETURN(auto listing, ReadListing(*state->child, *state->file, limits));
 
+  if (state->child->unfiltered()) {
+    state->note =
+        "the kernel takes no filter of system calls (seccomp): the process that reads HDF5 runs "
+        "behind its other limits alone";
+  }
   std::vector<std::pair<Hdf5Object, std::uint32_t>> sorted;
   std::uint32_t datasets = 0;
   for (Hdf5Object& object : listing) {
@@ -124,6 +130,7 @@ Result<std::unique_ptr<Hdf5File>> Hdf5File::Open(std::shared_ptr<const RandomAcc
 }
 
 const RandomAccessFile& Hdf5File::file() const noexcept { return *state_->file; }
+const std::string& Hdf5File::note() const noexcept { return state_->note; }
 std::span<const Hdf5Object> Hdf5File::objects() const noexcept { return state_->objects; }
 
 const Hdf5Object* Hdf5File::Find(std::string_view path) const noexcept {

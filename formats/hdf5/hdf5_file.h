@@ -80,6 +80,8 @@ class Hdf5File {
   Hdf5File& operator=(const Hdf5File&) = delete;
 
   const RandomAccessFile& file() const noexcept;
+  // What there is to say of how the file was read, for Manifest::note; or empty.
+  const std::string& note() const noexcept;
   std::span<const Hdf5Object> objects() const noexcept;  // groups and datasets, sorted by path
   const Hdf5Object* Find(std::string_view path) const noexcept;  // null if there is none
 

@@ -85,6 +85,7 @@ class ManifestBuilder {
     SortTensors();
     LinkSlots();
     Describe();
+    AddNote();
   }
 
   Manifest TakeManifest() { return std::move(manifest_); }
@@ -105,6 +106,11 @@ class ManifestBuilder {
     manifest_.problems.push_back(
         {Error{code, std::move(message), file_.file().path(), {}, std::move(tensor)},
          std::move(ids)});
+  }
+
+  void AddNote() {
+    if (file_.note().empty()) return;
+    manifest_.note += (manifest_.note.empty() ? "" : "; ") + file_.note();
   }
 
   void ReadLayers() {

@@ -24,7 +24,14 @@ class VariableCheckpoint : public Checkpoint {
         files_(std::move(files)),
         described_(std::move(described)),
         archive_(std::move(archive)),
-        member_(member) {}
+        member_(member) {
+    for (const auto& file : files_) {  // one run, one kernel: said once
+      if (file->note().empty()) continue;
+      std::string& note = described_.manifest.note;
+      note += (note.empty() ? "" : "; ") + file->note();
+      break;
+    }
+  }
 
   std::string_view format() const noexcept override { return format_; }
   const Manifest& manifest() const noexcept override { return described_.manifest; }

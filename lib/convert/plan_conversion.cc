@@ -55,7 +55,7 @@ Result<FoldPlan> Planner::Fold(std::map<std::size_t, std::string> keep) const {
   FoldOptions options = options_.fold;
   options.cast = options_.cast;
   options.keep.merge(keep);
-  options.close_training_mode = true;  // SettleTrainingMode says what may not be closed
+  options.close_training_mode = true;  // CheckTrainingMode says what may not be closed
   return PlanFold(weights_, analysis_, options);
 }
 
@@ -208,7 +208,7 @@ Result<ConversionPlan> Planner::Plan() {
   plan_.edits = std::move(fold.edits);
   plan_.notes.insert(plan_.notes.end(), fold.notes.begin(), fold.notes.end());
   CKPT_RETURN_IF_ERROR(CheckStrict());
-  CKPT_RETURN_IF_ERROR(SettleTrainingMode(manifest_, analysis_, options_, plan_));
+  SettleTrainingMode(manifest_, analysis_, options_, plan_);
   CKPT_RETURN_IF_ERROR(AddTensors(std::move(fold)));
   CKPT_RETURN_IF_ERROR(ApplyConvention(manifest_, analysis_, options_, plan_));
   CKPT_RETURN_IF_ERROR(Rename(manifest_, options_.rename, plan_));

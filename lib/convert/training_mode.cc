@@ -2,9 +2,7 @@
 
 #include <algorithm>
 #include <map>
-#include <set>
 #include <string>
-#include <string_view>
 #include <utility>
 
 #include "core/name_list.h"
@@ -80,20 +78,6 @@ Error NotClosed(const std::vector<const BatchNorm*>& norms, const std::string& w
                {}};
 }
 
-// Scopes whose values the fold changed.
-std::set<std::string> Touched(const ConversionPlan& plan) {
-  std::set<std::string> scopes;
-  for (const Folded& folded : plan.folded) {
-    scopes.insert(folded.batch_norm);
-    if (folded.direction == FoldDirection::kMerged)
-      scopes.insert(folded.into.begin(), folded.into.end());
-  }
-  for (const Kept& kept : plan.kept) {
-    if (kept.affine) scopes.insert(kept.batch_norm);
-  }
-  return scopes;
-}
-
 }  // namespace
 
 void ConversionPlan::AddChanged(const std::string& batch_norm, const std::string& reason,
@@ -114,33 +98,21 @@ Status CheckTrainingMode(const Manifest& manifest, const Analysis& analysis,
   const auto norms = InTrainingMode(analysis);
   if (norms.empty()) return {};
   if (options.close_training_mode) return Closable(manifest, norms);
-  if (!options.output_holds_network) return {};
-  return Fail(NotClosed(norms, "so would what is written"));
+  if (options.output_holds_network) return Fail(NotClosed(norms, "so would what is written"));
+  if (options.fold.fold) return Fail(NotClosed(norms, "folded it computes something else"));
+  return {};
 }
 
-Status SettleTrainingMode(const Manifest& manifest, const Analysis& analysis,
-                          const ConvertOptions& options, ConversionPlan& plan) {
+void SettleTrainingMode(const Manifest& manifest, const Analysis& analysis,
+                        const ConvertOptions& options, ConversionPlan& plan) {
   if (options.output_holds_network) TellActive(manifest, plan);
   const auto norms = InTrainingMode(analysis);
-  if (norms.empty()) return {};
+  if (norms.empty()) return;
   if (!options.close_training_mode) {
-    const std::set<std::string> touched = Touched(plan);
-    std::vector<const BatchNorm*> folded;
-    for (const BatchNorm* norm : norms) {
-      if (touched.contains(norm->scope)) folded.push_back(norm);
-    }
-    if (!folded.empty()) return Fail(NotClosed(folded, "folded it computes something else"));
-    std::map<std::string_view, const BatchNorm*> by_scope;
-    for (const BatchNorm* norm : norms) by_scope.emplace(norm->scope, norm);
-    for (Kept& kept : plan.kept) {  // whatever else speaks against a fold
-      const auto found = by_scope.find(kept.batch_norm);
-      if (options.fold.fold && found != by_scope.end())
-        kept.reason = "it is in training mode: " + found->second->training_mode;
-    }
     plan.notes.push_back("batch norm in training mode in the input: " + ScopesOf(norms).text() +
                          " (" + norms.front()->training_mode +
                          "); only tensors are written, and whoever reads them decides");
-    return {};
+    return;
   }
   for (const BatchNorm* norm : norms) {
     plan.AddChanged(norm->scope, norm->training_mode, options.fold.fold);
@@ -150,7 +122,6 @@ Status SettleTrainingMode(const Manifest& manifest, const Analysis& analysis,
       plan.edits.to_inference.push_back(*norm->layer);
   }
   std::sort(plan.edits.to_inference.begin(), plan.edits.to_inference.end());
-  return {};
 }
 
 }  // namespace ckpt

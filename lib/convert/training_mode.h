@@ -6,14 +6,16 @@
 
 namespace ckpt {
 
-// Before anything is planned. kUnfit where the output holds the network and the user did not say
-// that it may compute something else, and where he did and a layer has nothing to close it with.
+// Before anything is planned. kUnfit where the output holds the network or a fold is asked for, and
+// the user did not say that it may compute something else; and where he did and a layer has nothing
+// to close it with.
 Status CheckTrainingMode(const Manifest& manifest, const Analysis& analysis,
                          const ConvertOptions& options);
 
-// After the fold of a plan, which took the layers for closed: kUnfit where one was folded without
-// the user's word. Else fills `changed` and the edits, or says in a note what is written unchanged.
-Status SettleTrainingMode(const Manifest& manifest, const Analysis& analysis,
-                          const ConvertOptions& options, ConversionPlan& plan);
+// After the fold of a plan, which took the layers for closed. With the user's word: fills `changed`
+// and the edits; without it, says in a note what is written unchanged.
+// REQUIRES: CheckTrainingMode() found nothing against it.
+void SettleTrainingMode(const Manifest& manifest, const Analysis& analysis,
+                        const ConvertOptions& options, ConversionPlan& plan);
 
 }  // namespace ckpt

@@ -96,6 +96,37 @@ TEST(ExitCode, ThreeForAConversionWithoutStatistics) {
   EXPECT_THAT(folder.Names(), IsEmpty());
 }
 
+// Whatever the format, and whether or not anything proves which layer the batch norm follows.
+TEST(ExitCode, ThreeForAFoldOfWhatIsServedInTrainingMode) {
+  for (const char* input :
+       {"torch_modules/traced_in_training.pt", "onnx/training_opset6.onnx",
+        "onnx/training_opset15.onnx", "keras_training/k2_called_in_training_functional.h5",
+        "keras_training/k2_called_in_training_sequential.keras"}) {
+    const TemporaryFolder folder;
+    const std::string output = (folder / "out.npz").string();
+    std::vector<std::string> arguments = {"convert", "--bn", "fold", "--format",
+                                          "json",    input,  output};
+    const ProgramResult refused = Ckpt(arguments);
+    EXPECT_EQ(refused.exit_code, 3) << input;
+    EXPECT_THAT(refused.err, HasSubstr("--close-training-mode")) << input;
+    EXPECT_FALSE(std::filesystem::exists(output)) << input;
+    arguments.emplace_back("--close-training-mode");
+    const ProgramResult closed = Ckpt(arguments);
+    ASSERT_EQ(closed.exit_code, 0) << closed.err;
+    const auto report = nlohmann::json::parse(closed.out);
+    EXPECT_FALSE(report["changed"].empty()) << input;
+    EXPECT_TRUE(report["kept"].empty()) << input;
+    const auto record = nlohmann::json::parse(ckpt::testing::ReadFile(output + ".ckpt.json"));
+    EXPECT_EQ(record["changed"], report["changed"]) << input;
+  }
+  const TemporaryFolder folder;  // predict() of Keras 3 overrides the call
+  EXPECT_EQ(
+      Ckpt({"convert", "--bn", "fold", "keras_training/k3_called_in_training_functional.keras",
+            (folder / "out.npz").string()})
+          .exit_code,
+      0);
+}
+
 TEST(ExitCode, FourForAFileThatIsNotThere) {
   const auto result = Ckpt({"audit", "no/such/file.h5"});
   EXPECT_EQ(result.exit_code, 4);

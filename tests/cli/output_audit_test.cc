@@ -1,9 +1,11 @@
-// What a conversion writes with exit 0 passes the audit: over all inputs of testdata and of the
-// corpus, folded and preserved, in the format of the input and as names alone.
+// What a conversion writes with exit 0 passes the audit, and --dry-run exits as the conversion
+// does: over all inputs of testdata and of the corpus, folded and preserved, in the format of the
+// input and as names alone.
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <filesystem>
+#include <fstream>
 #include <iostream>
 #include <nlohmann/json.hpp>
 #include <sstream>
@@ -90,9 +92,14 @@ void Convert(const std::string& input, const Target& target, const char* mode, T
   const std::string output = (folder / target.name).string();
   std::vector<std::string> arguments = {"convert", "--quiet", "--bn", mode, input, output};
   arguments.insert(arguments.end(), target.options.begin(), target.options.end());
-  std::string errors;
-  const int code = RunCkpt(arguments, &errors);
   SCOPED_TRACE(input + " --bn " + mode + " -> " + target.name);
+  std::string errors;
+  arguments.emplace_back("--dry-run");
+  const int dry = RunCkpt(arguments, &errors);
+  EXPECT_TRUE(fs::is_empty(folder.path())) << "--dry-run writes nothing";
+  arguments.pop_back();
+  const int code = RunCkpt(arguments, &errors);
+  EXPECT_EQ(dry, code) << "--dry-run exits as the conversion: " << errors;
   if (code != 0) {
     ++tally.refused;
     return;
@@ -168,6 +175,28 @@ TEST(OutputAudit, ANegativeVarianceWhoseEpsilonIsLostStopsTheConversion) {
   EXPECT_EQ(RunCkpt({"convert", "--quiet", "--dry-run", input, names}), 3);
   EXPECT_EQ(RunCkpt({"convert", "--quiet", input, (folder / "out.h5").string()}), 0);
   EXPECT_EQ(RunCkpt({"convert", "--quiet", "--allow-findings", input, names}), 0);
+}
+
+// Names alone call it a batch norm without statistics; the class or version in a .pt does not.
+TEST(OutputAudit, AGroupNormThatOutputCannotTellFromABatchNormIsRefusedByThatReason) {
+  for (const char* name : {"/torch_modules/group_norm.pt", "/torch_modules/group_norm_state.pt"}) {
+    const TemporaryFolder folder;
+    const std::string input = std::string(CKPT_TESTDATA) + name;
+    std::string errors;
+    for (const char* output : {"out.npz", "out.safetensors"}) {
+      const std::string path = (folder / output).string();
+      EXPECT_EQ(RunCkpt({"convert", "--quiet", input, path}, &errors), 3) << name;
+      EXPECT_NE(errors.find("\"bn1\" is "), std::string::npos) << errors;
+      EXPECT_NE(errors.find("--rename"), std::string::npos) << errors;
+      std::ofstream(folder / "names.json")
+          << R"({"bn1.weight": "norm1.weight", "bn1.bias": "norm1.bias"})";
+      EXPECT_EQ(
+          RunCkpt({"convert", "--quiet", "--rename", (folder / "names.json").string(), input, path},
+                  &errors),
+          0)
+          << errors;
+    }
+  }
 }
 
 }  // namespace
