@@ -28,6 +28,7 @@ class GraphBuilder {
     if (model.implicit_input) arguments.push_back(AddValue({}, InputRankOf(model)));
     CKPT_ASSIGN_OR_RETURN(const std::vector<ValueId> outputs, Expand(model, arguments, true));
     for (const ValueId output : outputs) config_.graph.values[output].is_model_output = true;
+    config_.outputs = outputs;
     return {};
   }
 

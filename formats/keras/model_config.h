@@ -30,6 +30,7 @@ struct ModelConfig {
   Json document;                       // {"class_name", "config", ...}
   std::unique_ptr<ModelRecord> model;  // points into `document`
   ModelGraph graph;                    // tensors are not bound yet
+  std::vector<ValueId> outputs;        // of the whole model, in its order
   std::vector<ConfigLayer> layers;     // points into `model`
   // The layers that may have weights, by the layer of the whole model that they are or stand in.
   std::unordered_map<std::string, std::vector<LayerId>> by_group;

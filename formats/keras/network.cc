@@ -58,7 +58,9 @@ class Translator {
       values_[node.output] = ValueOf(node);
     }
     AddOutputs();
-    return std::move(builder_).Finish();
+    CKPT_ASSIGN_OR_RETURN(network::Network network, std::move(builder_).Finish());
+    SortInputs(network.inputs);
+    return network;
   }
 
  private:
@@ -149,13 +151,24 @@ class Translator {
     return call.Unknown("the class " + call.class_name + " is not translated");
   }
 
-  // In the order in which they are made.
   void AddOutputs() {
-    for (const Node& node : bound_.nodes) {
-      const Value& value = bound_.values[node.output];
-      if (!value.is_model_output) continue;
-      builder_.AddOutput(bound_.layers[node.layer].name, values_[node.output]);
+    for (const ckpt::ValueId output : config_.outputs) {
+      const auto& producer = bound_.values[output].producer;
+      builder_.AddOutput(producer ? bound_.layers[bound_.nodes[*producer].layer].name : "output",
+                         values_[output]);
     }
+  }
+
+  // As the model lists its inputs, which need not be the order of its layers.
+  void SortInputs(std::vector<network::Port>& inputs) const {
+    std::vector<network::Port> sorted;
+    for (const TensorRef& input : config_.model->inputs) {
+      const std::string& name = config_.model->layers[input.layer].name;
+      const auto found = std::find_if(inputs.begin(), inputs.end(),
+                                      [&](const network::Port& port) { return port.name == name; });
+      if (found != inputs.end()) sorted.push_back(*found);
+    }
+    if (sorted.size() == inputs.size()) inputs = std::move(sorted);
   }
 
   const Manifest& manifest_;

@@ -236,12 +236,16 @@ class Walk {
       bound = Array{y.shape, std::vector<double>(y.elements.size(), 0.0), {}};
     }
     if (bound && bound->elements.size() != y.elements.size()) {
-      return Fail(ErrorCode::kInternal, "a bound of another shape than its value, in \"" +
-                                            LayerOfB(op) + "\"");
+      return Fail(ErrorCode::kInternal,
+                  "a bound of another shape than its value, in \"" + LayerOfB(op) + "\"");
     }
     Held& held = held_[op.results[result].index];
     held.value = std::move(y);
     if (Confirm(index, op.results[result], bound ? &*bound : nullptr)) return {};
+    // Without a rule the constants count as exact, so that nothing but equal values is confirmed.
+    if (!bound && !AnyPending(op)) {
+      bound = Array{held.value->shape, std::vector<double>(held.value->elements.size(), 0.0), {}};
+    }
     if (!bound || (AnyPending(op) && products > 1)) {
       return Trace(index, result);
     }

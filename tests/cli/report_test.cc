@@ -50,6 +50,11 @@ std::string Sample(Form& form, CommandId command) {
       comparison.diff.emplace();
       return form.Add(comparison);
     }
+    case CommandId::kVerify: {
+      VerifiedPair verified{"a", "b"};
+      verified.verification.emplace();
+      return form.Add(verified);
+    }
     case CommandId::kExplain:
       return form.Add(RuleList{{FindRule("BN001")}, true});
   }
@@ -57,7 +62,7 @@ std::string Sample(Form& form, CommandId command) {
 }
 
 constexpr std::array kCommands = {CommandId::kInspect, CommandId::kAudit, CommandId::kConvert,
-                                  CommandId::kDiff, CommandId::kExplain};
+                                  CommandId::kDiff, CommandId::kVerify, CommandId::kExplain};
 
 TEST(Forms, PrintEveryCommandThatTheirRowLists) {
   for (const FormRow& row : Forms()) {
