@@ -1,0 +1,217 @@
+#include "ckpt/verify.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/verification/test_networks.h"
+
+namespace ckpt {
+namespace {
+
+using ckpt::testing::Made;
+using ckpt::testing::NetMaker;
+using ckpt::testing::TestNet;
+using ::testing::HasSubstr;
+
+Verification Verified(const Made& a, const Made& b, const VerifyOptions& options = {}) {
+  const auto found =
+      VerifySameFunction({&a.network, &a.weights}, {&b.network, &b.weights}, options);
+  EXPECT_TRUE(found) << (found ? "" : found.error().message);
+  return found ? *found : Verification{};
+}
+
+// The fold of a network that was changed somewhere, held against the network as it was.
+struct Mutant {
+  const char* what;
+  void (*change)(TestNet& net, int block);
+  const char* layer;  // where it must be found: "conv" or "relu" of the block
+};
+
+constexpr Mutant kMutants[] = {
+    {"epsilon a tenth larger", [](TestNet& net, int i) { net.epsilon[i] *= 1.1; }, "conv"},
+    {"one beta more by 1e-5",
+     [](TestNet& net, int i) { net.weights[TestNet::Name("beta", i)][2] += 1e-5; }, "conv"},
+    {"the variance over n - 1 of 1024",
+     [](TestNet& net, int i) {
+       for (double& v : net.weights[TestNet::Name("variance", i)]) v *= 1024.0 / 1023;
+     },
+     "conv"},
+    {"two channels swapped",
+     [](TestNet& net, int i) {
+       auto& gamma = net.weights[TestNet::Name("gamma", i)];
+       std::swap(gamma[0], gamma[3]);
+     },
+     "conv"},
+    {"kernel axes of one length transposed",
+     [](TestNet& net, int i) {
+       auto& kernel = net.weights[TestNet::Name("kernel", i)];
+       for (std::size_t at = 0; at < kernel.size(); at += 9) {
+         std::swap(kernel[at + 1], kernel[at + 3]);
+         std::swap(kernel[at + 2], kernel[at + 6]);
+         std::swap(kernel[at + 5], kernel[at + 7]);
+       }
+     },
+     "conv"},
+    {"padding on the other side",
+     [](TestNet& net, int i) {
+       net.padding[i] = {network::PaddingRule::kExplicit, {2, 2}, {0, 0}};
+     },
+     "conv"},
+    {"a rectifier cut off", [](TestNet& net, int i) { net.clip[i] = 0.5; }, "relu"},
+    {"a kernel through bfloat16",
+     [](TestNet& net, int i) {
+       for (double& w : net.weights[TestNet::Name("kernel", i)]) {
+         const float scaled = static_cast<float>(w) * 257.0F;
+         w = static_cast<double>(scaled - (scaled - static_cast<float>(w)));
+       }
+     },
+     "conv"},
+};
+
+TEST(Verify, SixtySoundFoldsAreTheSameUpToRounding) {
+  for (unsigned seed = 0; seed < 60; ++seed) {
+    const TestNet net(seed);
+    Made a, b;
+    NetMaker(net, a).MakePlain();
+    NetMaker(net, b).MakeFolded();
+    const Verification found = Verified(a, b);
+    ASSERT_EQ(found.verdict, Verdict::kSameUpToRounding) << seed << ": " << found.reason;
+    EXPECT_EQ(found.factor, 1);
+    ASSERT_TRUE(found.worst);
+    EXPECT_LE(found.worst->ratio, 1);
+    EXPECT_GT(found.worst->ratio, 0);
+  }
+}
+
+TEST(Verify, AFoldThatAnotherToolComputedInFloat32IsNeverDifferent) {
+  for (unsigned seed = 0; seed < 60; ++seed) {
+    const TestNet net(seed);
+    Made a, b;
+    NetMaker(net, a).MakePlain();
+    NetMaker(net, b).MakeFolded(/*in_float=*/true);
+    const Verification found = Verified(a, b);
+    EXPECT_EQ(found.verdict, Verdict::kSameUpToRounding) << seed << ": " << found.reason;
+  }
+}
+
+TEST(Verify, TheOriginalHeldAgainstItsFoldIsTheSame) {
+  for (unsigned seed = 0; seed < 20; ++seed) {
+    const TestNet net(seed);
+    Made a, b;
+    NetMaker(net, a).MakeFolded();
+    NetMaker(net, b).MakePlain();
+    EXPECT_EQ(Verified(a, b).verdict, Verdict::kSameUpToRounding) << seed;
+  }
+}
+
+TEST(Verify, EveryFaultIsFoundAtItsOwnStep) {
+  unsigned seed = 100;
+  int found_all = 0;
+  for (const Mutant& mutant : kMutants) {
+    for (int block = 0; block < TestNet::kBlocks; ++block) {
+      for (int repeat = 0; repeat < 3; ++repeat) {
+        const TestNet net(++seed);
+        TestNet changed = net;
+        mutant.change(changed, block);
+        Made a, b;
+        NetMaker(net, a).MakePlain();
+        NetMaker(changed, b).MakeFolded();
+        VerifyOptions options;
+        options.batch = 2;
+        const Verification found = Verified(a, b, options);
+        const std::string where = std::string(mutant.what) + " in block " + std::to_string(block);
+        EXPECT_EQ(found.verdict, Verdict::kDifferent) << where << ": " << found.reason;
+        ASSERT_TRUE(found.first_beyond) << where;
+        EXPECT_EQ(found.first_beyond->layer_b, TestNet::Name(mutant.layer, block)) << where;
+        EXPECT_GT(found.first_beyond->ratio, 1) << where;
+        ++found_all;
+      }
+    }
+  }
+  EXPECT_GE(found_all, 60);
+}
+
+TEST(Verify, AFaultBetweenTwoUnfoldedNetworksIsFoundAtItsOwnStep) {
+  for (const Mutant& mutant : kMutants) {
+    const TestNet net(7);
+    TestNet changed = net;
+    mutant.change(changed, 1);
+    Made a, b;
+    NetMaker(net, a).MakePlain();
+    NetMaker(changed, b).MakePlain();
+    const Verification found = Verified(a, b);
+    EXPECT_EQ(found.verdict, Verdict::kDifferent) << mutant.what << ": " << found.reason;
+    ASSERT_TRUE(found.first_beyond) << mutant.what;
+    EXPECT_THAT(found.first_beyond->layer_b, ::testing::AnyOf("conv1", "bn1", "relu1"))
+        << mutant.what;
+  }
+}
+
+TEST(Verify, TheSameNetworkIsTheSameAndSaysTheSameTwice) {
+  const TestNet net(3);
+  Made a, b;
+  NetMaker(net, a).MakePlain();
+  NetMaker(net, b).MakePlain();
+  const Verification first = Verified(a, b), second = Verified(a, b);
+  EXPECT_EQ(first.verdict, Verdict::kSame);
+  EXPECT_EQ(first.factor, 0);
+  EXPECT_EQ(first.outputs[0].max_abs, 0);
+  EXPECT_EQ(first.outputs[0].noise, second.outputs[0].noise);
+  EXPECT_EQ(first.outputs[0].size, second.outputs[0].size);
+}
+
+TEST(Verify, ANaNOfOneIsDifferentAndOfBothCannotBeTold) {
+  const TestNet net(3);
+  TestNet broken = net;
+  broken.weights["beta1"][0] = std::nan("");
+  Made a, b, c;
+  NetMaker(net, a).MakePlain();
+  NetMaker(broken, b).MakePlain();
+  NetMaker(broken, c).MakePlain();
+  const Verification one = Verified(a, b), both = Verified(b, c);
+  EXPECT_EQ(one.verdict, Verdict::kDifferent);
+  EXPECT_THAT(one.reason, HasSubstr("bn1"));
+  EXPECT_EQ(both.verdict, Verdict::kCannotTell);
+  EXPECT_THAT(both.reason, HasSubstr("bn1"));
+}
+
+TEST(Verify, WhatIsNotUnderstoodIsNamedAndTheStepsBeforeItAreCompared) {
+  const TestNet net(3);
+  Made a, b;
+  NetMaker(net, a).MakePlain();
+  NetMaker(net, b).MakePlain();
+  for (Made* made : {&a, &b}) {
+    made->network.operations.back().computation = network::Unknown{"Lambda", "the user's own"};
+  }
+  const Verification found = Verified(a, b);
+  EXPECT_EQ(found.verdict, Verdict::kCannotTell);
+  EXPECT_THAT(found.reason, HasSubstr("relu2"));
+  ASSERT_EQ(found.unknown.size(), 2U);
+  VerifyOptions until;
+  until.until = "bn2";
+  EXPECT_EQ(Verified(a, b, until).verdict, Verdict::kSame);
+}
+
+TEST(Verify, OptionsThatContradictTheNetworksAreUsageErrors) {
+  const TestNet net(3);
+  Made a, b;
+  NetMaker(net, a).MakePlain();
+  NetMaker(net, b).MakePlain();
+  const Runnable of_a{&a.network, &a.weights}, of_b{&b.network, &b.weights};
+  VerifyOptions shape, name, until, memory;
+  shape.shapes["x"] = {1, 4, 9, 9};
+  name.inputs["nope"] = {};
+  until.until = "nope";
+  memory.budget.memory_bytes = 1000;
+  for (const VerifyOptions* wrong : {&shape, &name, &until}) {
+    const auto found = VerifySameFunction(of_a, of_b, *wrong);
+    ASSERT_FALSE(found);
+    EXPECT_EQ(found.error().code, ErrorCode::kInvalidArgument) << found.error().message;
+  }
+  const auto found = VerifySameFunction(of_a, of_b, memory);
+  ASSERT_FALSE(found);
+  EXPECT_EQ(found.error().code, ErrorCode::kLimitExceeded);
+}
+
+}  // namespace
+}  // namespace ckpt
