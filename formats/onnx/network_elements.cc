@@ -311,10 +311,12 @@ void KnownElements::Learn(const network::Computation& computation,
       continue;
     }
     const network::Value& value = builder_.value(id);
-    // What is stored decides no shape and need not be read for it.
-    auto known = value.constant && std::holds_alternative<network::StoredConstant>(*value.constant)
-                     ? std::nullopt
-                     : Of(id);
+    // What is stored decides no shape, but how long a range of reals is, and need not be read.
+    const bool stored =
+        value.constant && std::holds_alternative<network::StoredConstant>(*value.constant);
+    const bool read = !stored || std::holds_alternative<network::Range>(computation);
+    auto known = read ? Of(id) : std::nullopt;
+    derived = derived || (stored && known);
     all = all && known;
     derived = derived || known_.contains(id.index);
     shapes.push_back({true, value.shape, known, value.kind});

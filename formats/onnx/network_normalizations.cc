@@ -31,6 +31,20 @@ Outcome NormalizePerElement(Step& step, double epsilon) {
   return step.Yield(network::Binary{BinaryFunction::kAdd}, {scaled, step.Input(2)});
 }
 
+// What becomes of a moving statistic: old * momentum + that of the batch * (1 - momentum).
+ValueId Moved(Step& step, std::size_t old, network::Reduction::Kind kind, double momentum) {
+  network::Reduction reduction;
+  reduction.kind = kind;
+  reduction.keep = false;
+  for (std::int64_t axis = 0; axis < *step.RankOf(step.Input(0)); ++axis) {
+    if (axis != 1) reduction.axes.listed.push_back(axis);
+  }
+  const ValueId kept = step.Inner(UnaryFunction::kLinear, step.Input(old), momentum, 0);
+  const ValueId of_batch = step.Inner(reduction, {step.Input(0)});
+  return step.Inner(BinaryFunction::kAdd, kept,
+                    step.Inner(UnaryFunction::kLinear, of_batch, 1 - momentum, 0));
+}
+
 Outcome BatchNormalization(Step& step) {
   for (std::size_t i = 0; i < 5; ++i) {
     if (!step.Given(i)) return Cannot("it lacks an operand");
@@ -46,8 +60,14 @@ Outcome BatchNormalization(Step& step) {
   norm.epsilon = epsilon;
   norm.of_batch = of_batch;
   norm.momentum = step.Float("momentum", 0.9F);
-  return step.Yield(norm,
-                    {step.Input(0), step.Input(1), step.Input(2), step.Input(3), step.Input(4)});
+  auto outcome =
+      step.Yield(norm, {step.Input(0), step.Input(1), step.Input(2), step.Input(3), step.Input(4)});
+  if (outcome && of_batch && step.opset() >= 14 && step.OutputCount() > 1 &&
+      step.RankOf(step.Input(0))) {
+    outcome->push_back(Moved(step, 3, network::Reduction::Kind::kMean, *norm.momentum));
+    outcome->push_back(Moved(step, 4, network::Reduction::Kind::kVariance, *norm.momentum));
+  }
+  return outcome;
 }
 
 Outcome InstanceNormalization(Step& step) {

@@ -77,6 +77,43 @@ void PrintCoverage(const std::vector<std::string>& files) {
   }
 }
 
+// Outputs whose rank is not known until the network runs, or whose shape is another.
+std::vector<std::string> ShapesThatDiffer(const std::string& path) {
+  std::vector<std::string> faults;
+  const auto network = NetworkOf(path);
+  const auto recorded = formats::OpenCheckpoint(path.substr(0, path.size() - 4) + "npz");
+  if (!network) return {ToString(network.error())};
+  if (!recorded) return {ToString(recorded.error())};
+  for (const auto& output : network->outputs) {
+    const auto id = FindTensor((*recorded)->manifest(), "out_" + output.name);
+    if (!id) return {"no recorded " + output.name};
+    const auto dims = (*recorded)->manifest().tensors[id->index].shape.dims();
+    const network::PartialShape& found = network->value(output.value).shape;
+    if (!found || !std::equal(found->begin(), found->end(), dims.begin(), dims.end())) {
+      faults.push_back(
+          output.name + ": " + (found ? ::testing::PrintToString(*found) : "none") + ", recorded " +
+          ::testing::PrintToString(std::vector<std::int64_t>(dims.begin(), dims.end())));
+    }
+  }
+  return faults;
+}
+
+TEST(OnnxNetwork, ShapesOfEveryOperatorAreThoseOfItsComputedValues) {
+  const auto files = OnnxFilesIn(std::string(CKPT_TESTDATA) + "/onnx_networks");
+  EXPECT_GT(files.size(), 40U);
+  for (const std::string& file : files) EXPECT_THAT(ShapesThatDiffer(file), IsEmpty()) << file;
+}
+
+TEST(OnnxNetwork, AllOfTheseModelsAreUnderstood) {
+  for (const char* folder : {"/onnx", "/onnx_networks", "/exported_graphs"}) {
+    for (const std::string& file : OnnxFilesIn(std::string(CKPT_TESTDATA) + folder)) {
+      const auto network = NetworkOf(file);
+      ASSERT_TRUE(network) << ToString(network.error());
+      EXPECT_THAT(UnknownsOf(*network), IsEmpty()) << file;
+    }
+  }
+}
+
 TEST(OnnxNetwork, DISABLED_PrintsTheCoverageOfFolders) {
   for (const char* variable : {"CKPT_COVERAGE"}) {
     if (const char* folder = std::getenv(variable)) PrintCoverage(OnnxFilesIn(folder));
