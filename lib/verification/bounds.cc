@@ -280,7 +280,7 @@ class Bounding {
     return positive;
   }
 
-  // |gamma| / sqrt(variance + epsilon) * (x's bound or u |x|, and u |mean|) + u |beta|
+  // |gamma| / sqrt(variance + epsilon) * (x's bound, or u |x|, and u |mean|) + u |beta|
   Result<std::optional<Array>> OfBatchNorm() const {
     if (operands_.size() < 5 || operands_[3].value == nullptr || operands_[4].value == nullptr ||
         std::get<network::BatchNormalization>(computation_).of_batch) {
@@ -292,12 +292,8 @@ class Bounding {
     const Array beta =
         operands_[2].value == nullptr ? Array{} : Scaled(*operands_[2].value, roundoff);
     Array mean = Scaled(*operands_[3].value, -roundoff);
-    Array data = Scaled(*operands_[0].value, roundoff);
-    if (IsPending(0)) {
-      for (std::size_t i = 0; i < data.elements.size(); ++i) {
-        data.elements[i] += operands_[0].bound->elements[i];
-      }
-    }
+    // A pending bound, u |W| |x|, is at least u times what it bounds: a fold rounds once.
+    const Array data = IsPending(0) ? *operands_[0].bound : Scaled(*operands_[0].value, roundoff);
     const Array* operands[] = {&data, operands_[1].value == nullptr ? nullptr : &gamma,
                                operands_[2].value == nullptr ? nullptr : &beta, &mean,
                                operands_[4].value};

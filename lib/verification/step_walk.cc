@@ -303,7 +303,9 @@ class Walk {
     StepDifference step;
     step.layer_a = LayerOfA(twin);
     step.layer_b = LayerOfB(op);
+    step.ratio = found.ratio;
     step.operation = std::string(Name(op.computation));
+    if (expected.elements.empty()) return step;
     const auto place = PlaceOf(expected.shape, found.element);
     step.place = place;
     if (!order.empty() && place.size() == order.size()) {
@@ -498,7 +500,12 @@ class Walk {
           Compare(Ordered(of_a_[*twin], order), *held.value, wide ? &*wide : bound, wide ? 5 : 1);
       if (!closest || found.ratio < closest->second.ratio) closest.emplace(order, found);
     }
-    if (!closest || closest->second.ratio <= 1) return false;
+    if (!closest) {
+      const Comparison none{HUGE_VAL, 0, 0, HUGE_VAL};
+      result_.first_beyond = Described(index, id, *twin, {}, none);
+      return true;
+    }
+    if (closest->second.ratio <= 1) return false;
     result_.first_beyond = Described(index, id, *twin, closest->first, closest->second);
     return true;
   }
