@@ -1,4 +1,5 @@
-#include <utility>
+#include <array>
+#include <cstdio>
 
 #include "cli/report/text_pieces.h"
 #include "cli/report/text_table.h"
@@ -7,6 +8,13 @@ namespace ckpt::cli {
 namespace {
 
 std::string Quoted(const std::string& name) { return "\"" + EscapeForDisplay(name) + "\""; }
+
+// More would differ from machine to machine.
+std::string ThreeDigits(double number) {
+  std::array<char, 32> text;
+  std::snprintf(text.data(), text.size(), "%.3g", number);
+  return text.data();
+}
 
 std::string PlaceToText(const std::vector<std::int64_t>& place) {
   std::string out = "[";
@@ -20,15 +28,15 @@ std::string StepToText(const StepDifference& step) {
                     Quoted(step.layer_a) + " of A";
   if (step.channel) out += ", channel " + std::to_string(*step.channel);
   return out + " at " + PlaceToText(step.place) + ": " + FormatNumber(step.value_a) + " in A, " +
-         FormatNumber(step.value_b) + " in B, " + FormatNumber(step.ratio) + " times the bound";
+         FormatNumber(step.value_b) + " in B, " + ThreeDigits(step.ratio) + " times the bound";
 }
 
 std::string OutputToText(const OutputDifference& output) {
   std::string out = "output " + Quoted(output.name_a);
   if (output.name_b != output.name_a) out += " = " + Quoted(output.name_b);
-  return out + ": largest difference " + FormatNumber(output.max_abs) + " at " +
-         PlaceToText(output.place) + " (largest value " + FormatNumber(output.size) +
-         ", rounding of A's own float32 run " + FormatNumber(output.noise) + ")\n";
+  return out + ": largest difference " + ThreeDigits(output.max_abs) + " at " +
+         PlaceToText(output.place) + " (largest value " + ThreeDigits(output.size) +
+         ", rounding of A's own float32 run " + ThreeDigits(output.noise) + ")\n";
 }
 
 std::string_view ColorOf(Verdict verdict, const Style& style) {
@@ -44,7 +52,7 @@ std::string FactorToText(const Verification& verification) {
                                     "arithmetic in float32";
   if (verification.worst) {
     out += "; the worst is " + Quoted(verification.worst->layer_b) + " with " +
-           FormatNumber(verification.worst->ratio) + " of it";
+           ThreeDigits(verification.worst->ratio) + " of it";
   }
   return out;
 }

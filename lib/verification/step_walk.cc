@@ -4,9 +4,10 @@
 #include <cmath>
 #include <utility>
 
-#include "ckpt/elements.h"
 #include "ckpt/network/operation_table.h"
 #include "verification/axis_orders.h"
+#include "verification/comparison.h"
+#include "verification/reference_side.h"
 
 namespace ckpt {
 
@@ -18,8 +19,6 @@ using network::Sizes;
 
 namespace {
 
-// What float64 may add to a sum, over its largest element.
-constexpr double kArithmetic = 1e-12;
 // Values of A that one value of B is held against.
 constexpr std::size_t kMostCandidates = 8;
 
@@ -34,39 +33,23 @@ struct Held {
   int products = 0;  // since the last value that was confirmed
 };
 
-double RoundoffOf(const network::Constant& constant, const Checkpoint& weights) {
-  const auto* stored = std::get_if<network::StoredConstant>(&constant);
-  if (stored == nullptr) return 0x1p-24;
-  return UnitRoundoff(weights.manifest().tensors[stored->tensor.index].dtype);
-}
-
-double LargestOf(const Array& array) {
-  double largest = 0;
-  for (const double element : array.elements) largest = std::max(largest, std::abs(element));
-  return largest;
-}
-
 class Walk {
  public:
   Walk(const Runnable& a, const RecordedValues& of_a, const Runnable& b,
        const execution::Budget& budget)
-      : a_(*a.network),
-        weights_a_(*a.weights),
-        of_a_(of_a),
+      : a_(a, of_a, budget),
         b_(*b.network),
         weights_b_(*b.weights),
         budget_(budget),
         held_(b_.values.size()),
-        readers_left_(b_.values.size(), 0) {
-    FindAliases();
-  }
+        readers_left_(b_.values.size(), 0) {}
 
   Result<WalkResult> Run(const GivenInputs& inputs, const std::vector<PortPair>& outputs) {
     FindNeeded(outputs);
     for (const PortPair& pair : inputs.pairs) {
       Held& held = held_[b_.inputs[pair.b].value.index];
       held.value = inputs.b[pair.b];
-      held.twin = a_.inputs[pair.a].value;
+      held.twin = a_.network().inputs[pair.a].value;
       held.order = pair.order;
     }
     for (std::size_t i = 0; i < b_.operations.size(); ++i) {
@@ -83,22 +66,6 @@ class Walk {
   }
 
  private:
-  // Operations of A that yield what they read.
-  void FindAliases() {
-    alias_.resize(a_.values.size());
-    for (std::uint32_t i = 0; i < alias_.size(); ++i) alias_[i] = network::ValueId{i};
-    for (std::uint32_t i = 0; i < a_.operations.size(); ++i) {
-      const Operation& op = a_.operations[i];
-      const auto* unary = std::get_if<network::Unary>(&op.computation);
-      const bool same = unary != nullptr && unary->function == network::UnaryFunction::kIdentity;
-      if (same && op.results[0] != kNoValue) alias_[op.results[0].index] = Alias(op.operands[0]);
-      for (const network::ValueId operand : op.operands) {
-        if (operand != kNoValue) readers_of_a_[Alias(operand)].push_back(i);
-      }
-    }
-  }
-  network::ValueId Alias(network::ValueId id) const { return alias_[id.index]; }
-
   void FindNeeded(const std::vector<PortPair>& outputs) {
     needed_.assign(b_.operations.size(), false);
     std::vector<bool> wanted(b_.values.size(), false);
@@ -135,7 +102,7 @@ class Walk {
     if (held.value) return {};
     const network::Value& value = b_.value(id);
     if (held.twin) {
-      held.value = Ordered(of_a_[*held.twin], held.order);
+      held.value = Ordered(a_.values()[*held.twin], held.order);
       return {};
     }
     if (!value.constant) {
@@ -149,11 +116,6 @@ class Walk {
   }
 
   std::string LayerOfB(const Operation& op) const { return b_.layers[op.layer].name; }
-  std::string LayerOfA(network::ValueId id) const {
-    const auto& producer = a_.value(id).producer;
-    return producer ? a_.layers[a_.operation(*producer).layer].name : a_.value(id).name;
-  }
-
   Status Step(std::size_t index) {
     const Operation& op = b_.operations[index];
     if (const auto* unknown = std::get_if<network::Unknown>(&op.computation)) {
@@ -260,12 +222,12 @@ class Walk {
   bool Confirm(std::size_t index, network::ValueId id, const Array* bound) {
     Held& held = held_[id.index];
     for (const network::ValueId candidate : Candidates(index, *held.value)) {
-      for (const Sizes& order : OrdersTo(candidate, held.value->shape)) {
-        const Array expected = Ordered(of_a_[candidate], order);
+      for (const Sizes& order : a_.OrdersTo(candidate, held.value->shape)) {
+        const Array expected = Ordered(a_.values()[candidate], order);
         Comparison found = Compare(expected, *held.value, bound, 1);
         int factor = found.largest == 0 ? 0 : 1;
         if (!(found.ratio <= 1)) {
-          const auto wide = WideBound(candidate, order, bound);
+          const auto wide = a_.WideBound(candidate, order, bound);
           if (!wide) continue;
           found = Compare(expected, *held.value, &*wide, 5);
           factor = 5;
@@ -289,7 +251,7 @@ class Walk {
     }
     held.twin = twin;
     held.order = order;
-    Array expected = Ordered(of_a_[twin], order);
+    Array expected = Ordered(a_.values()[twin], order);
     expected.shape = held.value->shape;
     held.value = std::move(expected);
     held.bound.reset();
@@ -299,9 +261,9 @@ class Walk {
   StepDifference Described(std::size_t index, network::ValueId id, network::ValueId twin,
                            const Sizes& order, const Comparison& found) const {
     const Operation& op = b_.operations[index];
-    const Array expected = Ordered(of_a_[twin], order);
+    const Array expected = Ordered(a_.values()[twin], order);
     StepDifference step;
-    step.layer_a = LayerOfA(twin);
+    step.layer_a = a_.LayerOf(twin);
     step.layer_b = LayerOfB(op);
     step.ratio = found.ratio;
     step.operation = std::string(Name(op.computation));
@@ -345,7 +307,7 @@ class Walk {
   std::vector<network::ValueId> Candidates(std::size_t index, const Array& y) const {
     std::vector<network::ValueId> ids;
     if (const auto twin = TwinOf(index)) ids.push_back(*twin);
-    for (const network::ValueId like : of_a_.Like(y, kMostCandidates)) {
+    for (const network::ValueId like : a_.values().Like(y, kMostCandidates)) {
       if (std::find(ids.begin(), ids.end(), like) == ids.end()) ids.push_back(like);
     }
     return ids;
@@ -358,93 +320,9 @@ class Walk {
     for (const network::ValueId operand : op.operands) {
       if (operand == kNoValue || held_[operand.index].constant) continue;
       if (!held_[operand.index].twin) return std::nullopt;
-      wanted.push_back(Alias(*held_[operand.index].twin));
+      wanted.push_back(a_.Alias(*held_[operand.index].twin));
     }
-    if (wanted.empty()) return std::nullopt;
-    const auto readers = readers_of_a_.find(wanted[0]);
-    if (readers == readers_of_a_.end()) return std::nullopt;
-    std::optional<network::ValueId> only;
-    const std::string& name = b_.layers[op.layer].name;
-    for (const std::uint32_t reader : readers->second) {
-      const Operation& other = a_.operations[reader];
-      if (other.computation.index() != op.computation.index() || !ReadsAll(other, wanted)) continue;
-      if (other.results.empty() || other.results[0] == kNoValue || !of_a_.Has(other.results[0]))
-        continue;
-      if (only && a_.layers[other.layer].name != name) continue;
-      only = other.results[0];
-    }
-    return only;
-  }
-  bool ReadsAll(const Operation& op, const std::vector<network::ValueId>& wanted) const {
-    return std::all_of(wanted.begin(), wanted.end(), [&](network::ValueId id) {
-      return std::any_of(op.operands.begin(), op.operands.end(), [&](network::ValueId operand) {
-        return operand != kNoValue && Alias(operand) == id;
-      });
-    });
-  }
-
-  // Orders in which A's value has the shape, axes of size 1 aside.
-  std::vector<Sizes> OrdersTo(network::ValueId candidate, const Sizes& shape) const {
-    const Array& array = of_a_[candidate];
-    std::vector<Sizes> orders;
-    for (const Sizes& order : LikelyOrders(array.shape.size())) {
-      if (Squeezed(Ordered(array.shape, order)) == Squeezed(shape)) orders.push_back(order);
-    }
-    return orders;
-  }
-
-  // The bound by A's own formula of the value, with the terms that a fold makes one constant of.
-  std::optional<Array> WideBound(network::ValueId candidate, const Sizes& order,
-                                 const Array* bound) {
-    if (bound == nullptr) return std::nullopt;
-    auto known = wide_.find(candidate);
-    if (known == wide_.end()) {
-      known = wide_.emplace(candidate, BoundInA(candidate, 1)).first;
-    }
-    if (!known->second && LargestOf(*bound) == 0) return std::nullopt;
-    Array wide = *bound;
-    if (known->second) {
-      const Array mine = Ordered(*known->second, order);
-      for (std::size_t i = 0; i < wide.elements.size(); ++i) {
-        wide.elements[i] = std::max(wide.elements[i], mine.elements[i]);
-      }
-    }
-    return wide;
-  }
-
-  // Back over the affine operations that made it, and one product.
-  std::optional<Array> BoundInA(network::ValueId id, int products) {
-    const auto& producer = a_.value(id).producer;
-    if (!producer) return std::nullopt;
-    const Operation& op = a_.operation(*producer);
-    const StepKind kind = KindOf(op.computation);
-    if (kind == StepKind::kExact || (kind == StepKind::kProduct && products == 0))
-      return std::nullopt;
-    const int left = products - (kind == StepKind::kProduct ? 1 : 0);
-    std::vector<Array> read(op.operands.size());
-    std::vector<std::optional<Array>> bounds(op.operands.size());
-    std::vector<BoundedOperand> operands;
-    for (std::size_t i = 0; i < op.operands.size(); ++i) {
-      const network::ValueId operand = op.operands[i];
-      if (operand == kNoValue) {
-        operands.push_back({});
-        continue;
-      }
-      const auto& constant = a_.value(operand).constant;
-      if (constant) {
-        auto array = execution::ReadConstant(*constant, weights_a_, budget_);
-        if (!array) return std::nullopt;
-        read[i] = *std::move(array);
-        operands.push_back({&read[i], nullptr, true, RoundoffOf(*constant, weights_a_)});
-        continue;
-      }
-      if (!of_a_.Has(operand)) return std::nullopt;
-      bounds[i] = BoundInA(operand, left);
-      operands.push_back({&of_a_[operand], bounds[i] ? &*bounds[i] : nullptr, false, 0});
-    }
-    auto bound = BoundOf(op.computation, operands, of_a_[id], budget_);
-    if (!bound || !*bound || op.results[0] != id) return std::nullopt;
-    return **std::move(bound);
+    return a_.SameOver(wanted, op.computation, LayerOfB(op));
   }
 
   void Stop(std::string why) {
@@ -494,10 +372,10 @@ class Walk {
     if (!twin) return false;
     const Array* bound = held.bound ? &*held.bound : nullptr;
     std::optional<std::pair<Sizes, Comparison>> closest;
-    for (const Sizes& order : OrdersTo(*twin, held.value->shape)) {
-      const auto wide = WideBound(*twin, order, bound);
-      const Comparison found =
-          Compare(Ordered(of_a_[*twin], order), *held.value, wide ? &*wide : bound, wide ? 5 : 1);
+    for (const Sizes& order : a_.OrdersTo(*twin, held.value->shape)) {
+      const auto wide = a_.WideBound(*twin, order, bound);
+      const Comparison found = Compare(Ordered(a_.values()[*twin], order), *held.value,
+                                       wide ? &*wide : bound, wide ? 5 : 1);
       if (!closest || found.ratio < closest->second.ratio) closest.emplace(order, found);
     }
     if (!closest) {
@@ -523,27 +401,9 @@ class Walk {
   // A's product may go on with a batch norm where B's has taken it in: then the ends correspond.
   bool IsSpanOfOne(network::ValueId twin, std::size_t index) const {
     if (KindOf(b_.operations[index].computation) != StepKind::kProduct) return true;
-    return !AffineReader(a_, readers_of_a_, Alias(twin)) == !AffineReaderInB(index);
+    return a_.GoesOn(twin) == AffineReaderInB(index);
   }
 
-  static bool IsAffineStep(const Operation& op) {
-    const StepKind kind = KindOf(op.computation);
-    return kind == StepKind::kAffine && op.operands.size() > 1;
-  }
-  std::optional<std::uint32_t> AffineReader(
-      const Network& net, const std::map<network::ValueId, std::vector<std::uint32_t>>& readers,
-      network::ValueId id) const {
-    const auto found = readers.find(id);
-    if (found == readers.end() || found->second.size() != 1) return std::nullopt;
-    const Operation& op = net.operations[found->second[0]];
-    if (!IsAffineStep(op)) return std::nullopt;
-    // Its other operands are constants.
-    for (const network::ValueId operand : op.operands) {
-      if (operand != kNoValue && Alias(operand) != id && !net.value(operand).constant)
-        return std::nullopt;
-    }
-    return found->second[0];
-  }
   bool AffineReaderInB(std::size_t index) const {
     const network::ValueId id = b_.operations[index].results[0];
     for (std::size_t i = index + 1; i < b_.operations.size(); ++i) {
@@ -564,13 +424,8 @@ class Walk {
     if (!start) return std::nullopt;
     const auto twin = TwinOf(*start);
     if (!twin) return std::nullopt;
-    network::ValueId end = *twin;
-    for (int steps = 0; steps < 16; ++steps) {
-      const auto next = AffineReader(a_, readers_of_a_, Alias(end));
-      if (!next || a_.operations[*next].results[0] == kNoValue) break;
-      end = a_.operations[*next].results[0];
-    }
-    if (!of_a_.Has(end) || OrdersTo(end, y.shape).empty()) return std::nullopt;
+    const network::ValueId end = a_.EndOfAffineSteps(*twin);
+    if (!a_.values().Has(end) || a_.OrdersTo(end, y.shape).empty()) return std::nullopt;
     return end;
   }
 
@@ -596,15 +451,16 @@ class Walk {
 
   // An output of B that is pending, or was not found among A's values, must be A's output.
   Status CheckOutput(const PortPair& pair) {
-    const network::ValueId mine = b_.outputs[pair.b].value, theirs = a_.outputs[pair.a].value;
+    const network::ValueId mine = b_.outputs[pair.b].value,
+                           theirs = a_.network().outputs[pair.a].value;
     Held& held = held_[mine.index];
-    if (held.twin && Alias(*held.twin) == Alias(theirs)) return {};
+    if (held.twin && a_.Alias(*held.twin) == a_.Alias(theirs)) return {};
     CKPT_RETURN_IF_ERROR(Fetch(mine));
     const auto& producer = b_.value(mine).producer;
     const Array* bound = held.bound ? &*held.bound : nullptr;
-    for (const Sizes& order : OrdersTo(theirs, held.value->shape)) {
-      const auto wide = WideBound(theirs, order, bound);
-      const Array expected = Ordered(of_a_[theirs], order);
+    for (const Sizes& order : a_.OrdersTo(theirs, held.value->shape)) {
+      const auto wide = a_.WideBound(theirs, order, bound);
+      const Array expected = Ordered(a_.values()[theirs], order);
       Comparison found = Compare(expected, *held.value, bound, 1);
       if (found.ratio <= 1) return {};
       if (wide && Compare(expected, *held.value, &*wide, 5).ratio <= 1) {
@@ -614,13 +470,14 @@ class Walk {
     }
     if (!producer || held.twin) {
       Stop("the output \"" + b_.outputs[pair.b].name + "\" of B is another value than \"" +
-           a_.outputs[pair.a].name + "\" of A");
+           a_.network().outputs[pair.a].name + "\" of A");
       return {};
     }
     CKPT_RETURN_IF_ERROR(Trace(producer->index, 0));
     if (!result_.first_beyond) {
-      for (const Sizes& order : OrdersTo(theirs, held.value->shape)) {
-        const Comparison found = Compare(Ordered(of_a_[theirs], order), *held.value, bound, 5);
+      for (const Sizes& order : a_.OrdersTo(theirs, held.value->shape)) {
+        const Comparison found =
+            Compare(Ordered(a_.values()[theirs], order), *held.value, bound, 5);
         result_.first_beyond = Described(producer->index, mine, theirs, order, found);
         result_.undecided.clear();
         break;
@@ -629,43 +486,19 @@ class Walk {
     return {};
   }
 
-  const Network& a_;
-  const Checkpoint& weights_a_;
-  const RecordedValues& of_a_;
+  ReferenceSide a_;
   const Network& b_;
   const Checkpoint& weights_b_;
   const execution::Budget& budget_;
-  std::vector<Held> held_;                 // by value of B
-  std::vector<std::size_t> readers_left_;  // by value of B
-  std::vector<bool> needed_;               // by operation of B
-  std::vector<network::ValueId> alias_;    // by value of A
-  std::map<network::ValueId, std::vector<std::uint32_t>> readers_of_a_;
-  std::map<network::ValueId, std::optional<Array>> wide_;
+  std::vector<Held> held_;                                  // by value of B
+  std::vector<std::size_t> readers_left_;                   // by value of B
+  std::vector<bool> needed_;                                // by operation of B
   std::vector<std::pair<std::size_t, std::size_t>> trace_;  // steps that were not confirmed
   WalkResult result_;
   bool stopped_ = false;
 };
 
 }  // namespace
-
-Comparison Compare(const Array& a, const Array& y, const Array* bound, double factor) {
-  Comparison found;
-  const double arithmetic = kArithmetic * std::max(LargestOf(a), 1e-290);
-  for (std::size_t i = 0; i < a.elements.size() && i < y.elements.size(); ++i) {
-    const double difference = std::abs(y.elements[i] - a.elements[i]);
-    const double allowed = factor * (bound == nullptr ? 0 : bound->elements[i]);
-    const double ratio = std::isnan(difference) ? HUGE_VAL
-                         : difference == 0      ? 0
-                                                : difference / (allowed + arithmetic);
-    found.largest = std::max(found.largest, std::isnan(difference) ? HUGE_VAL : difference);
-    if (ratio > found.ratio) {
-      found.ratio = ratio;
-      found.element = i;
-      found.bound = allowed;
-    }
-  }
-  return found;
-}
 
 Result<WalkResult> WalkSteps(const Runnable& a, const RecordedValues& of_a, const Runnable& b,
                              const GivenInputs& inputs, const std::vector<PortPair>& outputs,

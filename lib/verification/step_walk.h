@@ -26,15 +26,4 @@ Result<WalkResult> WalkSteps(const Runnable& a, const RecordedValues& of_a, cons
                              const GivenInputs& inputs, const std::vector<PortPair>& outputs,
                              const execution::Budget& budget);
 
-// How two arrays of one content compare.
-struct Comparison {
-  double ratio = 0;  // the largest |y - a| / bound
-  std::size_t element = 0;
-  double bound = 0;    // there
-  double largest = 0;  // |y - a| anywhere
-};
-// `bound` may be null: exact. What float64 itself rounds is allowed on top of it.
-Comparison Compare(const execution::Array& a, const execution::Array& y,
-                   const execution::Array* bound, double factor);
-
 }  // namespace ckpt

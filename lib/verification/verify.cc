@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "verification/axis_orders.h"
+#include "verification/comparison.h"
 #include "verification/ports.h"
 #include "verification/recorded_values.h"
 #include "verification/step_walk.h"

@@ -123,9 +123,6 @@ TEST(Verify, EveryFaultIsFoundAtItsOwnStep) {
         const std::string where = std::string(mutant.what) + " in block " + std::to_string(block);
         EXPECT_EQ(found.verdict, Verdict::kDifferent) << where << ": " << found.reason;
         ASSERT_TRUE(found.first_beyond) << where;
-        << (found.worst ? found.worst->layer_b + " " + std::to_string(found.worst->ratio) +
-                              " bound " + std::to_string(found.worst->bound * 1e6)
-                        : "");
         EXPECT_EQ(found.first_beyond->layer_b, TestNet::Name(mutant.layer, block)) << where;
         EXPECT_GT(found.first_beyond->ratio, 1) << where;
         ++found_all;

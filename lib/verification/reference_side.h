@@ -1,0 +1,63 @@
+// A, whose values are known: what its operations are to those of B.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "verification/bounds.h"
+#include "verification/recorded_values.h"
+
+namespace ckpt {
+
+// u of a constant's type.
+double RoundoffOf(const network::Constant& constant, const Checkpoint& weights);
+
+// Affine, with constants: a bias, a batch norm, a scale.
+bool IsAffineStep(const network::Operation& operation);
+
+class ReferenceSide {
+ public:
+  ReferenceSide(const Runnable& a, const RecordedValues& values, const execution::Budget& budget);
+
+  const network::Network& network() const { return network_; }
+  const RecordedValues& values() const { return values_; }
+  // The value that it is through operations that yield what they read.
+  network::ValueId Alias(network::ValueId id) const { return alias_[id.index]; }
+  std::string LayerOf(network::ValueId id) const;
+
+  // What the operation of the same kind as `like` yields of the same values (aliases): the only
+  // one, else that of the layer `name`.
+  std::optional<network::ValueId> SameOver(const std::vector<network::ValueId>& operands,
+                                           const network::Computation& like,
+                                           const std::string& name) const;
+  // Does the only reader of a value add affine constants to it?
+  bool GoesOn(network::ValueId id) const { return AffineReader(id).has_value(); }
+  // The end of the affine steps behind a value, each the only reader of the one before.
+  network::ValueId EndOfAffineSteps(network::ValueId id) const;
+
+  // Orders of axes in which the value has the shape, axes of size 1 aside.
+  std::vector<network::Sizes> OrdersTo(network::ValueId id, const network::Sizes& shape) const;
+
+  // `bound`, or by element the bound by A's own formula of the value where that is larger: its
+  // terms are those that a fold makes one constant of. Absent where nothing is rounded.
+  std::optional<execution::Array> WideBound(network::ValueId id, const network::Sizes& order,
+                                            const execution::Array* bound);
+
+ private:
+  std::optional<std::uint32_t> AffineReader(network::ValueId id) const;
+  std::optional<execution::Array> OwnBound(network::ValueId id, int products) const;
+  bool ReadsAll(const network::Operation& operation,
+                const std::vector<network::ValueId>& wanted) const;
+
+  const network::Network& network_;
+  const Checkpoint& weights_;
+  const RecordedValues& values_;
+  const execution::Budget& budget_;
+  std::vector<network::ValueId> alias_;  // by value
+  std::map<network::ValueId, std::vector<std::uint32_t>> readers_;
+  std::map<network::ValueId, std::optional<execution::Array>> own_bounds_;
+};
+
+}  // namespace ckpt

@@ -1,0 +1,174 @@
+"""`ckpt verify` against the real Keras and TensorFlow: one network in several containers is the same, and a fault is
+found where it was made.
+
+Each network is written by the framework itself as a Keras file and as a graph; the verdict must not depend on which
+translation it went through. CKPT_BINARY is the program. Runs under TensorFlow 2.15 and the newest one.
+"""
+
+import json
+import os
+import subprocess
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+
+import numpy as np
+import pytest
+
+tf = pytest.importorskip("tensorflow")
+from tensorflow import keras
+
+layers = keras.layers
+
+
+def ckpt(*arguments, expect=0):
+    command = [os.environ["CKPT_BINARY"], *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == expect, f"{command}: exit {done.returncode}\n{done.stdout}{done.stderr}"
+    return done
+
+
+def verify(a, b, *options, expect=0):
+    return json.loads(ckpt("verify", a, b, "--format", "json", *options, expect=expect).stdout)
+
+
+def norm(x, name):
+    return layers.BatchNormalization(name=name)(x)
+
+
+def vgg(x):
+    x = layers.ReLU()(norm(layers.Conv2D(6, 3, padding="same", name="c1")(x), "b1"))
+    x = layers.MaxPooling2D(2, padding="same")(x)
+    x = layers.ReLU(max_value=6.0)(norm(layers.Conv2D(8, 3, strides=2, padding="same", name="c2")(x), "b2"))
+    return layers.Dense(5, activation="softmax", name="out")(layers.Flatten()(x))
+
+
+def residual(x):
+    x = layers.Conv2D(6, 3, padding="same", name="c1")(x)
+    y = layers.ReLU()(norm(x, "b1"))
+    y = norm(layers.Conv2D(6, 3, padding="same", use_bias=False, name="c2")(y), "b2")
+    x = layers.LeakyReLU()(layers.Add()([x, y]))
+    return layers.Dense(4, name="out")(layers.GlobalAveragePooling2D()(x))
+
+
+def mobile(x):
+    x = layers.ZeroPadding2D(((0, 1), (1, 2)))(x)
+    x = layers.Activation("swish")(norm(layers.DepthwiseConv2D(3, strides=2, depth_multiplier=2, name="d1")(x), "b1"))
+    x = norm(layers.SeparableConv2D(7, 3, padding="same", name="s1")(x), "b2")
+    gate = layers.Dense(7, activation="sigmoid", name="gate")(layers.GlobalAveragePooling2D()(x))
+    x = layers.Multiply()([x, layers.Reshape((1, 1, 7))(gate)])
+    return layers.Dense(3, name="out")(layers.GlobalMaxPooling2D()(x))
+
+
+def decoder(x):
+    x = layers.ReLU()(norm(layers.Conv2D(6, 4, strides=2, padding="same", name="c1")(x), "b1"))
+    x = layers.ELU()(norm(layers.Conv2DTranspose(5, 3, strides=2, padding="same", name="t1")(x), "b2"))
+    x = layers.UpSampling2D(2, interpolation="bilinear")(x)
+    x = layers.Cropping2D(((1, 0), (0, 2)))(layers.AveragePooling2D(3, strides=2, padding="same")(x))
+    return norm(layers.Conv2DTranspose(4, 4, strides=3, padding="valid", name="t2")(x), "b3")
+
+
+def dense(x):
+    x = layers.Permute((2, 1, 3))(x)
+    x = layers.Concatenate()([x, layers.Conv2D(3, 1, name="c1")(x)])
+    x = layers.Flatten()(x)
+    x = layers.Dense(9, activation="tanh", name="d1")(norm(x, "b1"))
+    return layers.Dense(4, activation="relu", name="out")(norm(layers.Dropout(0.5)(x), "b2"))
+
+
+NETS = {f.__name__: f for f in [vgg, residual, mobile, decoder, dense]}
+
+
+def build(name, seed=3):
+    keras.utils.set_random_seed(seed)
+    x = keras.Input((9, 11, 3), name="images")
+    model = keras.Model(x, NETS[name](x))
+    random = np.random.default_rng(seed)
+    for layer in model.layers:
+        if isinstance(layer, layers.BatchNormalization):
+            gamma, beta, mean, variance = layer.get_weights()
+            shape = gamma.shape
+            layer.set_weights([random.uniform(0.5, 1.5, shape), random.normal(0, 0.3, shape),
+                               random.normal(0, 0.4, shape), random.uniform(0.3, 1.2, shape)])
+    return model
+
+
+def frozen(model, path):
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+    function = tf.function(lambda images: model(images, training=False))
+    spec = tf.TensorSpec([None, 9, 11, 3], tf.float32, name="images")
+    graph = convert_variables_to_constants_v2(function.get_concrete_function(spec)).graph.as_graph_def()
+    path.write_bytes(graph.SerializeToString())
+    return path
+
+
+@pytest.fixture(params=sorted(NETS))
+def files(request, tmp_path):
+    model = build(request.param)
+    model.save(tmp_path / "m.keras")
+    model.save(tmp_path / "m.h5")
+    return model, tmp_path
+
+
+def test_a_config_and_tensorflows_own_graph_of_it_compute_the_same(files):
+    model, folder = files
+    graph = frozen(model, folder / "m.pb")
+    report = verify(folder / "m.keras", graph)
+    assert report["verdict"] == "same", report
+    assert report["outputs"][0]["max_abs"] <= 1e-12 * report["outputs"][0]["size"] + 1e-300
+    assert verify(folder / "m.h5", folder / "m.keras")["verdict"] == "same"
+
+
+def test_a_fold_is_the_same_up_to_rounding_whichever_file_comes_first(files):
+    model, folder = files
+    graph = frozen(model, folder / "m.pb")
+    ckpt("convert", "--bn", "fold", folder / "m.h5", folder / "folded.h5", "--quiet")
+    for a, b in [("m.h5", "folded.h5"), ("folded.h5", "m.h5"), ("m.pb", "folded.h5")]:
+        report = verify(folder / a, folder / b)
+        assert report["verdict"] in ("same", "same up to rounding"), report
+        assert report["steps"]["factor"] <= 1 or (a, b) == ("folded.h5", "m.h5"), report["steps"]
+
+
+def test_the_outputs_are_those_of_the_framework(files):
+    """max_abs of a file that differs from A by a known offset of its output is that offset."""
+    model, folder = files
+    moved = keras.models.clone_model(model)
+    moved.set_weights(model.get_weights())
+    last = moved.layers[-1]
+    weights = last.get_weights()
+    weights[1 if len(weights) < 4 else 1][0] += 0.5
+    last.set_weights(weights)
+    moved.save(folder / "moved.h5")
+    x = np.random.default_rng(1).normal(size=(2, 9, 11, 3)).astype(np.float32)
+    np.savez(folder / "x.npz", images=x)
+    report = verify(folder / "m.h5", folder / "moved.h5", "--input", folder / "x.npz", expect=1)
+    expected = np.abs(model(x, training=False).numpy() - moved(x, training=False).numpy()).max()
+    assert report["outputs"][0]["max_abs"] == pytest.approx(expected, rel=1e-4, abs=1e-6)
+    assert report["outputs"][0]["size"] == pytest.approx(np.abs(model(x, training=False).numpy()).max(), rel=1e-4)
+    assert report["inputs"][0]["values"] == "given"
+
+
+@pytest.mark.parametrize("name", ["vgg", "residual", "mobile", "decoder"])
+def test_a_wrong_statistic_is_found_in_its_own_layer(tmp_path, name):
+    model = build(name)
+    model.save(tmp_path / "m.h5")
+    layer = model.get_layer("b2")
+    weights = layer.get_weights()
+    weights[3] = weights[3] * np.float32(1024 / 1023)
+    layer.set_weights(weights)
+    model.save(tmp_path / "wrong.h5")
+    report = verify(tmp_path / "m.h5", tmp_path / "wrong.h5", expect=1)
+    assert report["verdict"] == "different"
+    assert report["steps"]["first_beyond"]["layer"].split("/")[0] in ("b2", "c2", "s1", "t1"), report["steps"]
+
+
+def test_what_is_not_understood_is_named(tmp_path):
+    x = keras.Input((4,), name="x")
+    y = layers.Lambda(lambda t: t * 2, name="twice")(layers.Dense(3, name="first")(x))
+    model = keras.Model(x, layers.Dense(2, name="last")(y))
+    model.save(tmp_path / "m.h5")
+    report = verify(tmp_path / "m.h5", tmp_path / "m.h5", expect=3)
+    assert report["verdict"] == "cannot tell"
+    assert report["unknown"][0]["layer"] == "twice"
+    until = verify(tmp_path / "m.h5", tmp_path / "m.h5", "--until", "first")
+    assert until["verdict"] == "same"
