@@ -16,7 +16,11 @@ using network::Sizes;
 
 double RoundoffOf(const network::Constant& constant, const Checkpoint& weights) {
   const auto* stored = std::get_if<network::StoredConstant>(&constant);
-  if (stored == nullptr) return 0x1p-24;
+  if (stored == nullptr) {
+    const bool real =
+        std::get<network::InlineConstant>(constant).kind == network::ElementKind::kReal;
+    return real ? 0x1p-24 : 0;
+  }
   return UnitRoundoff(weights.manifest().tensors[stored->tensor.index].dtype);
 }
 
@@ -125,7 +129,8 @@ std::optional<Array> ReferenceSide::WideBound(network::ValueId id, const Sizes& 
 // Back over the affine operations that made it, and `products` with a kernel.
 std::optional<Array> ReferenceSide::OwnBound(network::ValueId id, int products) const {
   const auto& producer = network_.value(id).producer;
-  if (!producer) return std::nullopt;
+  // Sizes and indices are exact.
+  if (!producer || values_[id].kind != network::ElementKind::kReal) return std::nullopt;
   const Operation& op = network_.operation(*producer);
   const StepKind kind = KindOf(op.computation);
   const bool is_product = kind == StepKind::kProduct;

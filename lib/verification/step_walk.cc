@@ -192,7 +192,9 @@ class Walk {
                                         [](const BoundedOperand& o) { return o.constant; });
     const int products = ProductsBefore(op) + (is_product ? 1 : 0);
     std::optional<Array> bound;
-    if (result == 0) {
+    if (y.kind != network::ElementKind::kReal) {
+      // Sizes, indices and conditions are exact.
+    } else if (result == 0) {
       CKPT_ASSIGN_OR_RETURN(bound, BoundOf(op.computation, operands, y, budget_));
     } else if (!AnyPending(op) && kind == StepKind::kMoves) {
       bound = Array{y.shape, std::vector<double>(y.elements.size(), 0.0), {}};
