@@ -18,7 +18,7 @@ struct Row {
 };
 
 // The commands, in the order of --help.
-constexpr std::array<Row, 6> kCommands = {{
+constexpr std::array<Row, 7> kCommands = {{
     {"inspect", "List tensors, roles, batch-norm layers and metadata",
      "Example:\n  ckpt inspect model.h5\n  ckpt inspect --format json logs/model.ckpt-1000",
      MakeInspect},
@@ -40,6 +40,10 @@ constexpr std::array<Row, 6> kCommands = {{
      "Example:\n  ckpt verify model.h5 serving.h5\n  ckpt verify model.keras model.onnx\n"
      "  ckpt verify --input images.npz --format json model.h5 serving.h5",
      MakeVerify},
+    {"calibrate", "Compute missing or stale statistics again from data, and write them",
+     "Example:\n  ckpt calibrate --data images.npz stale.h5 model.h5\n"
+     "  ckpt calibrate --all --variance biased --data a.npy b.npy model.onnx better.onnx",
+     MakeCalibrate},
     {"explain", "What a rule means, why it matters, how to fix it",
      "Example:\n  ckpt explain          # the list of rules\n  ckpt explain BN001", MakeExplain},
 }};

@@ -39,7 +39,15 @@ struct FormOptions {
   bool quiet = false;  // nothing where there is nothing to say, in forms for people
 };
 
-enum class CommandId : std::uint8_t { kInspect, kAudit, kConvert, kDiff, kVerify, kExplain };
+enum class CommandId : std::uint8_t {
+  kInspect,
+  kAudit,
+  kConvert,
+  kDiff,
+  kVerify,
+  kCalibrate,
+  kExplain
+};
 
 // A set of commands.
 class Commands {

@@ -8,7 +8,8 @@ namespace ckpt::cli {
 namespace {
 
 constexpr Commands kEveryCommand = {CommandId::kInspect, CommandId::kAudit,  CommandId::kConvert,
-                                    CommandId::kDiff,    CommandId::kVerify, CommandId::kExplain};
+                                    CommandId::kDiff,    CommandId::kVerify, CommandId::kCalibrate,
+                                    CommandId::kExplain};
 
 constexpr std::array kForms = {
     FormRow{.name = "text",

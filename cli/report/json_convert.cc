@@ -76,6 +76,31 @@ void AddServed(Json& json, const ServedReport& served) {
   }
 }
 
+Json CalibratedToJson(const CalibrationReport& calibration) {
+  Json layers = Json::array();
+  for (const CalibratedNorm& layer : calibration.layers) {
+    layers.push_back({{"batch_norm", JsonText(layer.scope)},
+                      {"samples", calibration.examples},
+                      {"elements", layer.elements},
+                      {"variance", Name(calibration.variance)},
+                      {"mean_shift", JsonNumber(layer.mean_shift)}});
+  }
+  return layers;
+}
+
+Json DataToJson(const CalibrationReport& calibration) {
+  Json data = Json::array();
+  for (const DataRange& range : calibration.inputs) {
+    data.push_back({{"input", JsonText(range.input)},
+                    {"shape", range.shape},
+                    {"min", JsonNumber(range.least)},
+                    {"max", JsonNumber(range.most)},
+                    {"mean", JsonNumber(range.mean)},
+                    {"std", JsonNumber(range.deviation)}});
+  }
+  return data;
+}
+
 Json AuditToJson(const OutputAudit& audit) {
   Json json = ToJson(audit.counts);
   json["rules"] = audit.rules;
@@ -93,13 +118,17 @@ void AddConversion(Json& json, const Conversion& conversion) {
     json["to"] = conversion.formats->to;
   }
   if (conversion.plan) AddPlan(json, *conversion.plan);
+  if (conversion.calibration) {
+    json["calibrated"] = CalibratedToJson(*conversion.calibration);
+    json["data"] = DataToJson(*conversion.calibration);
+  }
   if (conversion.served) AddServed(json, *conversion.served);
   if (conversion.dry_run) json["dry_run"] = true;
   if (conversion.audit) json["audit"] = AuditToJson(*conversion.audit);
 }
 
 Json ToJson(const Conversion& conversion) {
-  Json json = WithSchema("convert");
+  Json json = WithSchema(conversion.calibration ? "calibrate" : "convert");
   AddConversion(json, conversion);
   if (conversion.written) {
     json["record"] = JsonText(conversion.written->record);

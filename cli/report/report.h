@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "ckpt/audit.h"
+#include "ckpt/calibrate.h"
 #include "ckpt/convert.h"
 #include "ckpt/diff.h"
 #include "ckpt/op_graph.h"
@@ -85,6 +86,26 @@ struct OutputAudit {
   std::vector<std::string> rules = {};  // ids of errors and warnings, each once
 };
 
+// What the values of an input look like.
+struct DataRange {
+  std::string input;
+  std::vector<std::int64_t> shape;  // axis 0: examples
+  double least = 0, most = 0, mean = 0, deviation = 0;
+};
+struct CalibratedNorm {
+  std::string scope;
+  std::uint64_t elements = 0;  // of each channel
+  double mean_shift = 0;       // see CalibratedLayer
+};
+// Statistics that were computed again from data.
+struct CalibrationReport {
+  VarianceRule variance = VarianceRule::kBiased;
+  std::uint64_t examples = 0;
+  bool few = false;  // fewer than statistics can rest on
+  std::vector<DataRange> inputs = {};
+  std::vector<CalibratedNorm> layers = {};
+};
+
 struct Conversion {
   std::string input, output;        // as the user named them
   std::optional<Error> error = {};  // what is below is what was known by then
@@ -97,6 +118,7 @@ struct Conversion {
   std::optional<PlanReport> plan = {};
   std::optional<ServedReport> served = {};  // OUTPUT holds operations
   std::optional<OutputAudit> audit = {};
+  std::optional<CalibrationReport> calibration = {};  // of `ckpt calibrate`
   bool dry_run = false;  // everything was read, nothing was written, as was asked
   struct Written {
     std::string record;  // path

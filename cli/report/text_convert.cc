@@ -114,6 +114,31 @@ std::string OutputAuditToText(const OutputAudit& audit) {
 
 }  // namespace
 
+namespace {
+
+std::string ToText(const CalibrationReport& calibration) {
+  std::string out;
+  for (const DataRange& range : calibration.inputs) {
+    out += "  input \"" + EscapeForDisplay(range.input) + "\": from " + FormatNumber(range.least) +
+           " to " + FormatNumber(range.most) + ", mean " + FormatNumber(range.mean) +
+           ", deviation " + FormatNumber(range.deviation) + "\n";
+  }
+  for (const CalibratedNorm& layer : calibration.layers) {
+    out += "  calibrated " + EscapeForDisplay(layer.scope) + "  " +
+           Plural(calibration.examples, "example") + ", " + std::to_string(layer.elements) +
+           " elements a channel, variance " + std::string(Name(calibration.variance)) +
+           ", means moved by " + FormatNumber(layer.mean_shift) + " deviations at most\n";
+  }
+  if (calibration.few) {
+    out += "  warning: " + Plural(calibration.examples, "example") +
+           " are few: a mean is uncertain by up to 1/sqrt(" + std::to_string(calibration.examples) +
+           ") deviations\n";
+  }
+  return out;
+}
+
+}  // namespace
+
 std::string ToText(const Conversion& conversion, const Style& style) {
   if (!conversion.formats || !conversion.plan) return {};
   const Conversion::Formats& formats = *conversion.formats;
@@ -123,6 +148,7 @@ std::string ToText(const Conversion& conversion, const Style& style) {
                     ")\n";
   for (const std::string& note : formats.notes) out += "  " + EscapeForDisplay(note) + "\n";
   if (conversion.served) out += ServedToText(*conversion.served, style);
+  if (conversion.calibration) out += ToText(*conversion.calibration);
   out += PlanToText(*conversion.plan, style);
   if (conversion.dry_run) out += "  dry run: " + tensors + " would be written\n";
   if (conversion.written) {

@@ -45,6 +45,13 @@ std::string Sample(Form& form, CommandId command) {
       conversion.plan = PlanReport{};
       return form.Add(conversion);
     }
+    case CommandId::kCalibrate: {
+      Conversion conversion{"a", "b"};
+      conversion.formats = {"a", "npz", "npz", {}};
+      conversion.plan = PlanReport{};
+      conversion.calibration.emplace();
+      return form.Add(conversion);
+    }
     case CommandId::kDiff: {
       Comparison comparison{"a", "b"};
       comparison.diff.emplace();
@@ -61,8 +68,9 @@ std::string Sample(Form& form, CommandId command) {
   return {};
 }
 
-constexpr std::array kCommands = {CommandId::kInspect, CommandId::kAudit, CommandId::kConvert,
-                                  CommandId::kDiff, CommandId::kVerify, CommandId::kExplain};
+constexpr std::array kCommands = {CommandId::kInspect, CommandId::kAudit,  CommandId::kConvert,
+                                  CommandId::kDiff,    CommandId::kVerify, CommandId::kCalibrate,
+                                  CommandId::kExplain};
 
 TEST(Forms, PrintEveryCommandThatTheirRowLists) {
   for (const FormRow& row : Forms()) {
