@@ -259,6 +259,9 @@ class ConvertCommand : public Command {
                                      options_.quiet);
     if (dry_run_) {
       CKPT_RETURN_IF_ERROR(ReadPlanned(counted, plan));
+      if (!convert_.output_holds_network) {
+        CKPT_RETURN_IF_ERROR(AuditPlanned(counted, plan, convert_.allow_findings));
+      }
       report.dry_run = true;
       return {};
     }

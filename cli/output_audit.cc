@@ -81,6 +81,42 @@ Status CheckEpsilonStays(const Manifest& manifest, const Analysis& analysis,
   return {};
 }
 
+namespace {
+
+// What a conversion would write, read from its source.
+class Planned : public Checkpoint {
+ public:
+  Planned(const Checkpoint& source, const ConversionPlan& plan) : source_(source), plan_(plan) {
+    manifest_.resolved = source.manifest().resolved;
+    manifest_.metadata = plan.metadata;
+    for (const FoldedTensor& tensor : plan.tensors) {
+      TensorInfo info = tensor.info;
+      // What names alone can say.
+      info.owner = info.local_name = {};
+      info.slot_of.reset();
+      info.alias_of.reset();
+      manifest_.tensors.push_back(std::move(info));
+    }
+  }
+  std::string_view format() const noexcept override { return source_.format(); }
+  const Manifest& manifest() const noexcept override { return manifest_; }
+  Result<std::unique_ptr<TensorStream>> Open(TensorId id) const override {
+    return OpenPlanned(source_, plan_, id.index);
+  }
+
+ private:
+  const Checkpoint& source_;
+  const ConversionPlan& plan_;
+  Manifest manifest_;
+};
+
+}  // namespace
+
+Result<OutputAudit> AuditPlanned(const Checkpoint& source, const ConversionPlan& plan,
+                                 bool allow_findings) {
+  return AuditOutput(Planned(source, plan), allow_findings);
+}
+
 Result<OutputAudit> AuditOutput(const Checkpoint& written, bool allow_findings) {
   const AuditResult result = Audit(written, Analyse(written.manifest()), {});
   if (result.error) return Fail(*result.error);

@@ -10,6 +10,10 @@ namespace ckpt::cli {
 // errors, unless `allow_findings`; passes on damage.
 Result<OutputAudit> AuditOutput(const Checkpoint& written, bool allow_findings);
 
+// The same of an OUTPUT that holds tensors alone and was not written: of what is planned.
+Result<OutputAudit> AuditPlanned(const Checkpoint& source, const ConversionPlan& plan,
+                                 bool allow_findings);
+
 // Before anything is written, of an OUTPUT that holds tensors alone: kUnfit where a batch norm with
 // negative variances would lose the epsilon that keeps variance + epsilon above 0.
 Status CheckEpsilonStays(const Manifest& manifest, const Analysis& analysis,
