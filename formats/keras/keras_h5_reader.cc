@@ -56,7 +56,9 @@ class KerasH5Checkpoint : public Checkpoint {
 
   std::string_view format() const noexcept override { return "keras-h5"; }
   const Manifest& manifest() const noexcept override { return manifest_; }
-  Result<network::Network> MakeNetwork() const override { return keras::NetworkOf(manifest()); }
+  Result<network::Network> MakeNetwork() const override {
+    return keras::NetworkOf(manifest_, manifest_.framework_version);
+  }
 
   Result<std::unique_ptr<TensorStream>> Open(TensorId id) const override {
     auto stream = file_->OpenDataset(*datasets_[id.index]);

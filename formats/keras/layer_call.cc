@@ -43,18 +43,29 @@ NetworkValue LayerCall::Weight(std::string_view name, network::StoredConstant vi
   return builder.AddStored(manifest.tensors[id->index].name, std::move(view), std::move(shape));
 }
 
-bool LayerCall::Flag(std::string_view key, bool fallback) const {
+const Json* LayerCall::Value(std::string_view key) const {
   const Json* value = Find(config, key);
+  if (value && value->is_object() && Find(*value, "type") && *Find(*value, "type") == "ndarray") {
+    value = Find(*value, "value");
+  }
+  return value && !value->is_null() ? value : nullptr;
+}
+
+bool LayerCall::Flag(std::string_view key, bool fallback) const {
+  const Json* value = Value(key);
+  if (value && !value->is_boolean()) misread = key;
   return value && value->is_boolean() ? value->get<bool>() : fallback;
 }
 
 double LayerCall::Number(std::string_view key, double fallback) const {
-  const Json* value = Find(config, key);
+  const Json* value = Value(key);
+  if (value && !value->is_number()) misread = key;
   return value && value->is_number() ? value->get<double>() : fallback;
 }
 
 std::optional<std::string> LayerCall::Text(std::string_view key) const {
-  const Json* value = Find(config, key);
+  const Json* value = Value(key);
+  if (value && !value->is_string()) misread = key;
   if (!value || !value->is_string()) return std::nullopt;
   return value->get<std::string>();
 }
@@ -74,34 +85,58 @@ std::optional<std::int64_t> IntegerIn(const Json& value) {
 }  // namespace
 
 std::optional<std::int64_t> LayerCall::Integer(std::string_view key) const {
-  const Json* value = Find(config, key);
-  return value ? IntegerIn(*value) : std::nullopt;
+  const Json* value = Value(key);
+  if (!value) return std::nullopt;
+  const auto number = IntegerIn(*value);
+  if (!number) misread = key;
+  return number;
 }
 
 Sizes LayerCall::Integers(std::string_view key, std::size_t count) const {
-  const Json* value = Find(config, key);
-  if (!value || value->is_null()) return {};
+  const Json* value = Value(key);
+  if (!value) return {};
   Sizes integers;
   if (!value->is_array()) {
     if (const auto one = IntegerIn(*value)) integers.assign(count, *one);
-    return integers;
+  } else {
+    for (const Json& element : *value) {
+      if (const auto one = IntegerIn(element)) integers.push_back(*one);
+    }
+    if (integers.size() != count || value->size() != count) integers.clear();
   }
-  for (const Json& element : *value) {
+  if (integers.empty()) misread = key;
+  return integers;
+}
+
+std::optional<Sizes> LayerCall::ListOrInteger(std::string_view key) const {
+  const Json* value = Value(key);
+  if (!value) return std::nullopt;
+  if (const auto one = IntegerIn(*value)) return Sizes{*one};
+  Sizes integers;
+  for (const Json& element : value->is_array() ? *value : Json::array()) {
     const auto one = IntegerIn(element);
-    if (!one) return {};
+    if (!one) break;
     integers.push_back(*one);
   }
-  return integers.size() == count ? integers : Sizes{};
+  if (value->is_array() && integers.size() == value->size()) return integers;
+  misread = key;
+  return std::nullopt;
 }
 
 std::optional<std::vector<double>> LayerCall::Numbers(std::string_view key) const {
-  const Json* value = Find(config, key);
+  const Json* value = Value(key);
   if (!value) return std::nullopt;
   std::vector<double> numbers;
   if (value->is_number()) return std::vector{value->get<double>()};
-  if (!value->is_array()) return std::nullopt;
+  if (!value->is_array()) {
+    misread = key;
+    return std::nullopt;
+  }
   for (const Json& element : *value) {
-    if (!element.is_number()) return std::nullopt;
+    if (!element.is_number()) {
+      misread = key;
+      return std::nullopt;
+    }
     numbers.push_back(element.get<double>());
   }
   return numbers;
@@ -129,10 +164,10 @@ NetworkValue LayerCall::Unknown(std::string why) const {
 }
 
 NetworkValue LayerCall::Activated(NetworkValue value) const {
-  const Json* activation = Find(config, "activation");
-  if (!activation || activation->is_null()) return value;
+  const Json* activation = Value("activation");
+  if (!activation) return value;
   if (*activation == "softmax") return Add(network::Softmax{}, {value}, "softmax");
-  const auto function = ActivationOf(*activation, keras_major);
+  const auto function = ActivationOf(*activation, keras_major());
   if (!function) {
     return Add(network::Unknown{class_name, "its activation is not known"}, {value}, "activation");
   }

@@ -17,10 +17,14 @@ struct LayerCall {
   network::NetworkBuilder& builder;
   std::vector<network::ValueId> inputs;
   std::string class_name;  // "Conv2D": without package
-  int keras_major;
+  std::string keras_version;
   const Layer& layer;
   const Json& config;
   const Manifest& manifest;
+  int keras_major() const { return KerasMajor(keras_version); }
+
+  // A key of the config that is there and could not be read: what was made of the layer is wrong.
+  mutable std::string misread = {};
 
   // The weight by the end of its name ("kernel"); kNoValue where the layer has none of it.
   network::ValueId Weight(std::string_view name) const;
@@ -38,8 +42,14 @@ struct LayerCall {
   network::Sizes Integers(std::string_view key, std::size_t count) const;
   // 1 or -1; absent where the config names another format.
   std::optional<std::int64_t> ChannelAxis() const;
+  // A list of integers, or one.
+  std::optional<network::Sizes> ListOrInteger(std::string_view key) const;
   // Numbers, where the value of the key is a list of numbers.
   std::optional<std::vector<double>> Numbers(std::string_view key) const;
+
+  // The value of a key; null where it is absent or null. NumPy's arrays of one element stand as
+  // {"type": "ndarray", "value": 6.0} in configs of 2017 and 2018.
+  const Json* Value(std::string_view key) const;
 
   network::ValueId input() const { return inputs[0]; }
   network::ValueId Add(network::Computation computation, std::vector<network::ValueId> operands,

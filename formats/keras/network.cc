@@ -45,11 +45,12 @@ network::ElementKind KindOf(const Json& config) {
 class Translator {
  public:
   // `bound` is config.graph with the weights.
-  Translator(const Manifest& manifest, const ModelConfig& config, const ModelGraph& bound)
+  Translator(const Manifest& manifest, const ModelConfig& config, const ModelGraph& bound,
+             std::string_view keras_version)
       : manifest_(manifest),
         config_(config),
         bound_(bound),
-        keras_major_(KerasMajor(manifest.framework_version)),
+        keras_version_(keras_version),
         values_(bound.values.size(), kNoValue) {}
 
   Result<network::Network> Translate() {
@@ -104,12 +105,40 @@ class Translator {
       name = inner_class && inner_class->is_string() ? inner_class->get<std::string>() : "";
     }
     name = name.substr(name.find('>') + 1);
-    const LayerCall call{builder_, std::move(inputs), name,     keras_major_,
+    const LayerCall call{builder_, std::move(inputs), name,     keras_version_,
                          layer,    attributes,        manifest_};
     if (const std::string why = Doubt(described, call, wrapped); !why.empty()) {
       return call.Unknown(why);
     }
-    return Translated(call);
+    const NetworkValue value = Translated(call);
+    if (call.misread.empty()) return value;
+    return call.Unknown("its \"" + call.misread + "\" is not understood");
+  }
+
+  // Classes that folding has no kind for.
+  static bool HasNoKind(std::string_view name) {
+    static constexpr std::string_view kNames[] = {"LayerNormalization",
+                                                  "RMSNormalization",
+                                                  "GroupNormalization",
+                                                  "Rescaling",
+                                                  "Normalization",
+                                                  "LayerScale",
+                                                  "CustomScaleLayer",
+                                                  "EinsumDense",
+                                                  "Embedding",
+                                                  "Multiply",
+                                                  "Average",
+                                                  "Maximum",
+                                                  "Minimum",
+                                                  "Subtract",
+                                                  "Cropping1D",
+                                                  "Cropping2D",
+                                                  "Cropping3D",
+                                                  "Permute",
+                                                  "RepeatVector",
+                                                  "Merge"};
+    return name.starts_with("Random") ||
+           std::find(std::begin(kNames), std::end(kNames), name) != std::end(kNames);
   }
 
   // Why the layer may compute something else than its class says; empty: it does not.
@@ -121,8 +150,8 @@ class Translator {
       if (!one.oddity.empty()) return one.oddity;
     }
     const bool scales = call.class_name == "LayerScale" || call.class_name == "CustomScaleLayer";
-    const bool applications =
-        scales && (record.package.empty() || record.package.find("keras") != std::string::npos);
+    const bool applications = scales && record.package.find("keras") != std::string::npos;
+    if (scales && !applications) return "its class is not known to be that of keras.applications";
     if (!record.package.empty() && record.package.find("keras") != 0 && !applications) {
       return "its class is not Keras' own but of " + record.package;
     }
@@ -135,10 +164,17 @@ class Translator {
       }
     }
     if (call.inputs.empty()) return "it is called with no tensor";
+    const auto& missing = call.layer.missing_tensors;
+    if (!missing.empty()) return "the file lacks its " + missing.front();
+    if (call.layer.kind == OpKind::kOther && !HasNoKind(call.class_name)) {
+      return "its class, or what its config says beside it, is not understood";
+    }
     if (!wrapped) return {};
     // Applied to each step of axis 1: the same where only the last axis is looked at.
-    const bool last_axis = call.class_name == "Dense" || call.layer.kind == OpKind::kActivation ||
-                           call.layer.kind == OpKind::kBatchNorm;
+    const bool last_axis =
+        call.class_name == "Dense" ||
+        (call.layer.kind == OpKind::kActivation && call.class_name != "Softmax") ||
+        call.layer.kind == OpKind::kBatchNorm;
     return last_axis ? "" : "it is applied to each step of a sequence";
   }
 
@@ -174,24 +210,24 @@ class Translator {
   const Manifest& manifest_;
   const ModelConfig& config_;
   const ModelGraph& bound_;
-  int keras_major_;
+  std::string keras_version_;
   std::vector<NetworkValue> values_;  // by value of the graph
   network::NetworkBuilder builder_{network::Origin::kKerasConfig};
 };
 
 }  // namespace
 
-Result<network::Network> NetworkOf(const Manifest& manifest) {
+Result<network::Network> NetworkOf(const Manifest& manifest, std::string_view keras_version) {
   const std::string* text = ConfigText(manifest);
   if (text == nullptr || !manifest.graph) {
     return Fail(ErrorCode::kUnsupported, "the file holds weights and no model");
   }
-  CKPT_ASSIGN_OR_RETURN(const auto config, ParseModelConfig(*text, manifest.framework_version));
+  CKPT_ASSIGN_OR_RETURN(const auto config, ParseModelConfig(*text, keras_version));
   if (config->graph.layers.size() != manifest.graph->layers.size() ||
       config->graph.nodes.size() != manifest.graph->nodes.size()) {
     return Fail(ErrorCode::kInternal, "the config was read as another graph");
   }
-  return Translator(manifest, *config, *manifest.graph).Translate();
+  return Translator(manifest, *config, *manifest.graph, keras_version).Translate();
 }
 
 }  // namespace ckpt::formats::keras

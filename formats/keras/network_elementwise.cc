@@ -20,8 +20,9 @@ constexpr double kInfinity = std::numeric_limits<double>::infinity();
 // max_value bounds it, negative_slope is taken below the threshold.
 NetworkValue Relu(const LayerCall& call) {
   const double slope = call.Number("negative_slope", 0), threshold = call.Number("threshold", 0);
-  const Json* bound = Find(call.config, "max_value");
+  const Json* bound = call.Value("max_value");
   const bool bounded = bound != nullptr && bound->is_number();
+  if (bound != nullptr && !bounded) return call.Unknown("its max_value is not understood");
   NetworkValue value = call.input();
   if (bounded && slope == 0 && threshold == 0) {
     return call.Add(Unary{UnaryFunction::kClip, 0, bound->get<double>()}, {value});
@@ -62,9 +63,6 @@ NetworkValue Activation(const LayerCall& call) {
     return call.Add(Unary{UnaryFunction::kThresholded, call.Number("theta", 1)}, {call.input()});
   }
   if (call.class_name == "Softmax") {
-    if (Find(call.config, "axis") && !call.Integer("axis")) {
-      return call.Unknown("its axes are not understood");
-    }
     return call.Add(network::Softmax{call.Integer("axis").value_or(-1)}, {call.input()});
   }
   if (call.class_name != "Activation") return kNoValue;
@@ -107,10 +105,8 @@ NetworkValue Merge(const LayerCall& call) {
   const bool keras1 = call.class_name == "Merge";
   const std::string mode = keras1 ? call.Text("mode").value_or("") : call.class_name;
   if (mode == "Concatenate" || mode == "concat") {
+    if (call.inputs.size() < 2) return call.Unknown("it is called with one tensor");
     const auto axis = call.Integer(keras1 ? "concat_axis" : "axis");
-    if (!axis && Find(call.config, keras1 ? "concat_axis" : "axis")) {
-      return call.Unknown("its axis is not understood");
-    }
     return call.Add(network::Concatenate{axis.value_or(-1)}, call.inputs);
   }
   const auto function = MergeOf(mode);

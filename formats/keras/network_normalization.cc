@@ -35,13 +35,9 @@ NetworkValue BatchNorm(const LayerCall& call) {
 NetworkValue LayerNorm(const LayerCall& call) {
   network::LayerNormalization norm;
   norm.epsilon = call.Number("epsilon", call.class_name == "RMSNormalization" ? 1e-6 : 1e-3);
-  norm.root_mean_square = call.Flag("rms_scaling", call.class_name == "RMSNormalization");
-  if (const auto axis = call.Integer("axis")) {
-    norm.axes = {*axis};
-  } else if (const auto axes = call.Numbers("axis")) {
-    norm.axes.clear();
-    for (const double one : *axes) norm.axes.push_back(static_cast<std::int64_t>(one));
-  }
+  norm.root_mean_square = call.class_name == "RMSNormalization";
+  if (call.Flag("rms_scaling", false)) return call.Unknown("its rms_scaling is not translated");
+  norm.axes = call.ListOrInteger("axis").value_or(Sizes{-1});
   const bool scaled = call.Flag("scale", true), centered = call.Flag("center", true);
   const NetworkValue scale = call.Weight(call.class_name == "RMSNormalization" ? "scale" : "gamma");
   const NetworkValue offset = call.Weight("beta");
@@ -58,7 +54,12 @@ NetworkValue GroupNorm(const LayerCall& call) {
   norm.groups = groups == -1 ? 0 : groups;
   norm.channel_axis = call.Integer("axis").value_or(-1);
   norm.epsilon = call.Number("epsilon", 1e-3);
-  return call.Add(norm, {call.input(), call.Weight("gamma"), call.Weight("beta")});
+  const NetworkValue gamma = call.Weight("gamma"), beta = call.Weight("beta");
+  if ((call.Flag("scale", true) && gamma == kNoValue) ||
+      (call.Flag("center", true) && beta == kNoValue)) {
+    return call.Unknown("the file lacks a tensor of it");
+  }
+  return call.Add(norm, {call.input(), gamma, beta});
 }
 
 // y = x * scale + offset, each a number or one for each channel.
@@ -83,13 +84,10 @@ NetworkValue Rescaling(const LayerCall& call) {
 // (x - mean) / max(sqrt(variance), 1e-7), over the axes but its own.
 NetworkValue Normalization(const LayerCall& call) {
   if (call.Flag("invert", false)) return call.Unknown("it is inverted");
-  const auto axis = call.Integer("axis");
-  const Json* listed = Find(call.config, "axis");
-  const bool single = axis || (listed && listed->is_array() && listed->size() == 1);
-  const std::int64_t kept = axis ? *axis : single ? (*listed)[0].get<std::int64_t>() : 0;
-  if (!single || kept != -1) {
-    const auto rank = call.builder.RankOf(call.input());
-    if (!single || !rank || kept != *rank - 1) return call.Unknown("its axis is not the last one");
+  const Sizes axes = call.ListOrInteger("axis").value_or(Sizes{});
+  const auto rank = call.builder.RankOf(call.input());
+  if (axes.size() != 1 || (axes[0] != -1 && (!rank || axes[0] != *rank - 1))) {
+    return call.Unknown("its axis is not the last one");
   }
   NetworkValue mean = kNoValue, variance = kNoValue;
   const auto given_mean = call.Numbers("mean"), given_variance = call.Numbers("variance");

@@ -106,6 +106,12 @@ NetworkValue Cropped(const LayerCall& call, std::size_t axes, std::int64_t chann
   return call.Add(slice, {call.input()});
 }
 
+// TensorFlow 1 resized without half pixels; Keras up to 2.2 (2.2.4-tf, too) may have run on it.
+bool IsBeforeHalfPixels(std::string_view version) {
+  return version.empty() || version.starts_with("1.") || version.starts_with("2.0") ||
+         version.starts_with("2.1.") || version.starts_with("2.2.");
+}
+
 NetworkValue Upsampled(const LayerCall& call, std::size_t axes, std::int64_t channel_axis) {
   const std::string mode = call.Text("interpolation").value_or("nearest");
   network::Resize resize;
@@ -115,7 +121,7 @@ NetworkValue Upsampled(const LayerCall& call, std::size_t axes, std::int64_t cha
   resize.axes = SpatialAxes(axes, channel_axis);
   if (mode == "nearest") {
     resize.place = network::Resize::Place::kAsymmetric;
-  } else if (mode == "bilinear") {
+  } else if (mode == "bilinear" && !IsBeforeHalfPixels(call.keras_version)) {
     resize.mode = network::Resize::Mode::kLinear;
   } else {
     return call.Unknown("its interpolation " + mode + " is not translated");

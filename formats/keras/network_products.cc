@@ -28,6 +28,10 @@ class Convolving {
                        stem_ == "AtrousConvolution" || IsTransposed() || IsDepthwise() ||
                        IsSeparable();
     if (!known) return kNoValue;
+    if (Backend().empty() && call_.layer.layout == KernelLayout::kOutInSpatial) {
+      return call_.Unknown(
+          "the file does not say whether its backend, Theano, turns kernels round");
+    }
     if (call_.TensorOf("kernel") == std::nullopt)
       return call_.Unknown("the file has no kernel for it");
     if (IsTransposed()) return call_.Activated(Transposed());
@@ -81,8 +85,11 @@ class Convolving {
     return std::nullopt;
   }
 
-  bool IsFlipped() const {
-    return call_.keras_major == 1 && call_.layer.layout == KernelLayout::kOutInSpatial;
+  // Theano turns kernels round; the file says which backend made it.
+  bool IsFlipped() const { return Backend() == "theano"; }
+  std::string Backend() const {
+    const auto found = call_.manifest.metadata.find("backend");
+    return found == call_.manifest.metadata.end() ? std::string() : found->second;
   }
 
   NetworkValue Plain() {
@@ -144,7 +151,7 @@ class Convolving {
     if (padding != "same" && padding != "valid") return false;
     const Json* given = Find(call_.config, "output_padding");
     const bool has_output_padding = given != nullptr && !given->is_null();
-    if (call_.keras_major == 1) return false;  // has an output shape of its own
+    if (call_.keras_major() == 1) return false;  // has an output shape of its own
     if (!has_output_padding && padding == "same") {
       convolution.length = network::TransposedConvolution::Length::kTimesStride;
       return true;
@@ -196,6 +203,8 @@ NetworkValue EinsumDense(const LayerCall& call) {
   NetworkValue value = call.Add(network::Einsum{*equation}, {call.input(), kernel}, "product");
   // The bias is stored in the shape that broadcasts.
   const NetworkValue bias = call.Weight("bias");
+  if (call.Value("bias_axes") && bias == kNoValue)
+    return call.Unknown("the file has no bias for it");
   if (bias != kNoValue) {
     value = call.Add(network::Binary{network::BinaryFunction::kAdd}, {value, bias}, "bias");
   }

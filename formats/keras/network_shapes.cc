@@ -46,11 +46,11 @@ NetworkValue Reshape(const LayerCall& call) {
 }
 
 NetworkValue Permute(const LayerCall& call) {
-  const auto dims = call.Numbers("dims");
+  const auto dims = call.ListOrInteger("dims");
   if (!dims) return call.Unknown("its order is not known");
   network::Transpose transpose;
   transpose.order.push_back(0);
-  for (const double axis : *dims) transpose.order.push_back(static_cast<std::int64_t>(axis));
+  transpose.order.insert(transpose.order.end(), dims->begin(), dims->end());
   return call.Add(transpose, {call.input()});
 }
 

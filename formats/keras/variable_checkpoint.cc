@@ -35,7 +35,7 @@ Result<std::unique_ptr<TensorStream>> VariableCheckpoint::Open(TensorId id) cons
 }
 
 Result<network::Network> VariableCheckpoint::MakeNetwork() const {
-  return NetworkOf(described_.manifest);
+  return NetworkOf(described_.manifest, described_.manifest.framework_version);
 }
 
 }  // namespace ckpt::formats::keras

@@ -11,6 +11,7 @@
 #include "formats/encoding/json_events.h"
 #include "formats/keras/bind_weights.h"
 #include "formats/keras/model_config.h"
+#include "formats/keras/network.h"
 #include "formats/keras/weight_order.h"
 #include "formats/tfjs/weights_manifest.h"
 
@@ -79,8 +80,12 @@ class Opener {
   }
 
   std::unique_ptr<Checkpoint> Finish() {
-    return std::make_unique<StoredTensors>("tfjs", std::move(manifest_), std::move(opened_),
-                                           std::move(tensors_));
+    auto opened = std::make_unique<StoredTensors>("tfjs", std::move(manifest_), std::move(opened_),
+                                                  std::move(tensors_));
+    opened->set_network([version = config_version_](const Manifest& manifest) {
+      return keras::NetworkOf(manifest, version);
+    });
+    return opened;
   }
 
  private:
@@ -175,8 +180,11 @@ class Opener {
     std::string version = TextOf(Find(topology, "keras_version"));
     if (!version.empty()) manifest_.metadata["keras_version"] = version;
     // TensorFlow.js gives its own version here; its configs are those of Keras 2.
-    if (version.empty() || version.starts_with("tfjs")) version = "2";
+    const bool own = version.empty() || version.starts_with("tfjs");
+    if (own) version = "2";
     if (version != "2") manifest_.framework_version = version;
+    // It resizes without half pixels, as Keras 2.2 did.
+    config_version_ = own ? "2.2." : version;
     const Json* config = Find(topology, "model_config");
     if (config == nullptr) config = &topology;
     const std::string text = keras::DumpConfigJson(*config);
@@ -208,6 +216,7 @@ class Opener {
   Manifest manifest_;
   std::vector<SharedFile> opened_;  // as manifest_.files from the second on
   std::vector<StoredTensor> tensors_;
+  std::string config_version_;       // whose config the topology is
   std::vector<std::string> listed_;  // the weights in the order of the file
 };
 
