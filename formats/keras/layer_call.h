@@ -69,6 +69,10 @@ network::ValueId TranslateElementwise(const LayerCall& call);
 network::ValueId TranslateNormalization(const LayerCall& call);
 network::ValueId TranslateShapes(const LayerCall& call);
 
+// A function of keras.ops among the layers: arithmetic of tensors and numbers that is called once.
+// `entry` is that of the config; kNoValue where it is not understood.
+network::ValueId TranslateFunction(const LayerCall& call, const Json& entry);
+
 // "Conv2DTranspose" -> {"ConvTranspose", 2}; 0 axes where the class has none.
 struct SpatialClass {
   std::string stem;

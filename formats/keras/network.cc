@@ -107,6 +107,10 @@ class Translator {
     name = name.substr(name.find('>') + 1);
     const LayerCall call{builder_, std::move(inputs), name,     keras_version_,
                          layer,    attributes,        manifest_};
+    if (described.facts.is_operation) {
+      const NetworkValue value = TranslateFunction(call, *described.record->entry);
+      return value == kNoValue ? call.Unknown("it is a function of keras.ops") : value;
+    }
     if (const std::string why = Doubt(described, call, wrapped); !why.empty()) {
       return call.Unknown(why);
     }
@@ -145,12 +149,14 @@ class Translator {
   static std::string Doubt(const ConfigLayer& described, const LayerCall& call, bool wrapped) {
     const LayerRecord& record = *described.record;
     if (record.model) return "it is a model that is called in a way that is not understood";
-    if (described.facts.is_operation) return "it is a function of keras.ops";
     for (const CallRecord& one : record.calls) {
       if (!one.oddity.empty()) return one.oddity;
     }
     const bool scales = call.class_name == "LayerScale" || call.class_name == "CustomScaleLayer";
-    const bool applications = scales && record.package.find("keras") != std::string::npos;
+    const Json* module = Find(*record.entry, "module");
+    const bool applications =
+        scales && module && module->is_string() &&
+        module->get_ref<const std::string&>().starts_with("keras.src.applications.");
     if (scales && !applications) return "its class is not known to be that of keras.applications";
     if (!record.package.empty() && record.package.find("keras") != 0 && !applications) {
       return "its class is not Keras' own but of " + record.package;

@@ -115,8 +115,9 @@ NetworkValue Normalization(const LayerCall& call) {
 // Of keras.applications' own ConvNeXt and InceptionResNetV2.
 NetworkValue ApplicationsScale(const LayerCall& call) {
   if (call.class_name == "LayerScale") {
-    const NetworkValue gamma = call.Weight("gamma");
-    if (gamma == kNoValue) return call.Unknown("the file lacks a tensor of it");
+    // Its only weight, which has no name in a .keras file.
+    if (call.layer.tensors.size() != 1) return call.Unknown("the file lacks a tensor of it");
+    const NetworkValue gamma = call.Weight(call.layer.tensors.begin()->first);
     return call.Add(network::Binary{BinaryFunction::kMultiply}, {call.input(), gamma});
   }
   if (call.class_name != "CustomScaleLayer") return kNoValue;

@@ -120,7 +120,7 @@ TEST(Calibrate, HowManyExamplesAreRunAtATimeChangesNoBit) {
   NetMaker(net, made).MakePlain();
   const HeldExamples examples(DrawnExamples(10));
   std::vector<std::vector<Numbers>> all;
-  for (const std::uint64_t batch : {0, 1, 3, 7}) {
+  for (const std::uint64_t batch : std::initializer_list<std::uint64_t>{0, 1, 3, 7}) {
     CalibrateOptions options;
     options.layers = BatchNormsOf(made.network);
     options.batch = batch;
