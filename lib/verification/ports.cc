@@ -258,7 +258,8 @@ class Giver {
       a = *given;
     }
     if (!a && b) a = Sizes(b->size(), kUnknownSize);
-    if (!a) return Fail(Usage("the shape of the input \"" + port_a.name + "\" is not known"));
+    if (!a)
+      return Fail(Usage("the shape of the input \"" + port_a.name + "\" is not known: give it"));
     if (!b) b = Sizes(a->size(), kUnknownSize);
     for (const Sizes& order : OrdersOf(port_a.value, port_b.value, a->size())) {
       if (auto both = Unified(*a, *b, order)) {

@@ -93,6 +93,25 @@ std::optional<std::uint32_t> ReferenceSide::AffineReader(network::ValueId id) co
   return found->second[0];
 }
 
+const network::Unary* ReferenceSide::LoneFunctionOf(network::ValueId id) const {
+  const auto function_of = [this](network::ValueId value) -> const network::Unary* {
+    const auto& producer = network_.value(Alias(value)).producer;
+    return producer ? std::get_if<network::Unary>(&network_.operation(*producer).computation)
+                    : nullptr;
+  };
+  const network::Unary* function = function_of(id);
+  if (function == nullptr) return nullptr;
+  const Operation& op = network_.operation(*network_.value(Alias(id)).producer);
+  if (function_of(op.operands[0]) != nullptr) return nullptr;
+  const auto readers = readers_.find(Alias(id));
+  if (readers == readers_.end()) return function;
+  for (const std::uint32_t reader : readers->second) {
+    const auto* next = std::get_if<network::Unary>(&network_.operations[reader].computation);
+    if (next != nullptr && next->function != network::UnaryFunction::kIdentity) return nullptr;
+  }
+  return function;
+}
+
 network::ValueId ReferenceSide::EndOfAffineSteps(network::ValueId id) const {
   constexpr int kMostSteps = 16;
   for (int steps = 0; steps < kMostSteps; ++steps) {

@@ -32,6 +32,8 @@ class ReferenceSide {
   std::optional<network::ValueId> SameOver(const std::vector<network::ValueId>& operands,
                                            const network::Computation& like,
                                            const std::string& name) const;
+  // The function of one value that makes it, where neither what it reads nor what reads it is one.
+  const network::Unary* LoneFunctionOf(network::ValueId id) const;
   // Does the only reader of a value add affine constants to it?
   bool GoesOn(network::ValueId id) const { return AffineReader(id).has_value(); }
   // The end of the affine steps behind a value, each the only reader of the one before.

@@ -251,6 +251,7 @@ class Walk {
     if (moved && (!result_.worst || found.ratio > result_.worst->ratio)) {
       result_.worst = Described(index, id, twin, order, found);
     }
+    LookBehindValues(index, id, twin);
     held.twin = twin;
     held.order = order;
     Array expected = Ordered(a_.values()[twin], order);
@@ -258,6 +259,62 @@ class Walk {
     held.value = std::move(expected);
     held.bound.reset();
     held.products = 0;
+  }
+
+  // Rectifiers that are cut off elsewhere yield the same as long as no value gets there.
+  void LookBehindValues(std::size_t index, network::ValueId id, network::ValueId twin) {
+    const auto* mine = std::get_if<network::Unary>(&b_.operations[index].computation);
+    const network::Unary* theirs = a_.LoneFunctionOf(twin);
+    if (mine == nullptr || theirs == nullptr || result_.unseen || !IsRectifier(*mine) ||
+        !IsRectifier(*theirs) || !IsLone(index, id)) {
+      return;
+    }
+    Array grid{{0}, {}, {}};
+    for (const double size : {0.0, 1e-3, 0.1, 0.5, 0.9, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 20.0,
+                              50.0, mine->a, mine->b, theirs->a, theirs->b}) {
+      for (const double at : {size, -size, size + 0.1, size - 0.1}) {
+        if (std::isfinite(at) && std::abs(at) < 100) grid.elements.push_back(at);
+      }
+    }
+    grid.shape[0] = static_cast<std::int64_t>(grid.elements.size());
+    const Array* operands[] = {&grid};
+    const auto here = execution::Evaluate(*mine, operands, 1, budget_);
+    const auto there = execution::Evaluate(*theirs, operands, 1, budget_);
+    if (!here || !there) return;
+    for (std::size_t i = 0; i < grid.elements.size(); ++i) {
+      const double y = (*here)[0].elements[i], a = (*there)[0].elements[i];
+      if (!(std::abs(y - a) > 1e-5 * std::max(1.0, std::abs(a)))) continue;
+      StepDifference step;
+      step.layer_a = a_.LayerOf(twin);
+      step.layer_b = LayerOfB(b_.operations[index]);
+      step.operation = std::string(Name(mine->function));
+      step.value_a = a;
+      step.value_b = y;
+      step.ratio = HUGE_VAL;
+      result_.unseen = std::move(step);
+      return;
+    }
+  }
+
+  // Functions that are constant or linear where values may never lie.
+  static bool IsRectifier(const network::Unary& unary) {
+    return unary.function == network::UnaryFunction::kRelu ||
+           unary.function == network::UnaryFunction::kClip ||
+           unary.function == network::UnaryFunction::kThresholded ||
+           unary.function == network::UnaryFunction::kThresholdedLeaky;
+  }
+
+  // Neither behind nor before another function of one value.
+  bool IsLone(std::size_t index, network::ValueId id) const {
+    const auto is_function = [](const Operation& op) {
+      const auto* unary = std::get_if<network::Unary>(&op.computation);
+      return unary != nullptr && unary->function != network::UnaryFunction::kIdentity;
+    };
+    const auto& before = b_.value(b_.operations[index].operands[0]).producer;
+    if (before && is_function(b_.operation(*before))) return false;
+    return std::none_of(b_.operations.begin(), b_.operations.end(), [&](const Operation& op) {
+      return is_function(op) && op.operands[0] == id;
+    });
   }
 
   StepDifference Described(std::size_t index, network::ValueId id, network::ValueId twin,

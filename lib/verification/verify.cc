@@ -286,6 +286,12 @@ class Verifier {
       result_.verdict = Verdict::kDifferent;
       result_.reason = "\"" + walk.first_beyond->layer_b + "\" of B yields something else than \"" +
                        walk.first_beyond->layer_a + "\" of A";
+    } else if (walk.unseen) {
+      result_.first_beyond = walk.unseen;
+      result_.verdict = Verdict::kDifferent;
+      result_.reason = "\"" + walk.unseen->layer_b + "\" of B (" + walk.unseen->operation +
+                       ") is another function than \"" + walk.unseen->layer_a +
+                       "\" of A, although no value of this run shows it";
     } else if (!walk.undecided.empty()) {
       // No bound holds where steps do not correspond; outputs that are worlds apart need none.
       const bool apart = std::any_of(result_.outputs.begin(), result_.outputs.end(), IsFarApart);

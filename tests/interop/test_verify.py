@@ -173,3 +173,25 @@ def test_what_is_not_understood_is_named(tmp_path):
     assert report["unknown"][0]["layer"] == "twice"
     until = verify(tmp_path / "m.h5", tmp_path / "m.h5", "--until", "first")
     assert until["verdict"] == "same"
+
+
+def with_config(source, target, old, new):
+    """The file with another text in its config."""
+    import h5py
+    target.write_bytes(source.read_bytes())
+    with h5py.File(target, "r+") as file:
+        config = file.attrs["model_config"]
+        assert config.count(old) == 1, config
+        file.attrs["model_config"] = config.replace(old, new)
+    return target
+
+
+def test_a_number_that_old_configs_store_as_an_array_is_read_and_what_is_none_is_not_guessed(tmp_path):
+    build("vgg").save(tmp_path / "m.h5")
+    bound = '"max_value": 6.0'
+    array = with_config(tmp_path / "m.h5", tmp_path / "array.h5", bound, '"max_value": {"type": "ndarray", "value": 6.0}')
+    assert verify(tmp_path / "m.h5", array)["verdict"] == "same"
+    word = with_config(tmp_path / "m.h5", tmp_path / "word.h5", bound, '"max_value": "six"')
+    assert verify(tmp_path / "m.h5", word, expect=3)["verdict"] == "cannot tell"
+    other = with_config(tmp_path / "m.h5", tmp_path / "other.h5", bound, '"max_value": 5.0')
+    assert verify(tmp_path / "m.h5", other, expect=1)["verdict"] == "different"
