@@ -176,4 +176,45 @@ std::optional<Array> ReferenceSide::OwnBound(network::ValueId id, int products) 
   return **std::move(bound);
 }
 
+std::optional<ReferenceSide::ConstantPart> ReferenceSide::ConstantPartOf(
+    network::ValueId id) const {
+  const auto& producer = network_.value(id).producer;
+  if (!producer) return std::nullopt;
+  const Operation& op = network_.operation(*producer);
+  const bool is_product = KindOf(op.computation) == StepKind::kProduct;
+  if ((!is_product && !IsAffineStep(op)) || op.results[0] != id) return std::nullopt;
+  std::vector<Array> read(op.operands.size()), bounds(op.operands.size());
+  std::vector<BoundedOperand> operands(op.operands.size());
+  std::vector<const Array*> values(op.operands.size(), nullptr);
+  for (std::size_t i = 0; i < op.operands.size(); ++i) {
+    const network::ValueId operand = op.operands[i];
+    if (operand == kNoValue) continue;
+    values[i] = &read[i];
+    if (const auto& constant = network_.value(operand).constant) {
+      auto array = execution::ReadConstant(*constant, weights_, budget_);
+      if (!array) return std::nullopt;
+      read[i] = *std::move(array);
+      operands[i] = {&read[i], nullptr, true, RoundoffOf(*constant, weights_)};
+    } else if (is_product) {
+      if (!values_.Has(operand)) return std::nullopt;
+      read[i] = values_[operand];
+      if (read[i].kind == network::ElementKind::kReal) {
+        std::fill(read[i].elements.begin(), read[i].elements.end(), 0.0);
+      }
+      operands[i] = {&read[i], nullptr, false, 0};
+    } else {
+      auto part = ConstantPartOf(operand);
+      if (!part) return std::nullopt;
+      read[i] = std::move(part->value);
+      bounds[i] = std::move(part->bound);
+      operands[i] = {&read[i], &bounds[i], false, 0};
+    }
+  }
+  auto made = execution::Evaluate(op.computation, values, 1, budget_);
+  if (!made) return std::nullopt;
+  auto bound = BoundOf(op.computation, operands, (*made)[0], budget_);
+  if (!bound || !*bound) return std::nullopt;
+  return ConstantPart{std::move((*made)[0]), **std::move(bound)};
+}
+
 }  // namespace ckpt

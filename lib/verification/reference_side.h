@@ -47,6 +47,13 @@ class ReferenceSide {
   std::optional<execution::Array> WideBound(network::ValueId id, const network::Sizes& order,
                                             const execution::Array* bound);
 
+  // What the affine steps and the product that make the value yield where the product reads zeros,
+  // and the bound of that: the constant part of the span. Absent where it is no such span.
+  struct ConstantPart {
+    execution::Array value, bound;
+  };
+  std::optional<ConstantPart> ConstantPartOf(network::ValueId id) const;
+
  private:
   std::optional<std::uint32_t> AffineReader(network::ValueId id) const;
   std::optional<execution::Array> OwnBound(network::ValueId id, int products) const;

@@ -205,14 +205,15 @@ class Walk {
     }
     Held& held = held_[op.results[result].index];
     held.value = std::move(y);
+    // A bound that went through a second product would be wide enough for anything.
+    if (AnyPending(op) && products > 1) return Trace(index, result);
     if (Confirm(index, op.results[result], bound ? &*bound : nullptr)) return {};
+    if (bound && is_product && HidesAConstant(index, *bound)) return Trace(index, result);
     // Without a rule the constants count as exact, so that nothing but equal values is confirmed.
     if (!bound && !AnyPending(op)) {
       bound = Array{held.value->shape, std::vector<double>(held.value->elements.size(), 0.0), {}};
     }
-    if (!bound || (AnyPending(op) && products > 1)) {
-      return Trace(index, result);
-    }
+    if (!bound) return Trace(index, result);
     const bool rounded = LargestOf(*bound) > 0;
     if (rounded) held.bound = std::move(bound);
     held.products = rounded ? products : 0;
@@ -233,13 +234,64 @@ class Walk {
           if (!wide) continue;
           found = Compare(expected, *held.value, &*wide, 5);
           factor = 5;
-          if (!(found.ratio <= 1)) continue;
+          if (!(found.ratio <= 1) || !ConstantPartsAgree(index, candidate, order)) continue;
         }
         Accept(index, id, candidate, order, found, factor);
         return true;
       }
     }
     return false;
+  }
+
+  // The kernel's part of a wide bound may hide a wrong constant: where the product reads zeros
+  // there is none. True also where the steps are no product and its constants.
+  bool ConstantPartsAgree(std::size_t index, network::ValueId candidate, const Sizes& order) {
+    const Operation& op = b_.operations[index];
+    if (KindOf(op.computation) != StepKind::kProduct) return true;
+    const auto part = a_.ConstantPartOf(candidate);
+    if (!part) return true;
+    for (const network::ValueId operand : op.operands) {
+      if (operand != kNoValue && !Fetch(operand)) return true;
+    }
+    std::vector<Array> zeros(op.operands.size());
+    std::vector<const Array*> operands(op.operands.size(), nullptr);
+    for (std::size_t i = 0; i < op.operands.size(); ++i) {
+      if (op.operands[i] == kNoValue) continue;
+      const Held& held = held_[op.operands[i].index];
+      operands[i] = &*held.value;
+      if (held.constant || held.value->kind != network::ElementKind::kReal) continue;
+      zeros[i] = *held.value;
+      std::fill(zeros[i].elements.begin(), zeros[i].elements.end(), 0.0);
+      operands[i] = &zeros[i];
+    }
+    const auto mine = execution::Evaluate(op.computation, operands, 1, budget_);
+    if (!mine) return true;
+    Array bound = Ordered(part->bound, order);
+    const double u = LargestRoundoff(op);
+    for (std::size_t i = 0; i < bound.elements.size(); ++i) {
+      bound.elements[i] += u * std::abs((*mine)[0].elements[i]);
+    }
+    return Compare(Ordered(part->value, order), (*mine)[0], &bound, 5).ratio <= 1;
+  }
+  // Within the wide bound of its counterpart, and only its constant part is not.
+  bool HidesAConstant(std::size_t index, const Array& bound) {
+    const Array& y = *held_[b_.operations[index].results[0].index].value;
+    const auto twin = CounterpartOf(index, y);
+    if (!twin) return false;
+    for (const Sizes& order : a_.OrdersTo(*twin, y.shape)) {
+      const auto wide = a_.WideBound(*twin, order, &bound);
+      if (!wide || !(Compare(Ordered(a_.values()[*twin], order), y, &*wide, 5).ratio <= 1))
+        continue;
+      return !ConstantPartsAgree(index, *twin, order);
+    }
+    return false;
+  }
+  double LargestRoundoff(const Operation& op) const {
+    double roundoff = 0;
+    for (const network::ValueId operand : op.operands) {
+      if (operand != kNoValue) roundoff = std::max(roundoff, held_[operand.index].roundoff);
+    }
+    return roundoff;
   }
 
   void Accept(std::size_t index, network::ValueId id, network::ValueId twin, const Sizes& order,
@@ -442,7 +494,10 @@ class Walk {
       result_.first_beyond = Described(index, id, *twin, {}, none);
       return true;
     }
-    if (closest->second.ratio <= 1) return false;
+    if (closest->second.ratio <= 1) {
+      if (ConstantPartsAgree(index, *twin, closest->first)) return false;
+      closest->second = Compare(Ordered(a_.values()[*twin], closest->first), *held.value, bound, 1);
+    }
     result_.first_beyond = Described(index, id, *twin, closest->first, closest->second);
     return true;
   }

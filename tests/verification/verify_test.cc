@@ -30,7 +30,7 @@ struct Mutant {
 constexpr Mutant kMutants[] = {
     {"epsilon a tenth larger", [](TestNet& net, int i) { net.epsilon[i] *= 1.1; }, "conv"},
     {"one beta more by 1e-5",
-     [](TestNet& net, int i) { net.weights[TestNet::Name("beta", i)][2] += 1e-4; }, "conv"},
+     [](TestNet& net, int i) { net.weights[TestNet::Name("beta", i)][2] += 1e-5; }, "conv"},
     {"the variance over n - 1 of 1024",
      [](TestNet& net, int i) {
        for (double& v : net.weights[TestNet::Name("variance", i)]) v *= 1024.0 / 1023;
