@@ -230,6 +230,18 @@ std::string Serialized(const onnx_proto::ModelProto& model) {
   return bytes;
 }
 
+// Where an older OUTPUT had its data outside and the new one has none, the data must not stay. A
+// file of that name which the older OUTPUT does not read is somebody else's.
+Status RemoveDataOfOlder(const std::filesystem::path& path, AtomicOutput& output) {
+  if (!output.replaces()) return {};
+  const auto older = OpenOnnx(SystemFiles(), path, Limits{});
+  if (!older) return {};
+  std::filesystem::path data = path.string() + ".data";
+  const std::vector<std::string>& files = (*older)->manifest().files;
+  if (std::find(files.begin(), files.end(), data.string()) == files.end()) return {};
+  return output.RemoveAtCommit(std::move(data));
+}
+
 class ModelWriter {
  public:
   ModelWriter(const std::filesystem::path& path, const OutputModel& output, AtomicOutput& atomic)
@@ -240,7 +252,8 @@ class ModelWriter {
     CKPT_RETURN_IF_ERROR(FillStrings(output_, model));
     std::uint64_t total = model.ByteSizeLong();
     for (const TensorInfo& info : output_.tensors) total += info.byte_size + 32;
-    if (total > kMaxMessageBytes) CKPT_RETURN_IF_ERROR(WriteExternal(model));
+    CKPT_RETURN_IF_ERROR(total > kMaxMessageBytes ? WriteExternal(model)
+                                                  : RemoveDataOfOlder(path_, atomic_));
     CKPT_RETURN_IF_ERROR(WriteModel(Serialized(model)));
     return std::move(summary_);
   }

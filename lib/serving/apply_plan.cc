@@ -316,8 +316,10 @@ class Application {
         // A serving graph yields first outputs of operations that it has.
         const std::string name = tensor.substr(0, tensor.rfind(':'));
         const auto type = signature.output_types.find(key);
-        outputs.push_back({{*source_.top.Find(name), 0, {}}, name});
-        if (type != signature.output_types.end()) outputs.back().dtype = type->second.dtype;
+        GraphOutput& wanted = outputs.emplace_back();
+        wanted.edge.op = *source_.top.Find(name);
+        wanted.name = name;
+        if (type != signature.output_types.end()) wanted.dtype = type->second.dtype;
       }
     }
     const auto initializer =

@@ -347,7 +347,10 @@ Result<std::vector<NamedEdge>> DeriveOutputs(const WorkingGraph& graph,
   std::string list;
   for (const OpId id : outputs) {
     const Op& op = graph.op(id);
-    edges.push_back({op.name, op.name, {id, 0, {}}, RecordedType(op, 0)});
+    NamedEdge& edge = edges.emplace_back();
+    edge.key = edge.name = op.name;
+    edge.edge.op = id;
+    edge.type = RecordedType(op, 0);
     list += (list.empty() ? "" : ", ") + Quoted(op.name);
   }
   notes.push_back("the graph has no signature; its outputs, derived: " + list);

@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "tests/onnx/model_builder.h"
+#include "tests/support/committed.h"
 #include "tests/support/temporary_folder.h"
 
 namespace ckpt::testing {
@@ -148,6 +149,37 @@ TEST_F(OnnxExternalData, AFileThatShrinksIsAnError) {
   ASSERT_TRUE(opened) << ToString(opened.error());
   std::filesystem::resize_file(folder_ / "data.bin", 3);
   EXPECT_FALSE(ReadBytes(**opened, TensorId{0}, 100));
+}
+
+// Writes a model of its own over m.onnx.
+Status ReplaceModel(const TemporaryFolder& folder) {
+  onnx_proto::ModelProto model = EmptyModel();
+  AddTensor(model, "w", {2}, {5, 6});
+  CKPT_ASSIGN_OR_RETURN(const auto source, OpenModel(model));
+  formats::OutputModel output;
+  output.tensors = source->manifest().tensors;
+  output.documents = source->manifest().documents;
+  output.open = [&](std::size_t) { return source->Open(TensorId{0}); };
+  const auto written =
+      Committed(formats::WriteOnnx, folder / "m.onnx", output, CommittedOptions{.replace = true});
+  return written ? Status() : Fail(written.error());
+}
+
+TEST_F(OnnxExternalData, DataOfAnOlderOutputGoesWithIt) {
+  folder_.Write("m.onnx.data", folder_.Read("data.bin"));
+  ASSERT_TRUE(Open({{"location", "m.onnx.data"}, {"offset", "4"}, {"length", "8"}}));
+  const Status replaced = ReplaceModel(folder_);
+  ASSERT_TRUE(replaced) << ToString(replaced.error());
+  EXPECT_THAT(folder_.Names(), ElementsAre("data.bin", "m.onnx"));
+}
+
+TEST_F(OnnxExternalData, AFileOfThatNameThatTheOlderOutputDoesNotReadStays) {
+  folder_.Write("m.onnx.data", "of somebody else");
+  ASSERT_TRUE(Open({{"location", "data.bin"}, {"offset", "4"}, {"length", "8"}}));
+  const Status replaced = ReplaceModel(folder_);
+  ASSERT_TRUE(replaced) << ToString(replaced.error());
+  EXPECT_THAT(folder_.Names(), ElementsAre("data.bin", "m.onnx", "m.onnx.data"));
+  EXPECT_EQ(folder_.Read("m.onnx.data"), "of somebody else");
 }
 
 TEST_F(OnnxExternalData, WhatTheOnnxPackageWroteIsRead) {
