@@ -14,7 +14,6 @@
 #include "cli/command.h"
 #include "cli/input_pass.h"
 #include "cli/output_audit.h"
-#include "cli/report/record.h"
 #include "cli/reporter.h"
 
 namespace ckpt::cli {
@@ -215,17 +214,7 @@ class CalibrateCommand : public Command {
       report.dry_run = true;
       return ReadPlanned(calibrated, plan);
     }
-    target_.accept = [&](const Checkpoint& written) -> Status {
-      CKPT_ASSIGN_OR_RETURN(report.audit, AuditOutput(written, false));
-      return {};
-    };
-    const auto record_text = [&report](const formats::ConversionRecord& files) {
-      return RecordText(report, files, "ckpt " CKPT_VERSION);
-    };
-    CKPT_ASSIGN_OR_RETURN(const formats::ConversionOutcome outcome,
-                          formats::Convert(calibrated, plan, target_, *options_.read, record_text));
-    report.written = {target_.record_path, outcome.bytes};
-    return {};
+    return CarryOut(calibrated, plan, target_, *options_.read, /*allow_findings=*/false, report);
   }
 
   CommonOptions options_;

@@ -13,7 +13,6 @@
 #include "cli/name_map.h"
 #include "cli/output_audit.h"
 #include "cli/progress.h"
-#include "cli/report/record.h"
 #include "cli/reporter.h"
 #include "cli/serving_conversion.h"
 
@@ -266,18 +265,8 @@ class ConvertCommand : public Command {
       report.dry_run = true;
       return {};
     }
-    target_.accept = [&](const Checkpoint& written) -> Status {
-      CKPT_ASSIGN_OR_RETURN(report.audit, AuditOutput(written, convert_.allow_findings));
-      return {};
-    };
-    const auto record_text = [&report](const formats::ConversionRecord& files) {
-      return RecordText(report, files, "ckpt " CKPT_VERSION);
-    };
-    CKPT_ASSIGN_OR_RETURN(
-        const formats::ConversionOutcome outcome,
-        formats::Convert(counted, plan, target_, *options_.read, record_text, serving.graph));
-    report.written = {target_.record_path, outcome.bytes};
-    return {};
+    return CarryOut(counted, plan, target_, *options_.read, convert_.allow_findings, report,
+                    serving.graph);
   }
 
   CommonOptions options_;

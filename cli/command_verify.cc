@@ -5,6 +5,7 @@
 
 #include "ckpt/verify.h"
 #include "cli/command.h"
+#include "cli/name_map.h"
 #include "cli/reporter.h"
 #include "cli/run_values.h"
 #include "cli/runnable_input.h"
@@ -97,7 +98,7 @@ class VerifyCommand : public Command {
     if (max_operations_ > 0) verify_.budget.operations = max_operations_;
     CKPT_ASSIGN_OR_RETURN(verify_.shapes, ParseShapes(shapes_));
     if (!map_file_.empty()) {
-      CKPT_ASSIGN_OR_RETURN(PortMap map, ReadPortMap(options_, map_file_));
+      CKPT_ASSIGN_OR_RETURN(PortMap map, ReadPortMap(*options_.read, map_file_));
       verify_.input_map = std::move(map.inputs);
       verify_.output_map = std::move(map.outputs);
     }

@@ -14,9 +14,10 @@ Error Bad(const std::string& path, std::string message) {
   return Error{ErrorCode::kInvalidArgument, std::move(message), path, {}, {}};
 }
 
-Result<nlohmann::json> ReadJson(const formats::Files& files, const std::string& path) {
+Result<nlohmann::json> ReadJson(const formats::Files& files, const std::string& path,
+                                std::uint64_t most_bytes = kMaxFileBytes) {
   CKPT_ASSIGN_OR_RETURN(const auto file, files.Open(path));
-  CKPT_ASSIGN_OR_RETURN(const std::string text, formats::ReadWhole(*file, kMaxFileBytes));
+  CKPT_ASSIGN_OR_RETURN(const std::string text, formats::ReadWhole(*file, most_bytes));
   nlohmann::json json = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
   if (json.is_discarded()) return Fail(Bad(path, "is not JSON"));
   return json;
@@ -85,6 +86,21 @@ Result<UserPair> ParsePair(const std::string& path, const nlohmann::json& json) 
   return pair;
 }
 
+Result<std::map<std::string, std::string>> NamesIn(const nlohmann::json& json, const char* key,
+                                                   const std::string& path) {
+  std::map<std::string, std::string> names;
+  const auto found = json.find(key);
+  if (found == json.end()) return names;
+  if (!found->is_object()) {
+    return Fail(Bad(path, std::string("\"") + key + "\" is not an object"));
+  }
+  for (const auto& [name, other] : found->items()) {
+    if (!other.is_string()) return Fail(Bad(path, "\"" + name + "\" is not given a name"));
+    names.emplace(name, other.get<std::string>());
+  }
+  return names;
+}
+
 }  // namespace
 
 Result<NameMap> ReadNameMap(const formats::Files& files, const std::string& path) {
@@ -115,6 +131,16 @@ Result<std::vector<UserPair>> ReadPairs(const formats::Files& files, const std::
     pairs.push_back(std::move(pair));
   }
   return pairs;
+}
+
+Result<PortMap> ReadPortMap(const formats::Files& files, const std::string& path) {
+  constexpr std::uint64_t kMostBytes = std::uint64_t{16} << 20;
+  CKPT_ASSIGN_OR_RETURN(const nlohmann::json json, ReadJson(files, path, kMostBytes));
+  if (!json.is_object()) return Fail(Bad(path, "is not a JSON object"));
+  PortMap map;
+  CKPT_ASSIGN_OR_RETURN(map.inputs, NamesIn(json, "inputs", path));
+  CKPT_ASSIGN_OR_RETURN(map.outputs, NamesIn(json, "outputs", path));
+  return map;
 }
 
 }  // namespace ckpt::cli

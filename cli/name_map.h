@@ -1,4 +1,4 @@
-// The small JSON files that options name: --rename and --pairs.
+// The small JSON files that options name: --rename, --pairs and --map.
 #pragma once
 
 #include <map>
@@ -21,5 +21,11 @@ Result<NameMap> ReadNameMap(const formats::Files& files, const std::string& path
 
 // {"pairs": [{"batch_norm", "into", "bias", "direction", "epsilon", "layout"}]}
 Result<std::vector<UserPair>> ReadPairs(const formats::Files& files, const std::string& path);
+
+// {"inputs": {"a's name": "b's"}, "outputs": {...}}
+struct PortMap {
+  std::map<std::string, std::string> inputs = {}, outputs = {};
+};
+Result<PortMap> ReadPortMap(const formats::Files& files, const std::string& path);
 
 }  // namespace ckpt::cli

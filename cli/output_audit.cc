@@ -4,6 +4,7 @@
 
 #include "ckpt/audit.h"
 #include "ckpt/recorded_module.h"
+#include "cli/report/record.h"
 
 namespace ckpt::cli {
 namespace {
@@ -131,6 +132,22 @@ Result<OutputAudit> AuditOutput(const Checkpoint& written, bool allow_findings) 
   }
   if (audit.counts.errors != 0 && !allow_findings) return NotFit(result.findings);
   return audit;
+}
+
+Status CarryOut(const Checkpoint& source, const ConversionPlan& plan,
+                formats::ConversionTarget& target, const formats::FilesRead& read,
+                bool allow_findings, Conversion& report, std::shared_ptr<const OpGraph> ops) {
+  target.accept = [&](const Checkpoint& written) -> Status {
+    CKPT_ASSIGN_OR_RETURN(report.audit, AuditOutput(written, allow_findings));
+    return {};
+  };
+  const auto record_text = [&report](const formats::ConversionRecord& files) {
+    return RecordText(report, files, "ckpt " CKPT_VERSION);
+  };
+  CKPT_ASSIGN_OR_RETURN(const formats::ConversionOutcome outcome,
+                        formats::Convert(source, plan, target, read, record_text, std::move(ops)));
+  report.written = {target.record_path, outcome.bytes};
+  return {};
 }
 
 }  // namespace ckpt::cli

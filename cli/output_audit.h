@@ -1,7 +1,10 @@
 // What the audit says of a converted file, as it was read back.
 #pragma once
 
+#include <memory>
+
 #include "ckpt/convert.h"
+#include "ckpt/formats/convert_file.h"
 #include "cli/report/report.h"
 
 namespace ckpt::cli {
@@ -13,6 +16,13 @@ Result<OutputAudit> AuditOutput(const Checkpoint& written, bool allow_findings);
 // The same of an OUTPUT that holds tensors alone and was not written: of what is planned.
 Result<OutputAudit> AuditPlanned(const Checkpoint& source, const ConversionPlan& plan,
                                  bool allow_findings);
+
+// Writes what is planned, audits OUTPUT before it is put in place and keeps the record; `report`
+// says what was done. `ops` as formats::Convert has it.
+Status CarryOut(const Checkpoint& source, const ConversionPlan& plan,
+                formats::ConversionTarget& target, const formats::FilesRead& read,
+                bool allow_findings, Conversion& report,
+                std::shared_ptr<const OpGraph> ops = nullptr);
 
 // Before anything is written, of an OUTPUT that holds tensors alone: kUnfit where a batch norm with
 // negative variances would lose the epsilon that keeps variance + epsilon above 0.

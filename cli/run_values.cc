@@ -1,24 +1,14 @@
 #include "cli/run_values.h"
 
 #include <charconv>
-#include <nlohmann/json.hpp>
 #include <utility>
 
-#include "formats/container/file.h"
+#include "ckpt/network/element_kind.h"
 
 namespace ckpt::cli {
 namespace {
 
-constexpr std::uint64_t kMaxMapBytes = std::uint64_t{16} << 20;
-
-network::ElementKind KindOf(Dtype dtype) {
-  if (dtype == Dtype::kBool) return network::ElementKind::kBoolean;
-  return IsFloat(dtype) ? network::ElementKind::kReal : network::ElementKind::kInteger;
-}
-
-Error Bad(std::string message, const std::string& file = {}) {
-  return Error{ErrorCode::kInvalidArgument, std::move(message), file};
-}
+Error Bad(std::string message) { return Error{ErrorCode::kInvalidArgument, std::move(message)}; }
 
 Result<std::pair<std::string, network::Sizes>> ParseShape(const std::string& text) {
   const std::size_t equals = text.rfind('=');
@@ -39,21 +29,6 @@ Result<std::pair<std::string, network::Sizes>> ParseShape(const std::string& tex
     at = next == end ? end : next + 1;
   }
   return std::pair(text.substr(0, equals), sizes);
-}
-
-Result<std::map<std::string, std::string>> NamesIn(const nlohmann::json& json, const char* key,
-                                                   const std::string& path) {
-  std::map<std::string, std::string> names;
-  const auto found = json.find(key);
-  if (found == json.end()) return names;
-  if (!found->is_object()) {
-    return Fail(Bad(std::string("\"") + key + "\" is not an object", path));
-  }
-  for (const auto& [name, other] : found->items()) {
-    if (!other.is_string()) return Fail(Bad("\"" + name + "\" is not given a name", path));
-    names.emplace(name, other.get<std::string>());
-  }
-  return names;
 }
 
 }  // namespace
@@ -79,7 +54,7 @@ Result<std::map<std::string, execution::Array>> ReadArrays(const CommonOptions& 
     }
     execution::Array array;
     array.shape.assign(tensor.shape.dims().begin(), tensor.shape.dims().end());
-    array.kind = KindOf(tensor.dtype);
+    array.kind = network::KindOf(tensor.dtype);
     CKPT_ASSIGN_OR_RETURN(array.elements, ReadDoubles(*file, TensorId{i}, left));
     left -= array.elements.size();
     const bool alone = path.ends_with(".npy");
@@ -95,17 +70,6 @@ Result<std::map<std::string, network::Sizes>> ParseShapes(const std::vector<std:
     shapes.insert_or_assign(shape.first, shape.second);
   }
   return shapes;
-}
-
-Result<PortMap> ReadPortMap(const CommonOptions& options, const std::string& path) {
-  CKPT_ASSIGN_OR_RETURN(const auto file, options.read->Open(path));
-  CKPT_ASSIGN_OR_RETURN(const std::string text, formats::ReadWhole(*file, kMaxMapBytes));
-  const auto json = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
-  if (!json.is_object()) return Fail(Bad("is not a JSON object", path));
-  PortMap map;
-  CKPT_ASSIGN_OR_RETURN(map.inputs, NamesIn(json, "inputs", path));
-  CKPT_ASSIGN_OR_RETURN(map.outputs, NamesIn(json, "outputs", path));
-  return map;
 }
 
 }  // namespace ckpt::cli

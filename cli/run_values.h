@@ -19,10 +19,4 @@ Result<std::map<std::string, execution::Array>> ReadArrays(const CommonOptions& 
 // "NAME=1x224x224x3": kInvalidArgument where it is not of that form.
 Result<std::map<std::string, network::Sizes>> ParseShapes(const std::vector<std::string>& texts);
 
-// {"inputs": {"a's name": "b's"}, "outputs": {...}}
-struct PortMap {
-  std::map<std::string, std::string> inputs = {}, outputs = {};
-};
-Result<PortMap> ReadPortMap(const CommonOptions& options, const std::string& path);
-
 }  // namespace ckpt::cli

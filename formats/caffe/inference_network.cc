@@ -119,8 +119,8 @@ class Translator {
 
   ValueId Translate() {
     const std::string& type = layer_->type;
-    if (type == "Convolution") return Convolve();
-    if (type == "Deconvolution") return Deconvolve();
+    if (type == "Convolution") return Slide(Convolution{}, KernelLayout::kOutInSpatial);
+    if (type == "Deconvolution") return Slide(TransposedConvolution{}, KernelLayout::kInOutSpatial);
     if (type == "InnerProduct") return Connect();
     if (type == "BatchNorm") return Normalize();
     if (type == "Scale") return Scale();
@@ -173,38 +173,22 @@ class Translator {
     return NotUnderstood("nothing of the vocabulary says it");
   }
 
-  ValueId Convolve() {
+  // What a convolution and a deconvolution have in common; the layout is the kernel's.
+  template <class T>
+  ValueId Slide(T convolution, KernelLayout layout) {
     if (AxisOf(*layer_, kConvolutionParam, 16, 1) != 1 || layer_->blobs.empty() ||
         BlobRank(0) < 3) {
       return NotUnderstood("its axis or its kernel");
     }
     const std::size_t axes = BlobRank(0) - 2;
-    Convolution convolution;
     convolution.stride = AlongAxes(*layer_, kConvolutionParam, 6, 13, axes, 1);
     convolution.dilation = AlongAxes(*layer_, kConvolutionParam, 18, 0, axes, 1);
     convolution.padding.before = AlongAxes(*layer_, kConvolutionParam, 3, 9, axes, 0);
     convolution.padding.after = convolution.padding.before;
     convolution.groups = Whole(CaffeNumber(*layer_, kConvolutionParam, 5, 1));
-    convolution.layout = KernelLayout::kOutInSpatial;
+    convolution.layout = layout;
     convolution.channel_axis = 1;
     return Yield(std::move(convolution), {x(), Blob(0), Blob(1)});
-  }
-
-  ValueId Deconvolve() {
-    if (AxisOf(*layer_, kConvolutionParam, 16, 1) != 1 || layer_->blobs.empty() ||
-        BlobRank(0) < 3) {
-      return NotUnderstood("its axis or its kernel");
-    }
-    const std::size_t axes = BlobRank(0) - 2;
-    TransposedConvolution transposed;
-    transposed.stride = AlongAxes(*layer_, kConvolutionParam, 6, 13, axes, 1);
-    transposed.dilation = AlongAxes(*layer_, kConvolutionParam, 18, 0, axes, 1);
-    transposed.padding.before = AlongAxes(*layer_, kConvolutionParam, 3, 9, axes, 0);
-    transposed.padding.after = transposed.padding.before;
-    transposed.groups = Whole(CaffeNumber(*layer_, kConvolutionParam, 5, 1));
-    transposed.layout = KernelLayout::kInOutSpatial;
-    transposed.channel_axis = 1;
-    return Yield(std::move(transposed), {x(), Blob(0), Blob(1)});
   }
 
   ValueId Connect() {

@@ -35,14 +35,6 @@ NetworkValue LayerCall::Weight(std::string_view name) const {
   return builder.AddStored(manifest.tensors[id->index].name, {*id, {}, {}}, ShapeOf(*id));
 }
 
-NetworkValue LayerCall::Weight(std::string_view name, network::StoredConstant view,
-                               Sizes shape) const {
-  const auto id = TensorOf(name);
-  if (!id) return kNoValue;
-  view.tensor = *id;
-  return builder.AddStored(manifest.tensors[id->index].name, std::move(view), std::move(shape));
-}
-
 const Json* LayerCall::Value(std::string_view key) const {
   const Json* value = Find(config, key);
   if (value && value->is_object() && Find(*value, "type") && *Find(*value, "type") == "ndarray") {

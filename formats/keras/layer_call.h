@@ -28,9 +28,6 @@ struct LayerCall {
 
   // The weight by the end of its name ("kernel"); kNoValue where the layer has none of it.
   network::ValueId Weight(std::string_view name) const;
-  // As it is read: `order` says which axis of the stored one each axis is.
-  network::ValueId Weight(std::string_view name, network::StoredConstant view,
-                          network::Sizes shape) const;
   std::optional<TensorId> TensorOf(std::string_view name) const;
   network::Sizes ShapeOf(TensorId id) const;
 

@@ -164,9 +164,7 @@ class Convolving {
       const std::int64_t reach = (kernel[i] - 1) * (dilation_.empty() ? 1 : dilation_[i]) + 1;
       std::int64_t cut = 0;
       if (has_output_padding) {
-        cut = (padding == "same" ? 2 * (kernel[i] / 2) : 0) - more[i];
-        // Keras counts with the dilated kernel.
-        if (padding == "same") cut = 2 * (reach / 2) - more[i];
+        cut = (padding == "same" ? 2 * (reach / 2) : 0) - more[i];
       } else {
         cut = -std::max<std::int64_t>(stride - reach, 0);
       }

@@ -4,6 +4,7 @@
 #include <set>
 #include <utility>
 
+#include "ckpt/network/element_kind.h"
 #include "formats/onnx/graph_values.h"
 #include "formats/onnx/layer_facts.h"
 #include "formats/onnx/network_constants.h"
@@ -40,7 +41,7 @@ network::PartialShape ShapeOf(const ValueInfoProto& info) {
 
 network::ElementKind ElementsOf(const ValueInfoProto& info) {
   const OnnxDtype* row = FindOnnxDtype(info.type().tensor_type().elem_type());
-  return row == nullptr ? network::ElementKind::kReal : KindOf(row->dtype);
+  return row == nullptr ? network::ElementKind::kReal : network::KindOf(row->dtype);
 }
 
 // An output that its node's rule does not yield.

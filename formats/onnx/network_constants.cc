@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "ckpt/elements.h"
+#include "ckpt/network/element_kind.h"
 #include "formats/onnx/onnx_dtype.h"
 #include "formats/onnx/tensor_places.h"
 
@@ -35,18 +36,13 @@ std::optional<network::InlineConstant> FromGraph(const onnx_proto::TensorProto& 
   }
   network::InlineConstant constant;
   constant.shape = DimsOf(*shape);
-  constant.kind = KindOf(row->dtype);
+  constant.kind = network::KindOf(row->dtype);
   constant.elements.resize(shape->element_count());
   DecodeToDouble(row->dtype, std::as_bytes(std::span(raw)), constant.elements);
   return constant;
 }
 
 }  // namespace
-
-network::ElementKind KindOf(Dtype dtype) {
-  if (dtype == Dtype::kBool) return network::ElementKind::kBoolean;
-  return IsFloat(dtype) ? network::ElementKind::kReal : network::ElementKind::kInteger;
-}
 
 Result<NetworkConstants> NetworkConstants::Make(onnx_proto::ModelProto& model,
                                                 const Checkpoint& weights) {
@@ -72,7 +68,8 @@ std::optional<network::InlineConstant> NetworkConstants::Read(
   if (!IsReal(info.dtype) || info.shape.element_count() > kSmallElements) return std::nullopt;
   auto elements = ReadDoubles(*weights_, found->second, kSmallElements);
   if (!elements) return std::nullopt;
-  return network::InlineConstant{DimsOf(info.shape), *std::move(elements), KindOf(info.dtype)};
+  return network::InlineConstant{DimsOf(info.shape), *std::move(elements),
+                                 network::KindOf(info.dtype)};
 }
 
 tl::expected<network::ValueId, std::string> NetworkConstants::Add(
@@ -92,7 +89,7 @@ tl::expected<network::ValueId, std::string> NetworkConstants::Add(
     }
   }
   return builder.AddStored(std::move(name), {found->second}, DimsOf(info.shape),
-                           KindOf(info.dtype));
+                           network::KindOf(info.dtype));
 }
 
 }  // namespace ckpt::formats::onnx

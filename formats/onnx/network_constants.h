@@ -13,8 +13,6 @@
 
 namespace ckpt::formats::onnx {
 
-network::ElementKind KindOf(Dtype dtype);
-
 // Of at most 1 MiB of doubles.
 inline constexpr std::uint64_t kMostInlineElements = (std::uint64_t{1} << 20) / sizeof(double);
 

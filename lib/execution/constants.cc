@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "ckpt/network/element_kind.h"
 #include "execution/cost.h"
 #include "execution/kernels.h"
 #include "execution/strided.h"
@@ -14,11 +15,6 @@ namespace {
 using network::ElementKind;
 using network::InlineConstant;
 using network::StoredConstant;
-
-ElementKind KindOf(Dtype dtype) {
-  if (dtype == Dtype::kBool) return ElementKind::kBoolean;
-  return IsFloat(dtype) ? ElementKind::kReal : ElementKind::kInteger;
-}
 
 // The shape before the axes are reordered.
 Result<Sizes> ReadShape(const StoredConstant& constant, const TensorInfo& info) {
@@ -73,7 +69,7 @@ Result<ConstantOutline> OutlineOf(const network::Constant& constant, const Check
     const TensorInfo& info = weights.manifest().tensors[stored.tensor.index];
     CKPT_ASSIGN_OR_RETURN(const Sizes shape, ReadShape(stored, info));
     CKPT_ASSIGN_OR_RETURN(outline.shape, Reordered(shape, stored.order));
-    outline.kind = KindOf(info.dtype);
+    outline.kind = network::KindOf(info.dtype);
     if (!stored.order.empty()) outline.reading_bytes = BytesOf(shape);
   }
   if (outline.shape.size() > 254) return Fail(ErrorCode::kLimitExceeded, "more than 254 axes");

@@ -3,6 +3,8 @@
 #include <type_traits>
 #include <utility>
 
+#include "ckpt/network/element_kind.h"
+
 namespace ckpt::network {
 namespace {
 
@@ -65,6 +67,11 @@ constexpr std::array<OperationRow, sizeof...(i)> MakeRows(std::index_sequence<i.
 constexpr auto kRows = MakeRows(std::make_index_sequence<std::variant_size_v<Computation>>{});
 
 }  // namespace
+
+ElementKind KindOf(Dtype dtype) noexcept {
+  if (dtype == Dtype::kBool) return ElementKind::kBoolean;
+  return IsFloat(dtype) ? ElementKind::kReal : ElementKind::kInteger;
+}
 
 const OperationRow& RowOf(const Computation& computation) noexcept {
   return kRows[computation.index()];

@@ -104,6 +104,36 @@ Result<SpatialAxes> SpatialOf(const Sizes& data, std::int64_t channel_axis) {
   return axes;
 }
 
+// What data and kernel are to each other, for both kinds of convolution.
+struct Fitted {
+  KernelSizes sizes;
+  SpatialAxes axes;
+};
+
+template <class T>
+Result<Fitted> Fit(const T& convolution, const Sizes& data, const Sizes& kernel) {
+  Fitted fitted;
+  CKPT_ASSIGN_OR_RETURN(fitted.sizes, SizesOf(kernel, convolution.layout, convolution.groups));
+  CKPT_ASSIGN_OR_RETURN(fitted.axes, SpatialOf(data, convolution.channel_axis));
+  if (fitted.axes.count != fitted.sizes.spatial.size()) {
+    return Fail(Contradiction("data " + ToText(data) + " and a kernel " + ToText(kernel)));
+  }
+  CKPT_RETURN_IF_ERROR(
+      CheckSteps(convolution.stride, convolution.dilation, convolution.padding, fitted.axes.count));
+  const std::int64_t channels = data[fitted.axes.channel];
+  if (IsKnown(fitted.sizes.in) && IsKnown(channels) && fitted.sizes.in != channels) {
+    return Fail(Contradiction("data of " + std::to_string(channels) +
+                              " channels, and a kernel for " + std::to_string(fitted.sizes.in)));
+  }
+  return fitted;
+}
+
+// Where the shape of the data or of the kernel is not known: the rank of the other.
+Shapes RankOfEither(const PartialShape& data, const PartialShape& kernel) {
+  const PartialShape& known = data ? data : kernel;
+  return Shapes{known ? OfRank(known->size()) : PartialShape{}};
+}
+
 }  // namespace
 
 Result<Windows> WindowsAlong(std::int64_t size, std::int64_t window, std::int64_t stride,
@@ -172,23 +202,10 @@ Result<Windows> TransposedAlong(const TransposedConvolution& convolution, std::i
 
 Result<Shapes> ShapeOfConvolution(const Convolution& convolution, const OperandShapes& operands) {
   const PartialShape& kernel = operands[1];
-  if (!kernel || !operands[0]) {
-    if (operands[0]) return Shapes{OfRank(operands[0]->size())};
-    return Shapes{kernel ? OfRank(kernel->size()) : PartialShape{}};
-  }
-  CKPT_ASSIGN_OR_RETURN(const KernelSizes sizes,
-                        SizesOf(*kernel, convolution.layout, convolution.groups));
+  if (!kernel || !operands[0]) return RankOfEither(operands[0], kernel);
   const Sizes& data = *operands[0];
-  CKPT_ASSIGN_OR_RETURN(const SpatialAxes axes, SpatialOf(data, convolution.channel_axis));
-  if (axes.count != sizes.spatial.size()) {
-    return Fail(Contradiction("data " + ToText(data) + " and a kernel " + ToText(*kernel)));
-  }
-  CKPT_RETURN_IF_ERROR(
-      CheckSteps(convolution.stride, convolution.dilation, convolution.padding, axes.count));
-  if (IsKnown(sizes.in) && IsKnown(data[axes.channel]) && sizes.in != data[axes.channel]) {
-    return Fail(Contradiction("data of " + std::to_string(data[axes.channel]) +
-                              " channels, and a kernel for " + std::to_string(sizes.in)));
-  }
+  CKPT_ASSIGN_OR_RETURN(const Fitted fitted, Fit(convolution, data, *kernel));
+  const auto& [sizes, axes] = fitted;
   Sizes result = data;
   result[axes.channel] = sizes.out;
   for (std::size_t i = 0; i < axes.count; ++i) {
@@ -210,23 +227,10 @@ Result<Shapes> ShapeOfConvolution(const Convolution& convolution, const OperandS
 Result<Shapes> ShapeOfTransposed(const TransposedConvolution& convolution,
                                  const OperandShapes& operands) {
   const PartialShape& kernel = operands[1];
-  if (!kernel || !operands[0]) {
-    if (operands[0]) return Shapes{OfRank(operands[0]->size())};
-    return Shapes{kernel ? OfRank(kernel->size()) : PartialShape{}};
-  }
-  CKPT_ASSIGN_OR_RETURN(const KernelSizes sizes,
-                        SizesOf(*kernel, convolution.layout, convolution.groups));
+  if (!kernel || !operands[0]) return RankOfEither(operands[0], kernel);
   const Sizes& data = *operands[0];
-  CKPT_ASSIGN_OR_RETURN(const SpatialAxes axes, SpatialOf(data, convolution.channel_axis));
-  if (axes.count != sizes.spatial.size()) {
-    return Fail(Contradiction("data " + ToText(data) + " and a kernel " + ToText(*kernel)));
-  }
-  CKPT_RETURN_IF_ERROR(
-      CheckSteps(convolution.stride, convolution.dilation, convolution.padding, axes.count));
-  if (IsKnown(sizes.in) && IsKnown(data[axes.channel]) && sizes.in != data[axes.channel]) {
-    return Fail(Contradiction("data of " + std::to_string(data[axes.channel]) +
-                              " channels, and a kernel for " + std::to_string(sizes.in)));
-  }
+  CKPT_ASSIGN_OR_RETURN(const Fitted fitted, Fit(convolution, data, *kernel));
+  const auto& [sizes, axes] = fitted;
   CKPT_ASSIGN_OR_RETURN(std::optional<Sizes> given, operands.Integers(3));
   if (!operands.Given(3) && !convolution.given.empty()) given = convolution.given;
   const std::size_t skipped = given && given->size() == data.size() ? axes.first : 0;

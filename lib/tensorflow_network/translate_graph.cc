@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "ckpt/elements.h"
+#include "ckpt/network/element_kind.h"
 #include "serving/op_facts.h"
 #include "tensorflow_network/node.h"
 
@@ -15,11 +16,6 @@ namespace tf_network {
 namespace {
 
 constexpr std::uint32_t kMostResults = 1u << 16;
-
-ElementKind KindOf(Dtype dtype) {
-  if (dtype == Dtype::kBool) return ElementKind::kBoolean;
-  return IsFloat(dtype) ? ElementKind::kReal : ElementKind::kInteger;
-}
 
 // Numbers of types.proto that no value of a network has, and what people call them.
 std::string_view WhatIsNoNumber(std::int32_t dtype) {
@@ -208,7 +204,7 @@ class Translator {
       const auto dims = info.shape.dims();
       if (const auto tensor = tensor_of_(*op.tensor)) {
         return Values{builder_.AddStored(op.name, {*tensor, {}, {}}, {dims.begin(), dims.end()},
-                                         KindOf(info.dtype))};
+                                         network::KindOf(info.dtype))};
       }
     }
     if (!op.constant) return NotUnderstood("the file holds no value of it");
@@ -221,7 +217,7 @@ class Translator {
     const auto dims = constant.shape.dims();
     network::InlineConstant held{{dims.begin(), dims.end()},
                                  std::vector<double>(static_cast<std::size_t>(count)),
-                                 KindOf(constant.dtype)};
+                                 network::KindOf(constant.dtype)};
     DecodeToDouble(constant.dtype, constant.bytes, held.elements);
     return Values{builder_.AddInline(std::move(held), op.name)};
   }

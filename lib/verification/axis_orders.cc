@@ -50,14 +50,6 @@ Array Ordered(const Array& array, const Sizes& order) {
   return result;
 }
 
-Sizes Inverse(const Sizes& order) {
-  Sizes inverse(order.size());
-  for (std::size_t i = 0; i < order.size(); ++i) {
-    inverse[static_cast<std::size_t>(order[i])] = static_cast<std::int64_t>(i);
-  }
-  return inverse;
-}
-
 Sizes Squeezed(const Sizes& shape) {
   Sizes result;
   std::copy_if(shape.begin(), shape.end(), std::back_inserter(result),

@@ -47,12 +47,6 @@ ReferenceSide::ReferenceSide(const Runnable& a, const RecordedValues& values,
   }
 }
 
-std::string ReferenceSide::LayerOf(network::ValueId id) const {
-  const auto& producer = network_.value(id).producer;
-  if (!producer) return network_.value(id).name;
-  return network_.layers[network_.operation(*producer).layer].name;
-}
-
 bool ReferenceSide::ReadsAll(const Operation& operation,
                              const std::vector<network::ValueId>& wanted) const {
   return std::all_of(wanted.begin(), wanted.end(), [&](network::ValueId id) {

@@ -25,7 +25,6 @@ class ReferenceSide {
   const RecordedValues& values() const { return values_; }
   // The value that it is through operations that yield what they read.
   network::ValueId Alias(network::ValueId id) const { return alias_[id.index]; }
-  std::string LayerOf(network::ValueId id) const;
 
   // What the operation of the same kind as `like` yields of the same values (aliases): the only
   // one, else that of the layer `name`.

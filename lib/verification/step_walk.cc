@@ -7,6 +7,7 @@
 #include "ckpt/network/operation_table.h"
 #include "verification/axis_orders.h"
 #include "verification/comparison.h"
+#include "verification/network_reading.h"
 #include "verification/reference_side.h"
 
 namespace ckpt {
@@ -42,6 +43,7 @@ class Walk {
         weights_b_(*b.weights),
         budget_(budget),
         held_(b_.values.size()),
+        readers_(b_.values.size()),
         readers_left_(b_.values.size(), 0) {}
 
   Result<WalkResult> Run(const GivenInputs& inputs, const std::vector<PortPair>& outputs) {
@@ -67,22 +69,15 @@ class Walk {
 
  private:
   void FindNeeded(const std::vector<PortPair>& outputs) {
-    needed_.assign(b_.operations.size(), false);
-    std::vector<bool> wanted(b_.values.size(), false);
-    for (const PortPair& pair : outputs) {
-      wanted[b_.outputs[pair.b].value.index] = true;
-      ++readers_left_[b_.outputs[pair.b].value.index];
-    }
-    for (std::size_t i = b_.operations.size(); i-- > 0;) {
-      const Operation& op = b_.operations[i];
-      needed_[i] = std::any_of(op.results.begin(), op.results.end(), [&](network::ValueId id) {
-        return id != kNoValue && wanted[id.index];
-      });
-      if (!needed_[i]) continue;
-      for (const network::ValueId operand : op.operands) {
+    std::vector<network::ValueId> wanted;
+    for (const PortPair& pair : outputs) wanted.push_back(b_.outputs[pair.b].value);
+    needed_ = NeededFor(b_, wanted);
+    for (const network::ValueId id : wanted) ++readers_left_[id.index];
+    for (std::uint32_t i = 0; i < b_.operations.size(); ++i) {
+      for (const network::ValueId operand : b_.operations[i].operands) {
         if (operand == kNoValue) continue;
-        wanted[operand.index] = true;
-        ++readers_left_[operand.index];
+        readers_[operand.index].push_back(i);
+        if (needed_[i]) ++readers_left_[operand.index];
       }
     }
   }
@@ -116,6 +111,7 @@ class Walk {
   }
 
   std::string LayerOfB(const Operation& op) const { return b_.layers[op.layer].name; }
+
   Status Step(std::size_t index) {
     const Operation& op = b_.operations[index];
     if (const auto* unknown = std::get_if<network::Unknown>(&op.computation)) {
@@ -155,10 +151,7 @@ class Walk {
 
   // A computed constant is as exact as what it is computed of.
   Status KeepConstants(const Operation& op, std::vector<Array> results) {
-    double roundoff = 0;
-    for (const network::ValueId operand : op.operands) {
-      if (operand != kNoValue) roundoff = std::max(roundoff, held_[operand.index].roundoff);
-    }
+    const double roundoff = LargestRoundoff(op);
     for (std::size_t i = 0; i < op.results.size(); ++i) {
       if (op.results[i] == kNoValue) continue;
       Held& held = held_[op.results[i].index];
@@ -286,6 +279,7 @@ class Walk {
     }
     return false;
   }
+
   double LargestRoundoff(const Operation& op) const {
     double roundoff = 0;
     for (const network::ValueId operand : op.operands) {
@@ -337,7 +331,7 @@ class Walk {
       const double y = (*here)[0].elements[i], a = (*there)[0].elements[i];
       if (!(std::abs(y - a) > 1e-5 * std::max(1.0, std::abs(a)))) continue;
       StepDifference step;
-      step.layer_a = a_.LayerOf(twin);
+      step.layer_a = LayerOf(a_.network(), twin);
       step.layer_b = LayerOfB(b_.operations[index]);
       step.operation = std::string(Name(mine->function));
       step.value_a = a;
@@ -364,9 +358,9 @@ class Walk {
     };
     const auto& before = b_.value(b_.operations[index].operands[0]).producer;
     if (before && is_function(b_.operation(*before))) return false;
-    return std::none_of(b_.operations.begin(), b_.operations.end(), [&](const Operation& op) {
-      return is_function(op) && op.operands[0] == id;
-    });
+    const std::vector<std::uint32_t>& readers = readers_[id.index];
+    return std::none_of(readers.begin(), readers.end(),
+                        [&](std::uint32_t reader) { return is_function(b_.operations[reader]); });
   }
 
   StepDifference Described(std::size_t index, network::ValueId id, network::ValueId twin,
@@ -374,7 +368,7 @@ class Walk {
     const Operation& op = b_.operations[index];
     const Array expected = Ordered(a_.values()[twin], order);
     StepDifference step;
-    step.layer_a = a_.LayerOf(twin);
+    step.layer_a = LayerOf(a_.network(), twin);
     step.layer_b = LayerOfB(op);
     step.ratio = found.ratio;
     step.operation = std::string(Name(op.computation));
@@ -520,15 +514,13 @@ class Walk {
 
   bool AffineReaderInB(std::size_t index) const {
     const network::ValueId id = b_.operations[index].results[0];
-    for (std::size_t i = index + 1; i < b_.operations.size(); ++i) {
-      const Operation& op = b_.operations[i];
-      if (std::find(op.operands.begin(), op.operands.end(), id) == op.operands.end()) continue;
-      if (!IsAffineStep(op)) return false;
-      return std::all_of(op.operands.begin(), op.operands.end(), [&](network::ValueId operand) {
-        return operand == kNoValue || operand == id || b_.value(operand).constant;
-      });
-    }
-    return false;
+    const std::vector<std::uint32_t>& readers = readers_[id.index];
+    if (readers.empty()) return false;
+    const Operation& op = b_.operations[readers.front()];
+    return IsAffineStep(op) &&
+           std::all_of(op.operands.begin(), op.operands.end(), [&](network::ValueId operand) {
+             return operand == kNoValue || operand == id || b_.value(operand).constant;
+           });
   }
 
   // The end of the span of affine steps that begins with the product over the same values.
@@ -605,6 +597,7 @@ class Walk {
   const Checkpoint& weights_b_;
   const execution::Budget& budget_;
   std::vector<Held> held_;                                  // by value of B
+  std::vector<std::vector<std::uint32_t>> readers_;         // operations, by value of B
   std::vector<std::size_t> readers_left_;                   // by value of B
   std::vector<bool> needed_;                                // by operation of B
   std::vector<std::pair<std::size_t, std::size_t>> trace_;  // steps that were not confirmed

@@ -6,6 +6,7 @@
 
 #include "verification/axis_orders.h"
 #include "verification/comparison.h"
+#include "verification/network_reading.h"
 #include "verification/ports.h"
 #include "verification/recorded_values.h"
 #include "verification/step_walk.h"
@@ -18,22 +19,6 @@ using network::Network;
 using network::Operation;
 
 namespace {
-
-std::vector<bool> NeededFor(const Network& net, const std::vector<network::ValueId>& wanted) {
-  std::vector<bool> values(net.values.size(), false), operations(net.operations.size(), false);
-  for (const network::ValueId id : wanted) values[id.index] = true;
-  for (std::size_t i = net.operations.size(); i-- > 0;) {
-    const Operation& op = net.operations[i];
-    operations[i] = std::any_of(op.results.begin(), op.results.end(), [&](network::ValueId id) {
-      return id != kNoValue && values[id.index];
-    });
-    if (!operations[i]) continue;
-    for (const network::ValueId operand : op.operands) {
-      if (operand != kNoValue) values[operand.index] = true;
-    }
-  }
-  return operations;
-}
 
 // The last value that operations of the layer make.
 std::optional<network::ValueId> EndOfLayer(const Network& net, const std::string& layer) {
@@ -67,17 +52,13 @@ class Recorder : public execution::Observer {
  public:
   explicit Recorder(const Network& net) : net_(net), values_(net.values.size()) {}
   Status Made(network::ValueId id, const Array& value) override {
-    if (nan_layer_.empty() && HasNan(value)) nan_layer_ = LayerOf(id);
+    if (nan_layer_.empty() && HasNan(value)) nan_layer_ = LayerOf(net_, id);
     return values_.Made(id, value);
   }
   RecordedValues& values() { return values_; }
   const std::string& nan_layer() const { return nan_layer_; }
 
  private:
-  std::string LayerOf(network::ValueId id) const {
-    const auto& producer = net_.value(id).producer;
-    return producer ? net_.layers[net_.operation(*producer).layer].name : net_.value(id).name;
-  }
   const Network& net_;
   RecordedValues values_;
   std::string nan_layer_;
@@ -88,8 +69,7 @@ class NanFinder : public execution::Observer {
   explicit NanFinder(const Network& net) : net_(net) {}
   Status Made(network::ValueId id, const Array& value) override {
     if (!layer.empty() || !HasNan(value)) return {};
-    const auto& producer = net_.value(id).producer;
-    layer = producer ? net_.layers[net_.operation(*producer).layer].name : net_.value(id).name;
+    layer = LayerOf(net_, id);
     return {};
   }
   std::string layer = {};
