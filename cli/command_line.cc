@@ -41,8 +41,8 @@ constexpr std::array<Row, 7> kCommands = {{
      "  ckpt verify --input images.npz --format json model.h5 serving.h5",
      MakeVerify},
     {"calibrate", "Compute missing or stale statistics again from data, and write them",
-     "Example:\n  ckpt calibrate --data images.npz stale.h5 model.h5\n"
-     "  ckpt calibrate --all --variance biased --data a.npy b.npy model.onnx better.onnx",
+     "Example:\n  ckpt calibrate stale.h5 model.h5 --data images.npz\n"
+     "  ckpt calibrate --all --variance biased model.onnx better.onnx --data a.npy b.npy",
      MakeCalibrate},
     {"explain", "What a rule means, why it matters, how to fix it",
      "Example:\n  ckpt explain          # the list of rules\n  ckpt explain BN001", MakeExplain},
