@@ -334,13 +334,18 @@ std::optional<std::size_t> NodeContext::ConstantRank(int index) const {
   return static_cast<std::size_t>(found->dims_size());
 }
 
+// Whether it has what every layer has: a first operand, and a value that others may read.
+static bool Computes(const onnx_proto::NodeProto& node) {
+  return node.input_size() > 0 && node.output_size() > 0 && !node.output(0).empty();
+}
+
 Layer DescribeNode(const NodeContext& context) {
   const auto& node = context.node;
   const std::string& type = node.op_type();
   Layer layer;
   layer.name = !node.name().empty() ? node.name() : node.output_size() > 0 ? node.output(0) : type;
   layer.op_type = IsOnnxOperator(node) ? type : node.domain() + "." + type;
-  if (!IsOnnxOperator(node) || HasReferences(node)) return layer;
+  if (!IsOnnxOperator(node) || HasReferences(node) || !Computes(node)) return layer;
   if (type == "BatchNormalization") DescribeBatchNorm(context, layer);
   if (context.opset > kNewestOpset || context.opset < 1) return layer;
   if (type == "Conv") DescribeConvolution(context, false, layer);

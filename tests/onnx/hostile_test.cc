@@ -165,6 +165,23 @@ TEST(OnnxHostile, ABatchNormOfNonsense) {
   }
 }
 
+TEST(OnnxHostile, ANodeWithoutInputOrOutputIsNoLayer) {
+  for (const bool has_input : {false, true}) {
+    auto model = EmptyModel();
+    for (const char* tensor : {"s", "b", "m", "v"}) AddTensor(model, tensor, {2}, {1, 2});
+    auto& node = AddNode(model, "BatchNormalization", {"x", "s", "b", "m", "v"}, "y");
+    if (has_input) {
+      node.clear_output();
+    } else {
+      node.clear_input();
+    }
+    const auto opened = OpenModel(model);
+    ASSERT_TRUE(opened) << ToString(opened.error());
+    EXPECT_EQ((*opened)->manifest().graph->layers[0].kind, OpKind::kOther);
+    EXPECT_THAT(Analyse((*opened)->manifest()).batch_norms, IsEmpty());
+  }
+}
+
 TEST(OnnxHostile, AFieldThatMarksDataInOurOwnWayIsRefused) {
   std::string tensor, graph, model;
   AppendVarintField(formats::onnx::kDataPlaceField, 7, tensor);

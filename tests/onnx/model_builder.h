@@ -3,7 +3,6 @@
 
 #include <gtest/gtest.h>
 
-#include <cstring>
 #include <fstream>
 #include <initializer_list>
 #include <iterator>
@@ -33,9 +32,8 @@ inline onnx_proto::TensorProto& AddTensor(onnx_proto::ModelProto& model, const s
   tensor.set_name(name);
   tensor.set_data_type(1);
   for (const std::int64_t dim : dims) tensor.add_dims(dim);
-  std::string raw(values.size() * sizeof(float), '\0');
-  std::memcpy(raw.data(), values.data(), raw.size());
-  tensor.set_raw_data(raw);
+  tensor.set_raw_data(
+      std::string(reinterpret_cast<const char*>(values.data()), values.size() * sizeof(float)));
   return tensor;
 }
 
