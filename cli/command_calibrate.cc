@@ -214,7 +214,7 @@ class CalibrateCommand : public Command {
       report.dry_run = true;
       return ReadPlanned(calibrated, plan);
     }
-    return CarryOut(calibrated, plan, target_, *options_.read, /*allow_findings=*/false, report);
+    return CarryOut(calibrated, plan, target_, *options_.read, {}, report);
   }
 
   CommonOptions options_;

@@ -86,6 +86,16 @@ struct OutputAudit {
   std::vector<std::string> rules = {};  // ids of errors and warnings, each once
 };
 
+// Whether OUTPUT computes what INPUT does, by a run of both.
+struct Certificate {
+  struct Signature {
+    std::string name = {};           // empty: the only one
+    std::string not_verified = {};   // why, for people; empty: it was
+    Verification verification = {};  // of one that was
+  };
+  std::vector<Signature> signatures = {};  // at least one
+};
+
 // What the values of an input look like.
 struct DataRange {
   std::string input;
@@ -118,6 +128,7 @@ struct Conversion {
   std::optional<PlanReport> plan = {};
   std::optional<ServedReport> served = {};  // OUTPUT holds operations
   std::optional<OutputAudit> audit = {};
+  std::optional<Certificate> certificate = {};        // of an OUTPUT that holds a network
   std::optional<CalibrationReport> calibration = {};  // of `ckpt calibrate`
   bool dry_run = false;  // everything was read, nothing was written, as was asked
   struct Written {
