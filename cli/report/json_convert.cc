@@ -82,7 +82,7 @@ Json CalibratedToJson(const CalibrationReport& calibration) {
     layers.push_back({{"batch_norm", JsonText(layer.scope)},
                       {"samples", calibration.examples},
                       {"elements", layer.elements},
-                      {"variance", Name(calibration.variance)},
+                      {"variance", Name(layer.variance)},
                       {"mean_shift", JsonNumber(layer.mean_shift)}});
   }
   return layers;

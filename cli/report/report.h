@@ -105,11 +105,11 @@ struct DataRange {
 struct CalibratedNorm {
   std::string scope;
   std::uint64_t elements = 0;  // of each channel
-  double mean_shift = 0;       // see CalibratedLayer
+  VarianceRule variance = VarianceRule::kBiased;
+  double mean_shift = 0;  // see CalibratedLayer
 };
 // Statistics that were computed again from data.
 struct CalibrationReport {
-  VarianceRule variance = VarianceRule::kBiased;
   std::uint64_t examples = 0;
   bool few = false;  // fewer than statistics can rest on
   std::vector<DataRange> inputs = {};

@@ -137,7 +137,7 @@ std::string ToText(const CalibrationReport& calibration) {
   for (const CalibratedNorm& layer : calibration.layers) {
     out += "  calibrated " + EscapeForDisplay(layer.scope) + "  " +
            Plural(calibration.examples, "example") + ", " + std::to_string(layer.elements) +
-           " elements a channel, variance " + std::string(Name(calibration.variance)) +
+           " elements a channel, variance " + std::string(Name(layer.variance)) +
            ", means moved by " + FormatNumber(layer.mean_shift) + " deviations at most\n";
   }
   if (calibration.few) {
