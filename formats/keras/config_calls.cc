@@ -132,7 +132,62 @@ const Json* KeywordsOf(const Json& call) {
   return KeywordsOf(call[0]);
 }
 
+// `visit` is called by `walk` for each tensor of the argument.
+template <class Walk>
+CallArgument Counted(std::string keyword, const Json& value, bool is_tensor, const Walk& walk) {
+  CallArgument argument{std::move(keyword), &value, 0, is_tensor};
+  walk([&](const RefSite&) { ++argument.tensors; });
+  return argument;
+}
+
+std::vector<CallArgument> ArgumentsOfKeras3(Json& call) {
+  std::vector<CallArgument> arguments;
+  const auto add = [&](const std::string& keyword, Json& value) {
+    arguments.push_back(Counted(keyword, value, IsKerasTensor(value), [&](const RefVisitor& visit) {
+      VisitKeras3(value, !keyword.empty(), visit);
+    }));
+  };
+  for (Json* value : Children(*Find(call, "args"))) add("", *value);
+  if (Json* keywords = Find(call, "kwargs"); keywords && keywords->is_object()) {
+    std::map<std::string, Json*> sorted;
+    for (auto& [key, value] : keywords->get_ref<Json::object_t&>()) sorted.emplace(key, &value);
+    for (const auto& [key, value] : sorted) add(key, *value);
+  }
+  return arguments;
+}
+
+// A lone tensor stands in a list of one, or without it.
+std::vector<CallArgument> ArgumentsOfKeras2(Json& call, const LayerTest& is_layer) {
+  std::vector<CallArgument> arguments;
+  std::vector<Json*> keywords;
+  Json* first = &call;
+  if (!IsListRef(call) && !IsConstant(call) && call.is_array() && call.size() == 1) {
+    first = &call[0];
+  }
+  const bool constant = IsConstant(*first);
+  arguments.push_back(
+      Counted("", constant ? (*first)[2] : *first, !constant && IsListRef(*first),
+              [&](const RefVisitor& visit) { VisitPositional(*first, keywords, visit); }));
+  if (keywords.empty()) return arguments;
+  std::map<std::string, Json*> sorted;
+  for (auto& [key, value] : keywords[0]->get_ref<Json::object_t&>()) sorted.emplace(key, &value);
+  for (const auto& [key, value] : sorted) {
+    const bool is_tensor = IsListRef(*value) && value->size() == 3 &&
+                           is_layer((*value)[0].get_ref<const std::string&>());
+    Json& argument = *value;
+    arguments.push_back(Counted(key, argument, is_tensor, [&](const RefVisitor& visit) {
+      VisitKeywords(argument, /*repeated=*/false, is_layer, visit);
+    }));
+  }
+  return arguments;
+}
+
 }  // namespace
+
+std::vector<CallArgument> ArgumentsOfCall(const Json& call, const LayerTest& is_layer) {
+  Json& walked = const_cast<Json&>(call);  // the visitors of this file hand out what may be edited
+  return IsKeras3Call(call) ? ArgumentsOfKeras3(walked) : ArgumentsOfKeras2(walked, is_layer);
+}
 
 bool IsKeras3Call(const Json& call) { return Find(call, "args") != nullptr; }
 

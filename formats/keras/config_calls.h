@@ -43,6 +43,17 @@ std::vector<Json*> CallsIn(Json& inbound_nodes);
 
 bool IsKeras3Call(const Json& call);
 
+// One argument of a call. `tensors` of those that VisitCall() meets, repeated ones left out, are in
+// it; it is a tensor itself, or anything else: `value` is the config's number or list of tensors.
+struct CallArgument {
+  std::string keyword;  // empty: by its place
+  const Json* value;
+  std::size_t tensors = 0;
+  bool is_tensor = false;
+};
+// In the order in which VisitCall() meets their tensors: by place first, then sorted by keyword.
+std::vector<CallArgument> ArgumentsOfCall(const Json& call, const LayerTest& is_layer);
+
 // Why a call is more than a layer applied to a flat list of tensors; empty if it is not.
 std::string OddityOfCall(const Json& call);
 // The value of the argument `training` of a call; absent where the call leaves it to whoever calls

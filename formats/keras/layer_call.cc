@@ -1,5 +1,6 @@
 #include "formats/keras/layer_call.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace ckpt::formats::keras {
@@ -9,6 +10,54 @@ using network::Sizes;
 using network::Unary;
 using network::UnaryFunction;
 using NetworkValue = network::ValueId;
+
+namespace {
+
+// null, False, or a list of these, which stands for the masks of several inputs.
+bool IsAbsent(const Json& value) {
+  if (value.is_array()) {
+    for (const Json& element : value) {
+      if (!IsAbsent(element)) return false;
+    }
+    return true;
+  }
+  return value.is_null() || (value.is_boolean() && !value.get<bool>());
+}
+
+}  // namespace
+
+Argument LayerCall::ArgumentOf(std::size_t place, std::string_view name) const {
+  if (arguments.empty() && place == 0 && !inputs.empty()) {
+    static const Json kImplied = Json::array();
+    return {&kImplied, {inputs[0]}, true};
+  }
+  std::size_t at = 0, first = 0;
+  for (const CallArgument& argument : arguments) {
+    const bool wanted = argument.keyword.empty() ? at++ == place : argument.keyword == name;
+    if (wanted && !(argument.tensors == 0 && IsAbsent(*argument.value)) &&
+        first + argument.tensors <= inputs.size()) {
+      const auto begin = inputs.begin() + static_cast<std::ptrdiff_t>(first);
+      return {argument.value,
+              {begin, begin + static_cast<std::ptrdiff_t>(argument.tensors)},
+              argument.is_tensor};
+    }
+    first += argument.tensors;
+  }
+  return {};
+}
+
+bool LayerCall::HasNoArgumentsBut(std::size_t places,
+                                  std::initializer_list<std::string_view> names) const {
+  std::size_t at = 0;
+  for (const CallArgument& argument : arguments) {
+    const bool place = argument.keyword.empty();
+    const bool known = place
+                           ? at++ < places
+                           : std::find(names.begin(), names.end(), argument.keyword) != names.end();
+    if (!known && (argument.tensors > 0 || !IsAbsent(*argument.value))) return false;
+  }
+  return true;
+}
 
 std::optional<TensorId> LayerCall::TensorOf(std::string_view name) const {
   if (const auto found = layer.tensors.find(std::string(name)); found != layer.tensors.end()) {
@@ -22,6 +71,23 @@ std::optional<TensorId> LayerCall::TensorOf(std::string_view name) const {
     only = id;
   }
   return only;
+}
+
+NetworkValue LayerCall::WeightWithin(const std::function<bool(std::string_view)>& within,
+                                     std::string_view name, std::size_t place) const {
+  std::optional<TensorId> only;
+  const std::string number = std::to_string(place);
+  for (const auto& [full, id] : layer.tensors) {
+    const std::size_t slash = full.rfind('/');
+    const bool nested = slash != std::string::npos;
+    const std::string_view last = std::string_view(full).substr(nested ? slash + 1 : 0);
+    if (last != name && last != number) continue;
+    if (within && !within(std::string_view(full).substr(0, nested ? slash : 0))) continue;
+    if (only) return kNoValue;
+    only = id;
+  }
+  if (!only) return kNoValue;
+  return builder.AddStored(manifest.tensors[only->index].name, {*only, {}, {}}, ShapeOf(*only));
 }
 
 Sizes LayerCall::ShapeOf(TensorId id) const {
@@ -153,6 +219,25 @@ NetworkValue LayerCall::Add(network::Computation computation, std::vector<Networ
 
 NetworkValue LayerCall::Unknown(std::string why) const {
   return Add(network::Unknown{class_name, std::move(why)}, inputs);
+}
+
+NetworkValue LayerCall::Normalized(NetworkValue value, const Sizes& axes, double least,
+                                   std::string_view part) const {
+  using network::BinaryFunction;
+  network::Reduction squares;
+  squares.kind = network::Reduction::Kind::kSumOfSquares;
+  squares.axes.listed = axes;
+  NetworkValue length = Add(squares, {value}, "squares");
+  if (keras_major() < 3) {  // tf.math.l2_normalize
+    length = Add(network::Binary{BinaryFunction::kMaximum}, {length, builder.AddScalar(1e-12)},
+                 "squares_bounded");
+  }
+  NetworkValue factor = Add(Unary{UnaryFunction::kRsqrt}, {length}, "factor");
+  if (keras_major() >= 3) {
+    factor = Add(network::Binary{BinaryFunction::kMinimum}, {factor, builder.AddScalar(1 / least)},
+                 "factor_bounded");
+  }
+  return Add(network::Binary{BinaryFunction::kMultiply}, {value, factor}, part);
 }
 
 NetworkValue LayerCall::Activated(NetworkValue value) const {

@@ -24,19 +24,27 @@ class GraphBuilder {
     FindWhatCannotServe(config_);
     MarkSharedObjects();
     const ModelRecord& model = *config_.model;
-    std::vector<ValueId> arguments;
-    if (model.implicit_input) arguments.push_back(AddValue({}, InputRankOf(model)));
-    CKPT_ASSIGN_OR_RETURN(const std::vector<ValueId> outputs, Expand(model, arguments, true));
-    for (const ValueId output : outputs) config_.graph.values[output].is_model_output = true;
-    config_.outputs = outputs;
+    std::vector<Tensor> arguments;
+    if (model.implicit_input) arguments.push_back({AddValue({}, InputRankOf(model))});
+    CKPT_ASSIGN_OR_RETURN(const std::vector<Tensor> outputs, Expand(model, arguments, true));
+    for (const Tensor& output : outputs) {
+      config_.graph.values[output.value].is_model_output = true;
+      config_.outputs.push_back(output.value);
+      config_.output_places.push_back(output.place);
+    }
     return {};
   }
 
  private:
   ModelGraph& graph() { return config_.graph; }
 
+  // All outputs of a layer are one value of the graph, with a place for each of them.
+  struct Tensor {
+    ValueId value;
+    std::uint32_t place = 0;
+  };
   // What each (layer, call) of one instance of a model yields.
-  using Yields = std::vector<std::vector<std::vector<ValueId>>>;
+  using Yields = std::vector<std::vector<std::vector<Tensor>>>;
 
   // Can the calls of a nested model be replaced by those of its layers?
   static bool IsTransparent(const LayerRecord& layer) {
@@ -120,8 +128,8 @@ class GraphBuilder {
 
   // The calls of one instance of `model`; `arguments` are what its inputs get (of the whole model:
   // nothing, its InputLayers are calls).
-  Result<std::vector<ValueId>> Expand(const ModelRecord& model,
-                                      const std::vector<ValueId>& arguments, bool whole) {
+  Result<std::vector<Tensor>> Expand(const ModelRecord& model, const std::vector<Tensor>& arguments,
+                                     bool whole) {
     calls_ += model.layers.size() + model.order.size() + 1;
     if (calls_ > kMaxCalls) {
       return Fail(ErrorCode::kLimitExceeded,
@@ -134,34 +142,35 @@ class GraphBuilder {
     }
     for (const auto& [layer_index, call_index] : model.order) {
       const LayerRecord& layer = model.layers[layer_index];
-      std::vector<ValueId>& outputs = yields[layer_index][call_index];
+      std::vector<Tensor>& outputs = yields[layer_index][call_index];
       if (!outputs.empty()) continue;  // an input that has its value
-      std::vector<ValueId> inputs;
+      std::vector<Tensor> inputs;
       for (const TensorRef& ref : layer.calls[call_index].inputs) {
-        inputs.push_back(ValueOf(model, yields, ref));
-        Value& value = graph().values[inputs.back()];
-        // All outputs of a layer are one value; a record of the first is a record of the value.
+        inputs.push_back(TensorOf(model, yields, ref));
+        Value& value = graph().values[inputs.back().value];
+        // A record of the first output is a record of the value.
         if (!value.rank && ref.output == 0) value.rank = ref.rank;
       }
       if (layer.calls[call_index].reads_implicit_input) inputs = arguments;
       if (const auto id = ids_.find(&layer); id != ids_.end()) {
-        outputs = {AddNode(id->second, std::move(inputs))};
+        outputs = {{AddNode(id->second, call_index, inputs)}};
       } else if (layer.model) {
         CKPT_ASSIGN_OR_RETURN(outputs, Expand(*layer.model, inputs, /*whole=*/false));
       } else {
-        outputs = {AddValue({}, {})};  // a nested InputLayer that is no input of its model
+        outputs = {{AddValue({}, {})}};  // a nested InputLayer that is no input of its model
       }
     }
-    std::vector<ValueId> results;
-    for (const TensorRef& ref : model.outputs) results.push_back(ValueOf(model, yields, ref));
+    std::vector<Tensor> results;
+    for (const TensorRef& ref : model.outputs) results.push_back(TensorOf(model, yields, ref));
     return results;
   }
 
-  // All outputs of a layer are one value; those of a nested model are told apart.
-  static ValueId ValueOf(const ModelRecord& model, const Yields& yields, const TensorRef& ref) {
-    const std::vector<ValueId>& values = yields[ref.layer][ref.call];
-    const bool several = model.layers[ref.layer].model && ref.output < values.size();
-    return values[several ? ref.output : 0];
+  static Tensor TensorOf(const ModelRecord& model, const Yields& yields, const TensorRef& ref) {
+    const std::vector<Tensor>& tensors = yields[ref.layer][ref.call];
+    if (model.layers[ref.layer].model) {
+      return tensors[ref.output < tensors.size() ? ref.output : 0];
+    }
+    return {tensors[0].value, ref.output};
   }
 
   std::optional<std::int64_t> InputRankOf(const ModelRecord& model) const {
@@ -181,12 +190,16 @@ class GraphBuilder {
     return static_cast<ValueId>(graph().values.size() - 1);
   }
 
-  ValueId AddNode(LayerId layer, std::vector<ValueId> inputs) {
+  ValueId AddNode(LayerId layer, std::uint32_t call, const std::vector<Tensor>& tensors) {
     const auto node = static_cast<NodeId>(graph().nodes.size());
     std::vector<std::optional<std::int64_t>> ranks;
-    for (const ValueId input : inputs) {
-      graph().values[input].consumers.push_back(node);
-      ranks.push_back(graph().values[input].rank);
+    std::vector<ValueId> inputs;
+    ConfigCall& described = config_.calls.emplace_back(ConfigCall{call});
+    for (const Tensor& tensor : tensors) {
+      graph().values[tensor.value].consumers.push_back(node);
+      ranks.push_back(graph().values[tensor.value].rank);
+      inputs.push_back(tensor.value);
+      described.outputs.push_back(tensor.place);
     }
     const ConfigLayer& info = config_.layers[layer];
     const ValueId output = AddValue(node, OutputRank(*info.record, info.facts, ranks));

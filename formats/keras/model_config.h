@@ -4,6 +4,7 @@
 // custom classes, unusual calls) becomes a layer of kind kOther; nothing in a config is executed.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -26,12 +27,20 @@ struct ConfigLayer {
   const ModelRecord* parent = nullptr;
 };
 
+// What a node of the graph says of the call beyond ckpt::Node.
+struct ConfigCall {
+  std::uint32_t call = 0;                   // of the layer: its place in LayerRecord::calls
+  std::vector<std::uint32_t> outputs = {};  // for each input, which output of its producer it is
+};
+
 struct ModelConfig {
-  Json document;                       // {"class_name", "config", ...}
-  std::unique_ptr<ModelRecord> model;  // points into `document`
-  ModelGraph graph;                    // tensors are not bound yet
-  std::vector<ValueId> outputs;        // of the whole model, in its order
-  std::vector<ConfigLayer> layers;     // points into `model`
+  Json document;                             // {"class_name", "config", ...}
+  std::unique_ptr<ModelRecord> model;        // points into `document`
+  ModelGraph graph;                          // tensors are not bound yet
+  std::vector<ConfigCall> calls;             // one for each node of the graph, in its order
+  std::vector<ValueId> outputs;              // of the whole model, in its order
+  std::vector<std::uint32_t> output_places;  // which output of its producer each of them is
+  std::vector<ConfigLayer> layers;           // points into `model`
   // The layers that may have weights, by the layer of the whole model that they are or stand in.
   std::unordered_map<std::string, std::vector<LayerId>> by_group;
 };

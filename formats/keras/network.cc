@@ -1,6 +1,8 @@
 #include "formats/keras/network.h"
 
 #include <algorithm>
+#include <map>
+#include <set>
 #include <utility>
 
 #include "formats/keras/layer_call.h"
@@ -42,6 +44,8 @@ network::ElementKind KindOf(const Json& config) {
   return name == "bool" ? network::ElementKind::kBoolean : network::ElementKind::kReal;
 }
 
+constexpr std::size_t kMaxOutputs = 1024;  // of one call; a config may name any
+
 class Translator {
  public:
   // `bound` is config.graph with the weights.
@@ -51,12 +55,26 @@ class Translator {
         config_(config),
         bound_(bound),
         keras_version_(keras_version),
-        values_(bound.values.size(), kNoValue) {}
+        values_(bound.values.size()),
+        outputs_(bound.values.size(), 1) {
+    const auto note = [&](ckpt::ValueId value, std::uint32_t place) {
+      outputs_[value] =
+          std::clamp<std::size_t>(place + std::size_t{1}, outputs_[value], kMaxOutputs);
+    };
+    for (std::size_t i = 0; i < bound.nodes.size(); ++i) {
+      for (std::size_t j = 0; j < bound.nodes[i].inputs.size(); ++j) {
+        note(bound.nodes[i].inputs[j], config.calls[i].outputs[j]);
+      }
+    }
+    for (std::size_t i = 0; i < config.outputs.size(); ++i) {
+      note(config.outputs[i], config.output_places[i]);
+    }
+  }
 
   Result<network::Network> Translate() {
     AddImplicitInputs();
-    for (const Node& node : bound_.nodes) {
-      values_[node.output] = ValueOf(node);
+    for (std::size_t i = 0; i < bound_.nodes.size(); ++i) {
+      values_[bound_.nodes[i].output] = ValuesOf(bound_.nodes[i], config_.calls[i]);
     }
     AddOutputs();
     CKPT_ASSIGN_OR_RETURN(network::Network network, std::move(builder_).Finish());
@@ -82,41 +100,92 @@ class Translator {
         shape = Sizes(static_cast<std::size_t>(*bound_.values[i].rank), network::kUnknownSize);
       }
       builder_.StartLayer("input", "InputLayer");
-      values_[i] = builder_.AddInput("input", shape);
+      values_[i] = {builder_.AddInput("input", shape)};
     }
   }
 
-  NetworkValue ValueOf(const Node& node) {
-    const Layer& layer = bound_.layers[node.layer];
-    const ConfigLayer& described = config_.layers[node.layer];
-    const Json& own = *Find(*described.record->entry, "config");
-    builder_.StartLayer(layer.name, layer.op_type);
-    if (described.record->is_input) {
-      return builder_.AddInput(layer.name, RecordedShape(own), KindOf(own));
+  // kNoValue where the producer has no such output.
+  NetworkValue Output(ckpt::ValueId value, std::uint32_t place) const {
+    return place < values_[value].size() ? values_[value][place] : kNoValue;
+  }
+
+  // All outputs of a call that are read, or more.
+  std::vector<NetworkValue> ValuesOf(const Node& node, const ConfigCall& described) {
+    const ConfigLayer& layer = config_.layers[node.layer];
+    builder_.StartLayer(bound_.layers[node.layer].name, bound_.layers[node.layer].op_type);
+    if (layer.record->is_input) {
+      const Json& own = *Find(*layer.record->entry, "config");
+      return {builder_.AddInput(bound_.layers[node.layer].name, RecordedShape(own), KindOf(own))};
     }
+    LayerCall call = CallOf(node, described);
+    std::string why;
+    if (std::erase(call.inputs, kNoValue) > 0) why = "it reads an output that its producer lacks";
+    NetworkValue value = kNoValue;
+    if (why.empty()) why = Translated(layer, call, value);
+    const std::size_t outputs = outputs_[node.output];
+    if (why.empty() && 1 + call.further.size() < outputs) why = "which outputs it has is not known";
+    if (!why.empty()) {
+      return builder_.AddMany(network::Unknown{call.class_name, why}, call.inputs, outputs,
+                              bound_.layers[node.layer].name);
+    }
+    std::vector<NetworkValue> values = {value};
+    values.insert(values.end(), call.further.begin(), call.further.end());
+    return values;
+  }
+
+  LayerCall CallOf(const Node& node, const ConfigCall& described) {
+    const LayerRecord& record = *config_.layers[node.layer].record;
     std::vector<NetworkValue> inputs;
-    for (const ckpt::ValueId id : node.inputs) inputs.push_back(values_[id]);
-    const Json& attributes = AttributesOf(*described.record);
-    const bool wrapped = &attributes != &own;
-    std::string name = described.record->class_name;
-    if (wrapped) {
+    for (std::size_t i = 0; i < node.inputs.size(); ++i) {
+      inputs.push_back(Output(node.inputs[i], described.outputs[i]));
+    }
+    const Json& own = *Find(*record.entry, "config");
+    const Json& attributes = AttributesOf(record);
+    std::string name = record.class_name;
+    if (&attributes != &own) {
       const Json* inner = Find(own, "layer");
       const Json* inner_class = inner ? Find(*inner, "class_name") : nullptr;
       name = inner_class && inner_class->is_string() ? inner_class->get<std::string>() : "";
     }
     name = name.substr(name.find('>') + 1);
-    const LayerCall call{builder_, std::move(inputs), name,     keras_version_,
-                         layer,    attributes,        manifest_};
-    if (described.facts.is_operation) {
-      const NetworkValue value = TranslateFunction(call, *described.record->entry);
-      return value == kNoValue ? call.Unknown("it is a function of keras.ops") : value;
+    LayerCall call{builder_,   std::move(inputs), name,  keras_version_, bound_.layers[node.layer],
+                   attributes, manifest_,         record};
+    const Json* nodes = Find(*record.entry, "inbound_nodes");
+    const ModelRecord* parent = config_.layers[node.layer].parent;
+    if (nodes == nullptr || parent->sequential) return call;
+    const std::vector<Json*> calls = CallsIn(const_cast<Json&>(*nodes));
+    if (described.call < calls.size()) {
+      call.arguments = ArgumentsOfCall(*calls[described.call], LayersOf(*parent));
     }
-    if (const std::string why = Doubt(described, call, wrapped); !why.empty()) {
-      return call.Unknown(why);
+    return call;
+  }
+
+  LayerTest LayersOf(const ModelRecord& model) {
+    std::set<std::string_view>& names = names_[&model];
+    if (names.empty()) {
+      for (const LayerRecord& layer : model.layers) names.insert(layer.name);
     }
-    const NetworkValue value = Translated(call);
-    if (call.misread.empty()) return value;
-    return call.Unknown("its \"" + call.misread + "\" is not understood");
+    return [&names](std::string_view name) { return names.contains(name); };
+  }
+
+  // Why the call is not translated, or nothing, and its first output in `value`.
+  static std::string Translated(const ConfigLayer& described, const LayerCall& call,
+                                NetworkValue& value) {
+    const std::string& class_name = described.record->class_name;
+    const bool is_function = described.facts.is_operation || class_name == "TFOpLambda" ||
+                             class_name == "SlicingOpLambda";
+    if (is_function) {
+      if (!described.record->package.empty()) {
+        return "its class is not Keras' own but of " + described.record->package;
+      }
+      value = TranslateFunction(call);
+      return value == kNoValue ? "it is a function, or called in a way, that is not translated"
+                               : "";
+    }
+    const bool wrapped = described.record->class_name == "TimeDistributed";
+    if (std::string why = Doubt(described, call, wrapped); !why.empty()) return why;
+    value = TranslatedLayer(call);
+    return call.misread.empty() ? "" : "its \"" + call.misread + "\" is not understood";
   }
 
   // Classes that folding has no kind for.
@@ -140,9 +209,24 @@ class Translator {
                                                   "Cropping3D",
                                                   "Permute",
                                                   "RepeatVector",
+                                                  "Resizing",
+                                                  "UnitNormalization",
+                                                  "Dot",
                                                   "Merge"};
-    return name.starts_with("Random") ||
+    return name.starts_with("Random") || ReadsItsArguments(name) ||
            std::find(std::begin(kNames), std::end(kNames), name) != std::end(kNames);
+  }
+
+  // Classes whose translation reads the arguments of the call.
+  static bool ReadsItsArguments(std::string_view name) {
+    static constexpr std::string_view kNames[] = {"LSTM",
+                                                  "GRU",
+                                                  "SimpleRNN",
+                                                  "Bidirectional",
+                                                  "MultiHeadAttention",
+                                                  "Attention",
+                                                  "AdditiveAttention"};
+    return std::find(std::begin(kNames), std::end(kNames), name) != std::end(kNames);
   }
 
   // Why the layer may compute something else than its class says; empty: it does not.
@@ -150,7 +234,7 @@ class Translator {
     const LayerRecord& record = *described.record;
     if (record.model) return "it is a model that is called in a way that is not understood";
     for (const CallRecord& one : record.calls) {
-      if (!one.oddity.empty()) return one.oddity;
+      if (!one.oddity.empty() && !ReadsItsArguments(call.class_name)) return one.oddity;
     }
     const bool scales = call.class_name == "LayerScale" || call.class_name == "CustomScaleLayer";
     const Json* module = Find(*record.entry, "module");
@@ -184,9 +268,10 @@ class Translator {
     return last_axis ? "" : "it is applied to each step of a sequence";
   }
 
-  static NetworkValue Translated(const LayerCall& call) {
-    for (const auto translate : {TranslateNormalization, TranslateProducts, TranslatePooling,
-                                 TranslateElementwise, TranslateShapes}) {
+  static NetworkValue TranslatedLayer(const LayerCall& call) {
+    for (const auto translate :
+         {TranslateNormalization, TranslateProducts, TranslatePooling, TranslateElementwise,
+          TranslateShapes, TranslateRecurrent, TranslateAttention}) {
       const NetworkValue value = translate(call);
       if (value != kNoValue) return value;
     }
@@ -194,10 +279,17 @@ class Translator {
   }
 
   void AddOutputs() {
-    for (const ckpt::ValueId output : config_.outputs) {
+    for (std::size_t i = 0; i < config_.outputs.size(); ++i) {
+      const ckpt::ValueId output = config_.outputs[i];
+      const std::uint32_t place = config_.output_places[i];
       const auto& producer = bound_.values[output].producer;
-      builder_.AddOutput(producer ? bound_.layers[bound_.nodes[*producer].layer].name : "output",
-                         values_[output]);
+      std::string name = producer ? bound_.layers[bound_.nodes[*producer].layer].name : "output";
+      if (place > 0) name += ":" + std::to_string(place);
+      NetworkValue value = Output(output, place);
+      if (value == kNoValue) {
+        value = builder_.Add(network::Unknown{"output", "its producer lacks it"}, {});
+      }
+      builder_.AddOutput(std::move(name), value);
     }
   }
 
@@ -217,7 +309,9 @@ class Translator {
   const ModelConfig& config_;
   const ModelGraph& bound_;
   std::string keras_version_;
-  std::vector<NetworkValue> values_;  // by value of the graph
+  std::vector<std::vector<NetworkValue>> values_;  // by value of the graph, its outputs
+  std::vector<std::size_t> outputs_;               // by value of the graph, how many are read
+  std::map<const ModelRecord*, std::set<std::string_view>> names_;  // of the layers
   network::NetworkBuilder builder_{network::Origin::kKerasConfig};
 };
 

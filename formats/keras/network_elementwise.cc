@@ -118,37 +118,6 @@ NetworkValue Merge(const LayerCall& call) {
 
 }  // namespace
 
-NetworkValue TranslateFunction(const LayerCall& call, const Json& entry) {
-  static const std::map<std::string_view, BinaryFunction> kFunctions = {
-      {"Add", BinaryFunction::kAdd},           {"Subtract", BinaryFunction::kSubtract},
-      {"Multiply", BinaryFunction::kMultiply}, {"Divide", BinaryFunction::kDivide},
-      {"TrueDivide", BinaryFunction::kDivide}, {"Maximum", BinaryFunction::kMaximum},
-      {"Minimum", BinaryFunction::kMinimum}};
-  const auto function = kFunctions.find(call.class_name);
-  const Json *module = Find(entry, "module"), *calls = Find(entry, "inbound_nodes");
-  const bool known = function != kFunctions.end() && module && module->is_string() &&
-                     module->get_ref<const std::string&>() == "keras.src.ops.numpy" && calls &&
-                     calls->is_array() && calls->size() == 1;
-  if (!known) return kNoValue;
-  const Json *arguments = Find((*calls)[0], "args"), *named = Find((*calls)[0], "kwargs");
-  if (!arguments || !arguments->is_array() || arguments->size() != 2 || !named || !named->empty()) {
-    return kNoValue;
-  }
-  std::vector<NetworkValue> operands;
-  std::size_t tensors = 0;
-  for (const Json& argument : *arguments) {
-    if (argument.is_number()) {
-      operands.push_back(call.builder.AddScalar(argument.get<double>()));
-    } else if (argument.is_object() && tensors < call.inputs.size()) {
-      operands.push_back(call.inputs[tensors++]);
-    } else {
-      return kNoValue;
-    }
-  }
-  if (tensors != call.inputs.size()) return kNoValue;
-  return call.Add(network::Binary{function->second}, std::move(operands));
-}
-
 NetworkValue TranslateElementwise(const LayerCall& call) {
   if (IsIdentityAtInference(call.class_name)) return call.Add(Unary{}, {call.input()});
   const NetworkValue activation = Activation(call);

@@ -112,6 +112,12 @@ NetworkValue Normalization(const LayerCall& call) {
   return call.Add(network::Binary{BinaryFunction::kDivide}, {centered, divisor});
 }
 
+NetworkValue UnitNorm(const LayerCall& call) {
+  const auto axes = call.ListOrInteger("axis");
+  if (!axes) return call.Unknown("its axis is not understood");
+  return call.Normalized(call.input(), *axes, 1e-12, {});
+}
+
 // Of keras.applications' own ConvNeXt and InceptionResNetV2.
 NetworkValue ApplicationsScale(const LayerCall& call) {
   if (call.class_name == "LayerScale") {
@@ -139,6 +145,7 @@ NetworkValue TranslateNormalization(const LayerCall& call) {
     return LayerNorm(call);
   }
   if (call.class_name == "GroupNormalization") return GroupNorm(call);
+  if (call.class_name == "UnitNormalization") return UnitNorm(call);
   if (call.class_name == "Rescaling") return Rescaling(call);
   if (call.class_name == "Normalization") return Normalization(call);
   return ApplicationsScale(call);

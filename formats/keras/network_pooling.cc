@@ -129,9 +129,39 @@ NetworkValue Upsampled(const LayerCall& call, std::size_t axes, std::int64_t cha
   return call.Add(resize, {call.input()});
 }
 
+NetworkValue Resized(const LayerCall& call) {
+  const auto height = call.Integer("height"), width = call.Integer("width");
+  const auto axis = call.ChannelAxis();
+  if (!height || !width || !axis) return call.Unknown("its size or data format is not known");
+  if (call.builder.RankOf(call.input()) != 4) return call.Unknown("it resizes no batch of images");
+  for (const char* key : {"crop_to_aspect_ratio", "pad_to_aspect_ratio", "antialias"}) {
+    if (call.Flag(key, false))
+      return call.Unknown(std::string("its ") + key + " is not translated");
+  }
+  const auto resize = ResizeOf(call.Text("interpolation").value_or("bilinear"));
+  if (!resize) return call.Unknown("its interpolation is not translated");
+  network::Resize resized = *resize;
+  resized.sizes = {*height, *width};
+  resized.axes = SpatialAxes(2, *axis);
+  return call.Add(resized, {call.input()});
+}
+
 }  // namespace
 
+std::optional<network::Resize> ResizeOf(std::string_view interpolation) {
+  network::Resize resize;
+  if (interpolation == "nearest") {
+    resize.place = network::Resize::Place::kHalfPixelNearest;
+  } else if (interpolation == "bilinear") {
+    resize.mode = network::Resize::Mode::kLinear;
+  } else {
+    return std::nullopt;
+  }
+  return resize;
+}
+
 NetworkValue TranslatePooling(const LayerCall& call) {
+  if (call.class_name == "Resizing") return Resized(call);
   const auto [stem, axes] = SpatialClassOf(call.class_name);
   if (axes == 0) return kNoValue;
   const auto axis = call.ChannelAxis();

@@ -24,7 +24,7 @@ cd "$(dirname "$0")"
 export PYTHONDONTWRITEBYTECODE=1 PYTHONHASHSEED=0 CUDA_VISIBLE_DEVICES=
 
 folders="tf1 tf tf2 keras_h5 keras_h5_variants keras_configs keras3 hdf5 bad_values safetensors npz onnx onnx_networks torch torch_modules execution malformed/keras_h5 malformed/hdf5 malformed/npz"
-folders="$folders flax chainer darknet caffe mxnet mxnet_real tfjs across tf_graphs tf_operations keras_old exported_graphs keras_training"
+folders="$folders flax chainer darknet caffe mxnet mxnet_real tfjs across tf_graphs tf_operations keras_old exported_graphs keras_training keras_networks"
 for folder in $folders; do
   rm -rf "../$folder"
 done
@@ -37,6 +37,7 @@ for python in "$tf215" "$keras3"; do
   "$python" keras_configs.py
   "$python" keras3_archives.py
   "$python" keras_training_facts.py
+  "$python" keras_networks.py
 done
 "$tf213" keras_old_archives.py
 "$tf214" keras_old_archives.py

@@ -1,0 +1,144 @@
+"""Keras models of layers beside the convolutional ones, and what Keras computes with them.
+
+Makes testdata/keras_networks/NAME.{h5,keras} with random weights and NAME.npz with inputs ("in_...") and outputs ("out_...",
+by the names that `ckpt` gives the outputs: the layer's, ":1" behind it for its second one). All in float64. Run by Keras 2.15
+and by Keras 3: k2_... and k3_...
+"""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+import tensorflow as tf
+from tensorflow import keras
+
+import paths
+
+layers = keras.layers
+KERAS3 = tf.__version__ >= "2.16"
+FOLDER = paths.folder("keras_networks")
+ops = keras.ops if KERAS3 else None
+
+
+def sequences():
+    return keras.Input((5, 4), name="x"), keras.Input((7, 4), name="y")
+
+
+def recurrent():
+    x, y = sequences()
+    encoded = layers.LSTM(3, return_state=True, name="encoder")(x)
+    decoded = layers.LSTM(3, return_sequences=True, activation="relu", name="decoder")(y, initial_state=encoded[1:])
+    gru = layers.GRU(4, return_sequences=True, go_backwards=True, name="gru")(x)
+    before = layers.GRU(3, reset_after=False, recurrent_activation="hard_sigmoid", name="before")(gru)
+    simple, state = layers.SimpleRNN(2, return_sequences=True, return_state=True, use_bias=False, name="simple")(decoded)
+    return [x, y], [decoded, encoded[2], before, simple, state, layers.Dense(2, name="head")(before)]
+
+
+def bidirectional():
+    x, y = sequences()
+    outputs = []
+    for mode in ("concat", "sum", "mul", "ave"):
+        layer = layers.LSTM(3, return_sequences=True) if mode != "mul" else layers.SimpleRNN(2)
+        outputs.append(layers.Bidirectional(layer, merge_mode=mode, name=mode)(x))
+    states = layers.Bidirectional(layers.GRU(3, return_state=True), name="states")(y)
+    both = layers.Bidirectional(layers.GRU(2, return_sequences=True), backward_layer=layers.GRU(
+        2, return_sequences=True, go_backwards=True, activation="relu"), name="both")(y)
+    return [x, y], outputs + list(states) + [both]
+
+
+def attention():
+    x, y = sequences()
+    heads = layers.MultiHeadAttention(2, 3, name="heads")(x, y)
+    scored, scores = layers.MultiHeadAttention(2, 3, value_dim=5, use_bias=False, name="scored")(
+        heads, x, return_attention_scores=True)
+    causal = layers.MultiHeadAttention(1, 2, name="causal")(y, y, use_causal_mask=True)
+    dot = layers.Attention(use_scale=True, name="luong")([x, y])
+    concat = layers.Attention(use_scale=True, score_mode="concat", name="concat")([x, y, y])
+    additive = layers.AdditiveAttention(name="additive")([y, x])
+    plain, weights = layers.AdditiveAttention(use_scale=False, name="plain")([x, y], return_attention_scores=True)
+    return [x, y], [scored, scores, causal, dot, concat, additive, plain, weights]
+
+
+def products():
+    x, y = sequences()
+    images = keras.Input((8, 9, 3), name="images")
+    flat_x, flat_y = layers.Flatten()(x), layers.Flatten()(layers.Cropping1D(1)(y))
+    return [x, y, images], [
+        layers.Dot(axes=(2, 2), name="dot")([x, y]),
+        layers.Dot(axes=2, normalize=True, name="cosine")([x, y]),
+        layers.Dot(axes=1, name="flat")([flat_x, flat_y]),
+        layers.UnitNormalization(name="unit")(x),
+        layers.UnitNormalization(axis=(1, 2), name="units")(x),
+        layers.Resizing(5, 12, name="bilinear")(images),
+        layers.Resizing(5, 12, interpolation="nearest", name="nearest")(images),
+    ]
+
+
+def functions_of_tensorflow():
+    x, y = sequences()
+    mean = tf.reduce_mean(x, axis=1, keepdims=True)
+    z = tf.reshape(mean, (-1, 4))
+    z = tf.concat([z, tf.nn.relu(z) * 2 + 1], axis=1)
+    first, second = tf.split(z, 2, axis=1)
+    z = tf.nn.softmax(first) - tf.math.sigmoid(second)
+    z = tf.pow(z, 2.0) / 3.0 + 1.0 / (tf.square(z) + 1.0)
+    z = tf.squeeze(tf.expand_dims(z, 0), 0)
+    z = tf.clip_by_value(-z, -1.5, 0.5)
+    scores = tf.matmul(x[:, 1:, :], y[:, :3], transpose_b=True)
+    last = tf.transpose(x, [0, 2, 1])[:, :, -1]
+    return [x, y], [layers.Dense(2, name="head")(z), scores, tf.keras.activations.gelu(last), tf.exp(tf.reduce_max(y, axis=[1, 2])),
+                    tf.stack([last, tf.abs(last)], axis=1), tf.nn.leaky_relu(last, alpha=0.3), tf.nn.swish(last)]
+
+
+def functions_of_keras():
+    x, y = sequences()
+    mean = ops.mean(x, axis=1, keepdims=True)
+    z = ops.reshape(mean, (-1, 4))
+    z = ops.concatenate([z, ops.relu(z) * 2 + 1], axis=1)
+    first, second = ops.split(z, 2, axis=1)
+    z = ops.softmax(first, axis=-1) - ops.sigmoid(second)
+    z = ops.power(z, 2.0) / 3.0 + 1.0 / (ops.square(z) + 1.0)
+    z = ops.squeeze(ops.expand_dims(z, 0), 0)
+    z = ops.clip(-z, -1.5, 0.5)
+    scores = ops.matmul(x[:, 1:, :], ops.transpose(y[:, :3], (0, 2, 1)))
+    last = ops.transpose(x, (0, 2, 1))[:, :, -1]
+    return [x, y], [layers.Dense(2, name="head")(z), scores, ops.gelu(last), ops.exp(ops.max(y, axis=(1, 2))),
+                    ops.stack([last, ops.absolute(last)], axis=1), ops.leaky_relu(last, negative_slope=0.3), ops.silu(last),
+                    ops.einsum("bij,bkj->bik", x, y), ops.var(x, axis=1), ops.log_softmax(last, axis=1)]
+
+
+def randomised(model, random):
+    """No weight is left as it was initialised: zero biases prove nothing."""
+    model.set_weights([random.uniform(-0.8, 0.8, np.shape(weight)) for weight in model.get_weights()])
+
+
+def output_names(model):
+    """As the config lists them: the layer, and the place among its outputs."""
+    ends = model.get_config()["output_layers"]
+    ends = [ends] if isinstance(ends[0], str) else ends
+    return [name + (f":{place}" if place else "") for name, _, place in ends]
+
+
+def main():
+    keras.backend.set_floatx("float64")
+    nets = [recurrent, bidirectional, attention, products, functions_of_keras if KERAS3 else functions_of_tensorflow]
+    for number, net in enumerate(nets):
+        keras.utils.set_random_seed(number)
+        keras.backend.clear_session()
+        random = np.random.RandomState(number)
+        model = keras.Model(*net())
+        randomised(model, random)
+        inputs = [random.normal(size=(2, *tensor.shape[1:])) for tensor in model.inputs]
+        outputs = model(inputs, training=False)
+        name = ("k3_" if KERAS3 else "k2_") + net.__name__
+        model.save(FOLDER / (name + ".keras"))
+        model.save(FOLDER / (name + ".h5"))
+        values = {"in_" + tensor.name.split(":")[0]: value for tensor, value in zip(model.inputs, inputs)}
+        values |= {"out_" + end: np.asarray(value) for end, value in zip(output_names(model), outputs)}
+        assert all(value.dtype == np.float64 for value in values.values())
+        np.savez_compressed(FOLDER / (name + ".npz"), **values)
+
+
+if __name__ == "__main__":
+    main()
