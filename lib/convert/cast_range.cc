@@ -16,13 +16,11 @@ Status CheckCast(const Checkpoint& checkpoint, TensorId id, Dtype dtype,
   }
   EncodeLoss loss;
   double largest = 0;
-  std::vector<std::byte> encoded(ElementStream::kPiece * BitSize(dtype) / 8);
   CKPT_ASSIGN_OR_RETURN(auto elements, ElementStream::Open(checkpoint, id));
   while (true) {
     CKPT_ASSIGN_OR_RETURN(const auto piece, elements.Next());
     if (piece.empty()) break;
-    const EncodeLoss one =
-        EncodeFromDouble(dtype, piece, std::span(encoded).first(piece.size() * BitSize(dtype) / 8));
+    const EncodeLoss one = LossOfEncoding(dtype, piece);
     loss.overflowed += one.overflowed;
     loss.underflowed += one.underflowed;
     for (const double value : piece) {

@@ -10,22 +10,10 @@
 #include <limits>
 #include <type_traits>
 
+#include "core/small_float.h"
+
 namespace ckpt {
 namespace {
-
-// A binary floating type of at most 16 bits: sign (if any), exponent, mantissa.
-struct SmallFloat {
-  int exponent_bits, mantissa_bits, bias;
-  bool has_infinity;  // all-ones exponent: infinity (mantissa 0) and NaN
-  std::uint32_t nan;  // the NaN that is written
-  double max_finite;
-};
-constexpr SmallFloat kHalf = {5, 10, 15, true, 0x7E00, 65504.0};
-constexpr SmallFloat kBfloat16 = {8, 7, 127, true, 0x7FC0, 3.3895313892515355e38};
-constexpr SmallFloat kE5M2 = {5, 2, 15, true, 0x7E, 57344.0};
-constexpr SmallFloat kE4M3FN = {4, 3, 7, false, 0x7F, 448.0};
-constexpr SmallFloat kE4M3FNUZ = {4, 3, 8, false, 0x80, 240.0};
-constexpr SmallFloat kE5M2FNUZ = {5, 2, 16, false, 0x80, 57344.0};
 
 template <class T>
 T Load(const std::byte* from) {
@@ -40,73 +28,6 @@ void Store(T value, std::byte* to) {
   auto bytes = std::bit_cast<std::array<std::byte, sizeof(T)>>(value);
   if constexpr (std::endian::native == std::endian::big) std::reverse(bytes.begin(), bytes.end());
   std::memcpy(to, bytes.data(), sizeof(T));
-}
-
-double DecodeSmall(const SmallFloat& type, std::uint32_t bits) {
-  const int width = 1 + type.exponent_bits + type.mantissa_bits;
-  const std::uint32_t mantissa_mask = (1U << type.mantissa_bits) - 1;
-  const std::uint32_t exponent_mask = (1U << type.exponent_bits) - 1;
-  const bool negative = ((bits >> (width - 1)) & 1U) != 0;
-  const std::uint32_t exponent = (bits >> type.mantissa_bits) & exponent_mask;
-  const std::uint32_t mantissa = bits & mantissa_mask;
-  const std::uint32_t magnitude = bits & ((1U << (width - 1)) - 1);
-  const bool unsigned_zero_nan = type.nan == (1U << (width - 1));  // the ...UZ types: -0 is NaN
-  if (unsigned_zero_nan ? bits == type.nan : (!type.has_infinity && magnitude == type.nan)) {
-    return std::numeric_limits<double>::quiet_NaN();
-  }
-  double value = 0;
-  if (type.has_infinity && exponent == exponent_mask) {
-    if (mantissa != 0) return std::numeric_limits<double>::quiet_NaN();
-    value = std::numeric_limits<double>::infinity();
-  } else if (exponent == 0) {
-    value = std::ldexp(static_cast<double>(mantissa), 1 - type.bias - type.mantissa_bits);
-  } else {
-    value = std::ldexp(static_cast<double>(mantissa | (1U << type.mantissa_bits)),
-                       static_cast<int>(exponent) - type.bias - type.mantissa_bits);
-  }
-  return negative ? -value : value;
-}
-
-std::uint32_t EncodeSmall(const SmallFloat& type, double value) {
-  const int width = 1 + type.exponent_bits + type.mantissa_bits;
-  const std::uint32_t sign_bit = 1U << (width - 1);
-  const bool unsigned_zero_nan = type.nan == sign_bit;
-  if (std::isnan(value)) return type.nan;
-  const std::uint32_t sign = std::signbit(value) ? sign_bit : 0;
-  const double magnitude = std::fabs(value);
-  const int min_exponent = 1 - type.bias;
-  int exponent = magnitude == 0 || std::isinf(magnitude) ? min_exponent : std::ilogb(magnitude);
-  if (exponent < min_exponent) exponent = min_exponent;
-  // Exact scaling, then the one rounding, to nearest even.
-  const double steps = std::nearbyint(std::ldexp(magnitude, type.mantissa_bits - exponent));
-  if (std::isinf(magnitude) || std::ldexp(steps, exponent - type.mantissa_bits) > type.max_finite) {
-    if (!type.has_infinity) return unsigned_zero_nan ? type.nan : (sign | type.nan);
-    return sign | (((1U << type.exponent_bits) - 1) << type.mantissa_bits);
-  }
-  const auto mantissa = static_cast<std::uint32_t>(steps);
-  if (mantissa == 0) return unsigned_zero_nan ? 0 : sign;
-  // A mantissa with its hidden bit set adds one to the exponent field; a carry does so once more.
-  return sign |
-         ((static_cast<std::uint32_t>(exponent - min_exponent) << type.mantissa_bits) + mantissa);
-}
-
-const SmallFloat* SmallFloatOf(Dtype dtype) {
-  switch (dtype) {
-    case Dtype::kF16:
-      return &kHalf;
-    case Dtype::kBF16:
-      return &kBfloat16;
-    case Dtype::kF8E5M2:
-      return &kE5M2;
-    case Dtype::kF8E4M3FN:
-      return &kE4M3FN;
-    case Dtype::kF8E4M3FNUZ:
-      return &kE4M3FNUZ;
-    case Dtype::kF8E5M2FNUZ:
-      return &kE5M2FNUZ;
-    default:
-      return nullptr;
-  }
 }
 
 // Calls f with a value of the C++ type that holds `dtype`, for those that have one.
@@ -181,61 +102,60 @@ void DecodeToDouble(Dtype dtype, std::span<const std::byte> bytes, std::span<dou
       })) {
     return;
   }
+  if (dtype == Dtype::kBF16) {
+    for (std::size_t i = 0; i < out.size(); ++i) {
+      out[i] = static_cast<double>(std::bit_cast<float>(
+          static_cast<std::uint32_t>(Load<std::uint16_t>(from + 2 * i)) << 16));
+    }
+    return;
+  }
+  if (const SmallFloat* small = SmallFloatOf(dtype)) return DecodeSmall(*small, bytes, out);
   for (std::size_t i = 0; i < out.size(); ++i) {
     if (dtype == Dtype::kBool) {
       out[i] = from[i] == std::byte{0} ? 0.0 : 1.0;
-    } else if (dtype == Dtype::kBF16) {
-      out[i] = static_cast<double>(std::bit_cast<float>(
-          static_cast<std::uint32_t>(Load<std::uint16_t>(from + 2 * i)) << 16));
-    } else if (dtype == Dtype::kF8E8M0) {
-      const int exponent = std::to_integer<int>(from[i]);
-      out[i] = exponent == 255 ? std::numeric_limits<double>::quiet_NaN()
-                               : std::ldexp(1.0, exponent - 127);
-    } else {
-      const std::uint32_t bits = dtype == Dtype::kF16 ? Load<std::uint16_t>(from + 2 * i)
-                                                      : std::to_integer<std::uint32_t>(from[i]);
-      out[i] = DecodeSmall(*SmallFloatOf(dtype), bits);
+      continue;
     }
+    const int exponent = std::to_integer<int>(from[i]);  // float8 E8M0
+    out[i] = exponent == 255 ? std::numeric_limits<double>::quiet_NaN()
+                             : std::ldexp(1.0, exponent - 127);
   }
 }
 
-EncodeLoss EncodeFromDouble(Dtype dtype, std::span<const double> in, std::span<std::byte> out) {
-  assert(IsReal(dtype));
+EncodeLoss LossOfEncoding(Dtype dtype, std::span<const double> in) {
   EncodeLoss loss;
-  if (IsFloat(dtype)) {
-    const double limit = MaxFinite(dtype), normal = MinNormal(dtype);
-    // Below half a unit in the last place above the largest finite value, rounding ends there.
-    const double overflows = limit + std::ldexp(UnitRoundoff(dtype), std::ilogb(limit));
-    for (const double value : in) {
-      const double magnitude = std::fabs(value);
-      if (std::isfinite(value) && magnitude >= overflows) ++loss.overflowed;
-      if (magnitude != 0 && magnitude < normal) ++loss.underflowed;
-    }
+  if (!IsFloat(dtype)) return loss;
+  const double limit = MaxFinite(dtype), normal = MinNormal(dtype);
+  // Below half a unit in the last place above the largest finite value, rounding ends there.
+  const double overflows = limit + std::ldexp(UnitRoundoff(dtype), std::ilogb(limit));
+  constexpr double kLargest = std::numeric_limits<double>::max();
+  for (const double value : in) {
+    const double magnitude = std::fabs(value);
+    loss.overflowed +=
+        static_cast<std::uint64_t>(magnitude >= overflows) & (magnitude <= kLargest ? 1U : 0U);
+    loss.underflowed += static_cast<std::uint64_t>(magnitude < normal) & (magnitude != 0 ? 1U : 0U);
   }
+  return loss;
+}
+
+void EncodeFromDouble(Dtype dtype, std::span<const double> in, std::span<std::byte> out) {
+  assert(IsReal(dtype));
   std::byte* to = out.data();
   if (WithNativeType(dtype, [&](auto type) {
         using T = decltype(type);
         for (std::size_t i = 0; i < in.size(); ++i) Store(FromDouble<T>(in[i]), to + i * sizeof(T));
       })) {
-    return loss;
+    return;
   }
+  if (const SmallFloat* small = SmallFloatOf(dtype)) return EncodeSmall(*small, in, out);
   for (std::size_t i = 0; i < in.size(); ++i) {
     if (dtype == Dtype::kBool) {
       to[i] = std::byte{in[i] != 0};
-    } else if (dtype == Dtype::kF8E8M0) {
-      const bool valid = in[i] > 0 && std::isfinite(in[i]);
-      const double exponent = valid ? std::nearbyint(std::log2(in[i])) + 127 : 255;
-      to[i] = static_cast<std::byte>(std::fmax(0.0, std::fmin(exponent, valid ? 254.0 : 255.0)));
-    } else {
-      const std::uint32_t bits = EncodeSmall(*SmallFloatOf(dtype), in[i]);
-      if (BitSize(dtype) == 16) {
-        Store(static_cast<std::uint16_t>(bits), to + 2 * i);
-      } else {
-        to[i] = static_cast<std::byte>(bits);
-      }
+      continue;
     }
+    const bool valid = in[i] > 0 && std::isfinite(in[i]);  // float8 E8M0
+    const double exponent = valid ? std::nearbyint(std::log2(in[i])) + 127 : 255;
+    to[i] = static_cast<std::byte>(std::fmax(0.0, std::fmin(exponent, valid ? 254.0 : 255.0)));
   }
-  return loss;
 }
 
 double UnitRoundoff(Dtype dtype) noexcept {

@@ -4,7 +4,9 @@
 // TensorFlow convolutions, conv2d_transpose and depthwise_conv2d.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
+#include <span>
 
 #include "ckpt/fold.h"
 #include "ckpt/shape.h"
@@ -31,6 +33,26 @@ class ChannelCursor {
 
   std::uint64_t channel() const noexcept { return group_start_ + within_group_; }
 
+  // How many elements from here on are of this channel; where one is, how many from here on are
+  // of this channel, the next, and so on.
+  std::uint64_t same() const noexcept {
+    const std::uint64_t left = view_.inner - column_;
+    if (view_.inner_per_group == 0) return left;
+    return std::min(left, view_.inner_per_group - column_ % view_.inner_per_group);
+  }
+  std::uint64_t consecutive() const noexcept {
+    return view_.inner == 1 ? view_.channels_per_group - within_group_ : 1;
+  }
+  // REQUIRES: count is at most same(), or at most consecutive() where same() is 1.
+  void Skip(std::uint64_t count) noexcept {
+    if (view_.inner == 1) {
+      within_group_ += count - 1;
+    } else {
+      column_ += count - 1;
+    }
+    Next();
+  }
+
   void Next() noexcept {
     ++column_;
     if (column_ < view_.inner) {
@@ -53,5 +75,19 @@ class ChannelCursor {
   ChannelView view_;
   std::uint64_t column_ = 0, within_group_ = 0, row_ = 0, group_start_ = 0;
 };
+
+// Calls work(run, channel, same) for the elements in runs: all of one channel, or one of each from
+// `channel` on.
+template <class T, class Work>
+void ForEachRun(ChannelCursor& cursor, std::span<T> elements, const Work& work) {
+  while (!elements.empty()) {
+    const std::uint64_t same = cursor.same();
+    const std::uint64_t run =
+        std::min<std::uint64_t>(elements.size(), same > 1 ? same : cursor.consecutive());
+    work(elements.first(static_cast<std::size_t>(run)), cursor.channel(), same > 1);
+    cursor.Skip(run);
+    elements = elements.subspan(static_cast<std::size_t>(run));
+  }
+}
 
 }  // namespace ckpt

@@ -38,10 +38,15 @@ Result<std::span<double>> ElementStream::Next() {
 
 void ChannelScaler::Scale(std::span<double> elements) {
   if (factors_.empty()) return;
-  for (double& element : elements) {
-    element *= factors_[cursor_.channel()];
-    cursor_.Next();
-  }
+  ForEachRun(cursor_, elements, [&](std::span<double> run, std::uint64_t channel, bool same) {
+    if (same) {
+      const double factor = factors_[channel];
+      for (double& element : run) element *= factor;
+    } else {
+      const double* const factors = &factors_[channel];
+      for (std::size_t i = 0; i < run.size(); ++i) run[i] *= factors[i];
+    }
+  });
 }
 
 }  // namespace ckpt

@@ -157,7 +157,6 @@ Status FoldedLayer::Check(const Checkpoint& checkpoint, std::vector<std::string>
   double largest = 0;
   ChannelScaler by_out(layer_.views.out, out_factors_), by_in(layer_.views.in, in_factors_);
   ChannelCursor out(layer_.views.out);
-  std::vector<std::byte> encoded(ElementStream::kPiece * BitSize(kernel_dtype_) / 8);
   CKPT_ASSIGN_OR_RETURN(auto elements, ElementStream::Open(checkpoint, layer_.kernel));
   while (true) {
     CKPT_ASSIGN_OR_RETURN(const auto piece, elements.Next());
@@ -169,15 +168,14 @@ Status FoldedLayer::Check(const Checkpoint& checkpoint, std::vector<std::string>
     by_out.Scale(piece);
     by_in.Scale(piece);
     subnormal += CountSubnormal(piece, kernel_dtype_);
-    overflowed +=
-        EncodeFromDouble(kernel_dtype_, piece,
-                         std::span(encoded).first(piece.size() * BitSize(kernel_dtype_) / 8))
-            .overflowed;
-    for (const double w : piece) {
-      largest = std::max(largest, std::fabs(w));
-      kernel_sums_[out.channel()] += std::fabs(w * layer_.kernel_factor);
-      out.Next();
-    }
+    overflowed += LossOfEncoding(kernel_dtype_, piece).overflowed;
+    for (const double w : piece) largest = std::max(largest, std::fabs(w));
+    ForEachRun(out, piece, [this](std::span<double> run, std::uint64_t channel, bool same) {
+      double* const sums = &kernel_sums_[channel];
+      for (std::size_t i = 0; i < run.size(); ++i) {
+        sums[same ? 0 : i] += std::fabs(run[i] * layer_.kernel_factor);
+      }
+    });
   }
   if (overflowed != 0) {
     return Refuse(
@@ -199,8 +197,7 @@ Status FoldedLayer::CheckBias(const Manifest& manifest, std::vector<std::string>
   }
   const std::string& name = layer_.bias_name.empty() ? layer_.kernel_name : layer_.bias_name;
   const std::vector<double> written = WrittenBias();
-  std::vector<std::byte> encoded(written.size() * BitSize(bias_dtype_) / 8);
-  const EncodeLoss loss = EncodeFromDouble(bias_dtype_, written, encoded);
+  const EncodeLoss loss = LossOfEncoding(bias_dtype_, written);
   double largest = 0;
   for (const double b : written) largest = std::max(largest, std::fabs(b));
   if (loss.overflowed != 0 || !std::isfinite(largest)) {

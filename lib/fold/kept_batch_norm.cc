@@ -60,8 +60,7 @@ class Writer {
     info.byte_size = info.shape.element_count() * BitSize(info.dtype) / 8;
     info.checksum.reset();
     info.data_file.clear();
-    std::vector<std::byte> encoded(info.byte_size);
-    if (EncodeFromDouble(info.dtype, values, encoded).overflowed != 0 ||
+    if (LossOfEncoding(info.dtype, values).overflowed != 0 ||
         !std::all_of(values.begin(), values.end(), [](double v) { return std::isfinite(v); })) {
       return Refuse("values of " + Quoted(info.name) + " exceed " + std::string(Name(info.dtype)));
     }

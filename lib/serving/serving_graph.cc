@@ -123,11 +123,7 @@ class Rewriting {
     }
     CKPT_ASSIGN_OR_RETURN(const double value, FedNumber(text));
     OpConstant constant{*dtype, {}, std::vector<std::byte>(BitSize(*dtype) / 8), {}};
-    if (*dtype == Dtype::kBool) {
-      constant.bytes = {static_cast<std::byte>(value != 0 ? 1 : 0)};
-    } else {
-      EncodeFromDouble(*dtype, std::span(&value, 1), constant.bytes);
-    }
+    EncodeFromDouble(*dtype, std::span(&value, 1), constant.bytes);
     const OpId fed =
         graph_.Add(MakeConstant(tensor.op + "/fed", number->number, std::move(constant)));
     graph_.Redirect({*id, tensor.output, {}}, {fed, 0, {}});

@@ -44,7 +44,7 @@ done
 "$tf215" tf_graphs.py tf2.15
 "$keras3" tf_graphs.py tf2.21
 "$tf215" tf_operations.py
-for script in keras3_legacy_h5 bad_values_flat safetensors_files npz_files onnx_models onnx_networks; do
+for script in keras3_legacy_h5 bad_values_flat safetensors_files npz_files small_floats onnx_models onnx_networks; do
   "$keras3" "$script.py"
 done
 "$torch" torch_files.py

@@ -75,6 +75,33 @@ constexpr auto kHwim = KernelLayout::kSpatialInMultiplier;
 constexpr auto kOihw = KernelLayout::kOutInSpatial;
 constexpr auto kIohw = KernelLayout::kInOutSpatial;
 
+TEST_P(ChannelViewTest, RunsWalkTheSameChannelsHoweverTheElementsAreCut) {
+  const Case& test = GetParam();
+  const auto views = ViewsOf(ShapeOf(test.shape), test.layout, test.groups);
+  ASSERT_TRUE(views);
+  const std::uint64_t count = ShapeOf(test.shape).element_count();
+  std::vector<std::uint64_t> numbers(count);
+  for (std::uint64_t e = 0; e < count; ++e) numbers[e] = e;
+  for (const ChannelView& view : {views->out, views->in}) {
+    for (const std::size_t piece :
+         {std::size_t{1}, std::size_t{7}, std::size_t{64}, numbers.size()}) {
+      ChannelCursor cursor(view);
+      std::uint64_t met = 0;
+      for (std::size_t at = 0; at < numbers.size(); at += piece) {
+        const auto cut = std::span(numbers).subspan(at, std::min(piece, numbers.size() - at));
+        ForEachRun(
+            cursor, cut, [&](std::span<std::uint64_t> run, std::uint64_t channel, bool same) {
+              for (std::size_t i = 0; i < run.size(); ++i, ++met) {
+                ASSERT_EQ(run[i], met);
+                ASSERT_EQ(channel + (same ? 0 : i), view.ChannelOf(met)) << "element " << met;
+              }
+            });
+      }
+      EXPECT_EQ(met, count);
+    }
+  }
+}
+
 // First with every size different, then with sizes that agree, so that a wrong axis has the right
 // length.
 INSTANTIATE_TEST_SUITE_P(

@@ -22,7 +22,9 @@ struct EncodeLoss {
 
 // Encodes to little-endian with one rounding, to nearest even. Integers saturate.
 // REQUIRES: IsReal(dtype), out.size() == in.size() * BitSize(dtype) / 8.
-EncodeLoss EncodeFromDouble(Dtype dtype, std::span<const double> in, std::span<std::byte> out);
+void EncodeFromDouble(Dtype dtype, std::span<const double> in, std::span<std::byte> out);
+// What encoding these would lose; nothing for integers.
+EncodeLoss LossOfEncoding(Dtype dtype, std::span<const double> in);
 
 // The unit roundoff u = 2^-p of a floating type (2^-24 for float32), 0 for others.
 double UnitRoundoff(Dtype dtype) noexcept;
