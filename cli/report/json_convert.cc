@@ -90,14 +90,7 @@ Json CalibratedToJson(const CalibrationReport& calibration) {
 
 Json DataToJson(const CalibrationReport& calibration) {
   Json data = Json::array();
-  for (const DataRange& range : calibration.inputs) {
-    data.push_back({{"input", JsonText(range.input)},
-                    {"shape", range.shape},
-                    {"min", JsonNumber(range.least)},
-                    {"max", JsonNumber(range.most)},
-                    {"mean", JsonNumber(range.mean)},
-                    {"std", JsonNumber(range.deviation)}});
-  }
+  for (const DataRange& range : calibration.inputs) data.push_back(ToJson(range));
   return data;
 }
 
@@ -108,6 +101,12 @@ Json AuditToJson(const OutputAudit& audit) {
 }
 
 }  // namespace
+
+Json ToJson(const DataRange& range) {
+  return {{"input", JsonText(range.input)}, {"shape", range.shape},
+          {"min", JsonNumber(range.least)}, {"max", JsonNumber(range.most)},
+          {"mean", JsonNumber(range.mean)}, {"std", JsonNumber(range.deviation)}};
+}
 
 void AddConversion(Json& json, const Conversion& conversion) {
   json["input"] = JsonText(conversion.input);
