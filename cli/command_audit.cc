@@ -4,11 +4,13 @@
 #include <map>
 
 #include "ckpt/audit.h"
+#include "cli/calibration_data.h"
 #include "cli/choices.h"
 #include "cli/command.h"
 #include "cli/input_pass.h"
 #include "cli/progress.h"
 #include "cli/reporter.h"
+#include "cli/runnable_input.h"
 
 namespace ckpt::cli {
 namespace {
@@ -18,11 +20,12 @@ struct Outcome {
   Result<OpenedInput> opened = Fail(ErrorCode::kInternal, "not opened");
   AuditResult audit;
   std::string compared_with;  // the older checkpoint, if one was looked at
+  std::optional<DriftReport> data;
 };
 
 AuditedInput ReportOf(const Outcome& outcome) {
   AuditedInput report{ReportOf(outcome.path, outcome.opened), outcome.audit.findings,
-                      outcome.audit.read_all, outcome.compared_with};
+                      outcome.audit.read_all, outcome.compared_with, outcome.data};
   if (outcome.audit.error) report.input.error = outcome.audit.error;
   return report;
 }
@@ -54,6 +57,17 @@ class Audit : public Command {
                    "Decay of layers for which nothing records one (Keras' sense)")
         ->check(CLI::Range(0.0, 1.0))
         ->type_name("X");
+    app.add_option("--data", data_.files,
+                   "Examples: .npz by the inputs' names, .npy for a lone input; the network is run "
+                   "over them, and the statistics are compared with theirs")
+        ->type_name("FILE");
+    app.add_option("--data-input", data_.inputs, "The examples of one of several inputs")
+        ->allow_extra_args(false)
+        ->type_name("NAME=FILE");
+    app.add_option("--max-operations", budget_.operations,
+                   "Multiplications and additions that a run over --data may take")
+        ->check(CLI::PositiveNumber)
+        ->type_name("N");
     app.add_flag("--checksums", audit_.all_data,
                  "Read all data: check every checksum, look for NaN everywhere");
     app.add_option("--rule", audit_.only_rules, "Apply only this rule (may be repeated)")
@@ -76,6 +90,7 @@ class Audit : public Command {
         }
       }
     }
+    if (options_.memory > 0) budget_.memory_bytes = options_.memory;
     auto inputs = CollectInputs(options_, inputs_);
     if (!inputs) return Complain(inputs.error());
     auto reporter = OpenReporter(options_);
@@ -89,7 +104,7 @@ class Audit : public Command {
   static constexpr int kNever = 100;
 
   Outcome AuditOne(const std::string& path) const {
-    Outcome outcome{path, OpenInput(path, options_, analysis_, graph_), {}, {}};
+    Outcome outcome{path, OpenInput(path, options_, analysis_, graph_), {}, {}, {}};
     if (!outcome.opened) return outcome;
     Result<std::unique_ptr<Checkpoint>> older =
         OpenOlder(*outcome.opened->checkpoint, outcome.compared_with);
@@ -102,7 +117,28 @@ class Audit : public Command {
     const ProgressCheckpoint counted(*outcome.opened->checkpoint, "audit",
                                      options_.quiet || !audit_.all_data);
     outcome.audit = ckpt::Audit(counted, outcome.opened->analysis, options);
+    if (data_.files.empty() && data_.inputs.empty()) return outcome;
+    Status compared = CompareWithData(outcome);
+    if (!compared && !outcome.audit.error) outcome.audit.error = std::move(compared).error();
     return outcome;
+  }
+
+  // Its statistics beside those of the data.
+  Status CompareWithData(Outcome& outcome) const {
+    CKPT_ASSIGN_OR_RETURN(const RunnableInput input, OpenRunnable(outcome.path, options_, graph_));
+    CKPT_ASSIGN_OR_RETURN(CalibrationData data, ReadCalibrationData(data_, input.network, options_,
+                                                                    budget_.memory_bytes));
+    const Analysis& analysis = outcome.opened->analysis;
+    Result<DataDrift> drift =
+        MeasureDrift(input.network, *input.checkpoint, analysis, *data.examples, budget_);
+    if (!drift) {
+      Error error = std::move(drift).error();
+      if (error.file.empty()) error.file = outcome.path;
+      return Fail(std::move(error));
+    }
+    JudgeDrift(*input.checkpoint, analysis, *drift, audit_, outcome.audit);
+    outcome.data = DriftReport{std::move(data.ranges), *std::move(drift)};
+    return {};
   }
 
   // --since, else the oldest readable one of those that a state file or folder names; null if there
@@ -145,6 +181,8 @@ class Audit : public Command {
   AnalysisOptions analysis_;
   AuditOptions audit_;
   std::string since_, graph_;
+  DataFiles data_;
+  execution::Budget budget_;
   std::vector<std::string> inputs_;
   int fail_on_ = static_cast<int>(Severity::kWarning);
 };

@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <mutex>
 
+#include "ckpt/network/network.h"
 #include "cli/report/text_table.h"
 
 namespace ckpt::cli {
@@ -72,6 +73,10 @@ void ProgressBar::Add(std::uint64_t bytes) {
 
 ProgressCheckpoint::ProgressCheckpoint(const Checkpoint& checkpoint, std::string label, bool silent)
     : checkpoint_(checkpoint), bar_(std::move(label), TotalBytes(checkpoint.manifest()), silent) {}
+
+Result<network::Network> ProgressCheckpoint::MakeNetwork() const {
+  return checkpoint_.MakeNetwork();
+}
 
 Result<std::unique_ptr<TensorStream>> ProgressCheckpoint::Open(TensorId id) const {
   CKPT_ASSIGN_OR_RETURN(auto stream, checkpoint_.Open(id));

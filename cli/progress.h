@@ -35,6 +35,7 @@ class ProgressCheckpoint : public Checkpoint {
   std::string_view format() const noexcept override { return checkpoint_.format(); }
   const Manifest& manifest() const noexcept override { return checkpoint_.manifest(); }
   Result<std::unique_ptr<TensorStream>> Open(TensorId id) const override;
+  Result<network::Network> MakeNetwork() const override;
 
  private:
   const Checkpoint& checkpoint_;

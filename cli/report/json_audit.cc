@@ -1,6 +1,40 @@
 #include "cli/report/json_pieces.h"
 
 namespace ckpt::cli {
+namespace {
+
+Json ToJson(const ChannelDistance& distance) {
+  return {{"typical", JsonNumber(distance.typical)},
+          {"largest", JsonNumber(distance.largest)},
+          {"channel", distance.channel},
+          {"noise", JsonNumber(distance.noise)}};
+}
+
+Json ToJson(const Drift& drift) {
+  return {{"mean_shift", ToJson(drift.mean_shift)},
+          {"log2_variance", ToJson(drift.log2_variance)},
+          {"effective_elements", JsonNumber(drift.effective_elements)}};
+}
+
+Json ToJson(const DriftReport& report, const Analysis& analysis) {
+  Json json = {{"examples", report.drift.examples}, {"judged", report.judged()}};
+  json["inputs"] = json["batch_norm"] = json["left_out"] = Json::array();
+  for (const DataRange& range : report.inputs) json["inputs"].push_back(ToJson(range));
+  for (const LayerDrift& layer : report.drift.layers) {
+    json["batch_norm"].push_back({{"scope", JsonText(analysis.batch_norms[layer.layer].scope)},
+                                  {"first", layer.first},
+                                  {"elements", layer.elements},
+                                  {"as_served", ToJson(layer.as_served)},
+                                  {"alone", ToJson(layer.alone)}});
+  }
+  for (const LayerNotMeasured& layer : report.drift.left_out) {
+    json["left_out"].push_back({{"scope", JsonText(analysis.batch_norms[layer.layer].scope)},
+                                {"reason", JsonText(layer.why)}});
+  }
+  return json;
+}
+
+}  // namespace
 
 Json HeadOf(const AuditedInput& audited) {
   const InputReport& input = audited.input;
@@ -17,6 +51,7 @@ Json HeadOf(const AuditedInput& audited) {
   if (!opened) return json;
   for (const BatchNorm& layer : input.analysis->batch_norms)
     json["batch_norm"].push_back(JsonBatchNorm(layer, *input.manifest));
+  if (audited.data) json["data"] = ToJson(*audited.data, *input.analysis);
   return json;
 }
 

@@ -90,14 +90,7 @@ Json CalibratedToJson(const CalibrationReport& calibration) {
 
 Json DataToJson(const CalibrationReport& calibration) {
   Json data = Json::array();
-  for (const DataRange& range : calibration.inputs) {
-    data.push_back({{"input", JsonText(range.input)},
-                    {"shape", range.shape},
-                    {"min", JsonNumber(range.least)},
-                    {"max", JsonNumber(range.most)},
-                    {"mean", JsonNumber(range.mean)},
-                    {"std", JsonNumber(range.deviation)}});
-  }
+  for (const DataRange& range : calibration.inputs) data.push_back(ToJson(range));
   return data;
 }
 
@@ -123,6 +116,12 @@ Json CertificateToJson(const Certificate& certificate) {
 }
 
 }  // namespace
+
+Json ToJson(const DataRange& range) {
+  return {{"input", JsonText(range.input)}, {"shape", range.shape},
+          {"min", JsonNumber(range.least)}, {"max", JsonNumber(range.most)},
+          {"mean", JsonNumber(range.mean)}, {"std", JsonNumber(range.deviation)}};
+}
 
 void AddConversion(Json& json, const Conversion& conversion) {
   json["input"] = JsonText(conversion.input);

@@ -16,6 +16,7 @@
 #include "ckpt/calibrate.h"
 #include "ckpt/convert.h"
 #include "ckpt/diff.h"
+#include "ckpt/drift.h"
 #include "ckpt/op_graph.h"
 #include "ckpt/verify.h"
 
@@ -47,11 +48,26 @@ struct SeverityCounts {
   void Add(Severity severity) noexcept;
 };
 
+// What the values of an input look like.
+struct DataRange {
+  std::string input;
+  std::vector<std::int64_t> shape;  // axis 0: examples
+  double least = 0, most = 0, mean = 0, deviation = 0;
+};
+// The statistics beside those of data.
+struct DriftReport {
+  std::vector<DataRange> inputs = {};
+  DataDrift drift = {};  // indices are into `InputReport::analysis`
+
+  bool judged() const noexcept { return drift.examples >= kFewestJudgedExamples; }
+};
+
 struct AuditedInput {
   InputReport input;
   std::vector<Finding> findings = {};  // indices are into `input.analysis` and `input.manifest`
   bool read_all = false;
-  std::string compared_with = {};  // the older checkpoint, if one was looked at
+  std::string compared_with = {};        // the older checkpoint, if one was looked at
+  std::optional<DriftReport> data = {};  // --data, where the network could be run
 };
 struct AuditSummary {
   std::uint64_t inputs = 0;
@@ -96,12 +112,6 @@ struct Certificate {
   std::vector<Signature> signatures = {};  // at least one
 };
 
-// What the values of an input look like.
-struct DataRange {
-  std::string input;
-  std::vector<std::int64_t> shape;  // axis 0: examples
-  double least = 0, most = 0, mean = 0, deviation = 0;
-};
 struct CalibratedNorm {
   std::string scope;
   std::uint64_t elements = 0;  // of each channel

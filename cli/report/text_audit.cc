@@ -1,3 +1,5 @@
+#include <cstdio>
+
 #include "cli/report/error_text.h"
 #include "cli/report/text_pieces.h"
 #include "cli/report/text_table.h"
@@ -26,6 +28,44 @@ std::string FindingToText(const Finding& finding, const Style& style) {
   return out;
 }
 
+std::string Short(double value) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.2g", value);
+  return text;
+}
+
+// "0.52 (noise 0.03), 2^1.4 (noise 2^0.06)"
+std::string DriftToText(const Drift& drift) {
+  const auto& [shift, spread, effective] = drift;
+  return Short(shift.typical) + " (noise " + Short(shift.noise) + "), 2^" + Short(spread.typical) +
+         " (noise 2^" + Short(spread.noise) + ")";
+}
+
+std::string DriftToText(const DriftReport& report, const Analysis& analysis) {
+  std::string out;
+  for (const DataRange& range : report.inputs) out += ToText(range);
+  out += "  " + Plural(report.drift.examples, "example") +
+         ": how far the statistics are from the data's (median channel: mean in deviations, "
+         "variance as a factor)\n";
+  TextTable table("    ");
+  table.AddRow({"", "as served", "alone"});
+  const auto scope = [&](std::size_t layer) {
+    return EscapeForDisplay(analysis.batch_norms[layer].scope);
+  };
+  for (const LayerDrift& layer : report.drift.layers) {
+    table.AddRow({scope(layer.layer), DriftToText(layer.as_served), DriftToText(layer.alone)});
+  }
+  out += table.ToString();
+  for (const LayerNotMeasured& layer : report.drift.left_out) {
+    out += "    " + scope(layer.layer) + ": not measured, " + layer.why + "\n";
+  }
+  if (!report.judged()) {
+    out += "  too few examples to judge by: " + std::to_string(kFewestJudgedExamples) +
+           " are needed\n";
+  }
+  return out;
+}
+
 }  // namespace
 
 std::string ToText(const AuditedInput& audited, const Style& style) {
@@ -41,6 +81,7 @@ std::string ToText(const AuditedInput& audited, const Style& style) {
          Preamble(input);
   if (!audited.compared_with.empty())
     out += "  compared with " + EscapeForDisplay(audited.compared_with) + "\n";
+  if (audited.data) out += DriftToText(*audited.data, *input.analysis);
   for (const Finding& finding : audited.findings) out += FindingToText(finding, style);
   if (audited.findings.empty() && !input.error)
     out += "  " + Painted("no findings", style.green, style) + "\n";

@@ -114,6 +114,12 @@ std::string OutputAuditToText(const OutputAudit& audit) {
 
 }  // namespace
 
+std::string ToText(const DataRange& range) {
+  return "  input \"" + EscapeForDisplay(range.input) + "\": from " + FormatNumber(range.least) +
+         " to " + FormatNumber(range.most) + ", mean " + FormatNumber(range.mean) + ", deviation " +
+         FormatNumber(range.deviation) + "\n";
+}
+
 namespace {
 
 // "verified: same up to rounding, 12 steps compared".
@@ -129,11 +135,7 @@ std::string ToText(const Certificate::Signature& signature) {
 
 std::string ToText(const CalibrationReport& calibration) {
   std::string out;
-  for (const DataRange& range : calibration.inputs) {
-    out += "  input \"" + EscapeForDisplay(range.input) + "\": from " + FormatNumber(range.least) +
-           " to " + FormatNumber(range.most) + ", mean " + FormatNumber(range.mean) +
-           ", deviation " + FormatNumber(range.deviation) + "\n";
-  }
+  for (const DataRange& range : calibration.inputs) out += ToText(range);
   for (const CalibratedNorm& layer : calibration.layers) {
     out += "  calibrated " + EscapeForDisplay(layer.scope) + "  " +
            Plural(calibration.examples, "example") + ", " + std::to_string(layer.elements) +

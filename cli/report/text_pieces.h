@@ -13,6 +13,7 @@ std::string ToText(const AuditedInput& audited, const Style& style);
 std::string ToText(const SeverityCounts& counts);  // "1 error, 0 warnings, 2 notes"
 std::string ToText(const Conversion& conversion, const Style& style);
 std::string ToText(const Comparison& comparison, const Style& style);
+std::string ToText(const DataRange& range);
 std::string ToText(const VerifiedPair& verified, const Style& style);
 std::string ToText(const RuleList& rules, const Style& style);
 

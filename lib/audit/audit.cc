@@ -44,7 +44,10 @@ void JudgeAll(const Subject& subject, const AuditOptions& options, FindingList& 
   JudgeLayerGraph(subject, findings);
   JudgeSavedMode(subject, findings);
   if (options.older != nullptr) JudgeHistory(subject, *options.older, findings);
-  if (options.all_data) JudgeAllData(subject, findings);
+  if (options.all_data) {
+    JudgeAllData(subject, findings);
+    JudgeFit(subject, findings);
+  }
   JudgeTrainingState(subject, findings);
 }
 

@@ -236,6 +236,20 @@ constexpr std::array kRows = {
         "What is served depends on which copy the inference graph happens to read.",
         "share the statistics between towers, or update them from all towers (average, or "
         "synchronised batch norm); serve from the copy whose updates ran"},
+    RuleRow{
+        "BN033", "statistics-misfit", kWarning, kPasses,
+        "stored means do not fit the network around them",
+        "Found under --checksums, which reads the kernels: where the network leads from one batch "
+        "norm to the next, beta, gamma, the kernel and the bias say what means the next one reads. "
+        "The stored means are no nearer to these than in random orders of the channels, while "
+        "those "
+        "of a network that was trained as a whole are nearer than in every order. Layers of fewer "
+        "than 16 channels, or of means that are much alike, are not judged; statistics that "
+        "stopped half way fit as well, so that silence proves nothing.",
+        "The statistics are those of another layer or another checkpoint, or their channels are in "
+        "another order: each channel is shifted and scaled by the wrong numbers.",
+        "look at what renamed, converted or merged the file, and take the statistics from the "
+        "checkpoint that the kernels are of; ckpt calibrate computes them again from data"},
 
     // What the file does not say.
     RuleRow{
@@ -386,6 +400,33 @@ constexpr std::array kRows = {
         "Serving normalises with whatever is fed or computed. A constant fill (mean 0, variance 1) "
         "in place of learnt statistics gives wrong outputs without an error.",
         "if the statistics are meant to be fixed, export them as constants of the graph"},
+
+    // Beside data (--data).
+    RuleRow{
+        "BN070", "input-skew", kWarning, kPasses,
+        "given data differ from those that the network was trained with",
+        "Found under --data: what the first batch norms read is far from their statistics, while "
+        "those behind agree with theirs once the ones before use the statistics of the data. A "
+        "batch norm takes away scale and shift, so that other input is seen by the first ones "
+        "alone; a wrong record is seen in all layers (BN071). docs/auditing_with_data.md has the "
+        "thresholds.",
+        "Serving normalises with the statistics of training: every layer gets inputs that it never "
+        "saw, and outputs are wrong without an error.",
+        "compare the preprocessing with that of training: the range (0 to 255, 0 to 1, -1 to 1), "
+        "mean and deviation taken off, the order of the channels, the resizing; if the data have "
+        "truly changed, train on them, or let ckpt calibrate compute the statistics from them"},
+    RuleRow{
+        "BN071", "statistics-far-from-data", kWarning, kPasses,
+        "stored statistics are far from those of given data",
+        "Found under --data: layers are far from their own statistics also where the layers before "
+        "them use the statistics of the data. All over the network: the record is not of these "
+        "weights, as after updates that stopped half way, or a decay too near to 1. In few "
+        "layers: their record is another's, or the data hold what training never saw. "
+        "docs/auditing_with_data.md has the thresholds.",
+        "Serving normalises with numbers that are not those of what it serves; the error grows "
+        "from layer to layer.",
+        "make sure that the data are prepared as those of training; then let ckpt calibrate "
+        "--all compute the statistics again from data of training"},
 
     // The file as a whole.
     RuleRow{

@@ -58,6 +58,8 @@ void JudgeGraphSaving(const Subject& subject, FindingList& findings);
 void JudgeGraphServing(const Subject& subject, FindingList& findings);
 // CK003, CK004: streams every tensor.
 void JudgeAllData(const Subject& subject, FindingList& findings);
+// BN033: where the network leads from one batch norm to the next. Reads kernels.
+void JudgeFit(const Subject& subject, FindingList& findings);
 // The averages over time that --ema writes, by the rules that look at values; findings of the raw
 // weights that hold for them too are not said again.
 void JudgeAverages(const Subject& raw, const EmaWeights& averages, const AuditOptions& options,

@@ -24,13 +24,13 @@ cd "$(dirname "$0")"
 export PYTHONDONTWRITEBYTECODE=1 PYTHONHASHSEED=0 CUDA_VISIBLE_DEVICES=
 
 folders="tf1 tf tf2 keras_h5 keras_h5_variants keras_configs keras3 hdf5 bad_values safetensors npz onnx onnx_networks torch torch_modules execution malformed/keras_h5 malformed/hdf5 malformed/npz"
-folders="$folders flax chainer darknet caffe mxnet mxnet_real tfjs across tf_graphs tf_operations keras_old exported_graphs keras_training keras_networks"
+folders="$folders flax chainer darknet caffe mxnet mxnet_real tfjs across tf_graphs tf_operations keras_old exported_graphs keras_training keras_networks drift small_floats"
 for folder in $folders; do
   rm -rf "../$folder"
 done
 
 for script in tf1_resnet tf1_mnist tf1_hand_written tf1_graph_evidence tf_bundles tf1_slim tf1_cases rewrite_bundle tf_v1 tf2_object \
-              keras2_models keras2_bad_values h5_variants hdf5_cases across_keras; do
+              keras2_models keras2_bad_values h5_variants hdf5_cases across_keras keras2_drift; do
   "$tf215" "$script.py"
 done
 for python in "$tf215" "$keras3"; do
