@@ -141,6 +141,8 @@ class CalibrateCommand : public Command {
   Status Write(const Checkpoint& calibrated, const CompletedCheckpoint& completed,
                Conversion& report) {
     const Analysis analysis = Analyse(calibrated.manifest(), {});
+    report.calibration->marked =
+        ParseMark(calibrated.manifest().metadata.at(std::string(kCalibrationMark)));
     ConvertOptions convert;
     convert.keep_training_state = true;
     convert.output_holds_network = true;

@@ -14,6 +14,7 @@
 
 #include "ckpt/audit.h"
 #include "ckpt/calibrate.h"
+#include "ckpt/calibration_mark.h"
 #include "ckpt/convert.h"
 #include "ckpt/diff.h"
 #include "ckpt/op_graph.h"
@@ -104,6 +105,7 @@ struct CalibrationReport {
   bool few = false;  // fewer than statistics can rest on
   std::vector<DataRange> inputs = {};
   std::vector<CalibratedNorm> layers = {};
+  std::vector<MarkedTensor> marked = {};  // for the record
 };
 
 struct Conversion {

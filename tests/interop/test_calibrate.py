@@ -140,3 +140,32 @@ def test_what_cannot_be_done_is_refused(case):
     assert not output.exists()
     dry = json.loads(ckpt("calibrate", path, output, "--data", folder / "x.npz", "--dry-run", "--format", "json").stdout)
     assert len(dry["calibrated"]) == 2 and not output.exists()
+
+
+def rules_of(path):
+    report = json.loads(ckpt("audit", "--fail-on", "never", "--format", "json", path).stdout)
+    return {finding["rule"]: finding for finding in report["inputs"][0]["findings"]}
+
+
+@pytest.mark.parametrize("name", ["m.h5", "m.keras"])
+def test_the_audit_knows_that_it_was_calibrated_until_the_statistics_are_changed(name, tmp_path):
+    """After three steps the initial values weigh 0.99^3, which the optimizer's step would prove of any statistics."""
+    model = build()
+    model.compile(keras.optimizers.SGD(1e-3), keras.losses.MeanSquaredError())
+    x = (np.random.default_rng(9).normal(size=(EXAMPLES, 8, 8, 3)) * 2 + 0.5).astype(np.float32)
+    model.fit(x[:24], np.zeros((24, 4), np.float32), batch_size=8, epochs=1, verbose=0)
+    model.save(tmp_path / name)
+    np.savez(tmp_path / "x.npz", images=x)
+    output = tmp_path / ("out" + os.path.splitext(name)[1])
+    assert rules_of(tmp_path / name)["BN015"]["severity"] == "warning"
+    ckpt("calibrate", "--all", tmp_path / name, output, "--data", tmp_path / "x.npz", "--quiet")
+    found = rules_of(output)
+    assert "BN015" not in found and found["BN016"]["severity"] == "info"
+    assert all(finding["severity"] == "info" for finding in found.values())
+    written = keras.models.load_model(output)
+    weights = written.get_layer("b1").get_weights()
+    written.get_layer("b1").set_weights([*weights[:2], weights[2] + 1, weights[3]])
+    written.save(output)  # the record beside it is the old one
+    found = rules_of(output)
+    assert "b1" in found["BN015"]["subject"] and "b2" not in found["BN015"]["subject"]
+    assert "b2" in found["BN016"]["subject"] and "b1" not in found["BN016"]["subject"]
