@@ -28,7 +28,10 @@ std::string RecordText(const Conversion& conversion, const formats::ConversionRe
   Json record = WithSchema("record");
   record["tool"] = tool;
   AddConversion(record, conversion);
-  if (conversion.calibration) record["calibrated_tensors"] = MarkToJson(*conversion.calibration);
+  if (conversion.calibration) {
+    record["data_files"] = FilesToJson(conversion.calibration->files);
+    record["calibrated_tensors"] = MarkToJson(*conversion.calibration);
+  }
   record["source_files"] = FilesToJson(files.source);
   record["output_files"] = FilesToJson(files.output);
   return Dump(record, true);

@@ -17,6 +17,7 @@
 #include "ckpt/calibration_mark.h"
 #include "ckpt/convert.h"
 #include "ckpt/diff.h"
+#include "ckpt/formats/convert_file.h"
 #include "ckpt/op_graph.h"
 #include "ckpt/verify.h"
 
@@ -105,7 +106,8 @@ struct CalibrationReport {
   bool few = false;  // fewer than statistics can rest on
   std::vector<DataRange> inputs = {};
   std::vector<CalibratedNorm> layers = {};
-  std::vector<MarkedTensor> marked = {};  // for the record
+  std::vector<MarkedTensor> marked = {};        // for the record
+  std::vector<formats::FileRecord> files = {};  // of the data
 };
 
 struct Conversion {
