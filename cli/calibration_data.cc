@@ -2,10 +2,14 @@
 
 #include <algorithm>
 #include <cmath>
-#include <map>
+#include <filesystem>
+#include <set>
+#include <span>
 #include <utility>
 
-#include "cli/run_values.h"
+#include "ckpt/elements.h"
+#include "ckpt/formats/format.h"
+#include "ckpt/network/element_kind.h"
 
 namespace ckpt::cli {
 namespace {
@@ -17,45 +21,120 @@ Error Usage(std::string message, const std::string& file = {}) {
   return Error{ErrorCode::kInvalidArgument, std::move(message), file};
 }
 
-class HeldExamples : public ExampleSource {
+// One array of a file.
+struct Part {
+  std::shared_ptr<const Checkpoint> file;
+  TensorId tensor;
+  const TensorInfo& info() const { return file->manifest().tensors[tensor.index]; }
+};
+
+// The arrays of one input behind one another, read front to back, and again from the front.
+class JoinedArrays {
  public:
-  explicit HeldExamples(std::vector<Array> all) : all_(std::move(all)) {}
-  std::uint64_t count() const noexcept override {
-    return static_cast<std::uint64_t>(all_.front().shape[0]);
+  std::vector<Part> parts = {};
+  network::Sizes shape = {};  // of all together
+
+  std::uint64_t elements_of_example() const {
+    std::uint64_t count = 1;
+    for (std::size_t i = 1; i < shape.size(); ++i) count *= static_cast<std::uint64_t>(shape[i]);
+    return count;
   }
-  Result<std::vector<Array>> Read(std::uint64_t begin, std::uint64_t count) const override {
-    std::vector<Array> parts;
-    for (const Array& all : all_) {
-      const std::size_t of_one = all.elements.size() / static_cast<std::size_t>(all.shape[0]);
-      Array part{all.shape, {}, all.kind};
-      part.shape[0] = static_cast<std::int64_t>(count);
-      const auto from = all.elements.begin() + static_cast<std::ptrdiff_t>(begin * of_one);
-      part.elements.assign(from, from + static_cast<std::ptrdiff_t>(count * of_one));
-      parts.push_back(std::move(part));
+  Array Empty(std::uint64_t examples) const {
+    Array array{shape, {}, network::KindOf(parts.front().info().dtype)};
+    array.shape[0] = static_cast<std::int64_t>(examples);
+    array.elements.resize(static_cast<std::size_t>(examples * elements_of_example()));
+    return array;
+  }
+  Result<Array> Read(std::uint64_t begin, std::uint64_t examples) {
+    const std::uint64_t wanted = begin * elements_of_example();
+    if (wanted < position_) Rewind();
+    while (position_ < wanted) {
+      CKPT_RETURN_IF_ERROR(Fill());
+      const std::uint64_t left = rest_.size() / width();
+      Advance(static_cast<std::size_t>(std::min(left, wanted - position_)));
     }
-    return parts;
+    Array array = Empty(examples);
+    for (std::span<double> out = array.elements; !out.empty();) {
+      CKPT_RETURN_IF_ERROR(Fill());
+      const std::size_t count = std::min(out.size(), rest_.size() / width());
+      DecodeToDouble(parts[part_].info().dtype, rest_.first(count * width()), out.first(count));
+      out = out.subspan(count);
+      Advance(count);
+    }
+    return array;
   }
 
  private:
-  std::vector<Array> all_;
+  std::size_t width() const { return BitSize(parts[part_].info().dtype) / 8; }
+  void Advance(std::size_t elements) {
+    rest_ = rest_.subspan(elements * width());
+    position_ += elements;
+  }
+  void Rewind() {
+    stream_.reset();
+    rest_ = {};
+    part_ = 0;
+    position_ = 0;
+  }
+  // Until there is an element.
+  Status Fill() {
+    while (rest_.empty()) {
+      if (stream_ == nullptr) {
+        CKPT_ASSIGN_OR_RETURN(stream_, parts[part_].file->Open(parts[part_].tensor));
+      }
+      CKPT_ASSIGN_OR_RETURN(rest_, stream_->Next());
+      if (!rest_.empty()) break;
+      stream_.reset();
+      if (++part_ == parts.size()) {
+        part_ = 0;
+        return Fail(ErrorCode::kCorrupt, "the arrays hold fewer elements than their headers say");
+      }
+    }
+    return {};
+  }
+
+  std::size_t part_ = 0;
+  std::unique_ptr<TensorStream> stream_;
+  std::span<const std::byte> rest_;  // of the stream's last chunk
+  std::uint64_t position_ = 0;       // in elements, from the first part on
+};
+
+// Keeps no data: each piece is read when it is wanted.
+class StoredExamples : public ExampleSource {
+ public:
+  explicit StoredExamples(std::vector<JoinedArrays> inputs) : inputs_(std::move(inputs)) {}
+  std::uint64_t count() const noexcept override {
+    return static_cast<std::uint64_t>(inputs_.front().shape[0]);
+  }
+  Result<std::vector<Array>> Read(std::uint64_t begin, std::uint64_t count) const override {
+    std::vector<Array> arrays;
+    for (JoinedArrays& input : inputs_) {
+      CKPT_ASSIGN_OR_RETURN(Array array, input.Read(begin, count));
+      arrays.push_back(std::move(array));
+    }
+    return arrays;
+  }
+
+ private:
+  mutable std::vector<JoinedArrays> inputs_;  // where their streams stand
 };
 
 class Reading {
  public:
   Reading(const Network& net, const CommonOptions& options, std::uint64_t most_bytes)
-      : net_(net), options_(options), left_(most_bytes), joined_(net.inputs.size()) {}
+      : net_(net), options_(options), most_bytes_(most_bytes), joined_(net.inputs.size()) {}
 
-  Status AddFile(const std::string& path) {
-    CKPT_ASSIGN_OR_RETURN(auto arrays, ReadArrays(options_, path, left_));
-    for (auto& [name, array] : arrays) {
-      const auto input = InputOf(name, arrays.size());
-      if (!input) {
-        return Fail(Usage("the array \"" + name + "\" is for no input; the network's inputs are " +
-                              Inputs() + " (--data-input NAME=FILE says which)",
-                          path));
-      }
-      CKPT_RETURN_IF_ERROR(Join(*input, std::move(array), path));
+  // A file, or all .npz and .npy of a folder in the order of their names.
+  Status Add(const std::string& path) {
+    std::error_code ignored;
+    if (!std::filesystem::is_directory(path, ignored)) return AddFile(path);
+    std::set<std::string> files;
+    for (const auto& entry : std::filesystem::directory_iterator(path, ignored)) {
+      const std::string name = entry.path().string();
+      if (name.ends_with(".npz") || name.ends_with(".npy")) files.insert(name);
     }
+    if (files.empty()) return Fail(Usage("the folder holds no .npz and no .npy", path));
+    for (const std::string& file : files) CKPT_RETURN_IF_ERROR(AddFile(file));
     return {};
   }
 
@@ -67,30 +146,59 @@ class Reading {
                         Inputs()));
     }
     const std::string path = text.substr(equals + 1);
-    CKPT_ASSIGN_OR_RETURN(auto arrays, ReadArrays(options_, path, left_));
-    if (arrays.size() != 1) return Fail(Usage("does not hold exactly one array", path));
-    return Join(*input, std::move(arrays.begin()->second), path);
+    CKPT_ASSIGN_OR_RETURN(const auto file, Open(path));
+    if (file->manifest().tensors.size() != 1) {
+      return Fail(Usage("does not hold exactly one array", path));
+    }
+    return Join(*input, {file, TensorId{0}}, path);
   }
 
   Result<CalibrationData> Take() {
     CalibrationData data;
-    std::vector<Array> all;
     for (std::size_t i = 0; i < joined_.size(); ++i) {
       const std::string& name = net_.inputs[i].name;
-      if (!joined_[i]) return Fail(Usage("no data are given for the input \"" + name + "\""));
-      if (joined_[i]->shape[0] != joined_[0]->shape[0]) {
+      if (joined_[i].parts.empty()) {
+        return Fail(Usage("no data are given for the input \"" + name + "\""));
+      }
+      if (joined_[i].shape[0] != joined_[0].shape[0]) {
         return Fail(Usage("the inputs \"" + net_.inputs[0].name + "\" and \"" + name +
                           "\" have other numbers of examples"));
       }
-      data.ranges.push_back(RangeOf(name, *joined_[i]));
-      all.push_back(*std::move(joined_[i]));
+      CKPT_ASSIGN_OR_RETURN(DataRange range, RangeOf(name, joined_[i]));
+      data.ranges.push_back(std::move(range));
     }
-    if (all.empty()) return Fail(ErrorCode::kUnfit, "the network has no input");
-    data.examples = std::make_unique<HeldExamples>(std::move(all));
+    if (joined_.empty()) return Fail(ErrorCode::kUnfit, "the network has no input");
+    data.examples = std::make_unique<StoredExamples>(std::move(joined_));
+    data.files = std::move(files_);
     return data;
   }
 
  private:
+  Result<std::shared_ptr<const Checkpoint>> Open(const std::string& path) {
+    formats::OpenOptions open = OpenOptionsOf(options_);
+    open.format = "npz";
+    CKPT_ASSIGN_OR_RETURN(auto file, formats::OpenCheckpoint(*options_.read, path, open));
+    for (const Problem& problem : file->manifest().problems) return Fail(problem.error);
+    files_.push_back(path);
+    return std::shared_ptr<const Checkpoint>(std::move(file));
+  }
+
+  Status AddFile(const std::string& path) {
+    CKPT_ASSIGN_OR_RETURN(const auto file, Open(path));
+    const auto& arrays = file->manifest().tensors;
+    for (std::uint32_t i = 0; i < arrays.size(); ++i) {
+      const std::string name = path.ends_with(".npy") ? std::string() : arrays[i].name;
+      const auto input = InputOf(name, arrays.size());
+      if (!input) {
+        return Fail(Usage("the array \"" + name + "\" is for no input; the network's inputs are " +
+                              Inputs() + " (--data-input NAME=FILE says which)",
+                          path));
+      }
+      CKPT_RETURN_IF_ERROR(Join(*input, {file, TensorId{i}}, path));
+    }
+    return {};
+  }
+
   std::optional<std::size_t> Find(const std::string& name) const {
     for (std::size_t i = 0; i < net_.inputs.size(); ++i) {
       if (net_.inputs[i].name == name) return i;
@@ -109,26 +217,40 @@ class Reading {
   }
 
   // Behind what is there, along axis 0.
-  Status Join(std::size_t input, Array array, const std::string& path) {
+  Status Join(std::size_t input, const Part& part, const std::string& path) {
+    const TensorInfo& info = part.info();
+    if (!IsReal(info.dtype)) {
+      return Fail(Error{ErrorCode::kUnsupported,
+                        "an input of type " + std::string(Name(info.dtype)) + " cannot be run",
+                        path,
+                        {},
+                        info.name});
+    }
+    const network::Sizes shape(info.shape.dims().begin(), info.shape.dims().end());
     const network::PartialShape& wanted = net_.value(net_.inputs[input].value).shape;
-    const bool fits =
-        !array.shape.empty() && array.shape[0] > 0 && (!wanted || FitsBehind(*wanted, array.shape));
-    if (!fits) {
+    if (info.shape.element_count() == 0 || shape.empty() ||
+        (wanted && !FitsBehind(*wanted, shape))) {
       return Fail(Usage(
           "the array for \"" + net_.inputs[input].name + "\" is no batch of examples of its shape",
           path));
     }
-    left_ -= std::min<std::uint64_t>(left_, array.elements.size() * sizeof(double));
-    std::optional<Array>& joined = joined_[input];
-    if (!joined) {
-      joined = std::move(array);
-      return {};
+    const auto examples = static_cast<std::uint64_t>(shape[0]);
+    if (info.shape.element_count() / examples > most_bytes_ / sizeof(double)) {
+      return Fail(Error{ErrorCode::kLimitExceeded,
+                        "one example takes more than the memory that is allowed",
+                        path,
+                        {},
+                        info.name});
     }
-    if (!FitsBehind(joined->shape, array.shape)) {
+    JoinedArrays& joined = joined_[input];
+    if (joined.parts.empty()) {
+      joined.shape = shape;
+    } else if (!FitsBehind(joined.shape, shape)) {
       return Fail(Usage("its examples have another shape than those of the files before", path));
+    } else {
+      joined.shape[0] += shape[0];
     }
-    joined->shape[0] += array.shape[0];
-    joined->elements.insert(joined->elements.end(), array.elements.begin(), array.elements.end());
+    joined.parts.push_back(part);
     return {};
   }
   // The same but for the number of examples.
@@ -140,25 +262,32 @@ class Reading {
     return true;
   }
 
-  static DataRange RangeOf(const std::string& name, const Array& array) {
-    DataRange range{name, array.shape, array.elements.front(), array.elements.front(), 0, 0};
-    for (const double element : array.elements) {
-      range.least = std::min(range.least, element);
-      range.most = std::max(range.most, element);
-      range.mean += element / static_cast<double>(array.elements.size());
+  // Read once for that, piece by piece.
+  static Result<DataRange> RangeOf(const std::string& name, JoinedArrays& joined) {
+    constexpr std::uint64_t kElements = std::uint64_t{1} << 20;
+    const auto all = static_cast<std::uint64_t>(joined.shape[0]);
+    const std::uint64_t step = std::max<std::uint64_t>(1, kElements / joined.elements_of_example());
+    DataRange range{name, joined.shape, HUGE_VAL, -HUGE_VAL, 0, 0};
+    double count = 0, squares = 0;
+    for (std::uint64_t begin = 0; begin < all; begin += step) {
+      CKPT_ASSIGN_OR_RETURN(const Array array, joined.Read(begin, std::min(step, all - begin)));
+      for (const double element : array.elements) {
+        range.least = std::min(range.least, element);
+        range.most = std::max(range.most, element);
+        const double delta = element - range.mean;
+        range.mean += delta / ++count;
+        squares += delta * (element - range.mean);
+      }
     }
-    double squares = 0;
-    for (const double element : array.elements) {
-      squares += (element - range.mean) * (element - range.mean);
-    }
-    range.deviation = std::sqrt(squares / static_cast<double>(array.elements.size()));
+    range.deviation = std::sqrt(squares / count);
     return range;
   }
 
   const Network& net_;
   const CommonOptions& options_;
-  std::uint64_t left_;
-  std::vector<std::optional<Array>> joined_;  // by input
+  const std::uint64_t most_bytes_;
+  std::vector<JoinedArrays> joined_;  // by input
+  std::vector<std::string> files_;
 };
 
 }  // namespace
@@ -167,7 +296,7 @@ Result<CalibrationData> ReadCalibrationData(const DataFiles& data, const Network
                                             const CommonOptions& options,
                                             std::uint64_t most_bytes) {
   Reading reading(network, options, most_bytes);
-  for (const std::string& path : data.files) CKPT_RETURN_IF_ERROR(reading.AddFile(path));
+  for (const std::string& path : data.files) CKPT_RETURN_IF_ERROR(reading.Add(path));
   for (const std::string& text : data.inputs) CKPT_RETURN_IF_ERROR(reading.AddInput(text));
   return reading.Take();
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "cli/exit_code.h"
@@ -15,6 +16,8 @@ class Command {
   virtual ~Command() = default;
   virtual void Setup(CLI::App& app) = 0;
   virtual ExitCode Run() = 0;
+  // A line to say beside "OUTPUT is required", with its end; or empty.
+  virtual std::string HintOnMissing() const { return {}; }
 };
 
 // Prints one line "ckpt: ..." to stderr and returns the exit code that belongs to the error.

@@ -1,11 +1,14 @@
 // ckpt calibrate: computes missing or stale statistics again from data.
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <filesystem>
 #include <map>
+#include <set>
 
 #include "ckpt/calibrate.h"
 #include "ckpt/formats/convert_file.h"
 #include "ckpt/formats/graph_output.h"
+#include "ckpt/serving_network.h"
 #include "cli/calibration_data.h"
 #include "cli/calibration_layers.h"
 #include "cli/choices.h"
@@ -13,12 +16,16 @@
 #include "cli/input_pass.h"
 #include "cli/output_audit.h"
 #include "cli/reporter.h"
+#include "cli/runnable_input.h"
+#include "cli/serving_conversion.h"
 
 namespace ckpt::cli {
 namespace {
 
 // Fewer examples than these are warned of: the error of a mean is sigma / sqrt(examples), or less.
 constexpr std::uint64_t kFewExamples = 32;
+
+constexpr std::uint64_t kMostBytes = std::uint64_t{1} << 26;  // of one statistic
 
 class CalibrateCommand : public Command {
  public:
@@ -31,6 +38,8 @@ class CalibrateCommand : public Command {
     app.add_option("--data-input", data_.inputs, "The examples of one of several inputs")
         ->allow_extra_args(false)
         ->type_name("NAME=FILE");
+    app.add_option("--graph", graph_, "A file that has the network of an INPUT without one")
+        ->type_name("FILE");
     app.add_option("--layers", choice_.scopes,
                    "Batch norms whose scope matches GLOB (may be repeated)")
         ->allow_extra_args(false)
@@ -54,6 +63,12 @@ class CalibrateCommand : public Command {
         ->type_name("FILE");
     AddInputOptions(app, options_, nullptr);
     AddReportOptions(app, CommandId::kCalibrate, options_);
+  }
+
+  std::string HintOnMissing() const override {
+    return data_.files.empty() ? ""
+                               : "--data takes all that follows it: INPUT and OUTPUT stand before "
+                                 "it, or behind a further option or --\n";
   }
 
   ExitCode Run() override {
@@ -82,13 +97,12 @@ class CalibrateCommand : public Command {
       return Fail(ErrorCode::kInvalidArgument, "--data or --data-input is needed");
     }
     if (options_.memory > 0) calibrate_.budget.memory_bytes = options_.memory;
-    if (target_.record_path.empty()) target_.record_path = target_.path + ".ckpt.json";
     target_.report_path = options_.report_file;
     return {};
   }
 
   Status Work(Conversion& report, const Reporter& reporter) {
-    CKPT_ASSIGN_OR_RETURN(OpenedInput input, OpenInput(input_, options_));
+    CKPT_ASSIGN_OR_RETURN(OpenedInput input, OpenInput(input_, options_, {}, graph_));
     CKPT_ASSIGN_OR_RETURN(const CompletedCheckpoint completed,
                           WithMissingStatistics(*input.checkpoint, input.analysis));
     if (completed.checkpoint) input.analysis = Analyse(completed.checkpoint->manifest(), {});
@@ -98,7 +112,7 @@ class CalibrateCommand : public Command {
     CKPT_RETURN_IF_ERROR(formats::CheckTarget(target_, source.manifest()));
     report.formats = {source.manifest().resolved, source.format(), target_.format->name,
                       NotesOf(source)};
-    CKPT_ASSIGN_OR_RETURN(const network::Network net, source.MakeNetwork());
+    CKPT_ASSIGN_OR_RETURN(const network::Network net, NetworkOf(source));
     CKPT_ASSIGN_OR_RETURN(calibrate_.layers,
                           ChooseLayers(net, source, input.analysis, completed.added, choice_));
     CKPT_ASSIGN_OR_RETURN(
@@ -107,6 +121,8 @@ class CalibrateCommand : public Command {
     CKPT_ASSIGN_OR_RETURN(const auto layers,
                           CalibrateStatistics(net, source, *data.examples, calibrate_));
     Describe(layers, data, *report.calibration);
+    CKPT_ASSIGN_OR_RETURN(report.calibration->files,
+                          formats::DigestFiles(*options_.read, data.files));
     CKPT_RETURN_IF_ERROR(reporter.Check());
     return Write(*WithStatistics(source, layers), completed, report);
   }
@@ -118,14 +134,22 @@ class CalibrateCommand : public Command {
     if (target_.format == nullptr) {
       return Fail(ErrorCode::kInvalidArgument, "--to: unknown format \"" + to_ + "\"");
     }
-    if (target_.format->name == own && target_.format->write != nullptr &&
-        !formats::HoldsOperations(*target_.format)) {
-      return {};
+    if (target_.record_path.empty()) {
+      target_.record_path =
+          target_.format->name == "saved-model"
+              ? (std::filesystem::path(target_.path) / "assets.extra" / "ckpt.json").string()
+              : target_.path + ".ckpt.json";
     }
+    if (target_.format->name == own && target_.format->write != nullptr) return {};
     return Fail(ErrorCode::kUnsupported,
                 "statistics are written back into the format that they come from, and " +
                     std::string(source.format()) + " -> " + std::string(target_.format->name) +
                     " is not that or cannot be written");
+  }
+
+  Result<network::Network> NetworkOf(const Checkpoint& source) const {
+    if (source.manifest().ops && !graph_.empty()) return NetworkOverSource(source, {});
+    return RunnableNetwork(source, input_, options_, graph_);
   }
 
   void Describe(const std::vector<CalibratedLayer>& layers, const CalibrationData& data,
@@ -141,21 +165,49 @@ class CalibrateCommand : public Command {
   Status Write(const Checkpoint& calibrated, const CompletedCheckpoint& completed,
                Conversion& report) {
     const Analysis analysis = Analyse(calibrated.manifest(), {});
+    report.calibration->marked =
+        ParseMark(calibrated.manifest().metadata.at(std::string(kCalibrationMark)));
     ConvertOptions convert;
-    convert.keep_training_state = true;
     convert.output_holds_network = true;
     const AuditResult audit = ckpt::Audit(calibrated, analysis, {});
-    CKPT_ASSIGN_OR_RETURN(const ConversionPlan plan,
-                          PlanConversion(calibrated, analysis, audit, convert));
+    ServingConversion serving;
+    if (formats::HoldsOperations(*target_.format)) {
+      CKPT_ASSIGN_OR_RETURN(serving,
+                            PlanServing(calibrated, audit, {}, convert, {}, *target_.format));
+      report.served = {serving.graph->signatures, serving.model->dropped_signatures(),
+                       calibrated.manifest().ops->other_graphs};
+      MarkServed(*serving.model, report.calibration->marked);
+    } else {
+      convert.keep_training_state = true;
+      CKPT_ASSIGN_OR_RETURN(serving.plan, PlanConversion(calibrated, analysis, audit, convert));
+    }
+    const ConversionPlan& plan = serving.plan;
+    const Checkpoint& written = serving.model ? *serving.model : calibrated;
     CKPT_RETURN_IF_ERROR(formats::CheckHeld(target_, plan));
     report.plan = ReportOf(plan);
     report.plan->kept.clear();  // of batch norms that were to be folded
     AddNotes(completed, *report.plan);
     if (dry_run_) {
       report.dry_run = true;
-      return ReadPlanned(calibrated, plan);
+      return ReadPlanned(written, plan);
     }
-    return CarryOut(calibrated, plan, target_, *options_.read, {}, report);
+    return CarryOut(written, plan, target_, *options_.read, {}, report, serving.graph);
+  }
+
+  // The serving graph may call the tensors otherwise: they are told by their bytes.
+  static void MarkServed(const Checkpoint& served, std::vector<MarkedTensor>& marked) {
+    std::set<std::string> digests;
+    for (const MarkedTensor& tensor : marked) digests.insert(tensor.sha256);
+    marked.clear();
+    for (const BatchNorm& norm : Analyse(served.manifest(), {}).batch_norms) {
+      for (const auto& id : {norm.moving_mean, norm.moving_variance}) {
+        if (!id) continue;
+        const auto bytes = ReadBytes(served, *id, kMostBytes);
+        const std::string digest = bytes ? Sha256(*bytes) : std::string();
+        if (!digests.contains(digest)) continue;
+        marked.push_back({served.manifest().tensors[id->index].name, digest});
+      }
+    }
   }
 
   static void AddNotes(const CompletedCheckpoint& completed, PlanReport& plan) {
@@ -175,7 +227,7 @@ class CalibrateCommand : public Command {
   formats::ConversionTarget target_;
   DataFiles data_;
   LayerChoice choice_;
-  std::string input_, to_;
+  std::string input_, graph_, to_;
   bool dry_run_ = false;
 };
 

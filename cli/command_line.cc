@@ -78,6 +78,11 @@ int RunCommandLine(int argc, const char* const* argv) {
   } catch (const CLI::ParseError& error) {
     const bool asked = error.get_exit_code() == static_cast<int>(CLI::ExitCodes::Success);
     app.exit(error, std::cout, std::cerr);
+    if (error.get_exit_code() == static_cast<int>(CLI::ExitCodes::RequiredError)) {
+      for (std::size_t i = 0; i < kCommands.size(); ++i) {
+        if (app.got_subcommand(kCommands[i].name)) std::cerr << commands[i]->HintOnMissing();
+      }
+    }
     std::cout.flush();
     return static_cast<int>(!asked      ? ExitCode::kUsage
                             : std::cout ? ExitCode::kClean

@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "ckpt/weight_norm.h"
+#include "cli/calibration_record.h"
 #include "cli/graph_evidence.h"
 
 namespace ckpt::cli {
@@ -38,6 +39,7 @@ Result<OpenedInput> OpenInput(const std::string& path, const CommonOptions& opti
   OpenedInput opened;
   CKPT_ASSIGN_OR_RETURN(opened.checkpoint,
                         formats::OpenCheckpoint(*options.read, path, OpenOptionsOf(options)));
+  opened.checkpoint = WithRecordedMark(std::move(opened.checkpoint));
   if (compute_weights) {
     opened.checkpoint = WithWeightNormsComputed(std::move(opened.checkpoint));
   }

@@ -48,34 +48,35 @@ Status Bind(network::Network& net, const Manifest& model, const Manifest& names)
 
 }  // namespace
 
-Result<RunnableInput> OpenRunnable(const std::string& path, const CommonOptions& options,
-                                   const std::string& graph) {
-  const auto in_file = [&](Error error) {
-    if (error.file.empty()) error.file = path;
+Result<network::Network> RunnableNetwork(const Checkpoint& checkpoint, const std::string& path,
+                                         const CommonOptions& options, const std::string& graph) {
+  const auto in_file = [](Error error, const std::string& file) {
+    if (error.file.empty()) error.file = file;
     return Fail(std::move(error));
   };
-  RunnableInput input;
-  CKPT_ASSIGN_OR_RETURN(input.checkpoint,
-                        formats::OpenCheckpoint(*options.read, path, OpenOptionsOf(options)));
-  auto network = input.checkpoint->MakeNetwork();
-  if (network) {
-    input.network = *std::move(network);
-    return input;
-  }
-  if (graph.empty() || network.error().code != ErrorCode::kUnsupported) {
-    return in_file(std::move(network).error());
+  auto network = checkpoint.MakeNetwork();
+  if (network) return network;
+  Error error = std::move(network).error();
+  if (error.code != ErrorCode::kUnsupported) return in_file(std::move(error), path);
+  if (graph.empty()) {
+    if (!checkpoint.manifest().ops) error.message += "; --graph FILE names one that has it";
+    return in_file(std::move(error), path);
   }
   CKPT_ASSIGN_OR_RETURN(const auto model, formats::OpenGraphOf(*options.read, graph));
   auto of_graph = model->MakeNetwork();
-  if (!of_graph) {
-    Error error = std::move(of_graph).error();
-    if (error.file.empty()) error.file = graph;
-    return Fail(std::move(error));
+  if (!of_graph) return in_file(std::move(of_graph).error(), graph);
+  if (Status bound = Bind(*of_graph, model->manifest(), checkpoint.manifest()); !bound) {
+    return in_file(bound.error(), path);
   }
-  input.network = *std::move(of_graph);
-  if (Status bound = Bind(input.network, model->manifest(), input.checkpoint->manifest()); !bound) {
-    return in_file(std::move(bound).error());
-  }
+  return of_graph;
+}
+
+Result<RunnableInput> OpenRunnable(const std::string& path, const CommonOptions& options,
+                                   const std::string& graph) {
+  RunnableInput input;
+  CKPT_ASSIGN_OR_RETURN(input.checkpoint,
+                        formats::OpenCheckpoint(*options.read, path, OpenOptionsOf(options)));
+  CKPT_ASSIGN_OR_RETURN(input.network, RunnableNetwork(*input.checkpoint, path, options, graph));
   return input;
 }
 

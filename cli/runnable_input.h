@@ -17,6 +17,11 @@ struct RunnableInput {
   Runnable view() const { return {&network, checkpoint.get()}; }
 };
 
+// The network of `checkpoint`, or that of the file `graph` over its tensors; `path` is for
+// messages.
+Result<network::Network> RunnableNetwork(const Checkpoint& checkpoint, const std::string& path,
+                                         const CommonOptions& options, const std::string& graph);
+
 // `graph` names a file whose network an input without one belongs to; empty: there is none.
 // kUnsupported where there is no network, kUnfit where a constant of the network is no tensor of
 // the input, or a weight of the input none of the network's.

@@ -130,17 +130,6 @@ Status CheckWritten(const Files& files, const ConversionTarget& target, const Co
   return target.accept ? target.accept(*written) : Status{};
 }
 
-Result<std::vector<FileRecord>> DigestFiles(const Files& files,
-                                            const std::vector<std::string>& paths) {
-  std::vector<FileRecord> records;
-  for (const std::string& path : paths) {
-    CKPT_ASSIGN_OR_RETURN(const auto file, files.Open(path));
-    CKPT_ASSIGN_OR_RETURN(FileDigest digest, DigestFile(*file));
-    records.push_back({fs::path(path).filename().string(), digest.bytes, std::move(digest.sha256)});
-  }
-  return records;
-}
-
 // Runs `work` beside the caller, or, where no thread is to be had, when its result is asked for.
 template <typename Work>
 auto Beside(Work work) {
@@ -199,6 +188,17 @@ Result<WriteSummary> Write(AtomicOutput& output, const ConversionTarget& target,
 }
 
 }  // namespace
+
+Result<std::vector<FileRecord>> DigestFiles(const Files& files,
+                                            const std::vector<std::string>& paths) {
+  std::vector<FileRecord> records;
+  for (const std::string& path : paths) {
+    CKPT_ASSIGN_OR_RETURN(const auto file, files.Open(path));
+    CKPT_ASSIGN_OR_RETURN(FileDigest digest, DigestFile(*file));
+    records.push_back({fs::path(path).filename().string(), digest.bytes, std::move(digest.sha256)});
+  }
+  return records;
+}
 
 bool TakesDocumentsOf(const Format& target, std::string_view source_format) {
   return source_format == target.name ||

@@ -13,6 +13,14 @@ Json FilesToJson(const std::vector<formats::FileRecord>& files) {
   return list;
 }
 
+Json MarkToJson(const CalibrationReport& calibration) {
+  Json list = Json::array();
+  for (const MarkedTensor& tensor : calibration.marked) {
+    list.push_back({{"name", JsonText(tensor.name)}, {"sha256", tensor.sha256}});
+  }
+  return list;
+}
+
 }  // namespace
 
 std::string RecordText(const Conversion& conversion, const formats::ConversionRecord& files,
@@ -20,6 +28,10 @@ std::string RecordText(const Conversion& conversion, const formats::ConversionRe
   Json record = WithSchema("record");
   record["tool"] = tool;
   AddConversion(record, conversion);
+  if (conversion.calibration) {
+    record["data_files"] = FilesToJson(conversion.calibration->files);
+    record["calibrated_tensors"] = MarkToJson(*conversion.calibration);
+  }
   record["source_files"] = FilesToJson(files.source);
   record["output_files"] = FilesToJson(files.output);
   return Dump(record, true);

@@ -14,9 +14,11 @@
 
 #include "ckpt/audit.h"
 #include "ckpt/calibrate.h"
+#include "ckpt/calibration_mark.h"
 #include "ckpt/convert.h"
 #include "ckpt/diff.h"
 #include "ckpt/drift.h"
+#include "ckpt/formats/convert_file.h"
 #include "ckpt/op_graph.h"
 #include "ckpt/verify.h"
 
@@ -124,6 +126,8 @@ struct CalibrationReport {
   bool few = false;  // fewer than statistics can rest on
   std::vector<DataRange> inputs = {};
   std::vector<CalibratedNorm> layers = {};
+  std::vector<MarkedTensor> marked = {};        // for the record
+  std::vector<formats::FileRecord> files = {};  // of the data
 };
 
 struct Conversion {

@@ -380,6 +380,25 @@ Result<std::vector<Document>> RewriteOnnx(const Manifest& manifest, const GraphE
   return std::vector<Document>{{document->name, Serialized(model)}};
 }
 
+namespace {
+
+// What this program itself says of the model ("ckpt...."), in the place of what it said before.
+void AddOwnMetadata(const std::map<std::string, std::string>& metadata,
+                    onnx_proto::ModelProto& proto) {
+  for (const auto& [key, value] : metadata) {
+    if (!key.starts_with("ckpt.")) continue;
+    onnx_proto::StringStringEntryProto* entry = nullptr;
+    for (auto& known : *proto.mutable_metadata_props()) {
+      if (known.key() == key) entry = &known;
+    }
+    if (entry == nullptr) entry = proto.add_metadata_props();
+    entry->set_key(key);
+    entry->set_value(value);
+  }
+}
+
+}  // namespace
+
 Result<WriteSummary> WriteOnnx(AtomicOutput& output, const std::filesystem::path& path,
                                const OutputModel& model, const WriteOptions&) {
   for (const TensorInfo& tensor : model.tensors) CKPT_RETURN_IF_ERROR(CanHoldOnnx(tensor));
@@ -390,6 +409,7 @@ Result<WriteSummary> WriteOnnx(AtomicOutput& output, const std::filesystem::path
                 "names of tensors gives");
   }
   CKPT_ASSIGN_OR_RETURN(onnx_proto::ModelProto proto, onnx::ParseModel(document->text));
+  AddOwnMetadata(model.metadata, proto);
   return ModelWriter(path, model, output).Write(proto);
 }
 

@@ -9,6 +9,7 @@
 #include "audit/graph_facts.h"
 #include "audit/rules.h"
 #include "averages/ema_weights.h"
+#include "ckpt/calibration_mark.h"
 
 namespace ckpt {
 namespace {
@@ -40,6 +41,7 @@ void JudgeAll(const Subject& subject, const AuditOptions& options, FindingList& 
   JudgeGraphServing(subject, findings);
   JudgeTraining(subject, findings);
   JudgeInitialWeight(subject, findings);
+  JudgeCalibration(subject, findings);
   JudgeTowers(subject, findings);
   JudgeLayerGraph(subject, findings);
   JudgeSavedMode(subject, findings);
@@ -88,6 +90,7 @@ AuditResult Audit(const Checkpoint& checkpoint, const Analysis& analysis,
   TensorReader reader(judged);
   Subject subject{judged, analysis, reader};
   subject.values = ValuesOf(reader, analysis);
+  subject.calibrated = CalibratedNorms(judged, analysis);
   std::vector<LayerValues> raw_values;
   if (of_averages) {
     TensorReader raw_reader(checkpoint);

@@ -37,7 +37,15 @@ std::vector<FindingTensor> FindingList::Tensors(const std::vector<TensorId>& ids
 }
 
 std::string FindingList::FixFor(const Issue& issue) const {
-  return issue.fix.empty() ? std::string(FixOf(issue.rule, analysis_.framework)) : issue.fix;
+  if (!issue.fix.empty()) return issue.fix;
+  std::optional<double> decay;  // the largest: it takes longest
+  for (const LayerIssue& layer : issue.layers) {
+    const auto& momentum = analysis_.batch_norms[layer.layer].momentum;
+    if (momentum && momentum->value > 0 && momentum->value < 1) {
+      decay = std::max(decay.value_or(0), momentum->value);
+    }
+  }
+  return FixOf(issue.rule, analysis_.framework, decay);
 }
 
 void FindingList::AddOne(const Issue& issue, const LayerIssue& layer) {
@@ -104,8 +112,7 @@ void FindingList::Add(FileIssue issue) {
   placed_.push_back(
       {Finding{&RuleOf(issue.rule), issue.severity,
                issue.subject.empty() ? file : std::move(issue.subject), std::move(tensors),
-               std::move(issue.message), std::string(FixOf(issue.rule, analysis_.framework)),
-               std::move(layers)},
+               std::move(issue.message), FixOf(issue.rule, analysis_.framework), std::move(layers)},
        analysis_.batch_norms.size()});
 }
 

@@ -32,7 +32,9 @@ class HistoryJudge {
         comparison_(subject.checkpoint, older) {}
 
   void Judge(FindingList& findings) {
-    for (std::size_t i = 0; i < subject_.layers().size(); ++i) JudgeLayer(i);
+    for (std::size_t i = 0; i < subject_.layers().size(); ++i) {
+      if (!subject_.calibrated.contains(i)) JudgeLayer(i);
+    }
     findings.Add(std::move(reset_));
     findings.Add(std::move(unchanged_));
     findings.Add(std::move(drifted_));

@@ -57,6 +57,7 @@ void JudgeInitialWeight(const Subject& subject, FindingList& findings) {
   bool step_refuted = false;
   std::vector<std::pair<std::size_t, InitialWeight>> weights;
   for (std::size_t i = 0; i < subject.layers().size(); ++i) {
+    if (subject.calibrated.contains(i)) continue;
     std::optional<InitialWeight> weight = WeightOf(subject, i);
     if (!weight || weight->weight <= kSlight) continue;
     if (Refuted(subject.values[i], weight->weight)) {

@@ -27,17 +27,22 @@ constexpr std::array kRows = {
         "predicts nonsense, or it normalises with the batch it was given, so that an answer "
         "depends on the requests beside it.",
         "save the moving statistics too; what was not saved must come from a fuller checkpoint of "
-        "the same step, or be computed again by training-mode forward passes over training data, "
-        "without the optimizer",
+        "the same step, or be computed again: ckpt calibrate does that from training data, and "
+        "training-mode forward passes without the optimizer do, {updates}",
         "save with tf.train.Saver(), which takes every variable, or add the statistics to "
         "var_list (tf.trainable_variables() leaves them out); for this run take them from a fuller "
-        "checkpoint of the same step, or run the update ops alone over training data",
+        "checkpoint of the same step, or let ckpt calibrate compute them from training data; the "
+        "update ops alone do it only {updates}",
         "save the whole model (model.save or model.save_weights), not its trainable_weights; for "
-        "this run take the statistics from a fuller file of the same step, or call the model with "
-        "training=True over training data and without the optimizer",
+        "this run take the statistics from a fuller file of the same step, or let ckpt calibrate "
+        "compute them from training data; calls with training=True and without the optimizer do it "
+        "only {updates}",
         "save model.state_dict(), which has the buffers running_mean and running_var, not "
-        "named_parameters(); for this run take them from a fuller file of the same step, or run "
-        "forward passes in train() mode over training data without the optimizer"},
+        "named_parameters(); for this run take them from a fuller file of the same step, or "
+        "compute "
+        "them from training data: ckpt calibrate, or reset_running_stats() with momentum None and "
+        "one pass of the batch norms alone in train() mode; at the old momentum it takes passes "
+        "{updates}"},
     RuleRow{
         "BN002", "statistics-incomplete", kWarning, kStops,
         "a batch norm has a moving mean and no moving variance, or the reverse",
@@ -74,17 +79,21 @@ constexpr std::array kRows = {
         "Training normalises with each batch, so its loss looks fine. Serving normalises with mean "
         "0 and variance 1 instead of the data's: every layer behind gets inputs it never saw.",
         "tie the updates of the moving averages to the training step; for this run compute the "
-        "statistics again by training-mode forward passes over training data, without the "
-        "optimizer",
+        "statistics again: ckpt calibrate does that from training data, and training-mode forward "
+        "passes without the optimizer do, {updates}",
         "run the update ops with the train op: with tf.control_dependencies(tf.get_collection("
         "tf.GraphKeys.UPDATE_OPS)) around minimize(), or tf.group(train_op, *update_ops); for this "
-        "run restore the weights and run the update ops alone over training data",
+        "run let ckpt calibrate compute the statistics from training data; the update ops alone do "
+        "it only {updates}",
         "call the model or layer with training=True in a custom loop (model.fit does); in a "
-        "tf.Session program run model.updates too; for this run call it with training=True over "
-        "training data without the optimizer",
+        "tf.Session program run model.updates too; for this run let ckpt calibrate compute "
+        "the statistics from training data; calls with training=True and without the optimizer do "
+        "it only {updates}",
         "train in model.train() mode with momentum above 0 (an averaged or EMA copy needs its "
-        "buffers copied, or torch.optim.swa_utils.update_bn); for this run do forward passes in "
-        "train() mode over training data without the optimizer"},
+        "buffers copied, or torch.optim.swa_utils.update_bn); for this run compute the "
+        "statistics from training data: ckpt calibrate, or reset_running_stats() with momentum "
+        "None and one pass of the batch norms alone in train() mode; at the old momentum it takes "
+        "passes {updates}"},
     RuleRow{
         "BN011", "looks-never-updated", kWarning, kPasses,
         "moving statistics are exactly initial, with no proof that the layer was trained",
@@ -110,7 +119,8 @@ constexpr std::array kRows = {
         "The layers that were left out normalise with mean 0 and variance 1 at serving; the model "
         "may seem to work and be worse than in training.",
         "run the updates of every layer in every training step; for this run compute the missing "
-        "ones by training-mode forward passes without the optimizer",
+        "ones again: ckpt calibrate does that from training data, and training-mode forward passes "
+        "without the optimizer do, {updates}",
         "collect tf.GraphKeys.UPDATE_OPS after all towers and networks are built, and tie all of "
         "them to the train ops that train those layers"},
     RuleRow{
@@ -141,14 +151,29 @@ constexpr std::array kRows = {
         "counter says; or of frozen layers, whose statistics the steps do not update.",
         "Serving normalises with a mixture of the data's statistics and 0 and 1. Accuracy rises "
         "with more steps or a smaller decay although the weights are good already.",
-        "train longer or with a smaller decay, or run training-mode forward passes over training "
-        "data without the optimizer until decay^n is below 1/100",
-        "train longer or with a smaller decay (slim: batch_norm_decay 0.9 for short runs), or run "
-        "the update ops alone over training data until decay^n is below 1/100",
-        "train longer or with a smaller momentum (0.9 for short runs), or call the model with "
-        "training=True over training data until momentum^n is below 1/100",
-        "train longer or with a larger momentum, or run forward passes in train() mode over "
-        "training data until (1-momentum)^n is below 1/100"},
+        "train longer or with a smaller decay, or compute the statistics again: ckpt calibrate "
+        "does that from training data, and training-mode forward passes without the optimizer do, "
+        "{updates}",
+        "train longer or with a smaller decay (slim: batch_norm_decay 0.9 for short runs), or "
+        "let ckpt calibrate compute the statistics from training data; the update ops alone do it "
+        "only {updates}",
+        "train longer or with a smaller momentum (0.9 for short runs), or let ckpt calibrate "
+        "compute the statistics from training data; calls with training=True and without the "
+        "optimizer do it only {updates}",
+        "train longer or with a larger momentum, or compute the statistics from training data: "
+        "ckpt calibrate, or reset_running_stats() with momentum None and one pass of the batch "
+        "norms alone in train() mode; at the old momentum it takes passes {updates}"},
+
+    RuleRow{
+        "BN016", "statistics-calibrated", kInfo, kPasses,
+        "the statistics were computed from data, by ckpt calibrate",
+        "The metadata of the file, or the record beside it, names the statistics with their "
+        "SHA-256, and they still have it. Nothing that the file says of updates (a step, a batch "
+        "counter, an older checkpoint) is about them, so BN010, BN011, BN012, BN015 and BN050 are "
+        "not judged. Where they were changed since, the mark does not count.",
+        "It serves with the statistics of the data that it was calibrated with: the record beside "
+        "it names them.",
+        "nothing; before training on, see that the updates run this time (BN010)"},
 
     // What the numbers are worth.
     RuleRow{

@@ -8,6 +8,9 @@
 
 namespace ckpt::audit {
 
+// In a fix: how many updates of a moving average leave its initial value 1 %.
+inline constexpr std::string_view kUpdatesMark = "{updates}";
+
 struct RuleRow {
   std::string_view id, name;
   Severity severity;

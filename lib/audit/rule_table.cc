@@ -1,10 +1,12 @@
 #include "audit/rule_table.h"
 
 #include <algorithm>
+#include <cmath>
 #include <deque>
 #include <string>
 
 #include "audit/rule_rows.h"
+#include "audit/wording.h"
 
 namespace ckpt::audit {
 namespace {
@@ -31,16 +33,35 @@ void AppendWrapped(std::string& text, std::string_view paragraph, std::string_vi
   text += '\n';
 }
 
+// "over 459 batches (0.99^459 = 1 %)": updates until the initial value weighs 1 %.
+std::string UpdatesInWords(std::optional<double> decay) {
+  if (!decay) {
+    return "over ln(0.01) / ln(decay) batches or more, 459 at 0.99 and 44 at 0.9, until the "
+           "initial "
+           "values weigh 1 %";
+  }
+  const double updates = std::ceil(std::log(0.01) / std::log(*decay));
+  return "over " + Number(updates) + " batches or more, until the initial values weigh 1 % (" +
+         Number(*decay) + "^" + Number(updates) + ")";
+}
+
+std::string WithUpdates(std::string_view fix, std::optional<double> decay) {
+  const std::size_t at = fix.find(kUpdatesMark);
+  if (at == std::string_view::npos) return std::string(fix);
+  return std::string(fix.substr(0, at)) + UpdatesInWords(decay) +
+         std::string(fix.substr(at + kUpdatesMark.size()));
+}
+
 std::string TextOf(const RuleRow& row) {
   std::string text;
   AppendWrapped(text, row.meaning, "");
   text += '\n';
   AppendWrapped(text, "Why it matters: " + std::string(row.why), "");
   text += '\n';
-  AppendWrapped(text, "What to do: " + std::string(row.fix), "");
+  AppendWrapped(text, "What to do: " + WithUpdates(row.fix, {}), "");
   const auto bullet = [&](std::string_view framework, std::string_view fix) {
     if (fix.empty()) return;
-    AppendWrapped(text, "- " + std::string(framework) + ": " + std::string(fix), "  ");
+    AppendWrapped(text, "- " + std::string(framework) + ": " + WithUpdates(fix, {}), "  ");
   };
   if (!row.fix_tensorflow.empty() || !row.fix_keras.empty() || !row.fix_pytorch.empty()) {
     text += '\n';
@@ -72,13 +93,14 @@ const Table& BuiltTable() {
 
 const Rule& RuleOf(RuleIndex index) { return BuiltTable().rules[static_cast<std::size_t>(index)]; }
 
-std::string_view FixOf(RuleIndex index, std::optional<Framework> framework) {
+std::string FixOf(RuleIndex index, std::optional<Framework> framework,
+                  std::optional<double> decay) {
   const RuleRow& row = RuleRows()[static_cast<std::size_t>(index)];
   std::string_view fix;
   if (framework == Framework::kTensorFlow) fix = row.fix_tensorflow;
   if (framework == Framework::kKeras) fix = row.fix_keras;
   if (framework == Framework::kPyTorch) fix = row.fix_pytorch;
-  return fix.empty() ? row.fix : fix;
+  return WithUpdates(fix.empty() ? row.fix : fix, decay);
 }
 
 }  // namespace ckpt::audit

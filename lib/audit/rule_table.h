@@ -2,6 +2,7 @@
 #pragma once
 
 #include <optional>
+#include <string>
 #include <string_view>
 
 #include "ckpt/audit.h"
@@ -20,6 +21,7 @@ enum class RuleIndex : std::uint8_t {
   kStatisticsAbsorbed,
   kLayerNotTrained,
   kUpdatedTooLittle,
+  kCalibrated,
   kNonFinite,
   kNegativeVariance,
   kVariancePlusEpsilon,
@@ -56,7 +58,9 @@ enum class RuleIndex : std::uint8_t {
 };
 
 const Rule& RuleOf(RuleIndex index);
-// What to do, in the words of the framework where it is known.
-std::string_view FixOf(RuleIndex index, std::optional<Framework> framework);
+// What to do, in the words of the framework where it is known. `decay` is the weight of the old
+// value in an update of the layers' statistics, where it is known: how many updates it takes.
+std::string FixOf(RuleIndex index, std::optional<Framework> framework,
+                  std::optional<double> decay = {});
 
 }  // namespace ckpt::audit

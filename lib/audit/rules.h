@@ -1,6 +1,7 @@
 // The rules, by what they look at. Each adds its findings to the list.
 #pragma once
 
+#include <set>
 #include <vector>
 
 #include "audit/findings.h"
@@ -23,6 +24,9 @@ struct Subject {
   TensorReader& reader;
   std::vector<LayerValues> values = {};
   const GraphFacts* graph = nullptr;  // null without an operation graph
+  // Batch norms whose statistics were computed from data: nothing that the file says of updates is
+  // about them.
+  std::set<std::size_t> calibrated = {};
   // Where averages over time are judged: the values of the raw weights, one entry per batch norm.
   const std::vector<LayerValues>* raw_values = nullptr;
 
@@ -40,6 +44,8 @@ void JudgeValues(const Subject& subject, FindingList& findings);
 void JudgeSwaps(const Subject& subject, FindingList& findings);
 // BN010 to BN014: statistics at their initial values.
 void JudgeTraining(const Subject& subject, FindingList& findings);
+// BN016: statistics that were computed from data.
+void JudgeCalibration(const Subject& subject, FindingList& findings);
 // BN015: the weight that the initial values still have.
 void JudgeInitialWeight(const Subject& subject, FindingList& findings);
 // BN032: copies of a layer.

@@ -112,6 +112,7 @@ Judgement JudgeLayer(const Subject& subject, std::size_t i, const SlotMap& slots
   const BatchNorm& layer = subject.layers()[i];
   const LayerValues& values = subject.values[i];
   if (!values.mean || !values.spread || values.mean->empty()) return {};
+  if (subject.calibrated.contains(i)) return {Verdict::kLearnt};
   if (!StatisticsInitial(values)) {
     if (AllEqual(*values.spread, 1) && values.spread->size() > 1 && !KeepsStatistics(layer) &&
         !IsFixedNormalisation(layer)) {

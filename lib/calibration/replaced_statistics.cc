@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "ckpt/calibrate.h"
+#include "ckpt/calibration_mark.h"
 #include "ckpt/elements.h"
 
 namespace ckpt {
@@ -31,6 +32,7 @@ class Recalibrated : public Checkpoint {
       Replace(layer.mean, layer.stored.mean);
       Replace(layer.variance, layer.stored.variance);
     }
+    Mark();
   }
 
   std::string_view format() const noexcept override { return checkpoint_.format(); }
@@ -55,6 +57,19 @@ class Recalibrated : public Checkpoint {
       other.checksum.reset();
       bytes_[TensorId{i}] = bytes;
     }
+  }
+
+  // Beside what was marked before.
+  void Mark() {
+    std::string& mark = manifest_.metadata[std::string(kCalibrationMark)];
+    std::map<std::string, std::string> digest_of;
+    for (MarkedTensor& one : ParseMark(mark)) digest_of[one.name] = std::move(one.sha256);
+    for (const auto& [id, bytes] : bytes_) {
+      digest_of[manifest_.tensors[id.index].name] = Sha256(bytes);
+    }
+    std::vector<MarkedTensor> tensors;
+    for (auto& [name, digest] : digest_of) tensors.push_back({name, digest});
+    mark = MarkText(tensors);
   }
 
   const Checkpoint& checkpoint_;

@@ -29,7 +29,7 @@ for folder in $folders; do
   rm -rf "../$folder"
 done
 
-for script in tf1_resnet tf1_mnist tf1_hand_written tf1_graph_evidence tf_bundles tf1_slim tf1_cases rewrite_bundle tf_v1 tf2_object \
+for script in tf1_resnet tf1_mnist tf1_calibration tf1_hand_written tf1_graph_evidence tf_bundles tf1_slim tf1_cases rewrite_bundle tf_v1 tf2_object \
               keras2_models keras2_bad_values h5_variants hdf5_cases across_keras keras2_drift; do
   "$tf215" "$script.py"
 done

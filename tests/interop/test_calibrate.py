@@ -5,6 +5,7 @@ The expected values are Keras' own: a model whose batch norms have momentum 0 an
 the whole set, layer after layer. CKPT_BINARY is the program. Runs under TensorFlow 2.15 and the newest one.
 """
 
+import hashlib
 import json
 import os
 import subprocess
@@ -140,3 +141,146 @@ def test_what_cannot_be_done_is_refused(case):
     assert not output.exists()
     dry = json.loads(ckpt("calibrate", path, output, "--data", folder / "x.npz", "--dry-run", "--format", "json").stdout)
     assert len(dry["calibrated"]) == 2 and not output.exists()
+
+
+def rules_of(path):
+    report = json.loads(ckpt("audit", "--fail-on", "never", "--format", "json", path).stdout)
+    return {finding["rule"]: finding for finding in report["inputs"][0]["findings"]}
+
+
+@pytest.mark.parametrize("name", ["m.h5", "m.keras"])
+def test_the_audit_knows_that_it_was_calibrated_until_the_statistics_are_changed(name, tmp_path):
+    """After three steps the initial values weigh 0.99^3, which the optimizer's step would prove of any statistics."""
+    model = build()
+    model.compile(keras.optimizers.SGD(1e-3), keras.losses.MeanSquaredError())
+    x = (np.random.default_rng(9).normal(size=(EXAMPLES, 8, 8, 3)) * 2 + 0.5).astype(np.float32)
+    model.fit(x[:24], np.zeros((24, 4), np.float32), batch_size=8, epochs=1, verbose=0)
+    model.save(tmp_path / name)
+    np.savez(tmp_path / "x.npz", images=x)
+    output = tmp_path / ("out" + os.path.splitext(name)[1])
+    assert rules_of(tmp_path / name)["BN015"]["severity"] == "warning"
+    ckpt("calibrate", "--all", tmp_path / name, output, "--data", tmp_path / "x.npz", "--quiet")
+    found = rules_of(output)
+    assert "BN015" not in found and found["BN016"]["severity"] == "info"
+    assert all(finding["severity"] == "info" for finding in found.values())
+    written = keras.models.load_model(output)
+    weights = written.get_layer("b1").get_weights()
+    written.get_layer("b1").set_weights([*weights[:2], weights[2] + 1, weights[3]])
+    written.save(output)  # the record beside it is the old one
+    found = rules_of(output)
+    assert "b1" in found["BN015"]["subject"] and "b2" not in found["BN015"]["subject"]
+    assert "b2" in found["BN016"]["subject"] and "b1" not in found["BN016"]["subject"]
+
+
+def with_population(x):
+    model = build()
+    for name, (mean, variance) in population(model, x).items():
+        model.get_layer(name).set_weights([*model.get_layer(name).get_weights()[:2], mean, variance])
+    return model
+
+
+def test_a_saved_model_is_served_with_the_statistics_of_the_set(tmp_path):
+    model = build()
+    (model.export if hasattr(model, "export") else model.save)(str(tmp_path / "m"))
+    x = (np.random.default_rng(9).normal(size=(EXAMPLES, 8, 8, 3)) * 2 + 0.5).astype(np.float32)
+    np.savez(tmp_path / "x.npz", images=x)
+    ckpt("calibrate", tmp_path / "m", tmp_path / "out", "--data", tmp_path / "x.npz")
+    served = tf.saved_model.load(str(tmp_path / "out")).signatures["serving_default"]
+    [name] = served.structured_input_signature[1]
+    [mine] = served(**{name: tf.constant(x)}).values()
+    right, stale = with_population(x)(x, training=False), model(x, training=False)
+    assert np.abs(mine - right).max() <= 1e-5 * np.abs(right).max()
+    assert np.abs(stale - right).max() > 1000 * np.abs(mine - right).max()
+    assert {"b1", "b2"} <= set(rules_of(tmp_path / "out")["BN016"]["subject"].replace(" and ", " ").split())
+
+
+def test_data_in_many_files_of_a_folder_and_in_little_memory_change_no_bit(case):
+    model, path, x = case
+    (path.parent / "parts").mkdir()
+    for i, part in enumerate(np.split(x, [3, 11, 30])):
+        np.savez_compressed(path.parent / "parts" / f"{i}.npz", images=part)
+    outputs = [path.with_name(f"o{i}{path.suffix}") for i in range(2)]
+    ckpt("calibrate", path, outputs[0], "--data", path.parent / "x.npz", "--quiet")
+    # What one example takes, with the room that a convolution works in, and not what all do.
+    ckpt("calibrate", path, outputs[1], "--memory", "6200K", "--data", path.parent / "parts", "--quiet")
+    a, b = [[w for layer in keras.models.load_model(o).layers for w in layer.get_weights()] for o in outputs]
+    assert all(np.array_equal(one, other) for one, other in zip(a, b))
+
+
+def test_the_record_names_the_data(case):
+    _, path, _ = case
+    output = path.with_name("out" + path.suffix)
+    ckpt("calibrate", path, output, "--data", path.parent / "x.npz", "--quiet")
+    [data] = json.loads((path.parent / (output.name + ".ckpt.json")).read_text())["data_files"]
+    assert data["name"] == "x.npz"
+    assert data["sha256"] == hashlib.sha256((path.parent / "x.npz").read_bytes()).hexdigest()
+
+
+def test_a_word_beside_output_is_required_says_what_data_took(tmp_path):
+    said = ckpt("calibrate", "--data", tmp_path / "x.npz", tmp_path / "in.h5", tmp_path / "out.h5", "--all",
+                expect=2).stderr
+    assert "OUTPUT is required" in said and "--data takes all that follows it" in said
+
+
+def test_weights_without_a_model_say_that_a_graph_is_needed(tmp_path):
+    build().save_weights(tmp_path / "w.weights.h5")
+    np.save(tmp_path / "x.npy", np.zeros((40, 8, 8, 3), np.float32))
+    said = ckpt("calibrate", "--all", tmp_path / "w.weights.h5", tmp_path / "o.weights.h5", "--data", tmp_path / "x.npy",
+                expect=3).stderr
+    assert "--graph FILE" in said
+
+
+def test_a_state_dict_is_calibrated_by_the_graph_that_was_exported_of_it(tmp_path):
+    onnx = pytest.importorskip("onnx")
+    safetensors = pytest.importorskip("safetensors.numpy")
+    random = np.random.default_rng(8)
+    f32 = lambda *shape: random.normal(0, 0.5, shape).astype(np.float32)
+    state = {"c1.weight": f32(4, 3, 3, 3), "n1.weight": f32(4) + 1, "n1.bias": f32(4), "c2.weight": f32(5, 4, 1, 1),
+             "n2.weight": f32(5) + 1, "n2.bias": f32(5)}
+    for name, channels in (("n1", 4), ("n2", 5)):
+        state[f"{name}.running_mean"] = np.zeros(channels, np.float32)
+        state[f"{name}.running_var"] = np.ones(channels, np.float32)
+    node = onnx.helper.make_node
+    norm = lambda name: [f"{name}.{part}" for part in ("weight", "bias", "running_mean", "running_var")]
+    nodes = [node("Conv", ["x", "c1.weight"], ["a"], kernel_shape=[3, 3]),
+             node("BatchNormalization", ["a", *norm("n1")], ["b"], epsilon=1e-5), node("Relu", ["b"], ["c"]),
+             node("Conv", ["c", "c2.weight"], ["d"], kernel_shape=[1, 1]),
+             node("BatchNormalization", ["d", *norm("n2")], ["y"], epsilon=1e-5)]
+    value = lambda name, shape: onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape)
+    graph = onnx.helper.make_graph(nodes, "g", [value("x", ["n", 3, 8, 8])], [value("y", ["n", 5, 6, 6])],
+                                   [onnx.numpy_helper.from_array(v, k) for k, v in state.items()])
+    onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)]), tmp_path / "net.onnx")
+    counters = {f"{name}.num_batches_tracked": np.array(0, np.int64) for name in ("n1", "n2")}
+    safetensors.save_file({**state, **counters}, tmp_path / "s.safetensors")
+    x = random.normal(1, 2, (EXAMPLES, 3, 8, 8)).astype(np.float32)
+    np.save(tmp_path / "x.npy", x)
+    report = json.loads(ckpt("calibrate", tmp_path / "s.safetensors", tmp_path / "out.safetensors", "--graph",
+                             tmp_path / "net.onnx", "--data", tmp_path / "x.npy", "--format", "json").stdout)
+    assert [entry["variance"] for entry in report["calibrated"]] == ["unbiased", "unbiased"]  # as PyTorch stores it
+    after = safetensors.load_file(tmp_path / "out.safetensors")
+
+    def conv(value, kernel):
+        kernel = tf.constant(kernel.astype(np.float64).transpose(2, 3, 1, 0))
+        return tf.nn.conv2d(value, kernel, 1, "VALID").numpy()
+
+    first = conv(x.astype(np.float64).transpose(0, 2, 3, 1), state["c1.weight"])
+    mean, variance = first.mean((0, 1, 2)), first.var((0, 1, 2), ddof=1)
+    scale = state["n1.weight"] / np.sqrt(variance + 1e-5)
+    second = conv(np.maximum(scale * (first - mean) + state["n1.bias"], 0), state["c2.weight"])
+    for name, data in (("n1", first), ("n2", second)):
+        assert np.allclose(after.pop(f"{name}.running_mean"), data.mean((0, 1, 2)), rtol=1e-6, atol=1e-7)
+        assert np.allclose(after.pop(f"{name}.running_var"), data.var((0, 1, 2), ddof=1), rtol=1e-6, atol=0)
+    assert all(np.array_equal(value, {**state, **counters}[name]) for name, value in after.items())
+    assert set(rules_of(tmp_path / "out.safetensors")) >= {"BN016"}  # by the metadata of the file itself
+    (tmp_path / "out.safetensors.ckpt.json").unlink()
+    assert "BN016" in rules_of(tmp_path / "out.safetensors")
+    ckpt("calibrate", "--all", tmp_path / "net.onnx", tmp_path / "o.onnx", "--data", tmp_path / "x.npy")
+    (tmp_path / "o.onnx.ckpt.json").unlink()
+    assert "BN016" in rules_of(tmp_path / "o.onnx")
+    onnx.checker.check_model(str(tmp_path / "o.onnx"))
+    wrong = dict(state)
+    wrong["c3.weight"] = wrong["c2.weight"]
+    safetensors.save_file(wrong, tmp_path / "w.safetensors")
+    said = ckpt("calibrate", tmp_path / "w.safetensors", tmp_path / "no.safetensors", "--graph", tmp_path / "net.onnx",
+                "--data", tmp_path / "x.npy", expect=3).stderr
+    assert "c3.weight" in said and not (tmp_path / "no.safetensors").exists()

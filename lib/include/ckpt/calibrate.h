@@ -74,7 +74,8 @@ Result<std::vector<CalibratedLayer>> CalibrateStatistics(const network::Network&
                                                          const ExampleSource& examples,
                                                          const CalibrateOptions& options);
 
-// `checkpoint` with other values in the tensors of calibrated layers; must not outlive it.
+// `checkpoint` with other values in the tensors of calibrated layers, which are marked (see
+// calibration_mark.h); must not outlive it.
 std::unique_ptr<Checkpoint> WithStatistics(const Checkpoint& checkpoint,
                                            const std::vector<CalibratedLayer>& layers);
 

@@ -46,6 +46,8 @@ struct FileRecord {
   std::uint64_t bytes = 0;
   std::string sha256;
 };
+Result<std::vector<FileRecord>> DigestFiles(const Files& files,
+                                            const std::vector<std::string>& paths);
 struct ConversionRecord {
   std::vector<FileRecord> source, output;
 };
