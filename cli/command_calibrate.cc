@@ -92,7 +92,7 @@ class CalibrateCommand : public Command {
     }
     if (options_.memory > 0) calibrate_.budget.memory_bytes = options_.memory;
     if (target_.record_path.empty()) target_.record_path = target_.path + ".ckpt.json";
-    target_.report_path = options_.report_file;
+    target_.report_paths = ReportPathsOf(options_);
     return {};
   }
 
@@ -121,7 +121,8 @@ class CalibrateCommand : public Command {
   Status ChooseFormat(const Checkpoint& source) {
     target_.format = formats::FindFormat(to_.empty() ? source.format() : std::string_view(to_));
     if (target_.format == nullptr) {
-      return Fail(ErrorCode::kInvalidArgument, "--to: unknown format \"" + to_ + "\"");
+      return Fail(ErrorCode::kInvalidArgument,
+                  "--to: unknown format \"" + to_ + "\"" + DidYouMean(to_, FormatNames()));
     }
     if (target_.format->name == source.format() && target_.format->write != nullptr &&
         !formats::HoldsOperations(*target_.format)) {
