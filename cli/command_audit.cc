@@ -2,6 +2,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <map>
+#include <optional>
 
 #include "ckpt/audit.h"
 #include "cli/calibration_data.h"
@@ -51,7 +52,7 @@ class Audit : public Command {
         ->type_name("FILE");
     app.add_option("--epsilon", analysis_.epsilon,
                    "Epsilon of layers for which nothing records one")
-        ->check(CLI::NonNegativeNumber)
+        ->check(NotNegative())
         ->type_name("X");
     app.add_option("--momentum", analysis_.momentum,
                    "Decay of layers for which nothing records one (Keras' sense)")
@@ -82,18 +83,17 @@ class Audit : public Command {
 
   ExitCode Run() override {
     if (Status status = CheckCommonOptions(options_); !status) return Complain(status.error());
-    for (const auto* list : {&audit_.only_rules, &audit_.without_rules}) {
-      for (const std::string& id : *list) {
-        if (FindRule(id) == nullptr) {
-          return Complain({ErrorCode::kInvalidArgument,
-                           "there is no rule \"" + id + "\"; `ckpt explain` lists them"});
-        }
+    for (auto* list : {&audit_.only_rules, &audit_.without_rules}) {
+      for (std::string& id : *list) {
+        const Rule* rule = FindRule(id);
+        if (rule == nullptr) return Complain({ErrorCode::kInvalidArgument, NoSuchRule(id)});
+        id = rule->id;
       }
     }
     if (options_.memory > 0) budget_.memory_bytes = options_.memory;
     auto inputs = CollectInputs(options_, inputs_);
     if (!inputs) return Complain(inputs.error());
-    auto reporter = OpenReporter(options_);
+    auto reporter = OpenReporter(options_, FailsOn());
     if (!reporter) return Complain(reporter.error());
     ExitCode worst = ExitCode::kClean;
     if (Status status = Report(*inputs, *reporter, worst); !status) return Complain(status.error());
@@ -102,6 +102,11 @@ class Audit : public Command {
 
  private:
   static constexpr int kNever = 100;
+
+  std::optional<Severity> FailsOn() const {
+    if (fail_on_ == kNever) return std::nullopt;
+    return static_cast<Severity>(fail_on_);
+  }
 
   Outcome AuditOne(const std::string& path) const {
     Outcome outcome{path, OpenInput(path, options_, analysis_, graph_), {}, {}, {}};
@@ -160,14 +165,14 @@ class Audit : public Command {
 
   Status Report(const std::vector<std::string>& inputs, Reporter& reporter, ExitCode& worst) {
     std::vector<Outcome> outcomes(inputs.size());
-    AuditSummary summary{inputs.size()};
+    AuditSummary summary;
     const auto work = [&](std::size_t i) { outcomes[i] = AuditOne(inputs[i]); };
     const auto emit = [&](std::size_t i) -> Status {
       const Outcome outcome = std::move(outcomes[i]);
       const AuditedInput report = ReportOf(outcome);
       if (report.input.error) worst = std::max(worst, Complain(*report.input.error));
+      summary.Add(report);
       for (const Finding& finding : report.findings) {
-        summary.counts.Add(finding.severity);
         if (static_cast<int>(finding.severity) >= fail_on_)
           worst = std::max(worst, ExitCode::kFindings);
       }

@@ -97,7 +97,7 @@ class CalibrateCommand : public Command {
       return Fail(ErrorCode::kInvalidArgument, "--data or --data-input is needed");
     }
     if (options_.memory > 0) calibrate_.budget.memory_bytes = options_.memory;
-    target_.report_path = options_.report_file;
+    target_.report_paths = ReportPathsOf(options_);
     return {};
   }
 
@@ -132,7 +132,8 @@ class CalibrateCommand : public Command {
     const std::string_view own = source.format() == "tf-v1" ? "tf-bundle" : source.format();
     target_.format = formats::FindFormat(to_.empty() ? own : std::string_view(to_));
     if (target_.format == nullptr) {
-      return Fail(ErrorCode::kInvalidArgument, "--to: unknown format \"" + to_ + "\"");
+      return Fail(ErrorCode::kInvalidArgument,
+                  "--to: unknown format \"" + to_ + "\"" + DidYouMean(to_, FormatNames()));
     }
     if (target_.record_path.empty()) {
       target_.record_path =

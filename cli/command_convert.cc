@@ -69,7 +69,7 @@ class ConvertCommand : public Command {
         ->type_name("NAME=VALUE");
     app.add_option("--epsilon", analysis_.epsilon,
                    "Epsilon of batch norms for which nothing records one")
-        ->check(CLI::NonNegativeNumber)
+        ->check(NotNegative())
         ->type_name("X");
     app.add_option("--momentum", analysis_.momentum,
                    "Decay of layers for which nothing records one (Keras' sense)")
@@ -137,7 +137,7 @@ class ConvertCommand : public Command {
     const ExitCode code = status ? ExitCode::kClean : Complain(status.error());
     // Nothing was done; FILE may be the very file that must not be written over.
     const bool usage = !status && status.error().code == ErrorCode::kInvalidArgument;
-    if (usage && !options_.report_file.empty()) return code;
+    if (usage && !options_.reports.empty()) return code;
     if (!status) conversion.error = status.error();
     Status printed = reporter->Add(conversion);
     if (printed) printed = reporter->Finish();
@@ -152,15 +152,16 @@ class ConvertCommand : public Command {
         to_.empty() ? formats::FormatForOutput(target_.path) : formats::FindFormat(to_);
     if (target_.format == nullptr) {
       return Fail(ErrorCode::kInvalidArgument,
-                  to_.empty() ? "the suffix of \"" + target_.path + "\" names no format; give --to"
-                              : "--to: unknown format \"" + to_ + "\"");
+                  to_.empty()
+                      ? "the suffix of \"" + target_.path + "\" names no format; give --to"
+                      : "--to: unknown format \"" + to_ + "\"" + DidYouMean(to_, FormatNames()));
     }
     if (target_.shard_bytes && !target_.path.ends_with(".weights.json")) {
       return Fail(ErrorCode::kInvalidArgument,
                   "--shard-size is for an OUTPUT that is a set of files: NAME.weights.json");
     }
     if (target_.record_path.empty()) target_.record_path = DefaultRecord();
-    target_.report_path = options_.report_file;
+    target_.report_paths = ReportPathsOf(options_);
     if (!cast_.empty()) {
       convert_.cast = DtypeFromName(cast_);
       if (!convert_.cast || !IsFloat(*convert_.cast)) {

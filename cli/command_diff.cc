@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include "ckpt/diff.h"
+#include "cli/choices.h"
 #include "cli/command.h"
 #include "cli/input_pass.h"
 #include "cli/name_map.h"
@@ -29,10 +30,10 @@ class DiffCommand : public Command {
     app.add_option("A", a_, "The first checkpoint")->required();
     app.add_option("B", b_, "The second checkpoint")->required();
     app.add_option("--rtol", diff_.rtol, "Relative tolerance (default 0)")
-        ->check(CLI::NonNegativeNumber)
+        ->check(NotNegative())
         ->type_name("X");
     app.add_option("--atol", diff_.atol, "Absolute tolerance (default 0)")
-        ->check(CLI::NonNegativeNumber)
+        ->check(NotNegative())
         ->type_name("X");
     app.add_option("--only", diff_.only, "Compare only tensors that match GLOB (may be repeated)")
         ->allow_extra_args(false)
@@ -47,7 +48,7 @@ class DiffCommand : public Command {
     app.add_flag("--bytes", diff_.bytes, "Read everything: never trust stored checksums");
     app.add_option("--epsilon", analysis_.epsilon,
                    "Epsilon of batch norms for which nothing records one")
-        ->check(CLI::NonNegativeNumber)
+        ->check(NotNegative())
         ->type_name("X");
     AddInputOptions(app, options_, nullptr);
     AddReportOptions(app, CommandId::kDiff, options_);

@@ -3,6 +3,7 @@
 
 #include "ckpt/audit.h"
 #include "cli/command.h"
+#include "cli/nearest.h"
 #include "cli/reporter.h"
 
 namespace ckpt::cli {
@@ -22,8 +23,7 @@ class Explain : public Command {
     } else if (const Rule* rule = FindRule(rule_)) {
       list.rules.push_back(rule);
     } else {
-      return Complain({ErrorCode::kInvalidArgument,
-                       "there is no rule \"" + rule_ + "\"; `ckpt explain` lists them"});
+      return Complain({ErrorCode::kInvalidArgument, NoSuchRule(rule_)});
     }
     auto reporter = OpenReporter(options_);
     if (!reporter) return Complain(reporter.error());

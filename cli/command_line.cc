@@ -1,4 +1,5 @@
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <array>
 #include <cstdio>
 #include <iostream>
@@ -6,6 +7,7 @@
 
 #include "cli/command.h"
 #include "cli/report/error_text.h"
+#include "cli/usage.h"
 
 namespace ckpt::cli {
 namespace {
@@ -54,9 +56,16 @@ constexpr const char* kFooter =
     "4 I/O or a limit, 5 internal error.\n\nExample:\n  ckpt audit model.ckpt-1000\n"
     "  ckpt convert --bn fold model.h5 serving.h5";
 
+int Refuse(const std::string& why) {
+  std::cerr << "ckpt: " << why << "\nRun with --help for more information.\n";
+  return static_cast<int>(ExitCode::kUsage);
+}
+
 }  // namespace
 
 ExitCode Complain(const Error& error) {
+  // Whoever closed the pipe, or sent the signal, knows.
+  if (error.code == ErrorCode::kInterrupted) return ExitCodeFor(error.code);
   std::cerr << "ckpt: " << Describe(error) << '\n';
   return ExitCodeFor(error.code);
 }
@@ -73,10 +82,15 @@ int RunCommandLine(int argc, const char* const* argv) {
     sub->footer(kCommands[i].footer);
     commands[i]->Setup(*sub);
   }
+  std::vector<std::string> arguments =
+      WithHelpAsOption(std::vector<std::string>(argv + std::min(argc, 1), argv + argc));
+  if (const std::string wrong = WrongCommand(app, arguments); !wrong.empty()) return Refuse(wrong);
+  std::reverse(arguments.begin(), arguments.end());  // as CLI11 takes them
   try {
-    app.parse(argc, argv);
+    app.parse(std::move(arguments));
   } catch (const CLI::ParseError& error) {
-    const bool asked = error.get_exit_code() == static_cast<int>(CLI::ExitCodes::Success);
+    if (error.get_exit_code() != static_cast<int>(CLI::ExitCodes::Success))
+      return Refuse(InWords(app, error));
     app.exit(error, std::cout, std::cerr);
     if (error.get_exit_code() == static_cast<int>(CLI::ExitCodes::RequiredError)) {
       for (std::size_t i = 0; i < kCommands.size(); ++i) {
@@ -84,9 +98,7 @@ int RunCommandLine(int argc, const char* const* argv) {
       }
     }
     std::cout.flush();
-    return static_cast<int>(!asked      ? ExitCode::kUsage
-                            : std::cout ? ExitCode::kClean
-                                        : ExitCode::kIo);
+    return static_cast<int>(std::cout ? ExitCode::kClean : ExitCode::kIo);
   }
   for (std::size_t i = 0; i < kCommands.size(); ++i) {
     if (app.got_subcommand(kCommands[i].name)) return static_cast<int>(commands[i]->Run());

@@ -7,15 +7,20 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <filesystem>
 #include <map>
+#include <set>
 #include <sstream>
 #include <system_error>
 
 #include "cli/choices.h"
+#include "cli/nearest.h"
+#include "formats/container/special_file.h"
 
 namespace ckpt::cli {
 
 void AddReportOptions(CLI::App& command, CommandId id, CommonOptions& options) {
+  options.command = id;
   std::map<std::string, std::string> forms;
   for (const FormRow& row : Forms()) {
     if (row.commands.Has(id)) forms.emplace(row.name, row.name);
@@ -25,8 +30,12 @@ void AddReportOptions(CLI::App& command, CommandId id, CommonOptions& options) {
   command.add_option("--format", options.form, "Form of the report: " + FormsOf(id))
       ->transform(OneOf(forms))
       ->type_name("FORMAT");
-  command.add_option("--report", options.report_file, "Write the report to FILE instead of stdout")
-      ->type_name("FILE");
+  command
+      .add_option("--report", options.reports,
+                  "Write the report to FILE, and a line or two to stdout; or one more report, such "
+                  "as json:FILE (may be repeated)")
+      ->allow_extra_args(false)
+      ->type_name("[FORM:]FILE");
   command.add_option("--color", options.color, "Colour: auto (on a terminal), always or never")
       ->transform(OneOf(colors))
       ->type_name("WHEN");
@@ -56,14 +65,60 @@ void AddInputOptions(CLI::App& command, CommonOptions& options, std::vector<std:
       ->type_name("N");
 }
 
-Status CheckCommonOptions(const CommonOptions& options) {
-  if (!options.from.empty() && formats::FindFormat(options.from) == nullptr) {
-    std::string known;
-    for (const formats::Format& format : formats::BuiltinFormats()) {
-      known += (known.empty() ? "" : ", ") + std::string(format.name);
+std::vector<ReportFile> ReportFilesOf(const CommonOptions& options) {
+  std::vector<ReportFile> files;
+  for (const std::string& report : options.reports) {
+    const std::size_t colon = report.find(':');
+    const FormRow* form =
+        colon == std::string::npos ? nullptr : FindForm(std::string_view(report).substr(0, colon));
+    if (form == nullptr) {
+      files.push_back({FindForm(options.form), report, true});
+    } else {
+      files.push_back({form, report.substr(colon + 1), false});
     }
-    return Fail(ErrorCode::kInvalidArgument,
-                "--from: unknown format \"" + options.from + "\"; known: " + known);
+  }
+  return files;
+}
+
+std::vector<std::string> ReportPathsOf(const CommonOptions& options) {
+  std::vector<std::string> paths;
+  for (const ReportFile& file : ReportFilesOf(options)) paths.push_back(file.path);
+  return paths;
+}
+
+namespace {
+
+Status CheckReports(const CommonOptions& options) {
+  std::set<std::filesystem::path> seen;
+  for (const ReportFile& file : ReportFilesOf(options)) {
+    if (!file.form->commands.Has(options.command)) {
+      return Fail(ErrorCode::kInvalidArgument, "--report: this command has no form \"" +
+                                                   std::string(file.form->name) + "\"; it has " +
+                                                   FormsOf(options.command));
+    }
+    if (file.path.empty()) return Fail(ErrorCode::kInvalidArgument, "--report: no file is named");
+    std::error_code ignored;
+    std::filesystem::path path = std::filesystem::weakly_canonical(file.path, ignored);
+    if (path.empty()) path = file.path;
+    if (!formats::IsSpecialFile(file.path) && !seen.insert(path).second) {
+      return Fail(ErrorCode::kInvalidArgument,
+                  "--report: two reports are to go to \"" + file.path + "\"");
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
+Status CheckCommonOptions(const CommonOptions& options) {
+  CKPT_RETURN_IF_ERROR(CheckReports(options));
+  if (!options.from.empty() && formats::FindFormat(options.from) == nullptr) {
+    const std::vector<std::string> names = FormatNames();
+    std::string known;
+    for (const std::string& name : names) known += (known.empty() ? "" : ", ") + name;
+    return Fail(ErrorCode::kInvalidArgument, "--from: unknown format \"" + options.from +
+                                                 "\"; known: " + known +
+                                                 DidYouMean(options.from, names));
   }
   return {};
 }

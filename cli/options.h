@@ -19,8 +19,9 @@ namespace ckpt::cli {
 enum class ColorMode : std::uint8_t { kAuto, kAlways, kNever };
 
 struct CommonOptions {
-  std::string form = "text";  // --format: a row of Forms()
-  std::string report_file;    // --report; empty: stdout
+  CommandId command = CommandId::kInspect;
+  std::string form = "text";         // --format: a row of Forms()
+  std::vector<std::string> reports;  // --report: FILE, or FORM:FILE
   ColorMode color = ColorMode::kAuto;
   bool quiet = false;
   std::string from;        // --from; empty: by content
@@ -36,7 +37,16 @@ void AddReportOptions(CLI::App& command, CommandId id, CommonOptions& options);
 // --from and --memory, and for commands that take many inputs --files-from and --jobs.
 void AddInputOptions(CLI::App& command, CommonOptions& options, std::vector<std::string>* inputs);
 
-// kInvalidArgument for a format that does not exist; nothing is opened.
+// A report that goes to a file.
+struct ReportFile {
+  const FormRow* form;
+  std::string path;
+  bool in_place_of_stdout;  // FILE alone: what would stand on stdout
+};
+std::vector<ReportFile> ReportFilesOf(const CommonOptions& options);
+std::vector<std::string> ReportPathsOf(const CommonOptions& options);
+
+// kInvalidArgument for a format or a form that does not exist; nothing is opened.
 Status CheckCommonOptions(const CommonOptions& options);
 // The inputs of the command line and of --files-from, in that order.
 Result<std::vector<std::string>> CollectInputs(const CommonOptions& options,

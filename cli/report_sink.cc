@@ -1,5 +1,7 @@
 #include "cli/report_sink.h"
 
+#include <poll.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -12,11 +14,19 @@
 namespace ckpt::cli {
 namespace {
 
+// A pipe on stdout whose reader has gone: `ckpt ... | head`.
+bool HasNoReader() {
+  pollfd out{STDOUT_FILENO, POLLOUT, 0};
+  return ::poll(&out, 1, 0) == 1 && (out.revents & POLLERR) != 0;
+}
+
 class SpecialSink : public ReportSink {
  public:
   explicit SpecialSink(formats::SpecialFile file) : file_(std::move(file)) {}
   Status Write(std::string_view text) override {
-    return file_.Write(std::as_bytes(std::span(text)));
+    Status written = file_.Write(std::as_bytes(std::span(text)));
+    if (written || !HasNoReader()) return written;
+    return Fail(ErrorCode::kInterrupted, "nobody reads stdout any more");
   }
   Status Finish() override { return {}; }
 
@@ -26,8 +36,8 @@ class SpecialSink : public ReportSink {
 
 class FileSink : public ReportSink {
  public:
-  explicit FileSink(const CommonOptions& options)
-      : path_(options.report_file), read_(options.read) {}
+  FileSink(const CommonOptions& options, std::string path)
+      : path_(std::move(path)), read_(options.read) {}
   Status Open() {
     CKPT_ASSIGN_OR_RETURN(file_, output_.Create(path_));
     return {};
@@ -54,23 +64,35 @@ class FileSink : public ReportSink {
 
 }  // namespace
 
-Result<std::unique_ptr<ReportSink>> OpenReport(const CommonOptions& options) {
-  if (options.report_file.empty() || formats::IsSpecialFile(options.report_file)) {
-    const std::string path = options.report_file.empty() ? "/dev/stdout" : options.report_file;
+Result<std::unique_ptr<ReportSink>> OpenReport(const CommonOptions& options,
+                                               const std::string& path) {
+  if (formats::IsSpecialFile(path)) {
     CKPT_ASSIGN_OR_RETURN(auto file, formats::SpecialFile::Open(path));
     return std::unique_ptr<ReportSink>(std::make_unique<SpecialSink>(std::move(file)));
   }
-  auto sink = std::make_unique<FileSink>(options);
+  auto sink = std::make_unique<FileSink>(options, path);
   CKPT_RETURN_IF_ERROR(sink->Open());
   return std::unique_ptr<ReportSink>(std::move(sink));
 }
 
-Style StyleFor(const CommonOptions& options) {
+Result<std::unique_ptr<ReportSink>> OpenStdout() {
+  CKPT_ASSIGN_OR_RETURN(auto file, formats::SpecialFile::Open("/dev/stdout"));
+  return std::unique_ptr<ReportSink>(std::make_unique<SpecialSink>(std::move(file)));
+}
+
+bool IsStdout(const std::string& path) {
+  struct stat named {
+  }, standard{};
+  return formats::IsSpecialFile(path) && ::stat(path.c_str(), &named) == 0 &&
+         ::fstat(STDOUT_FILENO, &standard) == 0 && named.st_dev == standard.st_dev &&
+         named.st_ino == standard.st_ino;
+}
+
+Style StyleFor(const CommonOptions& options, bool to_stdout) {
   bool on = options.color == ColorMode::kAlways;
   if (options.color == ColorMode::kAuto) {
     const char* no_color = std::getenv("NO_COLOR");
-    on = options.report_file.empty() && ::isatty(STDOUT_FILENO) == 1 &&
-         (no_color == nullptr || *no_color == '\0');
+    on = to_stdout && ::isatty(STDOUT_FILENO) == 1 && (no_color == nullptr || *no_color == '\0');
   }
   if (!on) return {};
   return {"\033[31m", "\033[33m", "\033[32m", "\033[2m", "\033[1m", "\033[0m"};

@@ -21,8 +21,13 @@ class ReportSink {
   virtual Status Finish() = 0;
 };
 
-Result<std::unique_ptr<ReportSink>> OpenReport(const CommonOptions& options);
+// `path` is not written where it turns out to be one of the files that `options` tells of.
+Result<std::unique_ptr<ReportSink>> OpenReport(const CommonOptions& options,
+                                               const std::string& path);
+Result<std::unique_ptr<ReportSink>> OpenStdout();
+// Is what `path` names, a device or a descriptor, the one behind stdout?
+bool IsStdout(const std::string& path);
 
-Style StyleFor(const CommonOptions& options);
+Style StyleFor(const CommonOptions& options, bool to_stdout);
 
 }  // namespace ckpt::cli

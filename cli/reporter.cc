@@ -1,11 +1,35 @@
 #include "cli/reporter.h"
 
 namespace ckpt::cli {
+namespace {
 
-Result<Reporter> OpenReporter(const CommonOptions& options) {
-  CKPT_ASSIGN_OR_RETURN(auto sink, OpenReport(options));
-  const FormRow& row = *FindForm(options.form);
-  return Reporter(row.make({.style = StyleFor(options), .quiet = options.quiet}), std::move(sink));
+// The form of what is left on stdout; null for nothing.
+const FormRow* FormOnStdout(const CommonOptions& options) {
+  const FormRow* form = FindForm(options.form);
+  for (const ReportFile& file : ReportFilesOf(options)) {
+    if (IsStdout(file.path)) return nullptr;
+    if (file.in_place_of_stdout) form = options.quiet ? nullptr : FindForm("concise");
+  }
+  return form != nullptr && form->commands.Has(options.command) ? form : nullptr;
+}
+
+}  // namespace
+
+Result<Reporter> OpenReporter(const CommonOptions& options, std::optional<Severity> fails_on) {
+  std::vector<Reporter::Channel> channels;
+  const auto add = [&](const FormRow& row, bool to_stdout, std::unique_ptr<ReportSink> sink) {
+    const FormOptions form{StyleFor(options, to_stdout), options.quiet, fails_on};
+    channels.push_back({row.make(form), std::move(sink)});
+  };
+  for (const ReportFile& file : ReportFilesOf(options)) {
+    CKPT_ASSIGN_OR_RETURN(auto sink, OpenReport(options, file.path));
+    add(*file.form, false, std::move(sink));
+  }
+  if (const FormRow* form = FormOnStdout(options)) {
+    CKPT_ASSIGN_OR_RETURN(auto sink, OpenStdout());
+    add(*form, true, std::move(sink));
+  }
+  return Reporter(std::move(channels));
 }
 
 }  // namespace ckpt::cli

@@ -253,7 +253,8 @@ Result<ConversionOutcome> Convert(const Checkpoint& source, const ConversionPlan
   CKPT_ASSIGN_OR_RETURN(const OutputModel model, ModelToWrite(source, plan, target, sums));
   ProtectedFiles not_written;
   read.AddTo(not_written);
-  if (!target.report_path.empty()) not_written.Add(target.report_path, "the report of this run");
+  for (const std::string& report : target.report_paths)
+    not_written.Add(report, "a report of this run");
   AtomicOutput output(
       target.replace ? AtomicOutput::Overwrite::kReplace : AtomicOutput::Overwrite::kRefuse,
       &not_written);

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <initializer_list>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -37,6 +38,8 @@ struct Style {
 struct FormOptions {
   Style style = {};
   bool quiet = false;  // nothing where there is nothing to say, in forms for people
+  // Findings of this severity and above make the exit code 1; absent: none does.
+  std::optional<Severity> fails_on = Severity::kWarning;
 };
 
 enum class CommandId : std::uint8_t {
@@ -80,5 +83,11 @@ std::string FormsOf(CommandId command);
 std::unique_ptr<Form> MakeTextForm(const FormOptions& options);
 std::unique_ptr<Form> MakeJsonForm(const FormOptions& options);
 std::unique_ptr<Form> MakeJsonLinesForm(const FormOptions& options);
+std::unique_ptr<Form> MakeSarifForm(const FormOptions& options);
+std::unique_ptr<Form> MakeJunitForm(const FormOptions& options);
+std::unique_ptr<Form> MakeGithubForm(const FormOptions& options);
+std::unique_ptr<Form> MakeGitlabForm(const FormOptions& options);
+std::unique_ptr<Form> MakeMarkdownForm(const FormOptions& options);
+std::unique_ptr<Form> MakeConciseForm(const FormOptions& options);
 
 }  // namespace ckpt::cli

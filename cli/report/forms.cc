@@ -11,6 +11,9 @@ constexpr Commands kEveryCommand = {CommandId::kInspect, CommandId::kAudit,  Com
                                     CommandId::kDiff,    CommandId::kVerify, CommandId::kCalibrate,
                                     CommandId::kExplain};
 
+constexpr Commands kOfFiles = {CommandId::kInspect, CommandId::kAudit,  CommandId::kConvert,
+                               CommandId::kDiff,    CommandId::kVerify, CommandId::kCalibrate};
+
 constexpr std::array kForms = {
     FormRow{.name = "text",
             .media_type = "text/plain; charset=utf-8",
@@ -24,6 +27,31 @@ constexpr std::array kForms = {
             .media_type = "application/jsonl",
             .commands = kEveryCommand,
             .make = MakeJsonLinesForm},
+    FormRow{.name = "concise",
+            .media_type = "text/plain; charset=utf-8",
+            .commands = kOfFiles,
+            .make = MakeConciseForm},
+    FormRow{.name = "markdown",
+            .media_type = "text/markdown; charset=utf-8",
+            .commands = kOfFiles,
+            .make = MakeMarkdownForm},
+    FormRow{.name = "github",
+            .media_type = "text/plain; charset=utf-8",
+            .commands = {CommandId::kAudit, CommandId::kConvert, CommandId::kDiff,
+                         CommandId::kVerify, CommandId::kCalibrate},
+            .make = MakeGithubForm},
+    FormRow{.name = "junit",
+            .media_type = "application/xml",
+            .commands = {CommandId::kAudit, CommandId::kDiff, CommandId::kVerify},
+            .make = MakeJunitForm},
+    FormRow{.name = "sarif",
+            .media_type = "application/sarif+json",
+            .commands = {CommandId::kAudit},
+            .make = MakeSarifForm},
+    FormRow{.name = "gitlab",
+            .media_type = "application/json",
+            .commands = {CommandId::kAudit},
+            .make = MakeGitlabForm},
 };
 
 }  // namespace

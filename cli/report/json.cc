@@ -46,7 +46,7 @@ class JsonForm : public Form {
   std::string End(const AuditSummary& summary) override {
     Json json = WithSchema("audit");
     json["inputs"] = std::move(inputs_);
-    json["summary"] = ToJson(summary.counts);
+    json["summary"] = ToJson(summary);
     return Dump(json, true);
   }
   std::string Add(const Conversion& conversion) override { return Dump(ToJson(conversion), true); }

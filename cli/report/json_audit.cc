@@ -72,4 +72,17 @@ Json ToJson(const SeverityCounts& counts) {
   return {{"errors", counts.errors}, {"warnings", counts.warnings}, {"infos", counts.infos}};
 }
 
+Json ToJson(const AuditSummary& summary) {
+  Json json = ToJson(summary.counts);
+  json["inputs"] = summary.inputs;
+  json["clean"] = summary.CountOf(InputState::kClean);
+  json["with_warnings"] = summary.CountOf(InputState::kWarnings);
+  json["with_errors"] = summary.CountOf(InputState::kErrors);
+  json["unreadable"] = summary.CountOf(InputState::kUnreadable);
+  json["not_clean"] = Json::array();
+  for (const auto& [path, state] : summary.not_clean)
+    json["not_clean"].push_back({{"path", JsonText(path)}, {"state", Name(state)}});
+  return json;
+}
+
 }  // namespace ckpt::cli

@@ -42,7 +42,7 @@ class JsonLinesForm : public Form {
   }
   std::string End(const AuditSummary& summary) override {
     return Dump(
-        Line("audit", "summary", {{"inputs", summary.inputs}, {"summary", ToJson(summary.counts)}}),
+        Line("audit", "summary", {{"inputs", summary.inputs}, {"summary", ToJson(summary)}}),
         false);
   }
   std::string Add(const Conversion& conversion) override { return Dump(ToJson(conversion), false); }

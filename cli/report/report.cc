@@ -6,6 +6,38 @@ void SeverityCounts::Add(Severity severity) noexcept {
   ++(severity == Severity::kError ? errors : severity == Severity::kWarning ? warnings : infos);
 }
 
+std::string_view Name(InputState state) noexcept {
+  switch (state) {
+    case InputState::kClean:
+      return "clean";
+    case InputState::kWarnings:
+      return "warnings";
+    case InputState::kErrors:
+      return "errors";
+    case InputState::kUnreadable:
+      break;
+  }
+  return "unreadable";
+}
+
+InputState StateOf(const AuditedInput& audited) {
+  if (audited.input.error) return InputState::kUnreadable;
+  InputState state = InputState::kClean;
+  for (const Finding& finding : audited.findings) {
+    if (finding.severity == Severity::kError) return InputState::kErrors;
+    if (finding.severity == Severity::kWarning) state = InputState::kWarnings;
+  }
+  return state;
+}
+
+void AuditSummary::Add(const AuditedInput& audited) {
+  ++inputs;
+  for (const Finding& finding : audited.findings) counts.Add(finding.severity);
+  const InputState state = StateOf(audited);
+  ++states[static_cast<std::size_t>(state)];
+  if (state != InputState::kClean) not_clean.push_back({audited.input.path, state});
+}
+
 PlanReport ReportOf(const ConversionPlan& plan) {
   return {plan.tensors.size(), plan.folded, plan.kept,      plan.changed,     plan.dropped,
           plan.renamed,        plan.names,  plan.reordered, plan.batch_norms, plan.notes};

@@ -5,6 +5,7 @@
 // RuleList. Names and messages in them are raw, as they stand in the file: forms escape them.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -71,9 +72,24 @@ struct AuditedInput {
   std::string compared_with = {};        // the older checkpoint, if one was looked at
   std::optional<DriftReport> data = {};  // --data, where the network could be run
 };
+// What became of an input: of its findings the gravest counts, and notes are none.
+enum class InputState : std::uint8_t { kClean, kWarnings, kErrors, kUnreadable };
+std::string_view Name(InputState state) noexcept;  // "clean", "warnings", "errors", "unreadable"
+InputState StateOf(const AuditedInput& audited);
+
 struct AuditSummary {
   std::uint64_t inputs = 0;
   SeverityCounts counts = {};
+  std::array<std::uint64_t, 4> states = {};  // how many inputs, by InputState
+  struct NotClean {
+    std::string path;
+    InputState state;
+  };
+  std::vector<NotClean> not_clean = {};  // in the order of the inputs
+
+  std::uint64_t CountOf(InputState state) const { return states[static_cast<std::size_t>(state)]; }
+  // Counts an input and its findings.
+  void Add(const AuditedInput& audited);
 };
 
 // What will be, or was, done to the tensors and batch norms of a conversion's input.

@@ -38,7 +38,7 @@ class TextForm : public Form {
   std::string End(const AuditSummary& summary) override {
     const auto& [errors, warnings, infos] = summary.counts;
     if (quiet_ && errors + warnings + infos == 0) return {};
-    return ToText(summary.counts);
+    return ToText(summary);
   }
   std::string Add(const Conversion& conversion) override {
     return quiet_ ? std::string() : ToText(conversion, style_);

@@ -1,4 +1,6 @@
+#include <algorithm>
 #include <cstdio>
+#include <utility>
 
 #include "cli/report/error_text.h"
 #include "cli/report/text_pieces.h"
@@ -82,15 +84,49 @@ std::string ToText(const AuditedInput& audited, const Style& style) {
   if (!audited.compared_with.empty())
     out += "  compared with " + EscapeForDisplay(audited.compared_with) + "\n";
   if (audited.data) out += DriftToText(*audited.data, *input.analysis);
-  for (const Finding& finding : audited.findings) out += FindingToText(finding, style);
+  constexpr std::size_t kListed = 1000;
+  const std::size_t listed = std::min(kListed, audited.findings.size());
+  for (std::size_t i = 0; i < listed; ++i) out += FindingToText(audited.findings[i], style);
+  if (audited.findings.size() > listed) {
+    out += "  and " + Plural(audited.findings.size() - listed, "finding") +
+           " more: --format json lists all\n";
+  }
   if (audited.findings.empty() && !input.error)
     out += "  " + Painted("no findings", style.green, style) + "\n";
+  return out;
+}
+
+std::string InWords(const AuditSummary& summary) {
+  std::string out = Plural(summary.inputs, "file") + ":";
+  auto add = [&, first = true](InputState state, const char* what) mutable {
+    const std::uint64_t count = summary.CountOf(state);
+    if (count == 0) return;
+    out += (std::exchange(first, false) ? " " : ", ") + std::to_string(count) + what;
+  };
+  add(InputState::kClean, " clean");
+  add(InputState::kWarnings, " with warnings");
+  add(InputState::kErrors, " with errors");
+  add(InputState::kUnreadable, " unreadable");
   return out;
 }
 
 std::string ToText(const SeverityCounts& counts) {
   return Plural(counts.errors, "error") + ", " + Plural(counts.warnings, "warning") + ", " +
          Plural(counts.infos, "note") + "\n";
+}
+
+std::string ToText(const AuditSummary& summary) {
+  std::string out = ToText(summary.counts);
+  if (summary.inputs < 2) return out;
+  out += InWords(summary) + "\n";
+  constexpr std::size_t kListed = 100;
+  for (std::size_t i = 0; i < std::min(kListed, summary.not_clean.size()); ++i) {
+    const auto& [path, state] = summary.not_clean[i];
+    out += "  " + std::string(Name(state)) + ": " + EscapeForDisplay(path) + "\n";
+  }
+  if (summary.not_clean.size() > kListed)
+    out += "  and " + std::to_string(summary.not_clean.size() - kListed) + " more\n";
+  return out;
 }
 
 }  // namespace ckpt::cli

@@ -11,6 +11,9 @@ namespace ckpt::cli {
 std::string ToText(const InspectedInput& inspected, const Style& style);
 std::string ToText(const AuditedInput& audited, const Style& style);
 std::string ToText(const SeverityCounts& counts);  // "1 error, 0 warnings, 2 notes"
+std::string ToText(const AuditSummary& summary);
+// "30 files: 24 clean, 2 with warnings, 3 with errors, 1 unreadable"
+std::string InWords(const AuditSummary& summary);
 std::string ToText(const Conversion& conversion, const Style& style);
 std::string ToText(const Comparison& comparison, const Style& style);
 std::string ToText(const DataRange& range);

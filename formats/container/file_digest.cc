@@ -7,6 +7,19 @@
 #include <memory>
 
 namespace ckpt::formats {
+namespace {
+
+std::string InDigits(const std::array<unsigned char, EVP_MAX_MD_SIZE>& digest, unsigned size) {
+  constexpr std::string_view kDigits = "0123456789abcdef";
+  std::string out;
+  for (unsigned i = 0; i < size; ++i) {
+    out += kDigits[digest[i] >> 4];
+    out += kDigits[digest[i] & 15];
+  }
+  return out;
+}
+
+}  // namespace
 
 Result<FileDigest> DigestFile(const RandomAccessFile& file) {
   constexpr std::uint64_t kChunkBytes = std::uint64_t{1} << 20;
@@ -24,13 +37,15 @@ Result<FileDigest> DigestFile(const RandomAccessFile& file) {
   if (!ok || EVP_DigestFinal_ex(context.get(), digest.data(), &size) != 1) {
     return Fail(Error{ErrorCode::kInternal, "cannot compute SHA-256", file.path(), {}, {}});
   }
-  FileDigest result{file.size(), {}};
-  constexpr std::string_view kDigits = "0123456789abcdef";
-  for (unsigned i = 0; i < size; ++i) {
-    result.sha256 += kDigits[digest[i] >> 4];
-    result.sha256 += kDigits[digest[i] & 15];
-  }
-  return result;
+  return FileDigest{file.size(), InDigits(digest, size)};
+}
+
+std::string DigestText(std::string_view text) {
+  std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
+  unsigned size = 0;
+  if (EVP_Digest(text.data(), text.size(), digest.data(), &size, EVP_sha256(), nullptr) != 1)
+    return {};
+  return InDigits(digest, size);
 }
 
 }  // namespace ckpt::formats

@@ -1,8 +1,9 @@
-// SHA-256 of whole files, for the record of a conversion. Computed by libcrypto, in bounded memory.
+// SHA-256, of whole files for the record of a conversion. Computed by libcrypto, in bounded memory.
 #pragma once
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 #include "formats/container/file.h"
 
@@ -14,5 +15,7 @@ struct FileDigest {
 };
 
 Result<FileDigest> DigestFile(const RandomAccessFile& file);
+// Of bytes in memory: 64 digits; empty where libcrypto fails.
+std::string DigestText(std::string_view text);
 
 }  // namespace ckpt::formats

@@ -136,8 +136,16 @@ std::string_view Name(InConversion what) noexcept {
 std::span<const Rule> Rules() noexcept { return audit::BuiltTable().rules; }
 
 const Rule* FindRule(std::string_view id_or_name) noexcept {
+  // In any case of letters.
+  const auto lower = [](char c) {
+    return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  };
+  const auto is = [&](std::string_view word) {
+    return std::equal(word.begin(), word.end(), id_or_name.begin(), id_or_name.end(),
+                      [&](char x, char y) { return lower(x) == lower(y); });
+  };
   for (const Rule& rule : Rules()) {
-    if (rule.id == id_or_name || rule.name == id_or_name) return &rule;
+    if (is(rule.id) || is(rule.name)) return &rule;
   }
   return nullptr;
 }

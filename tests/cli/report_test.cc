@@ -35,10 +35,17 @@ std::string Sample(Form& form, CommandId command) {
   const Analysis analysis;
   const InputReport input{"m", {}, &manifest, &analysis, "npz", {}};
   switch (command) {
-    case CommandId::kInspect:
-      return form.Add(InspectedInput{input}) + form.End(InspectSummary{1, 0});
-    case CommandId::kAudit:
-      return form.Add(AuditedInput{input}) + form.End(AuditSummary{1, {}});
+    case CommandId::kInspect: {
+      const std::string first = form.Add(InspectedInput{input});
+      return first + form.End(InspectSummary{1, 0});
+    }
+    case CommandId::kAudit: {
+      const AuditedInput audited{input};
+      AuditSummary summary;
+      summary.Add(audited);
+      const std::string first = form.Add(audited);
+      return first + form.End(summary);
+    }
     case CommandId::kConvert: {
       Conversion conversion{"a", "b"};
       conversion.formats = {"a", "npz", "npz", {}};

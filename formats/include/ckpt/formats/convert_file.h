@@ -21,7 +21,7 @@ struct ConversionTarget {
   std::string path;                // OUTPUT
   const Format* format = nullptr;  // writable
   std::string record_path;
-  std::string report_path = {};  // is not written over; empty: none
+  std::vector<std::string> report_paths = {};  // are not written over
   // Of OUTPUT as it reads back, before it is put in place; a failure undoes all.
   std::function<Status(const Checkpoint& written)> accept = {};
   bool replace = false;                           // an OUTPUT that is there

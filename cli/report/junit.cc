@@ -1,0 +1,124 @@
+// JUnit XML, as CI servers read it: a suite for each input, a case for each finding; a case fails
+// where the finding makes the exit code 1.
+#include "cli/report/issues.h"
+
+namespace ckpt::cli {
+namespace {
+
+// Attributes and text. XML has no control characters, not even escaped ones, and no U+FFFE and
+// U+FFFF: the text was escaped for display, which leaves none of the former.
+std::string Escaped(std::string_view text) {
+  std::string out;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const std::string_view three = text.substr(i, 3);
+    if (three == "\xEF\xBF\xBE" || three == "\xEF\xBF\xBF") {
+      out += "\xEF\xBF\xBD";
+      i += 2;
+      continue;
+    }
+    switch (text[i]) {
+      case '<':
+        out += "&lt;";
+        break;
+      case '>':
+        out += "&gt;";
+        break;
+      case '&':
+        out += "&amp;";
+        break;
+      case '"':
+        out += "&quot;";
+        break;
+      case '\'':
+        out += "&apos;";
+        break;
+      default:
+        out += text[i];
+    }
+  }
+  return out;
+}
+
+struct Counts {
+  std::size_t tests = 0, failures = 0, errors = 0;
+};
+
+std::string InAttributes(const Counts& counts) {
+  return " tests=\"" + std::to_string(counts.tests) + "\" failures=\"" +
+         std::to_string(counts.failures) + "\" errors=\"" + std::to_string(counts.errors) + "\"";
+}
+
+bool IsError(const Issue& issue) { return issue.rule == kUnreadable; }
+
+Counts CountsOf(const IssueReport& report, const Checked& checked) {
+  Counts counts{checked.issues.size(), 0, 0};
+  for (const Issue& issue : checked.issues) {
+    if (IsError(issue)) {
+      ++counts.errors;
+    } else if (report.Fails(issue.severity)) {
+      ++counts.failures;
+    }
+  }
+  if (checked.issues.empty()) counts.tests = 1;
+  return counts;
+}
+
+std::string CaseOf(const IssueReport& report, const std::string& path, const Issue& issue) {
+  std::string title = TitleOf(issue);
+  if (!issue.subject.empty()) title += ": " + issue.subject;
+  std::string out =
+      "    <testcase name=\"" + Escaped(title) + "\" classname=\"" + path + "\">\n      ";
+  const std::string message = Escaped(SentenceOf(issue));
+  if (IsError(issue) || report.Fails(issue.severity)) {
+    const std::string tag = IsError(issue) ? "error" : "failure";
+    out += "<" + tag + " type=\"" + Escaped(issue.rule) + "\" message=\"" + message + "\">" +
+           std::string(Name(issue.severity)) + "</" + tag + ">\n";
+  } else {
+    out += "<system-out>" + std::string(Name(issue.severity)) + ": " + message + "</system-out>\n";
+  }
+  return out + "    </testcase>\n";
+}
+
+std::string SuiteOf(const IssueReport& report, const Checked& checked, const Counts& counts) {
+  const std::string path = Escaped(ForPeople(checked.path));
+  std::string out =
+      "  <testsuite name=\"" + path + "\"" + InAttributes(counts) + " skipped=\"0\">\n";
+  for (const Issue& issue : checked.issues) out += CaseOf(report, path, issue);
+  if (checked.issues.empty()) {
+    out +=
+        "    <testcase name=\"" + std::string(report.command) + "\" classname=\"" + path + "\"/>\n";
+  }
+  if (!checked.verdict.empty())
+    out += "    <system-out>" + Escaped(checked.verdict) + "</system-out>\n";
+  return out + "  </testsuite>\n";
+}
+
+std::string ToJunit(const IssueReport& report) {
+  Counts all;
+  std::string suites;
+  for (const Checked& checked : report.checked) {
+    const Counts counts = CountsOf(report, checked);
+    all.tests += counts.tests;
+    all.failures += counts.failures;
+    all.errors += counts.errors;
+    suites += SuiteOf(report, checked, counts);
+  }
+  if (const std::string left = report.LeftOut(); !left.empty()) {
+    ++all.tests;
+    suites +=
+        "  <testsuite name=\"left out\" tests=\"1\" failures=\"0\" errors=\"0\" skipped=\"1\">\n"
+        "    <testcase name=\"left out\" classname=\"ckpt\">\n      <skipped message=\"" +
+        Escaped(left) + "\"/>\n    </testcase>\n  </testsuite>\n";
+  }
+  return "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites name=\"ckpt " +
+         std::string(report.command) + "\"" + InAttributes(all) + ">\n" + suites +
+         "</testsuites>\n";
+}
+
+}  // namespace
+
+std::unique_ptr<Form> MakeJunitForm(const FormOptions& options) {
+  return std::make_unique<IssueForm>(options, IssueForm::Kind{5000, true, ToJunit});
+}
+
+}  // namespace ckpt::cli

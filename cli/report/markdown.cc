@@ -1,0 +1,60 @@
+// Markdown for the summary of a job and for comments on a change: a table of what was found.
+#include "cli/report/issues.h"
+
+namespace ckpt::cli {
+namespace {
+
+// Text that Markdown and HTML leave as it is: no cell, link, mention or tag begins in it.
+std::string Escaped(std::string_view text) {
+  std::string out;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (c == '<') {
+      out += "&lt;";
+    } else if (c == '>') {
+      out += "&gt;";
+    } else if (c == '&') {
+      out += "&amp;";
+    } else if (c == '@') {
+      out += "&#64;";
+    } else if (text.substr(i, 3) == "://") {
+      out += "&#58;";
+    } else {
+      if (std::string_view("\\`*_{}[]()#|~!").find(c) != std::string_view::npos) out += '\\';
+      out += c;
+    }
+  }
+  return out;
+}
+
+std::string RowOf(const Checked& checked, const Issue& issue) {
+  std::string sentence = Escaped(issue.message);
+  if (!issue.fix.empty()) sentence += "<br>Fix: " + Escaped(issue.fix);
+  return "| " + Escaped(ForPeople(checked.path)) + " | " + std::string(Name(issue.severity)) +
+         " | " + Escaped(TitleOf(issue)) + " | " + Escaped(issue.subject) + " | " + sentence +
+         " |\n";
+}
+
+std::string ToMarkdown(const IssueReport& report) {
+  std::string out = "### ckpt " + std::string(report.command) + "\n\n", rows;
+  for (const Checked& checked : report.checked) {
+    for (const Issue& issue : checked.issues) rows += RowOf(checked, issue);
+    if (report.summary.empty() && !checked.verdict.empty())
+      out += "- " + Escaped(ForPeople(checked.path)) + ": " + Escaped(checked.verdict) + "\n";
+  }
+  if (!report.summary.empty()) out += report.summary + "\n";
+  if (const std::uint64_t notes = report.not_shown.infos; notes > 0)
+    out += "\n" + std::to_string(notes) + " notes are not listed.\n";
+  if (!rows.empty())
+    out += "\n| file | severity | rule | where | what |\n|---|---|---|---|---|\n" + rows;
+  if (const std::string left = report.LeftOut(); !left.empty()) out += "\n" + Escaped(left) + "\n";
+  return out;
+}
+
+}  // namespace
+
+std::unique_ptr<Form> MakeMarkdownForm(const FormOptions& options) {
+  return std::make_unique<IssueForm>(options, IssueForm::Kind{100, false, ToMarkdown});
+}
+
+}  // namespace ckpt::cli
