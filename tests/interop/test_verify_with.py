@@ -82,7 +82,10 @@ def test_keras_agrees_with_our_run_of_a_sound_fold(tmp_path, suffix):
 def test_tensorflow_agrees_on_a_saved_model_and_its_frozen_graph(tmp_path):
     import tensorflow as tf
 
-    keras_model().export(tmp_path / "saved", verbose=False)
+    model = keras_model()
+    serve = tf.function(lambda image: {"y": model(image, training=False)},
+                        input_signature=[tf.TensorSpec((None, 9, 7, 3), tf.float32, name="image")])
+    tf.saved_model.save(model, tmp_path / "saved", signatures={"serving_default": serve})
     ckpt("convert", tmp_path / "saved", tmp_path / "frozen.pb", "--bn", "fold")
     report, _ = verify(tmp_path / "saved", tmp_path / "frozen.pb", "tensorflow")
     assert_agrees(report, "tensorflow", tf.__version__)
@@ -151,9 +154,7 @@ def edit_config(source, target, edit):
     (lambda text: text.replace('"class_name": "GlorotUniform"', '"class_name": "\\u004cambda"', 1), "the class Lambda"),
     (lambda text: text.replace('"module": "keras.initializers", "class_name": "GlorotUniform"',
                                '"module": "keras.utils", "class_name": "get_file"', 1), 'the module "keras.utils"'),
-    (lambda text: text.replace('"class_name": "GlorotUniform", "config": {"seed": null}, "registered_name": null',
-                               '"class_name": "GlorotUniform", "config": {"seed": null}, "registered_name": "Zoo>G"', 1),
-     'the custom object "Zoo>G"'),
+    (lambda text: text.replace('"registered_name": null', '"registered_name": "Zoo>G"', 1), 'the custom object "Zoo>G"'),
 ])
 def test_a_config_that_calls_something_else_is_not_run(tmp_path, edit, found):
     keras_model().save(tmp_path / "m.keras")
