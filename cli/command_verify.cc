@@ -1,6 +1,7 @@
 // ckpt verify: do two files compute the same function?
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "ckpt/verify.h"
@@ -9,6 +10,7 @@
 #include "cli/reporter.h"
 #include "cli/run_values.h"
 #include "cli/runnable_input.h"
+#include "cli/second_opinion.h"
 
 namespace ckpt::cli {
 namespace {
@@ -54,6 +56,7 @@ class VerifyCommand : public Command {
     app.add_option("--max-operations", max_operations_,
                    "Multiplications and additions that a run may take")
         ->type_name("N");
+    AddOpinionOptions(app);
     AddInputOptions(app, options_, nullptr);
     AddReportOptions(app, CommandId::kVerify, options_);
   }
@@ -71,6 +74,7 @@ class VerifyCommand : public Command {
     } else {
       code = CodeOf(verification->verdict);
       verified.verification = *std::move(verification);
+      verified.second_opinion = std::move(opinion_);
     }
     Status status = reporter->Add(verified);
     if (status) status = reporter->Finish();
@@ -78,7 +82,28 @@ class VerifyCommand : public Command {
   }
 
  private:
+  void AddOpinionOptions(CLI::App& app) {
+    CLI::Option* const with =
+        app.add_option("--with", opinion_options_.framework,
+                       "Ask a framework too, which is run on the files: tensorflow, keras, torch "
+                       "or onnxruntime")
+            ->check(CLI::IsMember({"tensorflow", "keras", "torch", "onnxruntime"}))
+            ->type_name("FRAMEWORK");
+    app.add_option("--python", opinion_options_.python,
+                   "The Python that has the framework (default python3)")
+        ->needs(with)
+        ->type_name("PATH");
+    app.add_flag("--trust-input", opinion_options_.trust_input,
+                 "Let the framework run files that bring code or reach for other files")
+        ->needs(with);
+  }
+
   Status Prepare() {
+    verify_.keep_values = !opinion_options_.framework.empty();
+    if (verify_.keep_values && !verify_.until.empty()) {
+      return Fail(ErrorCode::kInvalidArgument,
+                  "--until: a framework (--with) runs whole networks only");
+    }
     if (options_.memory > 0) verify_.budget.memory_bytes = options_.memory;
     if (max_operations_ > 0) verify_.budget.operations = max_operations_;
     CKPT_ASSIGN_OR_RETURN(verify_.shapes, ParseShapes(shapes_));
@@ -99,7 +124,14 @@ class VerifyCommand : public Command {
     CKPT_RETURN_IF_ERROR(NameOnlyInput(a.network));
     std::vector<std::int64_t> batches = {1, 3};
     if (batch_ > 0) batches = {batch_};
-    return VerifyAtBatches(a.view(), b.view(), verify_, batches);
+    if (!verify_.keep_values) return VerifyAtBatches(a.view(), b.view(), verify_, batches);
+    CKPT_ASSIGN_OR_RETURN(const OpinionAsked asked,
+                          OpinionAsked::Prepare(opinion_options_, options_, a, b));
+    CKPT_ASSIGN_OR_RETURN(Verification found,
+                          VerifyAtBatches(a.view(), b.view(), verify_, batches));
+    CKPT_ASSIGN_OR_RETURN(opinion_, asked.Ask(found, verify_.budget.memory_bytes));
+    Weigh(*opinion_, found);
+    return found;
   }
 
   // An array without a name is for a lone input.
@@ -119,6 +151,8 @@ class VerifyCommand : public Command {
 
   CommonOptions options_;
   VerifyOptions verify_;
+  OpinionOptions opinion_options_;
+  std::optional<SecondOpinion> opinion_;
   std::string a_, b_, input_file_, map_file_, graph_;
   std::vector<std::string> shapes_;
   std::int64_t batch_ = 0;

@@ -32,6 +32,33 @@ Json OutputOf(const OutputDifference& output) {
           {"size", JsonNumber(output.size)},       {"place", output.place}};
 }
 
+Json OutputOf(const FrameworkOutput& output) {
+  return {{"name", JsonText(output.name)},
+          {"size", JsonNumber(output.size)},
+          {"max_abs", output.max_abs ? JsonNumber(*output.max_abs) : Json(nullptr)}};
+}
+
+Json OpinionOf(const SecondOpinion& opinion) {
+  Json sides = Json::array(), between = Json::array();
+  for (const FrameworkRun& run : opinion.sides) {
+    Json outputs = Json::array();
+    for (const FrameworkOutput& output : run.outputs) {
+      Json one = OutputOf(output);
+      one["allowed"] = JsonNumber(output.allowed);
+      one["agrees"] = output.max_abs ? Json(output.agrees()) : Json(nullptr);
+      outputs.push_back(std::move(one));
+    }
+    sides.push_back({{"side", run.of_b ? "b" : "a"},
+                     {"version", run.version.empty() ? Json(nullptr) : JsonText(run.version)},
+                     {"not_run", run.not_run.empty() ? Json(nullptr) : JsonText(run.not_run)},
+                     {"outputs", std::move(outputs)}});
+  }
+  for (const FrameworkOutput& output : opinion.between) between.push_back(OutputOf(output));
+  return {{"framework", opinion.framework},
+          {"sides", std::move(sides)},
+          {"between", std::move(between)}};
+}
+
 }  // namespace
 
 void AddVerification(Json& json, const Verification& verification) {
@@ -64,6 +91,7 @@ Json ToJson(const VerifiedPair& verified) {
   json["status"] = verified.error ? "error" : "ok";
   json["error"] = verified.error ? JsonError(*verified.error) : Json(nullptr);
   if (verified.verification) AddVerification(json, *verified.verification);
+  if (verified.second_opinion) json["second_opinion"] = OpinionOf(*verified.second_opinion);
   return json;
 }
 

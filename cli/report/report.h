@@ -174,10 +174,32 @@ struct Comparison {
   std::optional<CheckpointDiff> diff = {};  // absent where there is an error
 };
 
+// What the user's own framework makes of the same inputs.
+struct FrameworkOutput {
+  std::string name;
+  double size = 0;                     // the largest absolute value
+  std::optional<double> max_abs = {};  // from what it is held against; absent: there is nothing
+  double allowed = 0;                  // what rounding explains of it
+  bool agrees() const { return !max_abs || *max_abs <= allowed; }
+};
+struct FrameworkRun {
+  bool of_b = false;
+  std::string version = {};
+  std::string not_run = {};                   // why; empty: it was
+  bool failed = false;                        // it was to be run, and that did not succeed
+  std::vector<FrameworkOutput> outputs = {};  // against those of our own run in float64
+};
+struct SecondOpinion {
+  std::string framework;
+  std::vector<FrameworkRun> sides = {};
+  std::vector<FrameworkOutput> between = {};  // of B against that of A, where it ran both
+};
+
 struct VerifiedPair {
   std::string a, b;  // as the user named them
   std::optional<Error> error = {};
-  std::optional<Verification> verification = {};  // absent where there is an error
+  std::optional<Verification> verification = {};     // absent where there is an error
+  std::optional<SecondOpinion> second_opinion = {};  // of --with
 };
 
 struct RuleList {

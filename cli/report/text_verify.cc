@@ -57,6 +57,30 @@ std::string FactorToText(const Verification& verification) {
   return out;
 }
 
+std::string OpinionToText(const SecondOpinion& opinion) {
+  std::string out;
+  for (const FrameworkRun& run : opinion.sides) {
+    const std::string_view side = run.of_b ? "B" : "A";
+    if (!run.not_run.empty()) {
+      out += opinion.framework + " did not run " + std::string(side) + ": " +
+             EscapeForDisplay(run.not_run) + "\n";
+    }
+    for (const FrameworkOutput& output : run.outputs) {
+      out += opinion.framework + " " + EscapeForDisplay(run.version) + " on " + std::string(side) +
+             ": " + Quoted(output.name);
+      out += output.max_abs ? " differs from ours by " + ThreeDigits(*output.max_abs) +
+                                  ", rounding explains " + ThreeDigits(output.allowed)
+                            : std::string(" is there, and nothing of ours to hold it against");
+      out += "\n";
+    }
+  }
+  for (const FrameworkOutput& output : opinion.between) {
+    out += "between its A and its B: " + Quoted(output.name) + " differs by " +
+           ThreeDigits(*output.max_abs) + " (largest value " + ThreeDigits(output.size) + ")\n";
+  }
+  return out;
+}
+
 }  // namespace
 
 std::string ToText(const VerifiedPair& verified, const Style& style) {
@@ -82,6 +106,7 @@ std::string ToText(const VerifiedPair& verified, const Style& style) {
   if (found.first_beyond) {
     out += "first step beyond its bound: " + StepToText(*found.first_beyond) + "\n";
   }
+  if (verified.second_opinion) out += OpinionToText(*verified.second_opinion);
   out += Painted(Name(found.verdict), ColorOf(found.verdict, style), style);
   if (!found.reason.empty()) out += ": " + EscapeForDisplay(found.reason);
   return out + "\n";

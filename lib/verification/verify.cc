@@ -90,8 +90,11 @@ class Verifier {
     }
     NoteUnknown(*a_.network, false);
     NoteUnknown(*b_.network, true);
+    auto given = GiveInputs(a_, b_, options_);
+    if (given) KeepInputs(*given);
     if (!result_.unknown.empty()) return CannotTell(UnknownText());
-    CKPT_ASSIGN_OR_RETURN(given_, GiveInputs(a_, b_, options_));
+    if (!given) return Fail(std::move(given).error());
+    given_ = *std::move(given);
     result_.inputs = given_.used;
     CKPT_RETURN_IF_ERROR(CheckMemory());
     Recorder recorder(*a_.network);
@@ -101,6 +104,10 @@ class Verifier {
     NanFinder nan_in_b(*b_.network);
     CKPT_ASSIGN_OR_RETURN(const auto of_b, RunOne(b_, given_.b, true, &nan_in_b));
     for (std::size_t i = 0; i < pairs_.size(); ++i) CompareOutputs(i, of_a[i], noisy[i], of_b[i]);
+    if (result_.kept) {
+      result_.kept->outputs_a = of_a;
+      result_.kept->outputs_b = of_b;
+    }
     if (!recorder.nan_layer().empty() || !nan_in_b.layer.empty()) {
       return WithNan(recorder.nan_layer(), nan_in_b.layer);
     }
@@ -126,6 +133,15 @@ class Verifier {
       ids.push_back(in_b ? b_.network->outputs[pair.b].value : a_.network->outputs[pair.a].value);
     }
     return ids;
+  }
+
+  void KeepInputs(const GivenInputs& given) {
+    if (!options_.keep_values) return;
+    result_.kept = KeptValues{given.a, given.b, {}, {}, {}};
+    for (const PortPair& pair : pairs_) {
+      result_.kept->outputs.emplace_back(a_.network->outputs[pair.a].name,
+                                         b_.network->outputs[pair.b].name);
+    }
   }
 
   void NoteUnknown(const Network& net, bool in_b) {

@@ -45,6 +45,7 @@ struct VerifyOptions {
   execution::Budget budget = {};
   // Only what leads to this layer (of A, and of B under the same name) is compared.
   std::string until = {};
+  bool keep_values = false;  // Verification::kept
 };
 
 struct UsedInput {
@@ -77,6 +78,15 @@ struct NotUnderstood {
   std::string layer, what, why;
 };
 
+// What was run, for another program to run it too.
+struct KeptValues {
+  // Of both files, by place in Network::inputs.
+  std::vector<execution::Array> inputs_a = {}, inputs_b = {};
+  std::vector<std::pair<std::string, std::string>> outputs = {};  // names: A's, B's
+  // In float64, by place in `outputs`. Empty where a network is not understood.
+  std::vector<execution::Array> outputs_a = {}, outputs_b = {};
+};
+
 struct Verification {
   Verdict verdict = Verdict::kCannotTell;
   std::string reason = {};  // of kDifferent and kCannotTell, for people
@@ -90,6 +100,8 @@ struct Verification {
   // Channels behind a rectifier, and how many of them were zero for every element.
   std::uint64_t channels = 0, silent_channels = 0;
   std::uint64_t multiply_adds = 0;  // of one run of A
+  // Where VerifyOptions::keep_values asks for it; absent where the inputs could not be settled.
+  std::optional<KeptValues> kept = {};
 };
 
 // kInvalidArgument for names that are no inputs or outputs, for values of a wrong shape and for
