@@ -44,6 +44,18 @@ void TellActive(const Manifest& manifest, ConversionPlan& plan) {
     plan.notes.push_back("stays active in what is written: " + what + ": " + names.text());
 }
 
+void TellOverridden(const Analysis& analysis, ConversionPlan& plan) {
+  NameList names;
+  for (const BatchNorm& norm : analysis.batch_norms) {
+    if (norm.training_mode_overridden) names.Add(norm.scope);
+  }
+  if (names.count() == 0) return;
+  plan.notes.push_back(
+      "--close-training-mode: stays as it is called, as predict() overrides the "
+      "call: " +
+      names.text());
+}
+
 // Why the layer cannot use moving statistics; empty: it can.
 std::string WhyNotClosed(const Manifest& manifest, const BatchNorm& norm) {
   if (const Layer* layer = LayerOf(manifest, norm)) {
@@ -106,6 +118,7 @@ Status CheckTrainingMode(const Manifest& manifest, const Analysis& analysis,
 void SettleTrainingMode(const Manifest& manifest, const Analysis& analysis,
                         const ConvertOptions& options, ConversionPlan& plan) {
   if (options.output_holds_network) TellActive(manifest, plan);
+  if (options.close_training_mode) TellOverridden(analysis, plan);
   const auto norms = InTrainingMode(analysis);
   if (norms.empty()) return;
   if (!options.close_training_mode) {
