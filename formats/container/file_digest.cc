@@ -6,9 +6,12 @@
 #include <array>
 #include <memory>
 
+#include "formats/container/memory_headroom.h"
+
 namespace ckpt::formats {
 
 Result<FileDigest> DigestFile(const RandomAccessFile& file) {
+  RequireHeadroom();
   constexpr std::uint64_t kChunkBytes = std::uint64_t{1} << 20;
   const std::unique_ptr<EVP_MD_CTX, void (*)(EVP_MD_CTX*)> context(EVP_MD_CTX_new(),
                                                                    EVP_MD_CTX_free);
@@ -22,7 +25,8 @@ Result<FileDigest> DigestFile(const RandomAccessFile& file) {
   std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
   unsigned size = 0;
   if (!ok || EVP_DigestFinal_ex(context.get(), digest.data(), &size) != 1) {
-    return Fail(Error{ErrorCode::kInternal, "cannot compute SHA-256", file.path(), {}, {}});
+    return Fail(Error{
+        ErrorCode::kIo, "the system's OpenSSL cannot compute its SHA-256", file.path(), {}, {}});
   }
   FileDigest result{file.size(), {}};
   constexpr std::string_view kDigits = "0123456789abcdef";
