@@ -148,9 +148,15 @@ int StagingFolder::MakeAndLock() {
   if (failed == 0 && ::flock(lock, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) failed = EAGAIN;
   struct stat status {};
   if (failed == 0 && (::fstat(lock, &status) != 0 || status.st_nlink == 0)) failed = EAGAIN;
-  for (const char* part : {"new", "old"}) {
-    if (failed == 0 && ::mkdir((path_ / part).c_str(), 0700) != 0) failed = errno;
+  const fs::path parts[] = {path_ / "new", path_ / "old"};
+  for (const fs::path& part : parts) {
+    if (failed == 0 && ::mkdir(part.c_str(), 0700) != 0) failed = errno;
   }
+  if (failed == 0) return 0;
+  // By name: another thread may take the descriptors that there are.
+  for (const fs::path& part : parts) ::rmdir(part.c_str());
+  ::unlink(lock_path.c_str());
+  made_ = ::rmdir(path_.c_str()) != 0;
   return failed;
 }
 
