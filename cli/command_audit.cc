@@ -2,6 +2,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <map>
+#include <new>
 #include <optional>
 
 #include "ckpt/audit.h"
@@ -166,7 +167,13 @@ class Audit : public Command {
   Status Report(const std::vector<std::string>& inputs, Reporter& reporter, ExitCode& worst) {
     std::vector<Outcome> outcomes(inputs.size());
     AuditSummary summary;
-    const auto work = [&](std::size_t i) { outcomes[i] = AuditOne(inputs[i]); };
+    const auto work = [&](std::size_t i) {
+      try {
+        outcomes[i] = AuditOne(inputs[i]);
+      } catch (const std::bad_alloc&) {
+        outcomes[i] = {inputs[i], Fail(NotEnoughMemory(inputs[i])), {}, {}, {}};
+      }
+    };
     const auto emit = [&](std::size_t i) -> Status {
       const Outcome outcome = std::move(outcomes[i]);
       const AuditedInput report = ReportOf(outcome);

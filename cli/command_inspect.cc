@@ -33,7 +33,13 @@ class Inspect : public Command {
   Status Report(const std::vector<std::string>& inputs, Reporter& reporter, ExitCode& worst) {
     std::vector<std::optional<Result<OpenedInput>>> opened(inputs.size());
     InspectSummary summary{inputs.size()};
-    const auto work = [&](std::size_t i) { opened[i].emplace(OpenInput(inputs[i], options_)); };
+    const auto work = [&](std::size_t i) {
+      try {
+        opened[i].emplace(OpenInput(inputs[i], options_));
+      } catch (const std::bad_alloc&) {
+        opened[i].emplace(Fail(NotEnoughMemory(inputs[i])));
+      }
+    };
     const auto emit = [&](std::size_t i) -> Status {
       const Result<OpenedInput> input = *std::exchange(opened[i], std::nullopt);
       if (!input) {

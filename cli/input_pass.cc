@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <condition_variable>
+#include <exception>
 #include <mutex>
 #include <system_error>
 #include <thread>
@@ -51,6 +52,85 @@ Result<OpenedInput> OpenInput(const std::string& path, const CommonOptions& opti
   return opened;
 }
 
+Error NotEnoughMemory(const std::string& path) {
+  return {ErrorCode::kLimitExceeded, "there is not enough memory for it", path, {}, {}};
+}
+
+namespace {
+
+// What the threads of one pass share.
+class Pass {
+ public:
+  Pass(std::size_t count, const std::function<void(std::size_t)>& work)
+      : work_(work), done_(count) {}
+
+  // Works until nothing is left, or until one failed.
+  void Run() noexcept {
+    std::unique_lock lock(mutex_);
+    while (!stop_ && next_ < done_.size()) {
+      const std::size_t mine = next_++;
+      lock.unlock();
+      std::exception_ptr thrown;
+      try {
+        work_(mine);
+      } catch (...) {
+        thrown = std::current_exception();
+      }
+      lock.lock();
+      done_[mine] = true;
+      if (thrown) {
+        stop_ = true;
+        thrown_ = std::move(thrown);
+      }
+      changed_.notify_all();
+    }
+  }
+  void Stop() noexcept {
+    const std::lock_guard lock(mutex_);
+    stop_ = true;
+  }
+  // Until the i-th is done; throws what the work on any of them threw.
+  void WaitFor(std::size_t i) {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [&] { return done_[i] || thrown_; });
+    if (thrown_) std::rethrow_exception(thrown_);
+  }
+
+ private:
+  const std::function<void(std::size_t)>& work_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::vector<bool> done_;
+  std::size_t next_ = 0;
+  bool stop_ = false;
+  std::exception_ptr thrown_;
+};
+
+// Ends the threads early, whatever the reason, before they are waited for.
+class Threads {
+ public:
+  Threads(Pass& pass, std::size_t count) : pass_(pass) {
+    try {
+      while (threads_.size() < count) threads_.emplace_back([this] { pass_.Run(); });
+    } catch (const std::system_error&) {
+      // As many as there are; without any, the work is done here.
+      if (threads_.empty()) pass_.Run();
+    } catch (...) {
+      pass_.Stop();
+      throw;
+    }
+  }
+  ~Threads() { pass_.Stop(); }
+  Threads(const Threads&) = delete;
+  Threads& operator=(const Threads&) = delete;
+
+ private:
+  Pass& pass_;
+  std::vector<std::jthread> threads_;
+};
+
+}  // namespace
+
 Status ForEachInput(std::size_t count, unsigned jobs, const std::function<void(std::size_t)>& work,
                     const std::function<Status(std::size_t)>& emit) {
   if (jobs <= 1 || count <= 1) {
@@ -60,39 +140,11 @@ Status ForEachInput(std::size_t count, unsigned jobs, const std::function<void(s
     }
     return {};
   }
-  std::mutex mutex;
-  std::condition_variable changed;
-  std::vector<bool> done(count);
-  std::size_t next = 0;
-  bool stop = false;
-  const auto run = [&] {
-    while (true) {
-      std::unique_lock lock(mutex);
-      if (stop || next == count) return;
-      const std::size_t mine = next++;
-      lock.unlock();
-      work(mine);
-      lock.lock();
-      done[mine] = true;
-      changed.notify_all();
-    }
-  };
-  std::vector<std::jthread> threads;
-  try {
-    while (threads.size() < std::min<std::size_t>(jobs, count)) threads.emplace_back(run);
-  } catch (const std::system_error&) {
-    // As many as there are; without any, the work is done here.
-    if (threads.empty()) run();
-  }
+  Pass pass(count, work);
+  const Threads threads(pass, std::min<std::size_t>(jobs, count));
   for (std::size_t i = 0; i < count; ++i) {
-    std::unique_lock lock(mutex);
-    changed.wait(lock, [&] { return done[i]; });
-    lock.unlock();
-    if (Status status = emit(i); !status) {
-      lock.lock();
-      stop = true;
-      return status;
-    }
+    pass.WaitFor(i);
+    CKPT_RETURN_IF_ERROR(emit(i));
   }
   return {};
 }

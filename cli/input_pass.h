@@ -30,8 +30,12 @@ Result<OpenedInput> OpenInput(const std::string& path, const CommonOptions& opti
                               const AnalysisOptions& analysis = {}, const std::string& graph = {},
                               bool compute_weights = false);
 
+// What an input ends with that needs more memory than there is, so that the others go on.
+Error NotEnoughMemory(const std::string& path);
+
 // Runs work(i) for every input, on up to `jobs` threads, and then emit(i) in order of i, each as
-// soon as its turn has come. Stops early when emit fails, and returns its error.
+// soon as its turn has come. Stops early when emit fails, and returns its error;
+// what work throws is thrown here.
 Status ForEachInput(std::size_t count, unsigned jobs, const std::function<void(std::size_t)>& work,
                     const std::function<Status(std::size_t)>& emit);
 

@@ -1,10 +1,11 @@
 #include <unistd.h>
 
 #include <csignal>
-#include <cstdlib>
+#include <cstring>
 #include <exception>
-#include <iostream>
+#include <initializer_list>
 #include <new>
+#include <system_error>
 
 #include "cli/command.h"
 #include "formats/container/atomic_output.h"
@@ -25,17 +26,52 @@ void InstallSignalHandlers() {
   for (const int number : {SIGPIPE, SIGXFSZ}) std::signal(number, SIG_IGN);
 }
 
+// Without an allocation, as there may be no memory left.
+void Say(std::initializer_list<const char*> words) noexcept {
+  for (const char* word : words) {
+    if (::write(STDERR_FILENO, word, std::strlen(word)) < 0) return;
+  }
+}
+
+// One line for an exception that nobody below took.
+ckpt::cli::ExitCode SayWhy(const std::exception_ptr& thrown) noexcept {
+  using ckpt::cli::ExitCode;
+  try {
+    if (thrown) std::rethrow_exception(thrown);
+    Say({"ckpt: internal error: the program ended itself; please report it\n"});
+  } catch (const std::bad_alloc&) {
+    Say({"ckpt: out of memory\n"});
+    return ExitCode::kIo;
+  } catch (const std::system_error& error) {
+    Say({"ckpt: the system refuses: ", error.what(), "\n"});
+    return ExitCode::kIo;
+  } catch (const std::exception& error) {
+    Say({"ckpt: internal error: ", error.what(), "; please report it\n"});
+  } catch (...) {
+    Say({"ckpt: internal error: an unknown exception; please report it\n"});
+  }
+  return ExitCode::kInternal;
+}
+
+// Where no exception may pass: out of a destructor, or with no memory left to throw it.
+[[noreturn]] void EndOnException() noexcept {
+  const auto code = SayWhy(std::current_exception());
+  ckpt::formats::RemovePartialOutputs();
+  ::_exit(static_cast<int>(code));
+}
+
+// Before the constants of the program are made, for which there may be no memory either.
+[[gnu::constructor(101)]] void InstallEnd() { std::set_terminate(EndOnException); }
+
 }  // namespace
 
 int main(int argc, char** argv) {
   InstallSignalHandlers();
   try {
     return ckpt::cli::RunCommandLine(argc, argv);
-  } catch (const std::bad_alloc&) {
-    std::cerr << "ckpt: out of memory\n";
-    return static_cast<int>(ckpt::cli::ExitCode::kIo);
-  } catch (const std::exception& error) {
-    std::cerr << "ckpt: internal error: " << error.what() << "; please report it\n";
-    return static_cast<int>(ckpt::cli::ExitCode::kInternal);
+  } catch (...) {
+    const auto code = SayWhy(std::current_exception());
+    ckpt::formats::RemovePartialOutputs();
+    return static_cast<int>(code);
   }
 }

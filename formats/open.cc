@@ -8,6 +8,7 @@
 #include "formats/container/foreign_content.h"
 #include "formats/container/foreign_folder.h"
 #include "formats/container/git_lfs.h"
+#include "formats/container/read_failures.h"
 #include "formats/safetensors/safetensors.h"
 #include "formats/tf_bundle/checkpoint_state.h"
 #include "formats/tf_graph/graph_kind.h"
@@ -158,7 +159,10 @@ Result<std::unique_ptr<Checkpoint>> OpenResolved(const Files& files, const std::
 
 Result<std::unique_ptr<Checkpoint>> OpenCheckpoint(const Files& files, const std::string& path,
                                                    const OpenOptions& options) {
+  const ReadFailures failures;
   auto opened = OpenResolved(files, path, options);
+  // Also where the reader went on without: as if what cannot be read were not there.
+  if (failures.first()) return Fail(*failures.first());
   if (!opened) return Fail(WithForeignContent(files, path, std::move(opened).error()));
   return opened;
 }

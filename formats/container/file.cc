@@ -11,11 +11,17 @@
 #include <system_error>
 
 #include "formats/container/open_beneath.h"
+#include "formats/container/read_failures.h"
 #include "formats/container/system_error.h"
 #include "formats/encoding/byte_reader.h"
 
 namespace ckpt::formats {
 namespace {
+
+Error Noted(Error error) {
+  ReadFailures::Note(error);
+  return error;
+}
 
 class SystemFile : public RandomAccessFile {
  public:
@@ -33,7 +39,7 @@ class SystemFile : public RandomAccessFile {
     while (!out.empty()) {
       const ssize_t got = ::pread(descriptor_, out.data(), out.size(), static_cast<off_t>(offset));
       if (got < 0 && errno == EINTR) continue;
-      if (got < 0) return Fail(ReadErrorOf(path_, "cannot read", errno));
+      if (got < 0) return Fail(Noted(ReadErrorOf(path_, "cannot read", errno)));
       if (got == 0) {
         return Fail(Error{ErrorCode::kCorrupt,
                           "the file ends here, " + std::to_string(out.size()) +
@@ -59,7 +65,7 @@ class RealFiles : public Files {
   Result<std::unique_ptr<RandomAccessFile>> Open(const std::filesystem::path& path) const override {
     // O_NONBLOCK: opening a FIFO must not wait for a writer.
     const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (descriptor < 0) return Fail(ReadErrorOf(path.string(), "cannot open", errno));
+    if (descriptor < 0) return Fail(Noted(ReadErrorOf(path.string(), "cannot open", errno)));
     return WrapDescriptor(path.string(), descriptor);
   }
 
@@ -80,7 +86,7 @@ class RealFiles : public Files {
          !failed && it != end; it.increment(failed)) {
       names.push_back(it->path().filename().string());
     }
-    if (failed) return Fail(ReadErrorOf(folder.string(), "cannot list", failed.value()));
+    if (failed) return Fail(Noted(ReadErrorOf(folder.string(), "cannot list", failed.value())));
     std::sort(names.begin(), names.end());
     return names;
   }
@@ -88,8 +94,9 @@ class RealFiles : public Files {
   Result<std::unique_ptr<RandomAccessFile>> OpenBeneath(const std::filesystem::path& folder,
                                                         const std::string& name) const override {
     CKPT_RETURN_IF_ERROR(CheckPlainRelative(folder, name));
-    CKPT_ASSIGN_OR_RETURN(const int descriptor, OpenDescriptorBeneath(folder, name));
-    return WrapDescriptor((folder / name).string(), descriptor);
+    const Result<int> descriptor = OpenDescriptorBeneath(folder, name);
+    if (!descriptor) return Fail(Noted(descriptor.error()));
+    return WrapDescriptor((folder / name).string(), *descriptor);
   }
 };
 

@@ -6,6 +6,8 @@
 #include <array>
 #include <memory>
 
+#include "formats/container/memory_headroom.h"
+
 namespace ckpt::formats {
 namespace {
 
@@ -22,6 +24,7 @@ std::string InDigits(const std::array<unsigned char, EVP_MAX_MD_SIZE>& digest, u
 }  // namespace
 
 Result<FileDigest> DigestFile(const RandomAccessFile& file) {
+  RequireHeadroom();
   constexpr std::uint64_t kChunkBytes = std::uint64_t{1} << 20;
   const std::unique_ptr<EVP_MD_CTX, void (*)(EVP_MD_CTX*)> context(EVP_MD_CTX_new(),
                                                                    EVP_MD_CTX_free);
@@ -35,7 +38,8 @@ Result<FileDigest> DigestFile(const RandomAccessFile& file) {
   std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
   unsigned size = 0;
   if (!ok || EVP_DigestFinal_ex(context.get(), digest.data(), &size) != 1) {
-    return Fail(Error{ErrorCode::kInternal, "cannot compute SHA-256", file.path(), {}, {}});
+    return Fail(Error{
+        ErrorCode::kIo, "the system's OpenSSL cannot compute its SHA-256", file.path(), {}, {}});
   }
   return FileDigest{file.size(), InDigits(digest, size)};
 }

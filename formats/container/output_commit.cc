@@ -19,10 +19,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-fs::path OldPath(const Placement& placement) {
-  return placement.staging->Old(placement.target.filename().string());
-}
-
 FileIdentity Standing(const fs::path& path) {
   struct stat status {};
   return ::lstat(path.c_str(), &status) == 0 ? IdentityOf(status) : FileIdentity{};
@@ -60,17 +56,31 @@ JournalEntry EntryOf(const Placement& placement) {
 }  // namespace
 
 OutputCommit::OutputCommit(std::vector<Placement> set, std::vector<Placement> rest, bool replace)
-    : set_(std::move(set)), rest_(std::move(rest)), replace_(replace) {}
+    : set_(std::move(set)), rest_(std::move(rest)), replace_(replace) {
+  // All that taking back needs is there before the first step.
+  done_.reserve(2 * (set_.size() + rest_.size()));  // taken away and placed, each
+  for (auto* placements : {&set_, &rest_}) {
+    for (Placement& placement : *placements) {
+      if (placement.staging == nullptr) continue;
+      placement.old = placement.staging->Old(placement.target.filename().string());
+    }
+  }
+}
 
 Status OutputCommit::Run() {
   if (set_.size() + rest_.size() > 1) CKPT_RETURN_IF_ERROR(WriteJournals());
-  Status status = Steps();
-  if (status) status = SyncFolders();
-  if (!status) {
+  try {
+    Status status = Steps();
+    if (status) status = SyncFolders();
+    if (!status) {
+      TakeBack();
+      (void)SyncFolders();
+    }
+    return status;
+  } catch (...) {
     TakeBack();
-    (void)SyncFolders();
+    throw;
   }
-  return status;
 }
 
 bool OutputCommit::HeadGoesFirst() const { return set_.size() > 1 && Exists(set_.back().target); }
@@ -114,7 +124,7 @@ Status OutputCommit::Steps() {
 }
 
 Status OutputCommit::TakeAway(const Placement& placement) {
-  const int failed = Rename(placement.target, OldPath(placement));
+  const int failed = Rename(placement.target, placement.old);
   if (failed == ENOENT) return {};
   if (failed != 0) {
     return Fail(SystemErrorOf(placement.named, "cannot take the older file away", failed));
@@ -140,8 +150,7 @@ Status OutputCommit::PlaceOver(const Placement& placement) {
   if (fs::is_directory(fs::symlink_status(placement.target, ignored))) {
     return Placed(placement, EISDIR);  // it came meanwhile
   }
-  const fs::path old = OldPath(placement);
-  if (::link(placement.target.c_str(), old.c_str()) != 0) {
+  if (::link(placement.target.c_str(), placement.old.c_str()) != 0) {
     // The file system has no hard links, or none to this file.
     CKPT_RETURN_IF_ERROR(TakeAway(placement));
     const int failed = RenameToFree(placement.staged, placement.target);
@@ -191,7 +200,7 @@ void OutputCommit::TakeBack() noexcept {
     switch (done_.back().what) {
       case Done::What::kTakenAway:
       case Done::What::kReplaced:
-        Rename(OldPath(placement), placement.target);
+        Rename(placement.old, placement.target);
         break;
       case Done::What::kPlaced:
         Rename(placement.target, placement.staged);

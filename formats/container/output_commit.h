@@ -20,6 +20,7 @@ struct Placement {
   const StagingFolder* staging = nullptr;  // beside the target; null for kSpecial
   std::filesystem::path staged = {};       // in staging/new
   std::span<const std::byte> bytes = {};   // of kSpecial: what is written into it
+  std::filesystem::path old = {};          // where OutputCommit keeps what the target was
 };
 
 class OutputCommit {
@@ -27,6 +28,7 @@ class OutputCommit {
   // `set`: files that belong together, the last is the one that makes them readable. `rest`: what
   // is put in place behind them. What is staged was flushed to the disk.
   OutputCommit(std::vector<Placement> set, std::vector<Placement> rest, bool replace);
+  // Takes everything back, too, where an exception ends it.
   Status Run();
 
  private:
@@ -46,7 +48,7 @@ class OutputCommit {
   Status ExchangeFolder(const Placement& placement);
   Status WriteInto(const Placement& placement);
   Status SyncFolders() const;
-  void TakeBack() noexcept;
+  void TakeBack() noexcept;  // without an allocation
 
   std::vector<Placement> set_, rest_;
   bool replace_;

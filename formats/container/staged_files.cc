@@ -7,6 +7,7 @@
 #include <optional>
 #include <utility>
 
+#include "formats/container/read_failures.h"
 #include "formats/container/staging_folder.h"
 #include "formats/container/system_error.h"
 
@@ -61,6 +62,7 @@ Result<std::unique_ptr<RandomAccessFile>> StagedFiles::Open(const fs::path& path
   if (file >= 0) return WrapDescriptor(path.string(), file);
   Error error = SystemErrorOf(path, "cannot open", staged ? errno : ENOENT);
   if (!staged || errno == ENOENT || errno == ENOTDIR) error.code = ErrorCode::kNotFound;
+  ReadFailures::Note(error);
   return Fail(std::move(error));
 }
 

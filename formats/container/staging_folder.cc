@@ -9,9 +9,10 @@
 #include <array>
 #include <atomic>
 #include <cerrno>
-#include <cstdint>
 #include <cstring>
+#include <iterator>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "formats/container/commit_journal.h"
@@ -23,9 +24,16 @@ namespace ckpt::formats {
 
 namespace fs = std::filesystem;
 
+void StagingFolder::Descriptors::CloseSpare() noexcept {
+  for (std::atomic<int>& descriptor : spare) {
+    if (const int open = descriptor.exchange(-1); open >= 0) ::close(open);
+  }
+}
+
 // Paths of this process' staging folders, in storage that a signal handler may read.
 struct StagingFolder::Slot {
   std::atomic<bool> used{false}, ready{false};
+  Descriptors descriptors;
   std::array<char, 4096> path{};
 
   static std::array<Slot, 64>& All() noexcept {
@@ -56,11 +64,23 @@ constexpr std::string_view kPrefix = ".ckpt-", kSuffix = ".partial";
 constexpr int kTries = 16;
 constexpr const char* kLock = "lock";
 
-std::string RandomName() {
+// Fills `bytes` with what nobody can guess; 0, else errno's number.
+int Randomise(std::span<unsigned char> bytes) {
+  if (::getrandom(bytes.data(), bytes.size(), 0) == std::ssize(bytes)) return 0;
+  // Where a sandbox refuses the call.
+  const int device = ::open("/dev/urandom", O_RDONLY | O_CLOEXEC);
+  if (device < 0) return errno;
+  const ssize_t got = ::read(device, bytes.data(), bytes.size());
+  const int failed = got < 0 ? errno : got < std::ssize(bytes) ? EIO : 0;
+  ::close(device);
+  return failed;
+}
+
+Result<std::string> RandomName() {
   std::array<unsigned char, 8> bytes{};
-  if (::getrandom(bytes.data(), bytes.size(), 0) != static_cast<ssize_t>(bytes.size())) {
-    const auto fallback = static_cast<std::uint64_t>(::getpid());
-    std::memcpy(bytes.data(), &fallback, bytes.size());
+  if (const int failed = Randomise(bytes); failed != 0) {
+    return Fail(
+        SystemErrorOf("/dev/urandom", "cannot draw the name of a temporary folder", failed));
   }
   std::string name(kPrefix);
   constexpr std::string_view kDigits = "0123456789abcdef";
@@ -112,21 +132,31 @@ void RemoveLeftovers(const fs::path& parent) {
   for (const fs::path& path : found) RemoveIfDead(folder, path);
 }
 
-// 0, and the descriptor of its lock; else errno's number, EAGAIN where another run took it for a
-// dead one's in between.
-int StagingFolder::MakeAndLock(const fs::path& path, int& lock) {
-  if (::mkdir(path.c_str(), 0700) != 0) return errno;
-  lock = ::open((path / kLock).c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+// 0, else errno's number, EAGAIN where another run took it for a dead one's in between.
+int StagingFolder::MakeAndLock() {
+  const fs::path lock_path = path_ / kLock;
+  if (::mkdir(path_.c_str(), 0700) != 0) return errno;
+  made_ = true;
+  const int lock =
+      ::open(lock_path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
   int failed = lock < 0 ? errno : 0;
-  if (lock >= 0 && ::flock(lock, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) failed = EAGAIN;
+  descriptors().lock = lock;
+  for (std::atomic<int>& spare : descriptors().spare) {
+    if (failed == 0) spare = ::fcntl(lock, F_DUPFD_CLOEXEC, 0);
+    if (failed == 0 && spare < 0) failed = errno;
+  }
+  if (failed == 0 && ::flock(lock, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) failed = EAGAIN;
   struct stat status {};
   if (failed == 0 && (::fstat(lock, &status) != 0 || status.st_nlink == 0)) failed = EAGAIN;
-  for (const char* part : {"new", "old"}) {
-    if (failed == 0 && ::mkdir((path / part).c_str(), 0700) != 0) failed = errno;
+  const fs::path parts[] = {path_ / "new", path_ / "old"};
+  for (const fs::path& part : parts) {
+    if (failed == 0 && ::mkdir(part.c_str(), 0700) != 0) failed = errno;
   }
   if (failed == 0) return 0;
-  if (lock >= 0) ::close(lock);
-  RemoveTree(path.c_str(), kLock);
+  // By name: another thread may take the descriptors that there are.
+  for (const fs::path& part : parts) ::rmdir(part.c_str());
+  ::unlink(lock_path.c_str());
+  made_ = ::rmdir(path_.c_str()) != 0;
   return failed;
 }
 
@@ -134,15 +164,12 @@ Result<std::unique_ptr<StagingFolder>> StagingFolder::Create(const fs::path& par
   const fs::path folder = parent.empty() ? "." : parent;
   RemoveLeftovers(folder);
   for (int attempt = 0;; ++attempt) {
-    const fs::path path = folder / RandomName();
+    CKPT_ASSIGN_OR_RETURN(const std::string name, RandomName());
+    const fs::path path = folder / name;
     // Registered first: a signal may come as soon as it is there.
-    Slot* const slot = Slot::Take(path.string());
-    int lock = -1;
-    const int failed = MakeAndLock(path, lock);
-    if (failed == 0) {
-      return std::unique_ptr<StagingFolder>(new StagingFolder(parent, path, lock, slot));
-    }
-    Slot::Release(slot);
+    std::unique_ptr<StagingFolder> made(new StagingFolder(parent, path, Slot::Take(path.string())));
+    const int failed = made->MakeAndLock();
+    if (failed == 0) return made;
     std::error_code ignored;
     const bool again = failed == EAGAIN || failed == EEXIST ||
                        (failed == ENOENT && fs::is_directory(folder, ignored));
@@ -150,18 +177,25 @@ Result<std::unique_ptr<StagingFolder>> StagingFolder::Create(const fs::path& par
   }
 }
 
-StagingFolder::StagingFolder(fs::path parent, fs::path path, int lock, Slot* slot)
-    : parent_(std::move(parent)), path_(std::move(path)), lock_(lock), slot_(slot) {}
+StagingFolder::StagingFolder(fs::path parent, fs::path path, Slot* slot)
+    : parent_(std::move(parent)), path_(std::move(path)), slot_(slot) {}
+
+StagingFolder::Descriptors& StagingFolder::descriptors() noexcept {
+  return slot_ == nullptr ? own_ : slot_->descriptors;
+}
 
 StagingFolder::~StagingFolder() {
-  RemoveTree(path_.c_str(), kLock);
-  ::close(lock_);
+  descriptors().CloseSpare();
+  if (made_) RemoveTree(path_.c_str(), kLock);
+  if (const int lock = descriptors().lock.exchange(-1); lock >= 0) ::close(lock);
   Slot::Release(slot_);
 }
 
 void RemoveStagingFolders() noexcept {
   for (StagingFolder::Slot& slot : StagingFolder::Slot::All()) {
-    if (slot.ready.load(std::memory_order_acquire)) RemoveTree(slot.path.data(), kLock);
+    if (!slot.ready.load(std::memory_order_acquire)) continue;
+    slot.descriptors.CloseSpare();
+    RemoveTree(slot.path.data(), kLock);
   }
 }
 

@@ -7,6 +7,8 @@
 //   journal   from the moment that the first file is put in place: see commit_journal.h
 #pragma once
 
+#include <array>
+#include <atomic>
 #include <filesystem>
 #include <memory>
 #include <string>
@@ -32,13 +34,21 @@ class StagingFolder {
   std::filesystem::path Old(const std::string& name) const { return path_ / "old" / name; }
 
  private:
+  // Open until it is removed. The spare ones are for its removal, where there are no others.
+  struct Descriptors {
+    std::atomic<int> lock{-1};
+    std::array<std::atomic<int>, 2> spare{-1, -1};
+    void CloseSpare() noexcept;
+  };
   struct Slot;
-  StagingFolder(std::filesystem::path parent, std::filesystem::path path, int lock, Slot* slot);
-  static int MakeAndLock(const std::filesystem::path& path, int& lock);
+  StagingFolder(std::filesystem::path parent, std::filesystem::path path, Slot* slot);
+  int MakeAndLock();
+  Descriptors& descriptors() noexcept;
 
   std::filesystem::path parent_, path_;
-  int lock_;
   Slot* slot_;
+  Descriptors own_;  // used without a slot
+  bool made_ = false;
   friend void RemoveStagingFolders() noexcept;
 };
 

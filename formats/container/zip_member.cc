@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdio>
+#include <new>
 #include <utility>
 
 #include "formats/container/range_stream.h"
@@ -130,8 +131,7 @@ class DeflatedStream : public CheckedStream {
     if (started_) return {};
     constexpr int kRawDeflate = -MAX_WBITS;
     if (inflateInit2(&zlib_, kRawDeflate) != Z_OK) {
-      return Fail(
-          Error{ErrorCode::kLimitExceeded, "no memory for inflating", file().path(), {}, {}});
+      throw std::bad_alloc();
     }
     started_ = true;
     input_.resize(
@@ -151,6 +151,7 @@ class DeflatedStream : public CheckedStream {
       return Corrupt(Position(), "has bytes behind the end of its DEFLATE data");
     }
     if (result == Z_OK) return {};
+    if (result == Z_MEM_ERROR) throw std::bad_alloc();
     return Corrupt(Position(), std::string("is not DEFLATE data: ") +
                                    (zlib_.msg == nullptr ? "it ends early" : zlib_.msg));
   }

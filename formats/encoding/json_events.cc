@@ -1,7 +1,6 @@
 #include "formats/encoding/json_events.h"
 
 #include <algorithm>
-#include <exception>
 #include <iterator>
 #include <nlohmann/json.hpp>
 
@@ -155,7 +154,7 @@ Status ParseJson(const JsonSource& source, unsigned max_depth,
   EventAdapter adapter(source, max_depth, on_event);
   try {
     Json::sax_parse(adapter.begin(), adapter.end(), &adapter);
-  } catch (const std::exception& thrown) {
+  } catch (const Json::exception& thrown) {
     return Fail(Error{ErrorCode::kInternal, thrown.what(), source.file, {}, {}});
   }
   return adapter.TakeStatus();

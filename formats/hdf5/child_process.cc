@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -12,6 +13,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <exception>
 #include <new>
 #include <system_error>
 #include <thread>
@@ -31,6 +33,9 @@ struct MessageHeader {
   CallFilter filter;  // of the child; of requests: kNone
   std::uint64_t size;
 };
+
+// How a child ends that found no memory where it could not say so; another status is a defect.
+constexpr int kNoMemoryStatus = 13, kDefectStatus = 2;
 
 // The room for an answer grows as it arrives, whatever length was announced.
 constexpr std::size_t kGrowth = std::size_t{1} << 20;
@@ -90,15 +95,26 @@ void Serve(int socket, std::span<std::byte> shared, unsigned seconds, CallFilter
   }
 }
 
+[[noreturn]] void EndOnException() noexcept {
+  try {
+    if (std::current_exception()) std::rethrow_exception(std::current_exception());
+  } catch (const std::bad_alloc&) {
+    ::_exit(kNoMemoryStatus);
+  } catch (...) {
+  }
+  ::_exit(kDefectStatus);
+}
+
 [[noreturn]] void RunChild(int socket, int descriptor, std::span<std::byte> shared,
                            const ChildLimits& limits, const ChildHandler& handler) noexcept {
+  std::set_terminate(EndOnException);  // the parent's cleans up what is the parent's
   const CallFilter filter = EnterSandbox(socket, descriptor, limits.memory_bytes)
                                 ? CallFilter::kLoaded
                                 : CallFilter::kNone;
   try {
     Serve(socket, shared, limits.seconds, filter, handler);
   } catch (...) {
-    ::_exit(2);
+    EndOnException();
   }
   ::_exit(0);  // no destructors, no handlers: they belong to the parent
 }
@@ -172,6 +188,13 @@ Error ChildProcess::TooSlow(std::string_view doing) const {
 }
 
 Error ChildProcess::TooLarge(std::string_view doing) const {
+  rlimit own{};
+  if (::getrlimit(RLIMIT_AS, &own) == 0 && own.rlim_cur != RLIM_INFINITY) {
+    return Error{ErrorCode::kLimitExceeded,
+                 name_ + " found no memory within the limit of this process (" +
+                     std::to_string(own.rlim_cur) + " bytes of address space) while " +
+                     std::string(doing)};
+  }
   return Error{ErrorCode::kLimitExceeded,
                name_ + " wanted more than " + std::to_string(limits_.memory_bytes) +
                    " bytes of memory (the limit hdf5_memory_bytes) while " + std::string(doing),
@@ -192,6 +215,7 @@ Error ChildProcess::Died(std::string_view doing) {
     // Nobody sends this one but the kernel when the machine has no memory left, or an operator.
     if (number == SIGKILL) code = ErrorCode::kLimitExceeded;
   } else if (status && WIFEXITED(*status)) {
+    if (WEXITSTATUS(*status) == kNoMemoryStatus) return TooLarge(doing);
     how = "died (exit status " + std::to_string(WEXITSTATUS(*status)) + ")";
   }
   return Error{code, name_ + " " + how + " while " + std::string(doing)};

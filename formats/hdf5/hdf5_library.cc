@@ -1,5 +1,7 @@
 #include "formats/hdf5/hdf5_library.h"
 
+#include "formats/container/memory_headroom.h"
+
 namespace ckpt::formats {
 namespace {
 
@@ -16,9 +18,8 @@ struct InnermostFailure {
 herr_t Collect(unsigned depth, const H5E_error2_t* failure, void* out) {
   auto& innermost = *static_cast<InnermostFailure*>(out);
   if (depth == 0 && failure->desc != nullptr) innermost.text = failure->desc;
-  if (failure->maj_num == H5E_RESOURCE && failure->min_num == H5E_NOSPACE) {
-    innermost.no_memory = true;
-  }
+  // The major number is the part of the library that met it.
+  if (failure->min_num == H5E_NOSPACE) innermost.no_memory = true;
   return 0;
 }
 
@@ -31,6 +32,7 @@ std::string LibraryVersion() {
 }  // namespace
 
 Hdf5Lock::Hdf5Lock() : lock_(LibraryMutex()) {
+  RequireHeadroom();
   // The library's own clean-up at exit crashes where a file could not be flushed (disk full); every
   // file is closed by its owner. Only the first call counts, before the library starts.
   H5dont_atexit();

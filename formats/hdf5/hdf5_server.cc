@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <deque>
 
+#include "formats/container/memory_headroom.h"
 #include "formats/encoding/byte_reader.h"
 #include "formats/hdf5/hdf5_attributes.h"
 #include "formats/hdf5/hdf5_bounds.h"
@@ -47,6 +48,7 @@ Hdf5Server::Hdf5Server(const RandomAccessFile& file, const Limits& limits)
 
 std::vector<std::byte> Hdf5Server::operator()(std::span<const std::byte> request,
                                               std::span<std::byte> shared) {
+  RequireHeadroom();
   auto answer = [&]() -> Result<std::vector<std::byte>> {
     CKPT_ASSIGN_OR_RETURN(const Hdf5Request decoded, DecodeRequest(request));
     return state_->Answer(decoded, shared);
@@ -81,6 +83,7 @@ Result<std::vector<std::byte>> Hdf5Server::State::List() {
   std::uint64_t budget = limits.metadata_bytes;
   const Hdf5Visit visit = [&](hid_t id, haddr_t address, Hdf5Object::Kind kind,
                               const std::string& path) -> Status {
+    RequireHeadroom();
     Hdf5Object object{.path = path, .kind = kind};
     CKPT_RETURN_IF_ERROR(ListObject(id, address, object, budget));
     answer.Add(object);

@@ -180,7 +180,8 @@ class Calibration {
     layer.stored = {Rounded(mean, of_mean.dtype), Rounded(variance, of_variance.dtype)};
     if (!of_mean.data_present) return {};
     const auto old = ReadDoubles(weights_, layer.mean, mean.size());
-    if (!old) return {};
+    if (!old && old.error().code == ErrorCode::kIo) return Fail(old);
+    if (!old) return {};  // what is damaged is what is written anew
     for (std::size_t i = 0; i < mean.size(); ++i) {
       const double shift = std::abs(mean[i] - (*old)[i]);
       if (shift > 0) layer.mean_shift = std::max(layer.mean_shift, shift / std::sqrt(variance[i]));

@@ -12,6 +12,8 @@
 
 #include <chrono>
 #include <cstdlib>
+#include <exception>
+#include <new>
 #include <thread>
 
 #include "tests/hdf5/hdf5_support.h"
@@ -87,6 +89,19 @@ TEST(ChildProcess, AnExitIsADeathToo) {
   ASSERT_FALSE(answer);
   EXPECT_EQ(answer.error().code, ErrorCode::kCorrupt);
   EXPECT_THAT(answer.error().message, HasSubstr("exit status 3"));
+}
+
+// As the library is C, an exception may also meet a function that lets none pass.
+TEST(ChildProcess, NoMemoryIsTheLimitEvenWhereNoExceptionMayPass) {
+  CKPT_NOT_UNDER_ADDRESS_SANITIZER();
+  const auto pass_none = []() noexcept {
+    std::rethrow_exception(std::make_exception_ptr(std::bad_alloc()));
+  };
+  const auto child = Start([&](auto, auto) -> Bytes {
+    pass_none();
+    return {};
+  });
+  EXPECT_EQ(Ask(*child).error().code, ErrorCode::kLimitExceeded);
 }
 
 TEST(ChildProcess, AnExceptionOfTheLibraryIsADeath) {
