@@ -196,6 +196,10 @@ class Walk {
       return Fail(ErrorCode::kInternal,
                   "a bound of another shape than its value, in \"" + LayerOfB(op) + "\"");
     }
+    if (LevelsOutAFault(op)) {
+      stopped_ = true;
+      return {};
+    }
     Held& held = held_[op.results[result].index];
     held.value = std::move(y);
     // A bound that went through a second product would be wide enough for anything.
@@ -212,6 +216,31 @@ class Walk {
     held.products = rounded ? products : 0;
     trace_.push_back({index, result});
     return {};
+  }
+
+  // A function that is flat somewhere makes a fault before it small, and its bound does not become
+  // small with it. Where A has the same function behind the counterpart of what this one reads,
+  // these two must agree. Functions that pass a positive factor on do not ask for that: a fold may
+  // move one through them.
+  bool LevelsOutAFault(const Operation& op) {
+    const auto* unary = std::get_if<network::Unary>(&op.computation);
+    if (unary == nullptr || PassesFactors(*unary)) return false;
+    const Held& pending = held_[op.operands[0].index];
+    const auto& producer = b_.value(op.operands[0]).producer;
+    if (!pending.bound || !producer) return false;
+    const auto twin = CounterpartOf(producer->index, *pending.value);
+    if (!twin || !a_.SameOver({a_.Alias(*twin)}, op.computation, LayerOfB(op))) return false;
+    const auto& results = b_.operations[producer->index].results;
+    const auto which = std::find(results.begin(), results.end(), op.operands[0]);
+    return Differs(producer->index, static_cast<std::size_t>(which - results.begin()));
+  }
+  static bool PassesFactors(const network::Unary& unary) {
+    return unary.function == network::UnaryFunction::kIdentity ||
+           unary.function == network::UnaryFunction::kRelu ||
+           unary.function == network::UnaryFunction::kLeakyRelu ||
+           unary.function == network::UnaryFunction::kNegate ||
+           unary.function == network::UnaryFunction::kAbs ||
+           unary.function == network::UnaryFunction::kLinear;
   }
 
   // Is the value, within the bound, one of A's? If so it takes that one's place.

@@ -181,6 +181,35 @@ TEST(Verify, AnOutputThatIsAConstantIsComparedToo) {
   EXPECT_EQ(Verified(a, c).verdict, Verdict::kDifferent);
 }
 
+// Where tanh is flat its results are equal within what its operands may differ by.
+TEST(Verify, AFaultThatAFlatFunctionLevelsOutIsSeenBeforeIt) {
+  const auto make = [](Made& made, double added) {
+    std::vector<double> kernel(8 * 4, 30.0);
+    for (std::size_t i = 0; i < kernel.size(); i += 3) kernel[i] = -20;
+    kernel[9] += added;
+    made.weights.Add("kernel", {8, 4}, kernel, Dtype::kF32);
+    made.weights.Seal();
+    network::NetworkBuilder builder(network::Origin::kOnnxGraph);
+    network::ValueId value = builder.AddInput("x", network::Sizes{1, 8});
+    const auto stored = builder.AddStored("kernel", {{0}, {}, {}}, network::Sizes{8, 4});
+    builder.StartLayer("dense", "MatMul");
+    value = builder.Add(network::MatrixProduct{}, {value, stored});
+    builder.StartLayer("tanh", "Tanh");
+    value = builder.Add(network::Unary{network::UnaryFunction::kTanh}, {value});
+    builder.AddOutput("y", value);
+    made.network = *std::move(builder).Finish();
+  };
+  Made a, same, wrong;
+  make(a, 0);
+  make(same, 0);
+  make(wrong, 0.25);
+  VerifyOptions options;
+  options.inputs["x"] = {{1, 8}, {1, 1.5, 0.5, 2, 1, 1.25, 0.75, 1}, {}};
+  EXPECT_EQ(Verified(a, same, options).verdict, Verdict::kSame);
+  const Verdict found = Verified(a, wrong, options).verdict;
+  EXPECT_TRUE(found == Verdict::kDifferent || found == Verdict::kCannotTell) << Name(found);
+}
+
 TEST(Verify, ANaNOfOneIsDifferentAndOfBothCannotBeTold) {
   const TestNet net(3);
   TestNet broken = net;
