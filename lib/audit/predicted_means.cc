@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
 #include <utility>
 
 #include "ckpt/execution/run.h"
@@ -141,6 +140,8 @@ class Prediction {
   Moments Of(const network::Concatenate& concatenate, const Operation& op) const;
   Moments Of(const network::Transpose& transpose, const Operation& op) const;
 
+  std::optional<Array> WindowOf(const ChannelMoments& x, const Array& kernel,
+                                KernelLayout layout) const;
   Array PointsOf(const ChannelMoments& moments) const;
   static Moments OverPoints(const ChannelMoments& x, const std::vector<double>& y);
 
@@ -242,7 +243,30 @@ Moments Prediction::Of(const network::Binary& binary, const Operation& op) {
   return y ? OverPoints(*x, *y) : std::nullopt;
 }
 
-// One window of a constant image is the product of the summed kernel and the means.
+// An image of one window of the kernel, each channel constant: its mean.
+std::optional<Array> Prediction::WindowOf(const ChannelMoments& x, const Array& kernel,
+                                          KernelLayout layout) const {
+  if (kernel.elements.empty()) return std::nullopt;  // else no product of sizes overflows
+  const auto rank = static_cast<std::ptrdiff_t>(kernel.shape.size());
+  const auto first = kernel.shape.begin() + (layout == KernelLayout::kOutInSpatial ? 2 : 0);
+  const Sizes window(first, first + (rank - 2));
+  std::int64_t area = 1;
+  for (const std::int64_t size : window) area *= size;
+  const auto channels = static_cast<std::int64_t>(x.mean.size());
+  const auto most = static_cast<std::int64_t>(budget_.memory_bytes / sizeof(double));
+  if (channels > most / area) return std::nullopt;
+  Array image{{1}, {}};
+  image.shape.insert(image.shape.end(), window.begin(), window.end());
+  image.shape.insert(x.axis == 1 ? image.shape.begin() + 1 : image.shape.end(), channels);
+  image.elements.clear();
+  for (std::int64_t i = 0; i < area * channels; ++i) {
+    const std::int64_t channel = x.axis == 1 ? i / area : i % channels;
+    image.elements.push_back(x.mean[static_cast<std::size_t>(channel)]);
+  }
+  return image;
+}
+
+// Of one window the convolution is the product of the summed kernel and the means.
 Moments Prediction::Of(const network::Convolution& convolution, const Operation& op) {
   const Moments& x = OfOperand(op, 0);
   auto kernel = x ? Constant(op, 1) : std::nullopt;
@@ -251,32 +275,15 @@ Moments Prediction::Of(const network::Convolution& convolution, const Operation&
   const auto bias = Constant(op, 2);
   if (!bias && !IsAbsent(op, 2)) return std::nullopt;
 
-  const bool spatial_last = convolution.layout == KernelLayout::kOutInSpatial;
-  const auto rank = static_cast<std::ptrdiff_t>(kernel->shape.size());
-  const auto first = kernel->shape.begin() + (spatial_last ? 2 : 0);
-  const Sizes window(first, first + (rank - 2));
-  const auto area = std::accumulate(window.begin(), window.end(), std::int64_t{1},
-                                    [](std::int64_t a, std::int64_t b) { return a * b; });
-  const auto channels = static_cast<std::int64_t>(x->mean.size());
-  const auto most = static_cast<std::int64_t>(kernel->elements.size());
-  if (area < 1 || area > most || channels > most / area * convolution.groups) return std::nullopt;
-  Array image{{1}, {}};
-  image.shape.insert(image.shape.end(), window.begin(), window.end());
-  image.shape.insert(*axis == 1 ? image.shape.begin() + 1 : image.shape.end(), channels);
-  const auto filled = [&](const std::vector<double>& values) {
-    image.elements.clear();
-    for (std::int64_t i = 0; i < area * channels; ++i) {
-      const std::int64_t channel = *axis == 1 ? i / area : i % channels;
-      image.elements.push_back(values[static_cast<std::size_t>(channel)]);
-    }
-    return &image;
-  };
+  auto means = WindowOf(*x, *kernel, convolution.layout);
+  auto variances = WindowOf({x->axis, x->variance, {}}, *kernel, convolution.layout);
+  if (!means || !variances) return std::nullopt;
   network::Convolution once = convolution;
   once.stride = once.dilation = {};
   once.padding = {};
-  auto mean = Evaluated(once, {filled(x->mean), &*kernel, bias ? &*bias : nullptr});
+  auto mean = Evaluated(once, {&*means, &*kernel, bias ? &*bias : nullptr});
   for (double& element : kernel->elements) element *= element;
-  auto variance = Evaluated(once, {filled(x->variance), &*kernel, nullptr});
+  auto variance = Evaluated(once, {&*variances, &*kernel, nullptr});
   if (!mean || !variance) return std::nullopt;
   return ChannelMoments{*axis, *std::move(mean), *std::move(variance)};
 }
