@@ -206,42 +206,51 @@ def test_a_module_that_is_missing_is_one_line(tmp_path):
     assert lines and all(re.search(r"has no module (keras|numpy)$", line) for line in lines), done.stderr
 
 
-def torch_script(path):
+@in_torch
+def test_torch_runs_torchscript_and_says_that_a_state_dict_is_none(tmp_path):
     import torch
 
     class Net(torch.nn.Module):
         def __init__(self):
             super().__init__()
-            self.conv = torch.nn.Conv2d(3, 4, 3)
-            self.out = torch.nn.Linear(4, 2)
+            self.conv = torch.nn.Conv2d(4, 6, (3, 2))
+            self.bn = torch.nn.BatchNorm2d(6, eps=1e-3)
 
         def forward(self, x):
-            return self.out(torch.relu(self.conv(x)).mean((2, 3)))
+            return torch.relu(self.bn(self.conv(x)))
 
+    # The network of the file that names the tensors; the weights are others.
+    graph = os.path.join(os.environ["CKPT_TESTDATA"], "onnx", "conv2d_bn.onnx")
     torch.manual_seed(1)
     net = Net().eval()
-    torch.jit.script(net).save(path)
-    return net
+    net.bn.running_mean.normal_()
+    net.bn.running_var.uniform_(0.5, 2)
+    script = tmp_path / "m.pt"
+    torch.jit.script(net).save(script)
+    report, said = verify(script, script, "torch", "--graph", graph)
+    assert_agrees(report, "torch", torch.__version__)
+    assert " runs torch on " in said
+    torch.save(net.state_dict(), tmp_path / "w.pt")
+    report, _ = verify(script, tmp_path / "w.pt", "torch", "--graph", graph)
+    assert_agrees(report, "torch", torch.__version__, "a")
+    assert report["second_opinion"]["sides"][1]["not_run"] == "torch runs TorchScript archives"
 
 
 @in_torch
-def test_torch_runs_torchscript_and_says_that_a_state_dict_is_none(tmp_path):
-    torch = pytest.importorskip("torch")
-    onnx = pytest.importorskip("onnx")
-    net = torch_script(tmp_path / "m.pt")
-    weights = {name: tensor.detach().numpy() for name, tensor in net.state_dict().items()}
-    helper, numpy_helper = onnx.helper, onnx.numpy_helper
-    nodes = [helper.make_node("Conv", ["x", "conv.weight", "conv.bias"], ["c"]),
-             helper.make_node("Relu", ["c"], ["r"]),
-             helper.make_node("GlobalAveragePool", ["r"], ["g"]),
-             helper.make_node("Flatten", ["g"], ["f"]),
-             helper.make_node("Gemm", ["f", "out.weight", "out.bias"], ["y"], transB=1)]
-    tensor = helper.make_tensor_value_info
-    graph = helper.make_graph(nodes, "g", [tensor("x", 1, [1, 3, 8, 8])], [tensor("y", 1, [1, 2])],
-                              [numpy_helper.from_array(array, name) for name, array in weights.items()])
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), tmp_path / "m.onnx")
-    report, _ = verify(tmp_path / "m.onnx", tmp_path / "m.pt", "torch", "--graph", tmp_path / "m.onnx")
-    assert_agrees(report, "torch", torch.__version__, "b")
-    torch.save(net.state_dict(), tmp_path / "w.pt")
-    done = ckpt("verify", tmp_path / "m.onnx", tmp_path / "w.pt", "--with", "torch", "--graph", tmp_path / "m.onnx", expect=2)
-    assert "TorchScript" in done.stderr
+def test_torchscript_that_writes_a_file_is_not_run(tmp_path):
+    import torch
+
+    class Net(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = torch.nn.Conv2d(4, 6, (3, 2))
+            self.bn = torch.nn.BatchNorm2d(6, eps=1e-3)
+
+        def forward(self, x):
+            torch.save(x, "written")
+            return torch.relu(self.bn(self.conv(x)))
+
+    graph = os.path.join(os.environ["CKPT_TESTDATA"], "onnx", "conv2d_bn.onnx")
+    torch.jit.script(Net().eval()).save(tmp_path / "m.pt")
+    done = ckpt("verify", tmp_path / "m.pt", tmp_path / "m.pt", "--with", "torch", "--graph", graph, expect=3)
+    assert "the function save" in done.stderr and " runs torch on " not in done.stderr
