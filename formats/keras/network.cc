@@ -253,6 +253,7 @@ class Translator {
         return "its class is not Keras' own but of " + prefix;
       }
     }
+    if (call.class_name == "Lambda") return "it is a function of the user's own";
     if (call.inputs.empty()) return "it is called with no tensor";
     const auto& missing = call.layer.missing_tensors;
     if (!missing.empty()) return "the file lacks its " + missing.front();
