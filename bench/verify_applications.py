@@ -62,7 +62,7 @@ def verify(ckpt, name, folder):
     norms = sum(isinstance(layer, keras.layers.BatchNormalization) for layer in built.layers)
     del built
     keras.backend.clear_session()
-    fold = "fold" if norms else "keep"
+    fold = "fold" if norms else "preserve"
     code, _, errors, *_ = run(ckpt, "convert", "--bn", fold, "--quiet", model, folded)
     if code != 0:
         return {"verdict": f"convert: exit {code}: {errors.strip()[:200]}"}
