@@ -14,7 +14,6 @@ import pathlib
 import subprocess
 import sys
 import tempfile
-import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -43,36 +42,46 @@ def build(name, seed=7):
     return model
 
 
+# A process of its own measures: a child's peak begins with that of the process that made it.
+MEASURE = """import json, resource, subprocess, sys
+done = subprocess.run(sys.argv[1:], capture_output=True, text=True)
+usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+json.dump([done.returncode, done.stdout, done.stderr, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024], sys.stdout)"""
+
+
 def run(*command):
-    """Exit code, output, seconds, MiB at most."""
-    start = time.monotonic()
-    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as errors:
-        process = subprocess.Popen([str(part) for part in command], stdout=out, stderr=errors)
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        out.seek(0), errors.seek(0)
-        return (process.returncode, out.read().decode(), errors.read().decode(), time.monotonic() - start,
-                usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+    """Exit code, output, errors, seconds of CPU, MiB at most."""
+    measured = subprocess.run([sys.executable, "-S", "-c", MEASURE, *map(str, command)], capture_output=True, text=True, check=True)
+    return json.loads(measured.stdout)
+
+
+def open_shape(model):
+    """--shape for an input that leaves sizes open."""
+    tensor = model.inputs[0]
+    if None not in tensor.shape[1:]:
+        return []
+    return ["--shape", tensor.name + "=1x" + "x".join(str(size or 224) for size in tensor.shape[1:])]
 
 
 def verify(ckpt, name, folder):
     model, folded = pathlib.Path(folder, "model.keras"), pathlib.Path(folder, "folded.keras")
     built = build(name)
     built.save(model)
+    shape = open_shape(built)
     norms = sum(isinstance(layer, keras.layers.BatchNormalization) for layer in built.layers)
     del built
     keras.backend.clear_session()
     fold = "fold" if norms else "preserve"
-    code, _, errors, *_ = run(ckpt, "convert", "--bn", fold, "--quiet", model, folded)
+    code, _, errors, _, _ = run(ckpt, "convert", "--bn", fold, "--quiet", model, folded)
     if code != 0:
         return {"verdict": f"convert: exit {code}: {errors.strip()[:200]}"}
-    code, out, errors, seconds, cpu, memory = run(ckpt, "verify", model, folded, "--format", "json", "--memory", "16GB")
+    code, out, errors, cpu, memory = run(ckpt, "verify", model, folded, "--format", "json", "--memory", "16GB", *shape)
     if code not in (0, 1, 3) or not out:
         return {"verdict": f"verify: exit {code}: {errors.strip()[:200]}"}
     report = json.loads(out)
     return {"norms": norms, "verdict": report["verdict"], "steps": report["steps"], "unknown": report.get("unknown"),
             "outputs": [{key: output[key] for key in ("max_abs", "size")} for output in report["outputs"]],
-            "silent": [report["silent_channels"], report["channels"]], "seconds": seconds, "cpu": cpu, "memory": memory}
+            "silent": [report["silent_channels"], report["channels"]], "cpu": cpu, "memory": memory}
 
 
 def row(name, result):

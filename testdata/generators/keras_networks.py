@@ -77,6 +77,19 @@ def products():
     ]
 
 
+def steps():
+    films = keras.Input((3, 6, 5, 2), name="films")
+    each = layers.TimeDistributed
+    x = each(layers.Conv2D(4, 3, padding="same", activation="relu", name="conv"), name="conv_each")(films)
+    pooled = each(layers.MaxPooling2D(2), name="pool_each")(x)
+    normal = each(layers.LayerNormalization(name="norm"), name="norm_each")(pooled)
+    flat = each(layers.Flatten(), name="flat_each")(normal)
+    batch = each(layers.BatchNormalization(name="batch"), name="batch_each")(x)
+    inner = each(layers.GRU(3, name="gru"), name="gru_each")(each(layers.Reshape((6, 4)), name="shape_each")(flat))
+    return [films], [x, pooled, flat, batch, inner, layers.LSTM(2, name="lstm")(flat),
+                     each(layers.Dense(3, activation="softmax", name="dense"), name="dense_each")(flat)]
+
+
 def functions_of_tensorflow():
     x, y = sequences()
     mean = tf.reduce_mean(x, axis=1, keepdims=True)
@@ -188,6 +201,10 @@ def keras1():
 def randomised(model, random):
     """No weight is left as it was initialised: zero biases prove nothing."""
     model.set_weights([random.uniform(-0.8, 0.8, np.shape(weight)) for weight in model.get_weights()])
+    for layer in model.layers:
+        layer = getattr(layer, "layer", layer)
+        if isinstance(layer, layers.BatchNormalization):
+            layer.moving_variance.assign(random.uniform(0.3, 1.2, layer.moving_variance.shape))
 
 
 def output_names(model):
@@ -199,7 +216,7 @@ def output_names(model):
 
 def main():
     keras.backend.set_floatx("float64")
-    nets = [recurrent, bidirectional, attention, products, functions_of_keras if KERAS3 else functions_of_tensorflow]
+    nets = [recurrent, bidirectional, attention, products, functions_of_keras if KERAS3 else functions_of_tensorflow, steps]
     for number, net in enumerate(nets):
         keras.utils.set_random_seed(number)
         keras.backend.clear_session()
