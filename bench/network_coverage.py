@@ -3,7 +3,9 @@
     python bench/network_coverage.py applications --reader build/.../describe_network --into applications.json [NAME...]
     python bench/network_coverage.py torchvision --reader ... --into torchvision.json [NAME...]
     python bench/network_coverage.py files --reader ... --into files.json --under testdata FOLDER_OR_FILE...
-    python bench/network_coverage.py table applications.json torchvision.json files.json > docs/coverage.md
+    python bench/network_coverage.py table applications.json torchvision.json files.json
+
+The tables stand in docs/coverage.md.
 
 `applications` makes all models of keras.applications without trained weights (testdata/generators/requirements-keras3.txt)
 and saves each as .keras; `torchvision` exports its classic models to ONNX (testdata/generators/requirements-torch-onnx.txt
@@ -96,36 +98,59 @@ def torchvision(reader, names):
             yield f"{name} ({'dynamo' if dynamo else 'torchscript'})", result
 
 
+GRAPHS = (".h5", ".keras", ".onnx", ".pb", ".pbtxt", ".meta", ".caffemodel", ".weights", ".params", "model.json")
+
+
 def files(reader, under, places):
+    """Files that may hold a network, by their names; a .meta or saved_model.pb stands for what lies beside it."""
     for place in places:
         for path in sorted(pathlib.Path(place).rglob("*")) if os.path.isdir(place) else [pathlib.Path(place)]:
-            # A SavedModel is a folder: its own file says it.
-            if path.is_file():
+            if path.is_file() and path.name.endswith(GRAPHS) and "test_data_set" not in path.parent.name:
                 yield str(path.relative_to(under)), read(reader, path)
 
 
-def summary(results):
-    """Rows of models or files: name, operations, Unknown by (what, why)."""
+def reasons(result):
+    counts = collections.Counter((what, why) for _, _, what, why in result["unknown"])
+    return "; ".join((f"{count} " if count > 1 else "") + f"`{what}`: {why}" for (what, why), count in counts.items())
+
+
+def cell(result):
+    if "operations" not in result:
+        return result.get("refused") or "not exported: " + result["not_exported"]
+    return f"{result['operations']} / {reasons(result) or 0}"
+
+
+def models_table(results):
+    """One row a model, a column for each way in which it was written ("resnet18 (dynamo)")."""
+    ways = list(dict.fromkeys(name.partition(" (")[2].rstrip(")") for name in results))
+    rows = collections.defaultdict(dict)
     for name, result in results.items():
-        if "not_exported" in result:
-            yield f"| {name} | | not exported: {result['not_exported']} |"
-        elif "refused" in result:
-            yield f"| {name} | | refused: {result['refused']} |"
-        else:
-            counts = collections.Counter((what, why) for _, _, what, why in result["unknown"])
-            words = "; ".join(f"{count} {what}: {why}" for (what, why), count in counts.items())
-            yield f"| {name} | {result['operations']} | {words or 'none'} |"
+        model, _, way = name.partition(" (")
+        rows[model][way.rstrip(")")] = cell(result)
+    print("| network | " + " | ".join(way or "operations / Unknown" for way in ways) + " |\n|---" + "|---" * len(ways) + "|")
+    for model, cells in rows.items():
+        print(f"| {model} | " + " | ".join(cells.get(way, "") for way in ways) + " |")
+
+
+def files_table(results):
+    """Only those that are not understood whole, files with the same reasons together."""
+    groups = collections.defaultdict(list)
+    for name, result in results.items():
+        if result.get("unknown"):
+            groups[reasons(result)].append(name)
+    print("| files | Unknown |\n|---|---|")
+    for why, names in groups.items():
+        print(f"| {', '.join(f'`{name}`' for name in names)} | {why} |")
 
 
 def table(paths):
     for path in paths:
         results = json.loads(pathlib.Path(path).read_text())
-        read_ones = [r for r in results.values() if "operations" in r]
-        whole = sum(not r["unknown"] for r in read_ones)
-        print(f"\n{pathlib.Path(path).stem}: {len(read_ones)} networks, {whole} without Unknown\n")
-        print("| network | operations | Unknown |\n|---|---|---|")
-        for row in summary(results):
-            print(row)
+        understood = [result for result in results.values() if "operations" in result]
+        whole = sum(not result["unknown"] for result in understood)
+        print(f"\n## {pathlib.Path(path).stem}\n\n{len(understood)} networks, {whole} of them without Unknown.\n")
+        is_files = any("/" in name for name in results)
+        files_table(results) if is_files else models_table(results)
 
 
 def main():

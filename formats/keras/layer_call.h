@@ -92,6 +92,14 @@ std::optional<network::Unary> ActivationOf(const Json& activation, int keras_maj
 // absent where it is another interpolation than these.
 std::optional<network::Resize> ResizeOf(std::string_view interpolation);
 
+// The first output of a call of a layer that DoubtOf() has no doubt of; an Unknown where its class
+// or its attributes are not translated.
+network::ValueId TranslateLayer(const LayerCall& call);
+// The same for the layer within a TimeDistributed, on each step of axis 1.
+network::ValueId TranslateSteps(const LayerCall& call);
+// Is it within a TimeDistributed, and looks at more than the last axis?
+bool IsAppliedToSteps(const LayerCall& call);
+
 // Each of one family of classes; kNoValue where the class is none of it.
 network::ValueId TranslateProducts(const LayerCall& call);
 network::ValueId TranslatePooling(const LayerCall& call);

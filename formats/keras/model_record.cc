@@ -30,21 +30,6 @@ bool IsKerasModule(std::string_view module) {
   return module.empty();
 }
 
-// Where a class comes from that is not Keras' own: its module, or the package under which it was
-// registered ("Zoo>Conv2D"; such a class may have no module). Empty for Keras' own.
-std::string ForeignPackage(const Json& entry) {
-  std::string module = TextOf(entry, "module");
-  if (!IsKerasModule(module)) return module;
-  const std::string registered = TextOf(entry, "registered_name");
-  const std::size_t mark = registered.find('>');
-  if (mark == std::string::npos) return {};
-  std::string package = registered.substr(0, mark);
-  for (const std::string_view own : {"Keras", "keras", "tf_keras", "TensorFlow"}) {
-    if (package == own) return {};
-  }
-  return package;
-}
-
 // A reference as the config has it.
 struct RawRef {
   std::string_view layer;
@@ -295,6 +280,19 @@ class ModelReader {
 };
 
 }  // namespace
+
+std::string ForeignPackage(const Json& entry) {
+  std::string module = TextOf(entry, "module");
+  if (!IsKerasModule(module)) return module;
+  const std::string registered = TextOf(entry, "registered_name");
+  const std::size_t mark = registered.find('>');
+  if (mark == std::string::npos) return {};
+  std::string package = registered.substr(0, mark);
+  for (const std::string_view own : {"Keras", "keras", "tf_keras", "TensorFlow"}) {
+    if (package == own) return {};
+  }
+  return package;
+}
 
 bool IsModelEntry(const Json& entry) {
   const std::string class_name = TextOf(entry, "class_name");

@@ -62,6 +62,10 @@ struct ModelRecord {
   std::vector<std::pair<std::uint32_t, std::uint32_t>> order = {};
 };
 
+// Where the class of an entry comes from that is not Keras' own: its module, or the package under
+// which it was registered ("Zoo>Conv2D"). Empty for Keras' own.
+std::string ForeignPackage(const Json& entry);
+
 // Is this the entry of a model whose layers are recorded (not of a subclass of Model)?
 bool IsModelEntry(const Json& entry);
 

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "formats/keras/layer_call.h"
+#include "formats/keras/layer_doubts.h"
 
 namespace ckpt::formats::keras {
 
@@ -182,100 +183,9 @@ class Translator {
       return value == kNoValue ? "it is a function, or called in a way, that is not translated"
                                : "";
     }
-    const bool wrapped = described.record->class_name == "TimeDistributed";
-    if (std::string why = Doubt(described, call, wrapped); !why.empty()) return why;
-    value = TranslatedLayer(call);
+    if (std::string why = DoubtOf(described, call); !why.empty()) return why;
+    value = IsAppliedToSteps(call) ? TranslateSteps(call) : TranslateLayer(call);
     return call.misread.empty() ? "" : "its \"" + call.misread + "\" is not understood";
-  }
-
-  // Classes that folding has no kind for.
-  static bool HasNoKind(std::string_view name) {
-    static constexpr std::string_view kNames[] = {"LayerNormalization",
-                                                  "RMSNormalization",
-                                                  "GroupNormalization",
-                                                  "Rescaling",
-                                                  "Normalization",
-                                                  "LayerScale",
-                                                  "CustomScaleLayer",
-                                                  "EinsumDense",
-                                                  "Embedding",
-                                                  "Multiply",
-                                                  "Average",
-                                                  "Maximum",
-                                                  "Minimum",
-                                                  "Subtract",
-                                                  "Cropping1D",
-                                                  "Cropping2D",
-                                                  "Cropping3D",
-                                                  "Permute",
-                                                  "RepeatVector",
-                                                  "Resizing",
-                                                  "UnitNormalization",
-                                                  "Dot",
-                                                  "Merge"};
-    return name.starts_with("Random") || ReadsItsArguments(name) ||
-           std::find(std::begin(kNames), std::end(kNames), name) != std::end(kNames);
-  }
-
-  // Classes whose translation reads the arguments of the call.
-  static bool ReadsItsArguments(std::string_view name) {
-    static constexpr std::string_view kNames[] = {"LSTM",
-                                                  "GRU",
-                                                  "SimpleRNN",
-                                                  "Bidirectional",
-                                                  "MultiHeadAttention",
-                                                  "Attention",
-                                                  "AdditiveAttention"};
-    return std::find(std::begin(kNames), std::end(kNames), name) != std::end(kNames);
-  }
-
-  // Why the layer may compute something else than its class says; empty: it does not.
-  static std::string Doubt(const ConfigLayer& described, const LayerCall& call, bool wrapped) {
-    const LayerRecord& record = *described.record;
-    if (record.model) return "it is a model that is called in a way that is not understood";
-    for (const CallRecord& one : record.calls) {
-      if (!one.oddity.empty() && !ReadsItsArguments(call.class_name)) return one.oddity;
-    }
-    const bool scales = call.class_name == "LayerScale" || call.class_name == "CustomScaleLayer";
-    const Json* module = Find(*record.entry, "module");
-    const bool applications =
-        scales && module && module->is_string() &&
-        module->get_ref<const std::string&>().starts_with("keras.src.applications.");
-    if (scales && !applications) return "its class is not known to be that of keras.applications";
-    if (!record.package.empty() && record.package.find("keras") != 0 && !applications) {
-      return "its class is not Keras' own but of " + record.package;
-    }
-    const std::size_t mark = record.class_name.find('>');
-    if (mark != std::string::npos && !applications) {
-      const std::string prefix = record.class_name.substr(0, mark);
-      if (prefix != "Keras" && prefix != "keras" && prefix != "TensorFlow" &&
-          prefix != "tf_keras") {
-        return "its class is not Keras' own but of " + prefix;
-      }
-    }
-    if (call.inputs.empty()) return "it is called with no tensor";
-    const auto& missing = call.layer.missing_tensors;
-    if (!missing.empty()) return "the file lacks its " + missing.front();
-    if (call.layer.kind == OpKind::kOther && !HasNoKind(call.class_name)) {
-      return "its class, or what its config says beside it, is not understood";
-    }
-    if (!wrapped) return {};
-    // Applied to each step of axis 1: the same where only the last axis is looked at.
-    const bool last_axis =
-        call.class_name == "Dense" ||
-        (call.layer.kind == OpKind::kActivation && call.class_name != "Softmax") ||
-        call.layer.kind == OpKind::kBatchNorm;
-    return last_axis ? "" : "it is applied to each step of a sequence";
-  }
-
-  static NetworkValue TranslatedLayer(const LayerCall& call) {
-    for (const auto translate :
-         {TranslateNormalization, TranslateProducts, TranslatePooling, TranslateElementwise,
-          TranslateShapes, TranslateRecurrent, TranslateAttention}) {
-      const NetworkValue value = translate(call);
-      if (value != kNoValue) return value;
-    }
-    return call.Unknown("the class " + call.class_name + " is not translated");
   }
 
   void AddOutputs() {
@@ -316,6 +226,16 @@ class Translator {
 };
 
 }  // namespace
+
+NetworkValue TranslateLayer(const LayerCall& call) {
+  for (const auto translate :
+       {TranslateNormalization, TranslateProducts, TranslatePooling, TranslateElementwise,
+        TranslateShapes, TranslateRecurrent, TranslateAttention}) {
+    const NetworkValue value = translate(call);
+    if (value != kNoValue) return value;
+  }
+  return call.Unknown("the class " + call.class_name + " is not translated");
+}
 
 Result<network::Network> NetworkOf(const Manifest& manifest, std::string_view keras_version) {
   const std::string* text = ConfigText(manifest);

@@ -39,8 +39,10 @@ NetworkValue LayerNorm(const LayerCall& call) {
   if (call.Flag("rms_scaling", false)) return call.Unknown("its rms_scaling is not translated");
   norm.axes = call.ListOrInteger("axis").value_or(Sizes{-1});
   const bool scaled = call.Flag("scale", true), centered = call.Flag("center", true);
-  const NetworkValue scale = call.Weight(call.class_name == "RMSNormalization" ? "scale" : "gamma");
-  const NetworkValue offset = call.Weight("beta");
+  // Within a TimeDistributed a .keras file only numbers them.
+  const NetworkValue scale =
+      scaled ? call.WeightWithin({}, norm.root_mean_square ? "scale" : "gamma", 0) : kNoValue;
+  const NetworkValue offset = centered ? call.WeightWithin({}, "beta", scaled ? 1 : 0) : kNoValue;
   const bool rms = call.class_name == "RMSNormalization";
   if ((scaled && scale == kNoValue) || (!rms && centered && offset == kNoValue)) {
     return call.Unknown("the file lacks a tensor of it");

@@ -62,15 +62,27 @@ class Convolving {
            read({"dilation_rate", "atrous_rate"}, dilation_);
   }
 
-  // The spatial sizes of a kernel in its layout.
-  Sizes KernelSizes(std::string_view name, KernelLayout layout) const {
+  // A kernel in its layout; no value where its axes are others.
+  struct Kernel {
+    NetworkValue value = kNoValue;
+    Sizes sizes = {};  // spatial
+  };
+  Kernel KernelOf(std::string_view name, KernelLayout layout) const {
     const auto id = call_.TensorOf(name);
     if (!id) return {};
-    const Sizes shape = call_.ShapeOf(*id);
-    if (shape.size() < 2) return {};
+    Sizes shape = call_.ShapeOf(*id);
     const bool first =
         layout == KernelLayout::kOutInSpatial || layout == KernelLayout::kInOutSpatial;
-    return first ? Sizes(shape.begin() + 2, shape.end()) : Sizes(shape.begin(), shape.end() - 2);
+    const std::size_t spatial = first ? 2 : 0;
+    // Convolution1D of Keras 1 stores a second spatial axis, of size 1.
+    const bool wide = shape.size() == 4 && axes_ == 1 && shape[spatial + 1] == 1;
+    if (wide) shape.erase(shape.begin() + static_cast<std::ptrdiff_t>(spatial + 1));
+    if (shape.size() != axes_ + 2) return {};
+    const auto begin = shape.begin() + static_cast<std::ptrdiff_t>(spatial);
+    Sizes sizes(begin, begin + static_cast<std::ptrdiff_t>(axes_));
+    if (!wide) return {call_.Weight(name), std::move(sizes)};
+    const std::string& stored = call_.manifest.tensors[id->index].name;
+    return {call_.builder.AddStored(stored, {*id, shape, {}}, shape), std::move(sizes)};
   }
 
   std::optional<network::Padding> PaddingFor(const Sizes& kernel) const {
@@ -96,10 +108,9 @@ class Convolving {
     if (IsSeparable()) return Separable();
     network::Convolution convolution;
     convolution.layout = IsDepthwise() ? KernelLayout::kSpatialInMultiplier : call_.layer.layout;
-    // Convolution1D of Keras 1 has kernels of two spatial axes, one of size 1.
-    const Sizes kernel = KernelSizes("kernel", convolution.layout);
-    if (kernel.size() != axes_) return kNoValue;
-    const auto padding = PaddingFor(kernel);
+    const Kernel kernel = KernelOf("kernel", convolution.layout);
+    if (kernel.value == kNoValue) return call_.Unknown("its kernel has other axes");
+    const auto padding = PaddingFor(kernel.sizes);
     if (!padding) return kNoValue;
     convolution.stride = stride_;
     convolution.dilation = dilation_;
@@ -107,23 +118,21 @@ class Convolving {
     convolution.groups = call_.layer.groups;
     convolution.channel_axis = axis_;
     convolution.flipped = IsFlipped();
-    return call_.Add(convolution, {call_.input(), call_.Weight("kernel"), call_.Weight("bias")});
+    return call_.Add(convolution, {call_.input(), kernel.value, call_.Weight("bias")});
   }
 
   // A depthwise convolution, which has the strides, and a pointwise one.
   NetworkValue Separable() {
-    const NetworkValue depthwise_kernel = call_.Weight("depthwise_kernel");
-    const Sizes kernel = KernelSizes("depthwise_kernel", KernelLayout::kSpatialInMultiplier);
-    const auto padding = PaddingFor(kernel);
-    if (depthwise_kernel == kNoValue || !padding || kernel.size() != axes_) return kNoValue;
+    const Kernel kernel = KernelOf("depthwise_kernel", KernelLayout::kSpatialInMultiplier);
+    const auto padding = PaddingFor(kernel.sizes);
+    if (kernel.value == kNoValue || !padding) return kNoValue;
     network::Convolution depthwise;
     depthwise.layout = KernelLayout::kSpatialInMultiplier;
     depthwise.stride = stride_;
     depthwise.dilation = dilation_;
     depthwise.padding = *padding;
     depthwise.channel_axis = axis_;
-    const NetworkValue between =
-        call_.Add(depthwise, {call_.input(), depthwise_kernel}, "depthwise");
+    const NetworkValue between = call_.Add(depthwise, {call_.input(), kernel.value}, "depthwise");
     network::Convolution pointwise;
     pointwise.layout = KernelLayout::kSpatialInOut;
     pointwise.channel_axis = axis_;
@@ -139,10 +148,29 @@ class Convolving {
     convolution.dilation = dilation_;
     convolution.channel_axis = axis_;
     convolution.flipped = IsFlipped();
-    const Sizes kernel = KernelSizes("kernel", convolution.layout);
-    if (kernel.size() != axes_) return call_.Unknown("its kernel has other axes");
-    if (!SetLengths(convolution, kernel)) return call_.Unknown("its padding is not understood");
-    return call_.Add(convolution, {call_.input(), call_.Weight("kernel"), call_.Weight("bias")});
+    const Kernel kernel = KernelOf("kernel", convolution.layout);
+    if (kernel.value == kNoValue) return call_.Unknown("its kernel has other axes");
+    const bool keras1 = call_.keras_major() == 1;
+    if (keras1 && IsFlipped()) return call_.Unknown("what Theano makes of it is not translated");
+    if (keras1 ? !SetGivenLengths(convolution) : !SetLengths(convolution, kernel.sizes)) {
+      return call_.Unknown("its padding, or the shape that it is given, is not understood");
+    }
+    return call_.Add(convolution, {call_.input(), kernel.value, call_.Weight("bias")});
+  }
+
+  // Keras 1 records the shape of the output, with the examples first.
+  bool SetGivenLengths(network::TransposedConvolution& convolution) const {
+    const Json* shape = Find(call_.config, "output_shape");
+    const auto padding = PaddingFor({});
+    if (!shape || !shape->is_array() || shape->size() != axes_ + 2 || !padding) return false;
+    for (std::size_t i = 0; i < axes_; ++i) {
+      const Json& size = (*shape)[i + (axis_ == 1 ? 2 : 1)];
+      if (!size.is_number_integer() || size.get<std::int64_t>() < 1) return false;
+      convolution.given.push_back(size.get<std::int64_t>());
+    }
+    convolution.length = network::TransposedConvolution::Length::kGiven;
+    convolution.padding = *padding;
+    return true;
   }
 
   bool SetLengths(network::TransposedConvolution& convolution, const Sizes& kernel) const {
@@ -151,7 +179,6 @@ class Convolving {
     if (padding != "same" && padding != "valid") return false;
     const Json* given = Find(call_.config, "output_padding");
     const bool has_output_padding = given != nullptr && !given->is_null();
-    if (call_.keras_major() == 1) return false;  // has an output shape of its own
     if (!has_output_padding && padding == "same") {
       convolution.length = network::TransposedConvolution::Length::kTimesStride;
       return true;

@@ -29,10 +29,12 @@ struct Constant {
   Op* op;
 };
 
+enum class Which : std::uint8_t { kAll, kLeftInFile };
+
 Status Collect(const TfGraphRecord& record, const Nodes& nodes, const std::string& function,
-               const Limits& limits, OpBody& body, std::vector<Constant>* found) {
+               const Limits& limits, Which which, OpBody& body, std::vector<Constant>* found) {
   for (Op& op : body.ops) {
-    if (!op.record) continue;
+    if (!op.record || (which == Which::kLeftInFile && op.constant)) continue;
     const auto* const value = ConstantValue(nodes[static_cast<int>(*op.record)]);
     if (value == nullptr || !IsWeightLike(*value)) continue;
     CKPT_ASSIGN_OR_RETURN(const GraphTensor tensor, DescribeGraphTensor(record, *value, limits));
@@ -48,25 +50,16 @@ Status Collect(const TfGraphRecord& record, const Nodes& nodes, const std::strin
   return {};
 }
 
-}  // namespace
-
-bool HasVariables(const OpGraph& graph) {
-  const auto any = [](const OpBody& body) {
-    return std::any_of(body.ops.begin(), body.ops.end(), HoldsVariable);
-  };
-  return any(graph.top) || std::any_of(graph.functions.begin(), graph.functions.end(),
-                                       [&](const auto& entry) { return any(entry.second.body); });
-}
-
-Result<GraphTensors> ListConstants(OpGraph& graph, const Limits& limits) {
+Result<GraphTensors> List(OpGraph& graph, const Limits& limits, Which which) {
   const TfGraphRecord& record = RecordOf(graph);
   std::vector<Constant> found;
-  CKPT_RETURN_IF_ERROR(Collect(record, record.graph().node(), {}, limits, graph.top, &found));
+  CKPT_RETURN_IF_ERROR(
+      Collect(record, record.graph().node(), {}, limits, which, graph.top, &found));
   for (const auto& function : record.graph().library().function()) {
     const auto built = graph.functions.find(function.signature().name());
     if (built == graph.functions.end()) continue;
-    CKPT_RETURN_IF_ERROR(
-        Collect(record, function.node_def(), built->first, limits, built->second.body, &found));
+    CKPT_RETURN_IF_ERROR(Collect(record, function.node_def(), built->first, limits, which,
+                                 built->second.body, &found));
   }
   std::stable_sort(found.begin(), found.end(),
                    [](const Constant& a, const Constant& b) { return a.info.name < b.info.name; });
@@ -79,6 +72,24 @@ Result<GraphTensors> ListConstants(OpGraph& graph, const Limits& limits) {
     listed.values.push_back(constant.value);
   }
   return listed;
+}
+
+}  // namespace
+
+bool HasVariables(const OpGraph& graph) {
+  const auto any = [](const OpBody& body) {
+    return std::any_of(body.ops.begin(), body.ops.end(), HoldsVariable);
+  };
+  return any(graph.top) || std::any_of(graph.functions.begin(), graph.functions.end(),
+                                       [&](const auto& entry) { return any(entry.second.body); });
+}
+
+Result<GraphTensors> ListConstants(OpGraph& graph, const Limits& limits) {
+  return List(graph, limits, Which::kAll);
+}
+
+Result<GraphTensors> ListConstantsLeftInFile(OpGraph& graph, const Limits& limits) {
+  return List(graph, limits, Which::kLeftInFile);
 }
 
 GraphTensors ListVariables(const OpGraph& graph) {

@@ -21,6 +21,10 @@ bool HasVariables(const OpGraph& graph);
 // Op::tensor of each.
 Result<GraphTensors> ListConstants(OpGraph& graph, const Limits& limits);
 
+// Those of them alone whose values are left in the file: no OpConstant holds them. For a graph
+// whose variables are tensors already.
+Result<GraphTensors> ListConstantsLeftInFile(OpGraph& graph, const Limits& limits);
+
 // The variables that a checkpoint of the graph would hold, without data; a partitioned one once.
 GraphTensors ListVariables(const OpGraph& graph);
 

@@ -12,7 +12,9 @@
 #include "formats/tf_graph/graph_checkpoint.h"
 #include "formats/tf_graph/graph_kind.h"
 #include "formats/tf_graph/graph_tensors.h"
+#include "formats/tf_graph/merged_tensors.h"
 #include "formats/tf_graph/read_op_graph.h"
+#include "formats/tf_graph/tensor_value.h"
 
 namespace ckpt::formats {
 namespace {
@@ -51,21 +53,32 @@ std::optional<std::uint64_t> VersionOf(const std::string& name) {
   return version;
 }
 
-// The bundle of variables with the graph that they belong to.
+// The bundle of variables with the graph that they belong to, and the constants of the graph that
+// are too large to stand in it.
 class SavedModelCheckpoint : public Checkpoint {
  public:
-  SavedModelCheckpoint(std::unique_ptr<Checkpoint> variables, Manifest manifest)
-      : variables_(std::move(variables)), manifest_(std::move(manifest)) {}
+  SavedModelCheckpoint(std::unique_ptr<Checkpoint> variables, std::vector<MergedPlace> places,
+                       Manifest manifest, const Limits& limits)
+      : variables_(std::move(variables)),
+        places_(std::move(places)),
+        manifest_(std::move(manifest)),
+        record_(std::static_pointer_cast<const TfGraphRecord>(manifest_.ops->file_record)),
+        limits_(limits) {}
   std::string_view format() const noexcept override { return "saved-model"; }
   const Manifest& manifest() const noexcept override { return manifest_; }
   Result<std::unique_ptr<TensorStream>> Open(TensorId id) const override {
-    return variables_->Open(id);
+    const MergedPlace& place = places_[id.index];
+    if (place.constant == nullptr) return variables_->Open(place.variable);
+    return StreamGraphTensor(record_, *place.constant, limits_, manifest_.tensors[id.index].name);
   }
   Result<network::Network> MakeNetwork() const override { return NetworkOverSource(*this, {}); }
 
  private:
   std::unique_ptr<Checkpoint> variables_;
+  std::vector<MergedPlace> places_;  // by tensor
   Manifest manifest_;
+  std::shared_ptr<const TfGraphRecord> record_;
+  Limits limits_;
 };
 
 // By the key in the bundle, else by the name.
@@ -178,9 +191,11 @@ Result<std::unique_ptr<Checkpoint>> OpenSavedModel(const Files& files, const fs:
   manifest.framework_version = graph->producer_version;
   if (!graphs.empty()) AddNote(graphs, manifest);
   MarkTrainable(*graph, manifest);
+  CKPT_ASSIGN_OR_RETURN(GraphTensors constants, ListConstantsLeftInFile(*graph, limits));
+  std::vector<MergedPlace> places = MergeConstants(std::move(constants), *graph, manifest);
   manifest.ops = std::move(graph);
-  return std::unique_ptr<Checkpoint>(
-      std::make_unique<SavedModelCheckpoint>(std::move(variables), std::move(manifest)));
+  return std::unique_ptr<Checkpoint>(std::make_unique<SavedModelCheckpoint>(
+      std::move(variables), std::move(places), std::move(manifest), limits));
 }
 
 }  // namespace ckpt::formats

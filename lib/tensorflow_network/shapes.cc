@@ -67,6 +67,30 @@ Outcome BroadcastTo(Node& node) {
 
 Outcome Tile(Node& node) { return node.Yield(network::Tile{}, {node.Input(0), node.Input(1)}); }
 
+// What lies at most `lower` places below the diagonal of the last two axes and `upper` above it,
+// all where they are negative; zeros instead of the rest. As causal masks are made.
+Outcome BandPart(Node& node) {
+  constexpr std::int64_t kLargest = std::int64_t{1} << 20;
+  const auto lower = node.Integer(1), upper = node.Integer(2);
+  const PartialShape shape = node.Shape(0);
+  if (!lower || !upper || !shape || shape->size() < 2) {
+    return NotUnderstood("its band or its shape is not known");
+  }
+  const std::int64_t rows = (*shape)[shape->size() - 2], columns = shape->back();
+  if (rows < 1 || columns < 1 || rows > kLargest || columns > kLargest / rows) {
+    return NotUnderstood("its last two sizes are not known, or too large");
+  }
+  network::InlineConstant band{{rows, columns}, {}, ElementKind::kBoolean};
+  for (std::int64_t i = 0; i < rows; ++i) {
+    for (std::int64_t j = 0; j < columns; ++j) {
+      band.elements.push_back((*lower < 0 || i - j <= *lower) && (*upper < 0 || j - i <= *upper));
+    }
+  }
+  const ValueId inside = node.builder().AddInline(std::move(band));
+  const ValueId zero = node.builder().AddScalar(0, node.Kind(0));
+  return node.Yield(network::Select{}, {inside, node.Input(0), zero});
+}
+
 constexpr Row kRows[] = {
     {"Shape", 1, ShapeOfInput},
     {"ShapeN", 1, ShapeN},
@@ -79,6 +103,7 @@ constexpr Row kRows[] = {
     {"Range", 3, Range},
     {"BroadcastTo", 2, BroadcastTo},
     {"Tile", 2, Tile},
+    {"MatrixBandPart", 3, BandPart},
 };
 
 }  // namespace

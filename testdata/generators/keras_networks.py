@@ -2,9 +2,11 @@
 
 Makes testdata/keras_networks/NAME.{h5,keras} with random weights and NAME.npz with inputs ("in_...") and outputs ("out_...",
 by the names that `ckpt` gives the outputs: the layer's, ":1" behind it for its second one). All in float64. Run by Keras 2.15
-and by Keras 3: k2_... and k3_...
+and by Keras 3: k2_... and k3_...; Keras 2.15 also makes k1_layers.h5, a file as Keras 1.2 writes it on TensorFlow: what its
+layers compute is what the TensorFlow operations do that it calls (keras/backend/tensorflow_backend.py of 1.2.2).
 """
 
+import json
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -75,6 +77,19 @@ def products():
     ]
 
 
+def steps():
+    films = keras.Input((3, 6, 5, 2), name="films")
+    each = layers.TimeDistributed
+    x = each(layers.Conv2D(4, 3, padding="same", activation="relu", name="conv"), name="conv_each")(films)
+    pooled = each(layers.MaxPooling2D(2), name="pool_each")(x)
+    normal = each(layers.LayerNormalization(name="norm"), name="norm_each")(pooled)
+    flat = each(layers.Flatten(), name="flat_each")(normal)
+    batch = each(layers.BatchNormalization(name="batch"), name="batch_each")(x)
+    inner = each(layers.GRU(3, name="gru"), name="gru_each")(each(layers.Reshape((6, 4)), name="shape_each")(flat))
+    return [films], [x, pooled, flat, batch, inner, layers.LSTM(2, name="lstm")(flat),
+                     each(layers.Dense(3, activation="softmax", name="dense"), name="dense_each")(flat)]
+
+
 def functions_of_tensorflow():
     x, y = sequences()
     mean = tf.reduce_mean(x, axis=1, keepdims=True)
@@ -108,9 +123,88 @@ def functions_of_keras():
                     ops.einsum("bij,bkj->bik", x, y), ops.var(x, axis=1), ops.log_softmax(last, axis=1)]
 
 
+def keras1_layer(class_name, name, source, **config):
+    inbound = [[[source, 0, 0]]] if source else []
+    return {"class_name": class_name, "name": name, "config": {"name": name, **config}, "inbound_nodes": inbound}
+
+
+def keras1_gates(kernel, recurrent, bias, names):
+    """One tensor for each gate, kernel by kernel, in the order in which Keras 1 stores them."""
+    parts = [np.split(tensor, len(names), axis=-1) for tensor in (kernel, recurrent, bias)]
+    return {f"{stem}_{gate}": parts[i][place] for place, gate in enumerate(names) for i, stem in enumerate("WUb")}
+
+
+def keras1():
+    import h5py
+
+    random = np.random.RandomState(5)
+    sequence, images = random.normal(size=(2, 6, 4)), random.normal(size=(2, 4, 5, 3))
+
+    def draw(*shape):
+        return random.uniform(-0.8, 0.8, shape)
+
+    conv = {"W": draw(3, 1, 4, 5), "b": draw(5)}
+    deconv = {"W": draw(3, 2, 3, 4), "b": draw(4)}
+    kernel, recurrent, bias = draw(5, 12), draw(3, 12), draw(12)
+    lstm = keras1_gates(kernel, recurrent, bias, "ifco")
+    gru_weights = draw(5, 6), draw(2, 6), draw(6)
+    gru = keras1_gates(*gru_weights, "zrh")
+    config = {"name": "k1", "layers": [
+        keras1_layer("InputLayer", "x", None, batch_input_shape=[None, 6, 4], input_dtype="float64", sparse=False),
+        keras1_layer("InputLayer", "images", None, batch_input_shape=[None, 4, 5, 3], input_dtype="float64", sparse=False),
+        keras1_layer("Convolution1D", "conv", "x", nb_filter=5, filter_length=3, border_mode="same", subsample_length=2,
+                     activation="linear", bias=True, input_dim=4),
+        keras1_layer("LSTM", "lstm", "conv", output_dim=3, activation="tanh", inner_activation="hard_sigmoid",
+                     return_sequences=True, go_backwards=False, stateful=False, input_dim=5),
+        keras1_layer("GRU", "gru", "conv", output_dim=2, activation="tanh", inner_activation="hard_sigmoid",
+                     return_sequences=False, go_backwards=True, stateful=False, input_dim=5),
+        keras1_layer("Deconvolution2D", "deconv", "images", nb_filter=4, nb_row=3, nb_col=2, border_mode="valid",
+                     subsample=[2, 2], dim_ordering="tf", output_shape=[None, 9, 11, 4], activation="relu", bias=True),
+        keras1_layer("Deconvolution2D", "same", "images", nb_filter=4, nb_row=3, nb_col=2, border_mode="same",
+                     subsample=[2, 3], dim_ordering="tf", output_shape=[None, 7, 14, 4], activation="linear", bias=True),
+    ], "input_layers": [["x", 0, 0], ["images", 0, 0]], "output_layers": [
+        [name, 0, 0] for name in ("conv", "lstm", "gru", "deconv", "same")]}
+    weights = {"conv": conv, "lstm": lstm, "gru": gru, "deconv": deconv, "same": deconv}
+    with h5py.File(FOLDER / "k1_layers.h5", "w", track_order=False) as file:
+        file.attrs["keras_version"] = b"1.2.2"
+        file.attrs["backend"] = b"tensorflow"
+        file.attrs["model_config"] = json.dumps({"class_name": "Model", "config": config}).encode()
+        groups = file.create_group("model_weights")
+        groups.attrs["layer_names"] = [layer["name"].encode() for layer in config["layers"]]
+        for layer in config["layers"]:
+            group = groups.create_group(layer["name"])
+            tensors = {f"{layer['name']}_{key}": value for key, value in weights.get(layer["name"], {}).items()}
+            group.attrs["weight_names"] = [key.encode() for key in tensors] if tensors else np.zeros((0,), "S1")
+            for key, value in tensors.items():
+                group[key] = value
+
+    def recurrent_of(layer, x, tensors):
+        layer.build(x.shape)
+        layer.set_weights(tensors)
+        return layer(x)
+
+    convolved = tf.nn.bias_add(tf.nn.conv2d(sequence[:, :, None, :], conv["W"], (2, 1), "SAME"), conv["b"])[:, :, 0, :]
+    filters = np.transpose(deconv["W"], (0, 1, 3, 2))
+    full = tf.nn.conv2d_transpose(images, filters, (2, 9, 11, 4), (2, 2), "VALID") + deconv["b"]
+    same = tf.nn.conv2d_transpose(images, filters, (2, 7, 14, 4), (2, 3), "SAME") + deconv["b"]
+    outputs = {
+        "conv": convolved,
+        "lstm": recurrent_of(layers.LSTM(3, recurrent_activation="hard_sigmoid", return_sequences=True), convolved,
+                             [kernel, recurrent, bias]),
+        "gru": recurrent_of(layers.GRU(2, recurrent_activation="hard_sigmoid", reset_after=False, go_backwards=True), convolved,
+                            list(gru_weights)),
+        "deconv": tf.nn.relu(full), "same": same}
+    np.savez_compressed(FOLDER / "k1_layers.npz", in_x=sequence, in_images=images,
+                        **{"out_" + name: np.asarray(value) for name, value in outputs.items()})
+
+
 def randomised(model, random):
     """No weight is left as it was initialised: zero biases prove nothing."""
     model.set_weights([random.uniform(-0.8, 0.8, np.shape(weight)) for weight in model.get_weights()])
+    for layer in model.layers:
+        layer = getattr(layer, "layer", layer)
+        if isinstance(layer, layers.BatchNormalization):
+            layer.moving_variance.assign(random.uniform(0.3, 1.2, layer.moving_variance.shape))
 
 
 def output_names(model):
@@ -122,7 +216,7 @@ def output_names(model):
 
 def main():
     keras.backend.set_floatx("float64")
-    nets = [recurrent, bidirectional, attention, products, functions_of_keras if KERAS3 else functions_of_tensorflow]
+    nets = [recurrent, bidirectional, attention, products, functions_of_keras if KERAS3 else functions_of_tensorflow, steps]
     for number, net in enumerate(nets):
         keras.utils.set_random_seed(number)
         keras.backend.clear_session()
@@ -138,6 +232,8 @@ def main():
         values |= {"out_" + end: np.asarray(value) for end, value in zip(output_names(model), outputs)}
         assert all(value.dtype == np.float64 for value in values.values())
         np.savez_compressed(FOLDER / (name + ".npz"), **values)
+    if not KERAS3:
+        keras1()
 
 
 if __name__ == "__main__":

@@ -449,6 +449,21 @@ def quantization():
             inputs=f.x(7, 3, dtype=F32, low=-8, high=8), min=tf.constant([-1.0, -3.3, 0.0]), max=tf.constant([2.0, 3.3, 5.0])))
 
 
+def bands():
+    with Family("bands") as f:
+        band = lambda x, lower, upper: raw.MatrixBandPart(input=x, num_lower=I64(lower), num_upper=I64(upper))
+        f.out("causal", band(f.x(2, 4, 5), -1, 0))
+        f.out("narrow", band(f.x(5, 4), 1, 2))
+        f.out("upper", band(f.x(4, 4), 0, -1))
+        f.out("whole", band(f.x(3, 4), -1, -1))
+        f.out("integers", band(f.x(4, 3, dtype=I32, low=1, high=9), 1, 0))
+        x = f.x(2, 5, 3, unknown=(0,))
+        length = raw.StridedSlice(input=raw.Shape(input=x), begin=[1], end=[2], strides=[1], shrink_axis_mask=1)
+        ones = raw.Fill(dims=raw.Pack(values=[1, length, length]), value=tf.constant(True))
+        mask = band(ones, -1, 0)  # as Keras makes the mask of a causal attention
+        f.out("computed", raw.Mul(x=raw.BatchMatMulV2(x=x, y=x, adj_y=True), y=raw.Cast(x=mask, DstT=F64)))
+
+
 for make in (convolutions, pools, normalizations, products, unary, binary, reductions, shapes, axes, slices, paddings,
-             resizing, gathers, quantization):
+             resizing, gathers, quantization, bands):
     make()

@@ -50,8 +50,6 @@ const std::map<std::string, std::vector<std::string>>& NotUnderstood() {
        kExamples},
       {"E1/Pretrained_models/DS_CNN/DS_CNN_S.pb",
        {"Placeholder", "DecodeWav", "AudioSpectrogram", "Mfcc"}},
-      // Two constants of more than 1 MiB in a function, which the file lists as no tensors.
-      {"C1/basic_pitch/saved_models/icassp_2022/nmp", {"Const", "Const"}},
   };
   return kParts;
 }
