@@ -112,8 +112,11 @@ class Certifier {
   }
 
   Result<Signature> NotDone(const std::string& signature, const Error& why) const {
-    if (options_.mode != VerifyMode::kAlways) return Signature{signature, why.message, {}};
     Error error = why;
+    // What fails here is the machine, or we, not the comparison.
+    if (why.code == ErrorCode::kIo || why.code == ErrorCode::kInternal)
+      return Fail(std::move(error));
+    if (options_.mode != VerifyMode::kAlways) return Signature{signature, why.message, {}};
     if (error.code == ErrorCode::kUnsupported) error.code = ErrorCode::kUnfit;
     error.message = "cannot be verified: " + error.message;
     return Fail(std::move(error));
