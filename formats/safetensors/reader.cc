@@ -16,41 +16,35 @@ constexpr std::string_view kSuffix = ".safetensors";
 constexpr std::string_view kIndexSuffix = ".safetensors.index.json";
 using SharedFile = std::shared_ptr<const RandomAccessFile>;
 
-// A tensor and where its bytes are; `file` is null where they cannot be had.
-struct Placed {
-  TensorInfo info;
+// Where the bytes of a tensor are; `file` is null where they cannot be had.
+struct FilePlace {
   SharedFile file;
   std::uint64_t offset = 0;
 };
 
+struct Placed {
+  TensorInfo info;
+  FilePlace place;
+};
+
 class SafetensorsCheckpoint : public Checkpoint {
  public:
-  SafetensorsCheckpoint(Manifest manifest, std::vector<Placed> placed)
-      : manifest_(std::move(manifest)) {
-    manifest_.tensors.reserve(placed.size());
-    places_.reserve(placed.size());
-    for (Placed& tensor : placed) {
-      manifest_.tensors.push_back(std::move(tensor.info));
-      places_.push_back({std::move(tensor.file), tensor.offset});
-    }
-  }
+  // `places` are as manifest.tensors.
+  SafetensorsCheckpoint(Manifest manifest, std::vector<FilePlace> places)
+      : manifest_(std::move(manifest)), places_(std::move(places)) {}
 
   std::string_view format() const noexcept override { return "safetensors"; }
   const Manifest& manifest() const noexcept override { return manifest_; }
   Result<std::unique_ptr<TensorStream>> Open(TensorId id) const override {
     const TensorInfo& info = manifest_.tensors[id.index];
-    const Place& place = places_[id.index];
+    const FilePlace& place = places_[id.index];
     if (!info.data_present) return Fail(WhyAbsent(manifest_, id));
     return StreamRange(place.file, place.offset, info.byte_size, info.name);
   }
 
  private:
-  struct Place {
-    SharedFile file;
-    std::uint64_t offset;
-  };
   Manifest manifest_;
-  std::vector<Place> places_;
+  std::vector<FilePlace> places_;
 };
 
 // "pt" and "tf" are what the framework's own bridges write; the other values name no framework
@@ -71,8 +65,7 @@ Placed Place(HeaderTensor&& stored, const SharedFile& file, std::uint64_t data_s
   placed.info.shape = std::move(stored.shape);
   placed.info.byte_size = stored.end - stored.begin;
   placed.info.data_file = file->path();
-  placed.file = file;
-  placed.offset = data_start + stored.begin;
+  placed.place = {file, data_start + stored.begin};
   return placed;
 }
 
@@ -80,18 +73,21 @@ Result<std::unique_ptr<Checkpoint>> OpenOneFile(std::unique_ptr<RandomAccessFile
                                                 const std::string& path, const Limits& limits) {
   const SharedFile file = std::move(opened);
   CKPT_ASSIGN_OR_RETURN(SafetensorsHeader header, ReadSafetensorsHeader(*file, limits));
-  std::vector<Placed> tensors;
-  tensors.reserve(header.tensors.size());
-  for (HeaderTensor& stored : header.tensors) {
-    tensors.push_back(Place(std::move(stored), file, header.data_start));
-  }
   Manifest manifest;
+  std::vector<FilePlace> places;
+  manifest.tensors.reserve(header.tensors.size());
+  places.reserve(header.tensors.size());
+  for (HeaderTensor& stored : header.tensors) {
+    Placed placed = Place(std::move(stored), file, header.data_start);
+    manifest.tensors.push_back(std::move(placed.info));
+    places.push_back(std::move(placed.place));
+  }
   manifest.resolved = path;
   manifest.files = {path};
   manifest.framework = RecordedFramework(header.metadata);
   manifest.metadata = std::move(header.metadata);
   return std::unique_ptr<Checkpoint>(
-      std::make_unique<SafetensorsCheckpoint>(std::move(manifest), std::move(tensors)));
+      std::make_unique<SafetensorsCheckpoint>(std::move(manifest), std::move(places)));
 }
 
 // Brings what an index promises together with what its shards hold.
@@ -101,9 +97,10 @@ class ShardedSet {
       : files_(files), path_(std::move(path)), limits_(limits), index_(std::move(index)) {}
 
   Result<std::unique_ptr<Checkpoint>> Open() {
-    tensors_.resize(index_.tensors.size());
-    for (std::size_t i = 0; i < tensors_.size(); ++i) {
-      TensorInfo& info = tensors_[i].info;
+    infos_.resize(index_.tensors.size());
+    places_.resize(index_.tensors.size());
+    for (std::size_t i = 0; i < infos_.size(); ++i) {
+      TensorInfo& info = infos_[i];
       info.name = info.stored_as = index_.tensors[i].name;
       info.dtype = Dtype::kVoid;
       info.data_present = false;
@@ -160,7 +157,7 @@ class ShardedSet {
       AddTensor(shard, std::move(stored), file, header->data_start);
     }
     for (const std::uint32_t i : promised) {
-      if (tensors_[i].file != nullptr) continue;
+      if (places_[i].file != nullptr) continue;
       const std::string& name = index_.tensors[i].name;
       faults_.push_back(
           {{ErrorCode::kCorrupt,
@@ -185,8 +182,10 @@ class ShardedSet {
         [](const ShardEntry& e, const std::string& name) { return e.name < name; });
     const bool known = entry != index_.tensors.end() && entry->name == stored.name;
     if (known && entry->shard == shard) {
-      tensors_[static_cast<std::size_t>(entry - index_.tensors.begin())] =
-          Place(std::move(stored), file, data_start);
+      const auto i = static_cast<std::size_t>(entry - index_.tensors.begin());
+      Placed placed = Place(std::move(stored), file, data_start);
+      infos_[i] = std::move(placed.info);
+      places_[i] = std::move(placed.place);
       return;
     }
     const std::string message =
@@ -204,6 +203,7 @@ class ShardedSet {
     manifest.files = std::move(present_);
     manifest.files.insert(manifest.files.begin(), path_.string());
     manifest.note = SizeNote();
+    index_ = {};  // a million names take their room
     manifest.framework = RecordedFramework(metadata_);
     manifest.metadata = std::move(metadata_);
     for (Fault& fault : faults_) {
@@ -211,7 +211,8 @@ class ShardedSet {
       for (const std::string& name : fault.tensors) problem.tensors.push_back(IdOf(name));
       manifest.problems.push_back(std::move(problem));
     }
-    return std::make_unique<SafetensorsCheckpoint>(std::move(manifest), std::move(tensors_));
+    manifest.tensors = std::move(infos_);
+    return std::make_unique<SafetensorsCheckpoint>(std::move(manifest), std::move(places_));
   }
 
   // Tensors that no line of the index speaks of; the first shard that holds a name keeps it.
@@ -222,16 +223,27 @@ class ShardedSet {
     };
     std::stable_sort(unlisted_.begin(), unlisted_.end(), by_name);
     unlisted_.erase(std::unique(unlisted_.begin(), unlisted_.end(), same_name), unlisted_.end());
-    const auto middle = static_cast<std::ptrdiff_t>(tensors_.size());
-    std::move(unlisted_.begin(), unlisted_.end(), std::back_inserter(tensors_));
-    std::inplace_merge(tensors_.begin(), tensors_.begin() + middle, tensors_.end(), by_name);
+    if (unlisted_.empty()) return;
+    std::vector<Placed> all;
+    for (std::size_t i = 0; i < infos_.size(); ++i) {
+      all.push_back({std::move(infos_[i]), std::move(places_[i])});
+    }
+    const auto middle = static_cast<std::ptrdiff_t>(all.size());
+    std::move(unlisted_.begin(), unlisted_.end(), std::back_inserter(all));
+    std::inplace_merge(all.begin(), all.begin() + middle, all.end(), by_name);
+    infos_.clear();
+    places_.clear();
+    for (Placed& placed : all) {
+      infos_.push_back(std::move(placed.info));
+      places_.push_back(std::move(placed.place));
+    }
   }
 
   TensorId IdOf(const std::string& name) const {
     const auto found = std::lower_bound(
-        tensors_.begin(), tensors_.end(), name,
-        [](const Placed& tensor, const std::string& key) { return tensor.info.name < key; });
-    return {static_cast<std::uint32_t>(found - tensors_.begin())};
+        infos_.begin(), infos_.end(), name,
+        [](const TensorInfo& info, const std::string& key) { return info.name < key; });
+    return {static_cast<std::uint32_t>(found - infos_.begin())};
   }
 
   // Empty unless every tensor is there and the index gives another sum.
@@ -239,7 +251,7 @@ class ShardedSet {
     const auto stated = index_.metadata.find("total_size");
     if (stated == index_.metadata.end() || !faults_.empty()) return {};
     std::uint64_t sum = 0;
-    for (const Placed& tensor : tensors_) sum += tensor.info.byte_size;
+    for (const TensorInfo& info : infos_) sum += info.byte_size;
     if (stated->second == std::to_string(sum)) return {};
     return "the index gives a total_size of " + stated->second + " bytes; its tensors have " +
            std::to_string(sum);
@@ -249,7 +261,8 @@ class ShardedSet {
   std::filesystem::path path_;
   const Limits& limits_;
   ShardIndex index_;
-  std::vector<Placed> tensors_;  // as index_.tensors; at last in the order of the manifest
+  std::vector<TensorInfo> infos_;  // as index_.tensors; at last in the order of the manifest
+  std::vector<FilePlace> places_;  // as infos_
   std::vector<Placed> unlisted_;
   std::vector<std::string> present_;  // paths of the shards that are there
   std::vector<Fault> faults_;

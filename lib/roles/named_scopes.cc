@@ -128,6 +128,7 @@ bool Disjoint(const NamedScope& a, const NamedScope& b) {
 // A layer whose names have the number in part only is one; else the number makes its scope another.
 void PlaceNumbered(std::vector<NamedScope> numbered, const std::vector<std::string>& numbers,
                    std::vector<NamedScope>& scopes) {
+  if (numbered.empty()) return;
   std::unordered_map<std::string, std::size_t> positions;
   for (std::size_t i = 0; i < scopes.size(); ++i) positions.emplace(scopes[i].scope, i);
   for (std::size_t i = 0; i < numbered.size(); ++i) {
