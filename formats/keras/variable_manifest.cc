@@ -1,12 +1,14 @@
 #include "formats/keras/variable_manifest.h"
 
 #include <algorithm>
+#include <map>
 #include <numeric>
 #include <optional>
 #include <unordered_map>
 #include <unordered_set>
 
 #include "formats/keras/optimizer_order.h"
+#include "formats/keras/trainable_order.h"
 #include "formats/keras/variable_names.h"
 
 namespace ckpt::formats::keras {
@@ -52,6 +54,7 @@ class Describer {
     for (const StoredDataset& other : store_.others) AddOther(other);
     Sort();
     if (config_) BindLayers();
+    LinkOptimizer();
     result_.manifest.documents.push_back(
         {std::string(kVariableLayoutDocument), VariableLayoutText(layout_)});
     Report();
@@ -60,6 +63,7 @@ class Describer {
 
  private:
   Manifest& manifest() { return result_.manifest; }
+  const std::vector<TensorInfo>& manifest_tensors() const { return result_.manifest.tensors; }
 
   void ReadConfig() {
     group_paths_ = FindGroupPaths(*config_, keras_major_);
@@ -96,6 +100,10 @@ class Describer {
       shapes.push_back(variable.dataset.object->shape);
     }
     return shapes;
+  }
+
+  static bool IsOfTraining(std::string_view path) {
+    return IsBelow(path, "optimizer") || IsBelow(path, "metrics") || IsBelow(path, "_metrics");
   }
 
   // What the variables of a group are called, and the layer that owns them.
@@ -151,7 +159,7 @@ class Describer {
 
   GroupNames NamesOf(const VariableGroup& group) {
     const std::string& path = group.path;
-    if (IsBelow(path, "optimizer") || IsBelow(path, "metrics") || IsBelow(path, "_metrics")) {
+    if (IsOfTraining(path)) {
       return Numbered(group, group.stored_path(),
                       IsBelow(path, "optimizer") ? Section::kOptimizer : Section::kBookkeeping);
     }
@@ -264,7 +272,10 @@ class Describer {
       const std::string_view layer = WithoutCounter(parts[parts.size() - 2]);
       names = VariableNamesOfClass(std::string(layer) + "_cell", shapes);
     }
-    const bool batch_norm = NamesBatchNorm(last) || (group.name && NamesBatchNorm(*group.name));
+    // No other layer of Keras has four vectors of one length and is wrapped.
+    const bool wrapped = last == "layer" && path.find("time_distributed") != std::string::npos;
+    const bool batch_norm =
+        wrapped || NamesBatchNorm(last) || (group.name && NamesBatchNorm(*group.name));
     if (names.empty() && batch_norm && shapes.size() == 4) {
       names = VariableNamesOfClass("batch_normalization", shapes);
     }
@@ -365,10 +376,47 @@ class Describer {
         if (!layer.tensors.contains(weight.name)) layer.missing_tensors.push_back(weight.name);
       }
     }
-    std::vector<TensorId> slots;
-    for (const std::string& name : optimizer_) slots.push_back(ids_.at(name));
-    LinkOptimizerSlots(*config_, slots, manifest().tensors);
-    manifest().graph = std::move(graph);
+  }
+
+  void LinkOptimizer() {
+    StoredOptimizer optimizer;
+    for (const std::string& name : optimizer_) optimizer.variables.push_back(ids_.at(name));
+    const VariableGroup* group = store_.Find(optimizer_path_);
+    if (group && group->name) optimizer.name = *group->name;
+    auto trainable = config_ ? TrainableVariables(*config_) : std::nullopt;
+    if (!trainable && !optimizer.variables.empty()) {
+      trainable = TrainableVariablesBySlots(TrainableGroups(), optimizer, manifest().tensors);
+    }
+    const auto averages = config_ ? AveragesWeights(*config_) : std::nullopt;
+    if (trainable) {
+      slots_ = LinkOptimizerSlots(*trainable, averages, optimizer, manifest().tensors);
+    }
+    if (config_) manifest().graph = std::move(config_->graph);
+  }
+
+  // Layers of a config stand in its order, whatever the file counts.
+  std::vector<TrainableGroup> TrainableGroups() const {
+    std::map<std::string, TrainableGroup> groups;
+    for (const LayoutGroup& group : layout_.groups) {
+      TrainableGroup trained{group.path};
+      const auto layer = config_ ? OwnerOf(group.path) : std::nullopt;
+      if (layer) {
+        const std::string& top = group_paths_.OfLayer(config_->graph.layers[*layer].name);
+        trained.path = "layers/layer_" + std::to_string(*layer) + group.path.substr(top.size());
+      }
+      for (const LayoutVariable& variable : group.variables) {
+        const TensorId id = ids_.at(variable.tensor);
+        const TensorInfo& info = manifest_tensors()[id.index];
+        const bool frozen = layer && !config_->graph.layers[*layer].trainable;
+        if (!frozen && IsFloat(info.dtype) && !IsStatistic(info.local_name)) {
+          trained.variables.push_back(id);
+        }
+      }
+      if (!IsOfTraining(group.path)) groups.emplace(trained.path, std::move(trained));
+    }
+    std::vector<TrainableGroup> sorted;
+    for (auto& [path, group] : groups) sorted.push_back(std::move(group));
+    return sorted;
   }
 
   void Report() {
@@ -378,6 +426,10 @@ class Describer {
     if (unnamed_) add("the file records no layer names; its groups are counted by class");
     if (by_class_) {
       add("the variables are numbered; their names follow from the class of their layer");
+    }
+    if (slots_ == SlotReading::kAmbiguous) {
+      add("the optimizer's first variable of each weight is a slot or the weight's average "
+          "(use_ema), which the file does not tell");
     }
   }
 
@@ -398,6 +450,7 @@ class Describer {
   std::vector<Bound> bound_;
   std::string_view optimizer_path_ = "optimizer";
   std::vector<std::string> optimizer_;  // its variables, in their order
+  SlotReading slots_ = SlotReading::kNone;
   std::unordered_set<std::string> taken_;
   std::unordered_map<std::string, TensorId> ids_;
   bool unnamed_ = false, by_class_ = false;

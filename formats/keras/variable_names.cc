@@ -112,6 +112,11 @@ Names VariableNamesOfClass(std::string_view snake, std::span<const Shape> shapes
   return {};
 }
 
+bool IsStatistic(std::string_view variable) {
+  return variable.starts_with("moving_") || variable.starts_with("renorm_") || variable == "mean" ||
+         variable == "variance" || variable == "count";
+}
+
 bool NamesBatchNorm(std::string_view name) {
   std::string_view whole = WithoutCounter(name);
   while (!whole.empty() && IsDigit(whole.back())) whole.remove_suffix(1);

@@ -24,6 +24,9 @@ std::string_view WithoutCounter(std::string_view name);
 std::vector<std::string> VariableNamesOfClass(std::string_view snake,
                                               std::span<const Shape> shapes);
 
+// Is a layer's variable of this name (one of VariableNamesOfClass) computed from data, not trained?
+bool IsStatistic(std::string_view variable);
+
 // One rank-1 shape for all. REQUIRES: there is one.
 bool AllVectorsOfOneLength(std::span<const Shape> shapes);
 

@@ -39,7 +39,9 @@ Result<std::map<TensorId, TensorId>> FindShadows(const Manifest& manifest,
     }
   }
   if (shadows.empty() && !analysis.averaged) {
-    return Fail(ErrorCode::kUnfit, "--ema: the checkpoint holds no moving averages of its weights");
+    const std::string note = manifest.note.empty() ? "" : " (" + manifest.note + ")";
+    return Fail(ErrorCode::kUnfit,
+                "--ema: the checkpoint holds no moving averages of its weights" + note);
   }
   return shadows;
 }
