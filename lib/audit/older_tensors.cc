@@ -50,22 +50,37 @@ std::string Unnumbered(std::string_view scope) {
   return plain;
 }
 
-struct Natural {
-  bool operator()(std::string_view a, std::string_view b) const { return NaturalLess(a, b); }
-};
-using Scopes = std::map<std::string_view, std::vector<TensorId>, Natural>;
+using Scopes = OlderTensors::Scopes;
+using Groups = std::map<std::string, Scopes>;  // by what the scopes are without their numbers
 
-std::map<std::string, Scopes> NumberedScopes(const Manifest& manifest) {
-  std::map<std::string, Scopes> groups;
+void AddNumbered(const Manifest& manifest, TensorId id, std::string_view prefix, Groups& groups) {
+  const std::string_view name = manifest.tensors[id.index].name;
+  if (!name.starts_with(prefix)) return;
+  const std::string_view scope = ScopeOf(name), below = ScopeOf(name.substr(prefix.size()));
+  if (!below.empty()) groups[Unnumbered(below)][scope].push_back(id);
+}
+
+// The scopes under `prefix`.
+Groups NumberedScopes(const Manifest& manifest, std::string_view prefix) {
+  Groups groups;
   for (std::uint32_t i = 0; i < manifest.tensors.size(); ++i) {
-    if (manifest.tensors[i].section != Section::kModel) continue;
-    const std::string_view scope = ScopeOf(manifest.tensors[i].name);
-    if (!scope.empty()) groups[Unnumbered(scope)][scope].push_back({i});
+    if (manifest.tensors[i].section == Section::kModel) AddNumbered(manifest, {i}, prefix, groups);
   }
   return groups;
 }
 
+Groups NumberedScopes(const Manifest& manifest, const std::vector<TensorId>& ids,
+                      std::string_view prefix) {
+  Groups groups;
+  for (const TensorId id : ids) AddNumbered(manifest, id, prefix, groups);
+  return groups;
+}
+
 }  // namespace
+
+bool OlderTensors::Natural::operator()(std::string_view a, std::string_view b) const noexcept {
+  return NaturalLess(a, b);
+}
 
 OlderTensors::OlderTensors(const Manifest& newer, const Analysis& analysis, const Manifest& older)
     : newer_(newer), older_(older) {
@@ -74,7 +89,9 @@ OlderTensors::OlderTensors(const Manifest& newer, const Analysis& analysis, cons
     ids_.emplace(older.tensors[i].name, TensorId{i});
   }
   ChoosePrefixes(analysis);
-  if (newer_prefix_ == older_prefix_ && analysis.framework != Framework::kPyTorch) RelateNumbered();
+  if (analysis.framework == Framework::kPyTorch) return;
+  if (newer_prefix_ == older_prefix_) ChoosePrefixesOfNumbered(analysis);
+  RelateNumbered();
 }
 
 bool OlderTensors::Alike(TensorId newer, TensorId older) const {
@@ -117,36 +134,91 @@ void OlderTensors::ChoosePrefixes(const Analysis& analysis) {
       older_prefix_ = given;
     }
   }
-  if (newer_prefix_ != older_prefix_) {
-    how_ = "\"" + newer_prefix_ + "X\" was compared with its \"" + older_prefix_ + "X\"";
+  DescribePrefixes();
+}
+
+void OlderTensors::DescribePrefixes() {
+  if (newer_prefix_ == older_prefix_) return;
+  how_ = "\"" + newer_prefix_ + "X\" was compared with its \"" + older_prefix_ + "X\"";
+}
+
+bool OlderTensors::AlikeBelow(std::string_view newer_scope, std::string_view older_scope,
+                              const std::vector<TensorId>& newer) const {
+  return std::all_of(newer.begin(), newer.end(), [&](TensorId id) {
+    const std::string_view name = newer_.tensors[id.index].name;
+    const auto other =
+        Named(std::string(older_scope) + std::string(name.substr(newer_scope.size())));
+    return other && Alike(id, *other);
+  });
+}
+
+// Where names that agree relate no batch norm, and layers may have other numbers as well.
+void OlderTensors::ChoosePrefixesOfNumbered(const Analysis& analysis) {
+  std::vector<TensorId> newer, older;
+  std::set<std::string_view> last;
+  std::vector<std::string_view> newer_names, older_names;
+  for (const BatchNorm& layer : analysis.batch_norms) {
+    if (!layer.moving_variance) continue;
+    if (Find(*layer.moving_variance)) return;
+    newer.push_back(*layer.moving_variance);
+    newer_names.emplace_back(newer_.tensors[newer.back().index].name);
+    last.insert(Components(newer_names.back()).back());
   }
+  for (std::uint32_t i = 0; i < older_.tensors.size(); ++i) {
+    const std::string_view name = older_.tensors[i].name;
+    if (older_.tensors[i].section != Section::kModel) continue;
+    if (!last.contains(name.substr(name.find_last_of("/.") + 1))) continue;
+    older.push_back({i});
+    older_names.push_back(name);
+  }
+  std::size_t most = 0;
+  for (const std::string& taken : PrefixesOf(newer_names)) {
+    const Groups groups = NumberedScopes(newer_, newer, taken);
+    for (const std::string& given : PrefixesOf(older_names)) {
+      const Groups others = NumberedScopes(older_, older, given);
+      std::size_t count = 0;
+      for (const auto& [plain, scopes] : groups) {
+        const auto other = others.find(plain);
+        if (other != others.end() && ByOrder(scopes, other->second)) count += scopes.size();
+      }
+      if (count <= most) continue;
+      most = count;
+      newer_prefix_ = taken;
+      older_prefix_ = given;
+    }
+  }
+  DescribePrefixes();
+}
+
+bool OlderTensors::ByOrder(const Scopes& newer, const Scopes& older) const {
+  return newer.size() == older.size() &&
+         std::equal(newer.begin(), newer.end(), older.begin(), [&](const auto& a, const auto& b) {
+           return AlikeBelow(a.first, b.first, a.second);
+         });
 }
 
 void OlderTensors::RelateNumbered() {
-  const std::map<std::string, Scopes> newer = NumberedScopes(newer_);
-  const std::map<std::string, Scopes> older = NumberedScopes(older_);
+  const Groups newer = NumberedScopes(newer_, newer_prefix_);
+  const Groups older = NumberedScopes(older_, older_prefix_);
+  bool described = false;
   for (const auto& [plain, scopes] : newer) {
     const auto others = older.find(plain);
     if (others == older.end() || others->second.size() != scopes.size()) continue;
-    const auto same_name = [](const auto& a, const auto& b) { return a.first == b.first; };
-    if (std::equal(scopes.begin(), scopes.end(), others->second.begin(), same_name)) continue;
-    const auto alike = [&](const auto& a, const auto& b) {
-      return std::all_of(a.second.begin(), a.second.end(), [&](TensorId id) {
-        const std::string_view name = newer_.tensors[id.index].name;
-        const auto other = Named(std::string(b.first) + std::string(name.substr(a.first.size())));
-        return other && Alike(id, *other);
-      });
+    const auto same_name = [&](const auto& a, const auto& b) {
+      return a.first.substr(newer_prefix_.size()) == b.first.substr(older_prefix_.size());
     };
-    if (!std::equal(scopes.begin(), scopes.end(), others->second.begin(), alike)) continue;
+    if (std::equal(scopes.begin(), scopes.end(), others->second.begin(), same_name)) continue;
+    if (!ByOrder(scopes, others->second)) continue;
     auto other = others->second.begin();
     for (const auto& [scope, ids] : scopes) {
       older_scope_.emplace(std::string(scope), std::string((other++)->first));
     }
-    if (how_.empty()) {
-      how_ = "layers that were numbered anew were compared by their order, \"" +
+    if (described) continue;
+    described = true;
+    how_ += (how_.empty() ? "" : "; ") +
+            ("layers that were numbered anew were compared by their order, \"" +
              std::string(scopes.begin()->first) + "\" with its \"" +
-             std::string(others->second.begin()->first) + "\"";
-    }
+             std::string(others->second.begin()->first) + "\"");
   }
 }
 

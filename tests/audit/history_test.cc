@@ -167,6 +167,25 @@ TEST(History, LayersThatKerasNumberedAnewAreComparedByTheirOrder) {
       << Described(result);
 }
 
+TEST(History, LayersThatKerasNumberedAnewAreComparedUnderAPrefix) {
+  Network older;
+  older.BatchNormalization("batch_normalization")
+      .BatchNormalization("batch_normalization_1", kMoved)
+      .Matrix("dense/kernel", kKernel);
+  older.Seal();
+  Vectors drifted = kMoved;
+  drifted.mean = {1.3, -0.4, 1.5, 0.02};
+  Network newer;
+  newer.BatchNormalization("functional_3/batch_normalization_9")
+      .BatchNormalization("functional_3/batch_normalization_10", drifted)
+      .Matrix("functional_3/dense_4/kernel", kKernel)
+      .Matrix("dense_5/kernel", kTrained);
+  const AuditResult result = Since(newer, older);
+  EXPECT_THAT(Judged(result), ElementsAre("warning BN051 functional_3/batch_normalization_10"))
+      << Described(result);
+  EXPECT_EQ(CountOf(result, "CK007"), 0U);
+}
+
 TEST(History, WhatWasNotComparedIsSaid) {
   const Network older = Model({}, kKernel, kKernel);
   Network newer = Model(kMoved, kTrained, kTrained);
