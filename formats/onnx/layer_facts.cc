@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <map>
 #include <string_view>
 #include <utility>
 
@@ -29,6 +30,10 @@ constexpr std::array<std::string_view, 34> kElementwise = {
     "LogSoftmax", "Swish",       "Shrink",     "Not"};
 constexpr std::array<std::string_view, 10> kBroadcasting = {"Add", "Sub", "Mul", "Div",  "Pow",
                                                             "Max", "Min", "Sum", "Mean", "Where"};
+
+// Inputs 1 to 4 of a BatchNormalization.
+constexpr std::array<std::string_view, 4> kBatchNormInputs = {"gamma", "beta", "moving_mean",
+                                                              "moving_variance"};
 
 template <std::size_t N>
 bool IsOneOf(const std::array<std::string_view, N>& names, std::string_view name) {
@@ -158,6 +163,45 @@ void JudgeStatistics(const NodeContext& context, Layer& layer) {
   }
 }
 
+// The stored vector that a chain of Tile and Expand repeats, where one of them is a Tile.
+std::optional<TensorId> RepeatedVector(const NodeContext& context, std::string value) {
+  bool tiled = false;
+  for (int steps = 0; steps < 4; ++steps) {
+    if (const auto* stored = context.constants.Find(value)) {
+      if (!tiled || stored->dims_size() != 1) return std::nullopt;
+      return context.tensor(context.constants.NameOf(value));
+    }
+    const auto producer = context.values.ProducerOf(value);
+    if (!producer) return std::nullopt;
+    const auto& node = context.graph.node(*producer);
+    const bool tiles = node.op_type() == "Tile";
+    if (!IsOnnxOperator(node) || (!tiles && node.op_type() != "Expand")) return std::nullopt;
+    tiled = tiled || tiles;
+    value = node.input_size() > 0 ? node.input(0) : std::string();
+  }
+  return std::nullopt;
+}
+
+// PyTorch exports an instance norm with stored statistics as a batch norm over [1, N * C, ...],
+// whose four vectors are those of the module once for each example.
+void BindRepeatedVectors(const NodeContext& context, Layer& layer) {
+  std::map<std::string, TensorId> vectors;
+  for (const auto& [name, source] : layer.fed_tensors) {
+    const auto at = std::find(kBatchNormInputs.begin(), kBatchNormInputs.end(), name);
+    const auto vector =
+        RepeatedVector(context, context.Input(static_cast<int>(at - kBatchNormInputs.begin()) + 1));
+    if (!vector) return;
+    vectors.emplace(name, *vector);
+  }
+  if (vectors.size() != kBatchNormInputs.size()) return;
+  layer.tensors.insert(vectors.begin(), vectors.end());
+  layer.fed_tensors.clear();
+  layer.can_rebind = false;
+  layer.not_affine =
+      "it is an instance norm with stored statistics: its vectors are repeated for each example "
+      "(Tile), over examples and channels as one axis";
+}
+
 void DescribeBatchNorm(const NodeContext& context, Layer& layer) {
   layer.kind = OpKind::kBatchNorm;
   layer.axis = 1;
@@ -165,10 +209,9 @@ void DescribeBatchNorm(const NodeContext& context, Layer& layer) {
   layer.momentum = FloatAttribute(context.node, "momentum", 0.9F);
   layer.training_mode = TrainingMode(context);
   layer.can_rebind = true;
-  constexpr std::array<const char*, 4> kNames = {"gamma", "beta", "moving_mean", "moving_variance"};
   for (int i = 0; i < 4; ++i) {
     const std::string input = context.Input(i + 1);
-    const std::string name = kNames[static_cast<std::size_t>(i)];
+    const std::string name(kBatchNormInputs[static_cast<std::size_t>(i)]);
     if (input.empty()) {
       layer.missing_tensors.push_back(name);
     } else if (const auto tensor = context.Constant(i + 1)) {
@@ -178,6 +221,7 @@ void DescribeBatchNorm(const NodeContext& context, Layer& layer) {
     }
   }
   BindCounter(context, layer);
+  BindRepeatedVectors(context, layer);
   JudgeStatistics(context, layer);
   if (context.opset < 9 && IntAttribute(context.node, "spatial", 1) == 0) {
     layer.not_affine = "spatial is 0: it has its parameters per position, not per channel";

@@ -1,5 +1,6 @@
 #include "formats/onnx/model_graph.h"
 
+#include <algorithm>
 #include <map>
 #include <set>
 #include <utility>
@@ -127,7 +128,26 @@ class Builder {
       return tensor ? tensors_.elements(*tensor) : std::nullopt;
     };
     const auto rank = [this](const std::string& name) { return RankOf(name); };
-    norm_parts_ = PartsOfWrittenNorms({proto_, constants_, values_, elements, rank});
+    norms_ = onnx::FindWrittenNorms({proto_, constants_, values_, elements, rank});
+  }
+
+  // The node that takes the root stands for the batch norm that is written out around it.
+  void BindBatchNormOfBatch(int index, Layer& layer) {
+    const auto norm =
+        std::find_if(norms_.of_batch.begin(), norms_.of_batch.end(),
+                     [&](const BatchNormOfBatch& it) { return it.deviation == index; });
+    if (norm == norms_.of_batch.end()) return;
+    const std::string source = "computed from its own input by " + norm->reduction;
+    layer.kind = OpKind::kBatchNorm;
+    layer.op_type = "batch norm in simple operations";
+    layer.axis = 1;
+    layer.training_mode = norm->reduction + " computes its statistics from its own input";
+    layer.not_affine = layer.not_inference = "its statistics are " + source;
+    layer.fed_tensors = {{"moving_mean", source}, {"moving_variance", source}};
+    for (const auto& [part, value] : norm->stored) {
+      const auto tensor = tensors_.find(constants_.NameOf(value));
+      if (tensor) layer.tensors.emplace(part == NormPart::kScale ? "gamma" : "beta", *tensor);
+    }
   }
 
   // What a norm reads that is written out in simple operations and is no batch norm.
@@ -170,7 +190,8 @@ class Builder {
     }
     if (constants_.IsPassing(index) && IsResolved(node)) return;
     if (added_.contains(index)) return;
-    BindWrittenNorm(node, norm_parts_[id], layer);
+    BindWrittenNorm(node, norms_.parts[id], layer);
+    BindBatchNormOfBatch(index, layer);
     BindOthers(index, node, layer);
     std::string output = node.output_size() > 0 ? node.output(0) : std::string();
     std::optional<std::int64_t> rank = OutputRank(context, layer);
@@ -241,7 +262,7 @@ class Builder {
   std::map<std::string, ValueId> ids_;
   std::map<int, BiasAddition> biases_;  // by layer
   std::set<int> added_;                 // additions that belong to another layer
-  std::vector<NormPart> norm_parts_;    // by node
+  WrittenNorms norms_;
   ModelGraph graph_;
 };
 

@@ -55,7 +55,7 @@ class Finder {
         parts_(static_cast<std::size_t>(graph_.node_size()), NormPart::kNone),
         from_constants_(parts_.size(), false) {}
 
-  std::vector<NormPart> Find() {
+  WrittenNorms Find() {
     FindConstantNodes();
     for (int i = 0; i < graph_.node_size(); ++i) {
       const NodeProto& node = graph_.node(i);
@@ -64,10 +64,12 @@ class Finder {
         pending_.emplace_back(node.output(0), State::kNormalised);
       } else if (IsDeviation(node) && OfOwnStatistics(node)) {
         pending_.emplace_back(node.output(0), State::kDeviation);
+      } else if (IsDeviation(node)) {
+        FollowBatchNorm(i);
       }
       Follow();
     }
-    return std::move(parts_);
+    return {std::move(parts_), std::move(of_batch_)};
   }
 
  private:
@@ -109,15 +111,21 @@ class Finder {
     return exponent && exponent->size() == 1 && std::fabs(exponent->front()) == 0.5;
   }
 
-  // Does the reduction leave the examples apart?
-  bool KeepsBatch(const NodeProto& node) const {
-    if (Is(node, "GlobalAveragePool")) return true;
-    std::vector<std::int64_t> axes = IntsAttribute(node, "axes");
-    if (axes.empty() && node.input_size() > 1) {
-      for (const double axis : context_.elements(node.input(1)).value_or(std::vector<double>())) {
+  std::vector<std::int64_t> AxesOf(const NodeProto& reduction) const {
+    std::vector<std::int64_t> axes = IntsAttribute(reduction, "axes");
+    if (axes.empty() && reduction.input_size() > 1) {
+      for (const double axis :
+           context_.elements(reduction.input(1)).value_or(std::vector<double>())) {
         axes.push_back(static_cast<std::int64_t>(axis));
       }
     }
+    return axes;
+  }
+
+  // Does the reduction leave the examples apart?
+  bool KeepsBatch(const NodeProto& node) const {
+    if (Is(node, "GlobalAveragePool")) return true;
+    const std::vector<std::int64_t> axes = AxesOf(node);
     const auto rank = context_.rank(node.input(0));
     return !axes.empty() && std::none_of(axes.begin(), axes.end(), [&](std::int64_t axis) {
       return axis == 0 || (rank && axis == -*rank);
@@ -160,6 +168,65 @@ class Finder {
     return reduced;
   }
 
+  // Over all axes but the channel's, the second or the last?
+  bool KeepsChannels(const NodeProto& node) const {
+    if (Is(node, "GlobalAveragePool")) return false;
+    const auto rank = context_.rank(node.input(0));
+    std::set<std::int64_t> axes;
+    for (const std::int64_t axis : AxesOf(node)) {
+      if (axis < 0 && !rank) return false;
+      axes.insert(axis < 0 ? axis + *rank : axis);
+    }
+    // Without a rank: all but the second up to one that only an image has.
+    const auto count = static_cast<std::int64_t>(axes.size());
+    const std::int64_t all = rank ? *rank : count + 1;
+    if (all < (rank ? 2 : 3) || count != all - 1 || !axes.contains(0)) return false;
+    const std::int64_t last = all - 1;
+    const auto only = [&](std::int64_t kept) {
+      return !axes.contains(kept) && *axes.begin() >= 0 && *axes.rbegin() <= last;
+    };
+    return only(1) || (rank && only(last));
+  }
+
+  // The reduction that a deviation is made of, where it is the batch's and nothing stored is in
+  // it; empty otherwise.
+  std::string ReductionOverBatch(const NodeProto& deviation) const {
+    std::vector<std::string> pending = {deviation.input(0)};
+    std::set<std::string> seen;
+    std::string reduction;
+    while (!pending.empty() && seen.size() < kMaxSteps) {
+      const std::string value = std::move(pending.back());
+      pending.pop_back();
+      if (IsVector(value)) return {};
+      if (IsConstant(value)) continue;
+      const auto producer = context_.values.ProducerOf(value);
+      if (!seen.insert(value).second || !producer || IsFromConstants(value)) continue;
+      const NodeProto& from = NodeAt(*producer);
+      if (IsReduction(from) && from.input_size() > 0) {
+        if (!KeepsChannels(from)) return {};
+        const std::string name = from.name().empty() ? value : from.name();
+        reduction = '"' + name + "\" (" + from.op_type() + ")";
+      } else if (IsOneOf(kPassing, from) || IsOneOf(kArithmetic, from)) {
+        pending.insert(pending.end(), from.input().begin(), from.input().end());
+      } else {
+        return {};
+      }
+    }
+    return reduction;
+  }
+
+  void FollowBatchNorm(int index) {
+    const NodeProto& node = NodeAt(index);
+    if (IsReduction(node) || node.input_size() == 0) return;
+    BatchNormOfBatch norm{index, ReductionOverBatch(node)};
+    if (norm.reduction.empty()) return;
+    found_ = &norm;
+    pending_.emplace_back(node.output(0), State::kDeviation);
+    Follow();
+    found_ = nullptr;
+    if (!norm.stored.empty()) of_batch_.push_back(std::move(norm));
+  }
+
   bool ReadsVector(const NodeProto& node) const {
     return std::any_of(node.input().begin(), node.input().end(),
                        [&](const std::string& input) { return IsVector(input); });
@@ -193,6 +260,12 @@ class Finder {
   }
 
   void SetPart(int index, NormPart part) {
+    if (found_ != nullptr) {
+      for (const std::string& input : NodeAt(index).input()) {
+        if (part != NormPart::kStatistic && IsVector(input)) found_->stored.emplace(part, input);
+      }
+      return;
+    }
     NormPart& known = parts_[static_cast<std::size_t>(index)];
     if (known == NormPart::kNone) known = part;
   }
@@ -269,13 +342,13 @@ class Finder {
   std::vector<NormPart> parts_;       // by node
   std::vector<bool> from_constants_;  // by node: computes from stored constants alone
   std::vector<std::pair<std::string, State>> pending_;
+  std::vector<BatchNormOfBatch> of_batch_;
+  BatchNormOfBatch* found_ = nullptr;  // the one that is followed
   std::set<std::pair<int, State>> followed_;
 };
 
 }  // namespace
 
-std::vector<NormPart> PartsOfWrittenNorms(const WrittenNormContext& context) {
-  return Finder(context).Find();
-}
+WrittenNorms FindWrittenNorms(const WrittenNormContext& context) { return Finder(context).Find(); }
 
 }  // namespace ckpt::formats::onnx

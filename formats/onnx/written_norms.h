@@ -1,6 +1,7 @@
-// Norms that are written out in simple operations and normalise each example by its own statistics:
-// layer, group and instance norm, RMS norm, EvoNorm, switchable norm. None is a batch norm,
-// whatever its tensors are called.
+// Norms that are written out in simple operations. Those that normalise each example by its own
+// statistics (layer, group and instance norm, RMS norm, EvoNorm, switchable norm) are no batch
+// norms, whatever their tensors are called; one whose statistics are reductions over all axes but
+// the channel's is a batch norm in training mode, whatever they are called.
 //
 // Sources: arXiv:1607.06450 (layer norm), 1803.08494 (group norm), 1607.08022 (instance norm),
 // 2004.02967 (EvoNorm), 1806.10779 (switchable norm).
@@ -8,6 +9,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -30,8 +32,20 @@ struct WrittenNormContext {
   std::function<std::optional<std::int64_t>(const std::string&)> rank;  // of a value
 };
 
-// By node of the main graph. A norm over axes that include the first, the batch, or that are not
-// known, has no parts here: it may be a batch norm.
-std::vector<NormPart> PartsOfWrittenNorms(const WrittenNormContext& context);
+// (x - mean) / sqrt(variance + epsilon), scaled or moved by stored vectors.
+struct BatchNormOfBatch {
+  int deviation;                                // the node that takes the root
+  std::string reduction;                        // "\"ReduceMean_4\" (ReduceMean)"
+  std::map<NormPart, std::string> stored = {};  // what kScale and kOffset read, by value's name
+};
+
+struct WrittenNorms {
+  // By node of the main graph. A norm over axes that include the first, the batch, or that are not
+  // known, has no parts here: it may be a batch norm.
+  std::vector<NormPart> parts;
+  std::vector<BatchNormOfBatch> of_batch;
+};
+
+WrittenNorms FindWrittenNorms(const WrittenNormContext& context);
 
 }  // namespace ckpt::formats::onnx

@@ -62,6 +62,9 @@ class Net {
   Role RoleOf(const std::string& name) const {
     return analysis_.roles.at(FindTensor(manifest_, name).value().index).role;
   }
+  const Layer& LayerOf(const BatchNorm& norm) const {
+    return manifest_.graph->layers.at(norm.layer.value());
+  }
   onnx_proto::ModelProto& model() { return model_; }
 
  private:
@@ -88,7 +91,10 @@ TEST(OnnxWrittenNorms, ALayerNormWithAxesAsInputsAndTensorFlowsOrderIsNoBatchNor
   const std::string mean = net.Node("ReduceMean", {"x", "axes"});
   const std::string squares = net.Node("Pow", {net.Node("Sub", {"x", mean}), "two"});
   const std::string variance = net.Node("ReduceMean", {squares, "axes"});
-  const std::string root = net.Node("Sqrt", {net.Node("Add", {variance, "eps"})});
+  auto& held = *AddNode(net.model(), "Constant", {}, "held").add_attribute();
+  held.set_name("value");
+  *held.mutable_t() = net.model().graph().initializer(0);  // as torch.onnx holds epsilon
+  const std::string root = net.Node("Sqrt", {net.Node("Add", {variance, "held"})});
   const std::string factor =
       net.Node("Mul", {net.Node("Reciprocal", {root}), net.Vector("bn1/gamma")});
   const std::string offset =
@@ -165,6 +171,42 @@ TEST(OnnxWrittenNorms, StatisticsOfTheBatchAreStillABatchNorms) {
   ASSERT_EQ(found.size(), 1U);
   EXPECT_TRUE(found[0].certain);
   EXPECT_FALSE(found[0].moving_mean);
+  EXPECT_EQ(found[0].scope, "bn1");
+  EXPECT_NE(found[0].training_mode, "");
+}
+
+// As TensorFlow writes it: x * (gamma * rsqrt) + (beta - mean * (gamma * rsqrt)).
+TEST(OnnxWrittenNorms, ABatchNormOfTheBatchIsInTrainingModeWhateverItIsCalled) {
+  Net net;
+  const std::string gamma = net.Vector("a"), beta = net.Vector("b");
+  const std::string mean = net.Reduce("x", {0, 2, 3});
+  const std::string variance = net.Node(
+      "Sub", {net.Reduce(net.Node("Mul", {"x", "x"}), {0, 2, 3}), net.Node("Mul", {mean, mean})});
+  auto& held = *AddNode(net.model(), "Constant", {}, "held").add_attribute();
+  held.set_name("value");
+  *held.mutable_t() = net.model().graph().initializer(0);  // as torch.onnx holds epsilon
+  const std::string root = net.Node("Sqrt", {net.Node("Add", {variance, "held"})});
+  const std::string factor =
+      net.Node("Mul", {net.Node("Reciprocal", {root}), net.Node("Reshape", {gamma, "column"})});
+  const std::string shift =
+      net.Node("Sub", {net.Node("Reshape", {beta, "column"}), net.Node("Mul", {mean, factor})});
+  const std::string output = net.Node("Add", {net.Node("Mul", {"x", factor}), shift});
+  const std::vector<BatchNorm> found = net.BatchNorms(output);
+  ASSERT_EQ(found.size(), 1U);
+  EXPECT_NE(found[0].training_mode.find("ReduceMean"), std::string::npos);
+  EXPECT_FALSE(found[0].moving_mean);
+  EXPECT_EQ(net.RoleOf("a"), Role::kGamma);
+  EXPECT_EQ(net.RoleOf("b"), Role::kBeta);
+}
+
+// The spread of a batch that joins the features (ProGAN), and a batch that is standardised before
+// the network.
+TEST(OnnxWrittenNorms, StatisticsOverOtherAxesOrWithoutAStoredVectorAreNoBatchNorm) {
+  Net net;
+  const std::string spread = net.Normalised("x", {0});
+  const std::string scaled = net.Node("Mul", {spread, net.Vector("a", {1, 4, 1, 1})});
+  const std::string plain = net.Normalised("x", {0, 2, 3});
+  EXPECT_TRUE(net.BatchNorms(net.Node("Sum", {scaled, plain})).empty());
 }
 
 // (value - mean) * (gamma / sqrt(variance + eps)) + beta, the vectors reshaped before they are
@@ -177,6 +219,26 @@ std::string StoredNorm(Net& net, const std::string& value, const std::string& sc
   const std::string factor = net.Node("Div", {column(".weight"), root});
   const std::string centred = net.Node("Sub", {value, column(".running_mean")});
   return net.Node("Add", {net.Node("Mul", {centred, factor}), column(".bias")});
+}
+
+// torch.onnx writes InstanceNorm2d(track_running_stats=True) in eval() so.
+TEST(OnnxWrittenNorms, AnInstanceNormWithStoredStatisticsIsOneNormThatStays) {
+  Net net;
+  std::vector<std::string> inputs = {net.Node("Reshape", {"x", "column"})};
+  for (const char* leaf : {"weight", "bias", "running_mean", "running_var"}) {
+    const std::string expanded =
+        net.Node("Expand", {net.Vector(std::string("inorm.") + leaf), "column"});
+    inputs.push_back(net.Node("Tile", {expanded, "column"}));
+  }
+  const std::string output = net.Node("BatchNormalization", inputs);
+  const std::vector<BatchNorm> found = net.BatchNorms(output);
+  ASSERT_EQ(found.size(), 1U);
+  EXPECT_EQ(found[0].scope, "inorm");
+  EXPECT_EQ(found[0].channels, 4);
+  EXPECT_TRUE(found[0].gamma && found[0].beta && found[0].moving_mean && found[0].moving_variance);
+  const auto& layer = net.LayerOf(found[0]);
+  EXPECT_NE(layer.not_affine.find("instance norm"), std::string::npos);
+  EXPECT_FALSE(layer.can_rebind);
 }
 
 TEST(OnnxWrittenNorms, ABatchNormWithStoredStatisticsIsFoundBehindAnyOtherNorm) {
