@@ -44,6 +44,18 @@ void TellActive(const Manifest& manifest, ConversionPlan& plan) {
     plan.notes.push_back("stays active in what is written: " + what + ": " + names.text());
 }
 
+void TellOverridden(const Analysis& analysis, ConversionPlan& plan) {
+  NameList names;
+  for (const BatchNorm& norm : analysis.batch_norms) {
+    if (norm.training_mode_overridden) names.Add(norm.scope);
+  }
+  if (names.count() == 0) return;
+  plan.notes.push_back(
+      "--close-training-mode: stays as it is called, as predict() overrides the "
+      "call: " +
+      names.text());
+}
+
 // Why the layer cannot use moving statistics; empty: it can.
 std::string WhyNotClosed(const Manifest& manifest, const BatchNorm& norm) {
   if (const Layer* layer = LayerOf(manifest, norm)) {
@@ -68,11 +80,15 @@ Status Closable(const Manifest& manifest, const std::vector<const BatchNorm*>& n
   return {};
 }
 
-Error NotClosed(const std::vector<const BatchNorm*>& norms, const std::string& what) {
+Error NotClosed(const Manifest& manifest, const std::vector<const BatchNorm*>& norms,
+                const std::string& what) {
+  const Status closable = Closable(manifest, norms);
+  const std::string way_out = closable ? "--close-training-mode makes it use its moving statistics"
+                                       : "no option closes it (" + closable.error().message + ")";
   return Error{ErrorCode::kUnfit,
                "batch norm in training mode: " + ScopesOf(norms).text() + " (" +
                    norms.front()->training_mode + "): " + kAnotherFunction + ", and " + what +
-                   "; --close-training-mode makes it use its moving statistics",
+                   "; " + way_out,
                {},
                {},
                {}};
@@ -98,14 +114,17 @@ Status CheckTrainingMode(const Manifest& manifest, const Analysis& analysis,
   const auto norms = InTrainingMode(analysis);
   if (norms.empty()) return {};
   if (options.close_training_mode) return Closable(manifest, norms);
-  if (options.output_holds_network) return Fail(NotClosed(norms, "so would what is written"));
-  if (options.fold.fold) return Fail(NotClosed(norms, "folded it computes something else"));
+  if (options.output_holds_network)
+    return Fail(NotClosed(manifest, norms, "so would what is written"));
+  if (options.fold.fold)
+    return Fail(NotClosed(manifest, norms, "folded it computes something else"));
   return {};
 }
 
 void SettleTrainingMode(const Manifest& manifest, const Analysis& analysis,
                         const ConvertOptions& options, ConversionPlan& plan) {
   if (options.output_holds_network) TellActive(manifest, plan);
+  if (options.close_training_mode) TellOverridden(analysis, plan);
   const auto norms = InTrainingMode(analysis);
   if (norms.empty()) return;
   if (!options.close_training_mode) {
