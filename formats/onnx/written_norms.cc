@@ -198,6 +198,7 @@ class Finder {
       const std::string value = std::move(pending.back());
       pending.pop_back();
       if (IsVector(value)) return {};
+      if (IsConstant(value)) continue;
       const auto producer = context_.values.ProducerOf(value);
       if (!seen.insert(value).second || !producer || IsFromConstants(value)) continue;
       const NodeProto& from = NodeAt(*producer);

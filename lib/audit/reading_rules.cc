@@ -106,7 +106,8 @@ std::optional<Error> JudgeReading(const Subject& subject, FindingList& findings)
   AddCodeOnLoad(subject, findings);
   if (IsGraphOnly(subject.manifest())) {
     FileIssue issue{RuleIndex::kNotJudged, Severity::kInfo, subject.manifest().resolved, {}};
-    issue.message = "is a graph by itself: what it says was judged, values were not";
+    issue.message =
+        "the file is a graph without values: what the graph says was judged, values were not";
     findings.Add(std::move(issue));
   }
   const std::optional<Error> error = damage.first;
@@ -114,8 +115,10 @@ std::optional<Error> JudgeReading(const Subject& subject, FindingList& findings)
   if (!subject.reader.unsupported().empty()) {
     const std::vector<TensorId> ids(subject.reader.unsupported().begin(),
                                     subject.reader.unsupported().end());
-    findings.Add({RuleIndex::kNotJudged, Severity::kInfo, "", ids,
-                  "the types of " + NamesOf(subject, ids) + " are not ones to compute with"});
+    findings.Add(
+        {RuleIndex::kNotJudged, Severity::kInfo, "", ids,
+         NamesOf(subject, ids) +
+             ": of a type that the audit does not compute with. The values were not judged"});
   }
   return error;
 }

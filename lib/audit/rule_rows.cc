@@ -499,11 +499,16 @@ constexpr std::array kRows = {
         "restore with ema.variables_to_restore() to serve the averages, or ckpt convert --ema"},
     RuleRow{
         "CK007", "values-not-judged", kInfo, kPasses, "some values could not be judged",
-        "The type of a batch norm's tensor is not one that the audit computes with, or the older "
-        "checkpoint has no such tensor or could not be read for a comparison. It is a warning "
-        "where a tensor is of a kind that is not read: sparse, one rank's part of a distributed "
-        "tensor, one without data.",
-        "Nothing is known to be wrong; it was not looked at.", "judge these by other means"},
+        "The message says which, and why. The file holds a graph and no values (a .meta, a "
+        "config); "
+        "a batch norm's tensor has a type that the audit does not compute with; or, with --since, "
+        "the older checkpoint has no tensor of the same name, type and shape (a new head, a layer "
+        "that was renamed), or could not be read in full. It is a warning where the file holds a "
+        "tensor in a form that is not read: sparse, one rank's part of a distributed tensor, one "
+        "without data.",
+        "Nothing is known to be wrong; it was not looked at. All else was judged.",
+        "give what is missing: the checkpoint beside the graph, dense and whole tensors, an older "
+        "checkpoint with the same layers"},
     RuleRow{
         "CK008", "runs-code-on-load", kError, kCloses,
         "the framework runs code out of the file when it loads it",

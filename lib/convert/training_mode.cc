@@ -80,11 +80,15 @@ Status Closable(const Manifest& manifest, const std::vector<const BatchNorm*>& n
   return {};
 }
 
-Error NotClosed(const std::vector<const BatchNorm*>& norms, const std::string& what) {
+Error NotClosed(const Manifest& manifest, const std::vector<const BatchNorm*>& norms,
+                const std::string& what) {
+  const Status closable = Closable(manifest, norms);
+  const std::string way_out = closable ? "--close-training-mode makes it use its moving statistics"
+                                       : "no option closes it (" + closable.error().message + ")";
   return Error{ErrorCode::kUnfit,
                "batch norm in training mode: " + ScopesOf(norms).text() + " (" +
                    norms.front()->training_mode + "): " + kAnotherFunction + ", and " + what +
-                   "; --close-training-mode makes it use its moving statistics",
+                   "; " + way_out,
                {},
                {},
                {}};
@@ -110,8 +114,10 @@ Status CheckTrainingMode(const Manifest& manifest, const Analysis& analysis,
   const auto norms = InTrainingMode(analysis);
   if (norms.empty()) return {};
   if (options.close_training_mode) return Closable(manifest, norms);
-  if (options.output_holds_network) return Fail(NotClosed(norms, "so would what is written"));
-  if (options.fold.fold) return Fail(NotClosed(norms, "folded it computes something else"));
+  if (options.output_holds_network)
+    return Fail(NotClosed(manifest, norms, "so would what is written"));
+  if (options.fold.fold)
+    return Fail(NotClosed(manifest, norms, "folded it computes something else"));
   return {};
 }
 

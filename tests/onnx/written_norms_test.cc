@@ -91,7 +91,10 @@ TEST(OnnxWrittenNorms, ALayerNormWithAxesAsInputsAndTensorFlowsOrderIsNoBatchNor
   const std::string mean = net.Node("ReduceMean", {"x", "axes"});
   const std::string squares = net.Node("Pow", {net.Node("Sub", {"x", mean}), "two"});
   const std::string variance = net.Node("ReduceMean", {squares, "axes"});
-  const std::string root = net.Node("Sqrt", {net.Node("Add", {variance, "eps"})});
+  auto& held = *AddNode(net.model(), "Constant", {}, "held").add_attribute();
+  held.set_name("value");
+  *held.mutable_t() = net.model().graph().initializer(0);  // as torch.onnx holds epsilon
+  const std::string root = net.Node("Sqrt", {net.Node("Add", {variance, "held"})});
   const std::string factor =
       net.Node("Mul", {net.Node("Reciprocal", {root}), net.Vector("bn1/gamma")});
   const std::string offset =
@@ -179,7 +182,10 @@ TEST(OnnxWrittenNorms, ABatchNormOfTheBatchIsInTrainingModeWhateverItIsCalled) {
   const std::string mean = net.Reduce("x", {0, 2, 3});
   const std::string variance = net.Node(
       "Sub", {net.Reduce(net.Node("Mul", {"x", "x"}), {0, 2, 3}), net.Node("Mul", {mean, mean})});
-  const std::string root = net.Node("Sqrt", {net.Node("Add", {variance, "eps"})});
+  auto& held = *AddNode(net.model(), "Constant", {}, "held").add_attribute();
+  held.set_name("value");
+  *held.mutable_t() = net.model().graph().initializer(0);  // as torch.onnx holds epsilon
+  const std::string root = net.Node("Sqrt", {net.Node("Add", {variance, "held"})});
   const std::string factor =
       net.Node("Mul", {net.Node("Reciprocal", {root}), net.Node("Reshape", {gamma, "column"})});
   const std::string shift =
