@@ -60,7 +60,7 @@ def open_shape(model):
     tensor = model.inputs[0]
     if None not in tensor.shape[1:]:
         return []
-    return ["--shape", tensor.name + "=1x" + "x".join(str(size or 224) for size in tensor.shape[1:])]
+    return ["--shape", model.layers[0].name + "=1x" + "x".join(str(size or 224) for size in tensor.shape[1:])]
 
 
 def verify(ckpt, name, folder):

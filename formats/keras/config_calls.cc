@@ -135,8 +135,9 @@ const Json* KeywordsOf(const Json& call) {
 // `visit` is called by `walk` for each tensor of the argument.
 template <class Walk>
 CallArgument Counted(std::string keyword, const Json& value, bool is_tensor, const Walk& walk) {
-  CallArgument argument{std::move(keyword), &value, 0, is_tensor};
+  CallArgument argument{std::move(keyword), &value, 0, false};
   walk([&](const RefSite&) { ++argument.tensors; });
+  argument.is_tensor = is_tensor && argument.tensors == 1;  // none where it is malformed
   return argument;
 }
 

@@ -7,7 +7,7 @@
 #include <map>
 #include <utility>
 
-#include "formats/keras/layer_call.h"
+#include "formats/keras/function_call.h"
 
 namespace ckpt::formats::keras {
 
@@ -19,106 +19,6 @@ using network::UnaryFunction;
 using NetworkValue = network::ValueId;
 
 namespace {
-
-constexpr std::size_t kByName = SIZE_MAX;
-constexpr std::int64_t kLargest = std::int64_t{1} << 40;
-
-// One call of a function, whichever generation recorded it.
-class Function {
- public:
-  explicit Function(const LayerCall& call) : call_(call) {
-    tensorflow_ = call.class_name == "TFOpLambda" || call.class_name == "SlicingOpLambda";
-    name_ = tensorflow_ ? call.Text("function").value_or("") : call.class_name;
-    const Json* module = Find(*call.record.entry, "module");
-    // HDF5 files record no module.
-    known_ = tensorflow_ || module == nullptr ||
-             (module->is_string() &&
-              module->get_ref<const std::string&>().starts_with("keras.src.ops."));
-  }
-
-  bool is_known() const { return known_ && !call_.inputs.empty(); }
-  const std::string& name() const { return name_; }
-  bool is_tensorflow() const { return tensorflow_; }
-  const LayerCall& call() const { return call_; }
-
-  // What is no tensor: of the config, or of the call by its place or name. Null where it is absent.
-  const Json* Attribute(std::size_t place, std::string_view name) const {
-    if (!tensorflow_) {
-      const Json* value = Find(call_.config, name);
-      return value && !value->is_null() ? value : nullptr;
-    }
-    const Argument argument = call_.ArgumentOf(place, name);
-    return argument.tensors.empty() ? argument.value : nullptr;
-  }
-  bool Flag(std::size_t place, std::string_view name) const {
-    const Json* value = Attribute(place, name);
-    return value && value->is_boolean() && value->get<bool>();
-  }
-  std::optional<double> Number(std::size_t place, std::string_view name) const {
-    const Json* value = Attribute(place, name);
-    return value && value->is_number() ? std::optional(value->get<double>()) : std::nullopt;
-  }
-  static std::optional<std::int64_t> Integer(const Json* value) {
-    if (!value || !value->is_number_integer()) return std::nullopt;
-    if (value->is_number_unsigned() && value->get<std::uint64_t>() > std::uint64_t{1} << 40) {
-      return std::nullopt;
-    }
-    const auto integer = value->get<std::int64_t>();
-    return integer < -kLargest ? std::nullopt : std::optional(integer);
-  }
-  // An integer or a list of them; absent where it is anything else.
-  std::optional<Sizes> Integers(std::size_t place, std::string_view name) const {
-    const Json* value = Attribute(place, name);
-    if (!value) return std::nullopt;
-    if (const auto one = Integer(value)) return Sizes{*one};
-    if (!value->is_array()) return std::nullopt;
-    Sizes integers;
-    for (const Json& element : *value) {
-      const auto integer = Integer(&element);
-      if (!integer) return std::nullopt;
-      integers.push_back(*integer);
-    }
-    return integers;
-  }
-  std::int64_t Axis(std::size_t place, std::int64_t fallback) const {
-    return Integer(Attribute(place, "axis")).value_or(fallback);
-  }
-  bool HasAxisOrNone(std::size_t place) const {
-    return !Attribute(place, "axis") || Integer(Attribute(place, "axis"));
-  }
-
-  // An operand: a tensor, or a number; kNoValue where it is neither.
-  NetworkValue Operand(std::size_t place, std::string_view name) const {
-    const Argument argument = call_.ArgumentOf(place, name);
-    if (argument.is_tensor) return argument.tensors[0];
-    if (!argument.tensors.empty() || !argument.value || !argument.value->is_number()) {
-      return kNoValue;
-    }
-    return call_.builder.AddScalar(argument.value->get<double>());
-  }
-
-  // Has the call no argument but these? Its own name decides nothing.
-  bool HasOnly(std::size_t places, std::initializer_list<std::string_view> names) const {
-    std::vector<std::string_view> all(names);
-    for (const CallArgument& argument : call_.arguments) {
-      const bool named = argument.keyword == "name" && tensorflow_;
-      const bool listed = std::find(all.begin(), all.end(), argument.keyword) != all.end();
-      const bool absent = argument.value->is_null() ||
-                          (argument.value->is_boolean() && !argument.value->get<bool>());
-      if (argument.keyword.empty()) {
-        if (places-- == 0) return false;
-      } else if (!named && !listed && !absent) {
-        return false;
-      }
-    }
-    return true;
-  }
-
- private:
-  const LayerCall& call_;
-  bool tensorflow_ = false, known_ = false;
-  std::string name_;
-};
 
 // By the class in Keras 3 or the name in TensorFlow.
 std::optional<Unary> PlainUnary(const Function& function) {
@@ -297,48 +197,6 @@ NetworkValue Reduced(const Function& function) {
   return function.call().Add(reduction, {x});
 }
 
-NetworkValue Reshaped(const Function& function) {
-  const bool tensorflow = function.is_tensorflow();
-  const NetworkValue x = function.Operand(0, tensorflow ? "tensor" : "x");
-  if (x == kNoValue) return kNoValue;
-  const std::string& name = function.name();
-  if (name == "Reshape" || name == "reshape") {
-    const auto shape = function.Integers(1, tensorflow ? "shape" : "newshape");
-    if (!shape) return kNoValue;
-    network::Reshape reshape;
-    reshape.shape = *shape;
-    return function.call().Add(reshape, {x});
-  }
-  if (name == "BroadcastTo") {
-    const auto shape = function.Integers(1, "shape");
-    return shape ? function.call().Add(network::BroadcastTo{*shape}, {x}) : kNoValue;
-  }
-  return kNoValue;
-}
-
-NetworkValue Moved(const Function& function) {
-  const std::string& name = function.name();
-  const bool tensorflow = function.is_tensorflow();
-  NetworkValue x = function.Operand(0, tensorflow ? "a" : "x");
-  if (x == kNoValue) x = function.Operand(0, "input");
-  if (x == kNoValue) return kNoValue;
-  if (name == "Transpose" || name == "transpose" || name == "compat.v1.transpose") {
-    const char* key = tensorflow ? "perm" : "axes";
-    const auto order = function.Integers(1, key);
-    if (function.Attribute(1, key) && !order) return kNoValue;
-    return function.call().Add(network::Transpose{order.value_or(Sizes{})}, {x});
-  }
-  const auto axes = function.Integers(1, "axis");
-  if (function.Attribute(1, "axis") && !axes) return kNoValue;
-  if ((name == "ExpandDims" || name == "expand_dims") && axes) {
-    return function.call().Add(network::InsertAxes{*axes}, {x});
-  }
-  if (name == "Squeeze" || name == "squeeze" || name == "compat.v1.squeeze") {
-    return function.call().Add(network::DropAxes{axes.value_or(Sizes{})}, {x});
-  }
-  return kNoValue;
-}
-
 NetworkValue Normalized(const Function& function) {
   const std::string& name = function.name();
   const bool log = name == "LogSoftmax" || name == "nn.log_softmax";
@@ -351,50 +209,6 @@ NetworkValue Normalized(const Function& function) {
     return kNoValue;
   }
   return function.call().Add(network::Softmax{function.Axis(1, -1), log}, {x});
-}
-
-NetworkValue Joined(const Function& function) {
-  const std::string& name = function.name();
-  const bool stacks = name == "Stack" || name == "stack";
-  if (!stacks && name != "Concatenate" && name != "concat") return kNoValue;
-  const LayerCall& call = function.call();
-  const bool lists =
-      call.ArgumentOf(0, stacks || !function.is_tensorflow() ? "xs" : "values").tensors.size() ==
-      call.inputs.size();
-  const Json* axis = function.Attribute(1, "axis");
-  if (!lists || call.inputs.size() < 2 || !function.HasAxisOrNone(1)) return kNoValue;
-  if (axis == nullptr && !stacks) return kNoValue;
-  if (!stacks) return call.Add(network::Concatenate{function.Axis(1, 0)}, call.inputs);
-  const std::int64_t place = function.Axis(1, 0);
-  std::vector<NetworkValue> wide;
-  for (const NetworkValue input : call.inputs) {
-    wide.push_back(call.Add(network::InsertAxes{{place}}, {input}, "part"));
-  }
-  return call.Add(network::Concatenate{place}, std::move(wide));
-}
-
-NetworkValue Parted(const Function& function) {
-  const std::string& name = function.name();
-  if (name != "Split" && name != "split") return kNoValue;
-  const bool tensorflow = function.is_tensorflow();
-  const char* key = tensorflow ? "num_or_size_splits" : "indices_or_sections";
-  const NetworkValue x = function.Operand(0, tensorflow ? "value" : "x");
-  const auto sizes = function.Integers(1, key);
-  const bool even = Function::Integer(function.Attribute(1, key)).has_value();
-  // A list is one of places in Keras, one of sizes in TensorFlow.
-  if (x == kNoValue || !sizes || (!even && !tensorflow) || !function.HasAxisOrNone(2)) {
-    return kNoValue;
-  }
-  const std::int64_t parts = even ? sizes->front() : static_cast<std::int64_t>(sizes->size());
-  if (parts < 1 || parts > 1024) return kNoValue;
-  network::Split split;
-  split.axis = function.Axis(2, 0);
-  if (!even) split.sizes = *sizes;
-  const LayerCall& call = function.call();
-  const auto results =
-      call.builder.AddMany(split, {x}, static_cast<std::size_t>(parts), call.layer.name);
-  call.further.assign(results.begin() + 1, results.end());
-  return results[0];
 }
 
 NetworkValue Multiplied(const Function& function) {
@@ -417,98 +231,6 @@ NetworkValue Multiplied(const Function& function) {
   return call.Add(product, {a, b});
 }
 
-// x[...] with integers and slices: one entry of the key for each of the first axes.
-class Indexing {
- public:
-  bool Read(const Json& key) {
-    const bool several = key.is_array();
-    for (const Json& entry : several ? key : Json::array({key})) {
-      if (!ReadEntry(entry)) return false;
-      ++axis_;
-    }
-    return true;
-  }
-
-  NetworkValue Translate(const LayerCall& call, NetworkValue x) const {
-    NetworkValue value = x;
-    if (!slice_.axes.empty()) {
-      value = call.Add(slice_, {value}, dropped_.empty() ? std::string_view() : "slice");
-    }
-    if (!dropped_.empty()) value = call.Add(network::DropAxes{dropped_}, {value});
-    return value == x ? call.Add(Unary{}, {x}) : value;
-  }
-
- private:
-  bool ReadEntry(const Json& entry) {
-    if (const auto index = Function::Integer(&entry)) {
-      Take(*index, *index == -1 ? network::Slice::kToEnd : *index + 1, 1);
-      dropped_.push_back(axis_);
-      return true;
-    }
-    const Json* class_name = Find(entry, "class_name");
-    const Json* range = class_name && *class_name == "__slice__" ? Find(entry, "config") : &entry;
-    if (!range || !range->is_object()) return false;
-    const Json *begin = Find(*range, "start"), *end = Find(*range, "stop"),
-               *step = Find(*range, "step");
-    if (!begin || !end || !step) return false;
-    const auto from = begin->is_null() ? std::optional<std::int64_t>(0) : Function::Integer(begin);
-    const auto to = end->is_null() ? std::optional(network::Slice::kToEnd) : Function::Integer(end);
-    const auto by = step->is_null() ? std::optional<std::int64_t>(1) : Function::Integer(step);
-    if (!from || !to || !by || *by < 1) return false;
-    if (*from != 0 || *to != network::Slice::kToEnd || *by != 1) Take(*from, *to, *by);
-    return true;
-  }
-
-  void Take(std::int64_t begin, std::int64_t end, std::int64_t step) {
-    slice_.axes.push_back(axis_);
-    slice_.begin.push_back(begin);
-    slice_.end.push_back(end);
-    slice_.step.push_back(step);
-  }
-
-  std::int64_t axis_ = 0;
-  network::Slice slice_;
-  Sizes dropped_;
-};
-
-NetworkValue Indexed(const Function& function) {
-  const bool tensorflow = function.name() == "__operators__.getitem";
-  if (function.name() != "GetItem" && !tensorflow) return kNoValue;
-  const LayerCall& call = function.call();
-  const Argument key = call.ArgumentOf(1, tensorflow ? "slice_spec" : "key");
-  const NetworkValue x = function.Operand(0, tensorflow ? "tensor" : "x");
-  Indexing indexing;
-  if (x == kNoValue || !key.is_given() || !key.tensors.empty() || !indexing.Read(*key.value)) {
-    return kNoValue;
-  }
-  return indexing.Translate(call, x);
-}
-
-NetworkValue Resized(const Function& function) {
-  const bool tensorflow = function.name() == "image.resize";
-  const bool keras = function.name() == "Resize" && !function.is_tensorflow();
-  if (!tensorflow && !keras) return kNoValue;
-  const LayerCall& call = function.call();
-  const NetworkValue x = function.Operand(0, "images");
-  const auto sizes = function.Integers(1, "size");
-  const Json* word = function.Attribute(2, tensorflow ? "method" : "interpolation");
-  const auto resize = ResizeOf(word && word->is_string() ? word->get<std::string>() : "bilinear");
-  const bool other = function.Flag(kByName, "antialias") ||
-                     function.Flag(kByName, "preserve_aspect_ratio") ||
-                     function.Flag(kByName, "crop_to_aspect_ratio") ||
-                     function.Flag(kByName, "pad_to_aspect_ratio");
-  const Json* format = function.Attribute(kByName, "data_format");
-  const bool last = tensorflow || (format && *format == "channels_last");
-  if (x == kNoValue || !sizes || sizes->size() != 2 || !resize || other || !last ||
-      call.builder.RankOf(x) != 4) {
-    return kNoValue;
-  }
-  network::Resize resized = *resize;
-  resized.sizes = *sizes;
-  resized.axes = {1, 2};
-  return call.Add(resized, {x});
-}
-
 // A cast between types of real numbers, whose rounding is not followed.
 NetworkValue Cast(const Function& function) {
   if (function.name() != "Cast" && function.name() != "cast") return kNoValue;
@@ -524,12 +246,12 @@ NetworkValue Cast(const Function& function) {
 NetworkValue TranslateFunction(const LayerCall& call) {
   const Function function(call);
   if (!function.is_known()) return kNoValue;
-  for (const auto translate : {Elementwise, Arithmetic, Clipped, Reduced, Reshaped, Moved,
-                               Normalized, Joined, Parted, Multiplied, Indexed, Resized, Cast}) {
+  for (const auto translate :
+       {Elementwise, Arithmetic, Clipped, Reduced, Normalized, Multiplied, Cast}) {
     const NetworkValue value = translate(function);
     if (value != kNoValue) return value;
   }
-  return kNoValue;
+  return TranslateMovingFunction(function);
 }
 
 }  // namespace ckpt::formats::keras
