@@ -107,6 +107,21 @@ Json AuditToJson(const OutputAudit& audit) {
   return json;
 }
 
+Json CertificateToJson(const Certificate& certificate) {
+  Json signatures = Json::array();
+  bool all = true;
+  for (const Certificate::Signature& signature : certificate.signatures) {
+    const bool verified = signature.not_verified.empty();
+    all = all && verified;
+    Json one = {{"name", signature.name.empty() ? Json(nullptr) : JsonText(signature.name)},
+                {"status", verified ? "verified" : "not verified"}};
+    if (verified) AddVerification(one, signature.verification);
+    if (!verified) one["reason"] = JsonText(signature.not_verified);
+    signatures.push_back(std::move(one));
+  }
+  return {{"status", all ? "verified" : "not verified"}, {"signatures", signatures}};
+}
+
 }  // namespace
 
 void AddConversion(Json& json, const Conversion& conversion) {
@@ -121,10 +136,14 @@ void AddConversion(Json& json, const Conversion& conversion) {
   if (conversion.calibration) {
     json["calibrated"] = CalibratedToJson(*conversion.calibration);
     json["data"] = DataToJson(*conversion.calibration);
+    if (!conversion.calibration->taken_from.empty()) {
+      json["statistics_from"] = JsonText(conversion.calibration->taken_from);
+    }
   }
   if (conversion.served) AddServed(json, *conversion.served);
   if (conversion.dry_run) json["dry_run"] = true;
   if (conversion.audit) json["audit"] = AuditToJson(*conversion.audit);
+  if (conversion.certificate) json["verification"] = CertificateToJson(*conversion.certificate);
 }
 
 Json ToJson(const Conversion& conversion) {

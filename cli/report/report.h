@@ -88,6 +88,16 @@ struct OutputAudit {
   std::vector<std::string> rules = {};  // ids of errors and warnings, each once
 };
 
+// Whether OUTPUT computes what INPUT does, by a run of both.
+struct Certificate {
+  struct Signature {
+    std::string name = {};           // empty: the only one
+    std::string not_verified = {};   // why, for people; empty: it was
+    Verification verification = {};  // of one that was
+  };
+  std::vector<Signature> signatures = {};  // at least one
+};
+
 // What the values of an input look like.
 struct DataRange {
   std::string input;
@@ -102,6 +112,7 @@ struct CalibratedNorm {
 };
 // Statistics that were computed again from data.
 struct CalibrationReport {
+  std::string taken_from = {};  // another checkpoint, as the user named it, in place of data
   std::uint64_t examples = 0;
   bool few = false;  // fewer than statistics can rest on
   std::vector<DataRange> inputs = {};
@@ -122,6 +133,7 @@ struct Conversion {
   std::optional<PlanReport> plan = {};
   std::optional<ServedReport> served = {};  // OUTPUT holds operations
   std::optional<OutputAudit> audit = {};
+  std::optional<Certificate> certificate = {};        // of an OUTPUT that holds a network
   std::optional<CalibrationReport> calibration = {};  // of `ckpt calibrate`
   bool dry_run = false;  // everything was read, nothing was written, as was asked
   struct Written {
