@@ -38,6 +38,9 @@ class CalibrateCommand : public Command {
     app.add_option("--data-input", data_.inputs, "The examples of one of several inputs")
         ->allow_extra_args(false)
         ->type_name("NAME=FILE");
+    app.add_option("--statistics-from", other_,
+                   "Take the statistics of this checkpoint, whose weights before them are the same")
+        ->type_name("OTHER");
     app.add_option("--graph", graph_, "A file that has the network of an INPUT without one")
         ->type_name("FILE");
     app.add_option("--layers", choice_.scopes,
@@ -93,8 +96,10 @@ class CalibrateCommand : public Command {
  private:
   Status Prepare() {
     CKPT_RETURN_IF_ERROR(CheckCommonOptions(options_));
-    if (data_.files.empty() && data_.inputs.empty()) {
-      return Fail(ErrorCode::kInvalidArgument, "--data or --data-input is needed");
+    if ((data_.files.empty() && data_.inputs.empty()) == other_.empty()) {
+      return Fail(ErrorCode::kInvalidArgument,
+                  other_.empty() ? "--data, --data-input or --statistics-from is needed"
+                                 : "--statistics-from stands in the place of data");
     }
     if (options_.memory > 0) calibrate_.budget.memory_bytes = options_.memory;
     target_.report_paths = ReportPathsOf(options_);
@@ -115,14 +120,7 @@ class CalibrateCommand : public Command {
     CKPT_ASSIGN_OR_RETURN(const network::Network net, NetworkOf(source));
     CKPT_ASSIGN_OR_RETURN(calibrate_.layers,
                           ChooseLayers(net, source, input.analysis, completed.added, choice_));
-    CKPT_ASSIGN_OR_RETURN(
-        const CalibrationData data,
-        ReadCalibrationData(data_, net, options_, calibrate_.budget.memory_bytes));
-    CKPT_ASSIGN_OR_RETURN(const auto layers,
-                          CalibrateStatistics(net, source, *data.examples, calibrate_));
-    Describe(layers, data, *report.calibration);
-    CKPT_ASSIGN_OR_RETURN(report.calibration->files,
-                          formats::DigestFiles(*options_.read, data.files));
+    CKPT_ASSIGN_OR_RETURN(const auto layers, Compute(net, source, *report.calibration));
     CKPT_RETURN_IF_ERROR(reporter.Check());
     return Write(*WithStatistics(source, layers), completed, report);
   }
@@ -153,14 +151,31 @@ class CalibrateCommand : public Command {
     return RunnableNetwork(source, input_, options_, graph_);
   }
 
-  void Describe(const std::vector<CalibratedLayer>& layers, const CalibrationData& data,
-                CalibrationReport& report) const {
-    report.inputs = data.ranges;
-    report.examples = data.examples->count();
-    report.few = report.examples < kFewExamples;
+  Result<std::vector<CalibratedLayer>> Compute(const network::Network& net,
+                                               const Checkpoint& source,
+                                               CalibrationReport& report) {
+    std::vector<CalibratedLayer> layers;
+    if (other_.empty()) {
+      CKPT_ASSIGN_OR_RETURN(
+          const CalibrationData data,
+          ReadCalibrationData(data_, net, options_, calibrate_.budget.memory_bytes));
+      CKPT_ASSIGN_OR_RETURN(layers, CalibrateStatistics(net, source, *data.examples, calibrate_));
+      report.inputs = data.ranges;
+      report.examples = data.examples->count();
+      report.few = report.examples < kFewExamples;
+      CKPT_ASSIGN_OR_RETURN(report.files, formats::DigestFiles(*options_.read, data.files));
+    } else {
+      CKPT_ASSIGN_OR_RETURN(const auto other, formats::OpenCheckpoint(*options_.read, other_,
+                                                                      OpenOptionsOf(options_)));
+      CKPT_ASSIGN_OR_RETURN(layers, BorrowStatistics(net, source, *other, calibrate_.layers));
+      report.taken_from = other_;
+      CKPT_ASSIGN_OR_RETURN(report.files,
+                            formats::DigestFiles(*options_.read, other->manifest().files));
+    }
     for (const CalibratedLayer& layer : layers) {
       report.layers.push_back({layer.layer, layer.elements, layer.rule, layer.mean_shift});
     }
+    return layers;
   }
 
   Status Write(const Checkpoint& calibrated, const CompletedCheckpoint& completed,
@@ -228,7 +243,7 @@ class CalibrateCommand : public Command {
   formats::ConversionTarget target_;
   DataFiles data_;
   LayerChoice choice_;
-  std::string input_, graph_, to_;
+  std::string input_, graph_, other_, to_;
   bool dry_run_ = false;
 };
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "ckpt/audit.h"
+#include "ckpt/calibration_mark.h"
 #include "ckpt/recorded_module.h"
 #include "cli/report/record.h"
 
@@ -139,7 +140,11 @@ Status CarryOut(const Checkpoint& source, const ConversionPlan& plan,
                 const Acceptance& acceptance, Conversion& report,
                 std::shared_ptr<const OpGraph> ops) {
   target.accept = [&](const Checkpoint& written) -> Status {
-    CKPT_ASSIGN_OR_RETURN(report.audit, AuditOutput(written, acceptance.allow_findings));
+    // The record, which has the mark of what was calibrated, is not in its place yet.
+    const auto marked =
+        report.calibration ? WithMark(written, report.calibration->marked) : nullptr;
+    CKPT_ASSIGN_OR_RETURN(report.audit,
+                          AuditOutput(marked ? *marked : written, acceptance.allow_findings));
     if (!acceptance.certify) return {};
     CKPT_ASSIGN_OR_RETURN(report.certificate, acceptance.certify(written));
     return {};

@@ -135,6 +135,9 @@ void AddConversion(Json& json, const Conversion& conversion) {
   if (conversion.calibration) {
     json["calibrated"] = CalibratedToJson(*conversion.calibration);
     json["data"] = DataToJson(*conversion.calibration);
+    if (!conversion.calibration->taken_from.empty()) {
+      json["statistics_from"] = JsonText(conversion.calibration->taken_from);
+    }
   }
   if (conversion.served) AddServed(json, *conversion.served);
   if (conversion.dry_run) json["dry_run"] = true;

@@ -138,6 +138,7 @@ struct CalibratedNorm {
 };
 // Statistics that were computed again from data.
 struct CalibrationReport {
+  std::string taken_from = {};  // another checkpoint, as the user named it, in place of data
   std::uint64_t examples = 0;
   bool few = false;  // fewer than statistics can rest on
   std::vector<DataRange> inputs = {};

@@ -137,6 +137,12 @@ std::string ToText(const CalibrationReport& calibration) {
   std::string out;
   for (const DataRange& range : calibration.inputs) out += ToText(range);
   for (const CalibratedNorm& layer : calibration.layers) {
+    if (!calibration.taken_from.empty()) {
+      out += "  took the statistics of " + EscapeForDisplay(layer.scope) + " from " +
+             EscapeForDisplay(calibration.taken_from) + ", means moved by " +
+             FormatNumber(layer.mean_shift) + " deviations at most\n";
+      continue;
+    }
     out += "  calibrated " + EscapeForDisplay(layer.scope) + "  " +
            Plural(calibration.examples, "example") + ", " + std::to_string(layer.elements) +
            " elements a channel, variance " + std::string(Name(layer.variance)) +

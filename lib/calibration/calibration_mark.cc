@@ -24,19 +24,24 @@ bool IsDigest(std::string_view text) {
 class Marked : public Checkpoint {
  public:
   Marked(std::unique_ptr<Checkpoint> checkpoint, std::string mark)
-      : checkpoint_(std::move(checkpoint)), manifest_(checkpoint_->manifest()) {
-    set_input_name(checkpoint_->input_name());
+      : Marked(*checkpoint, std::move(mark)) {
+    owned_ = std::move(checkpoint);
+  }
+  Marked(const Checkpoint& checkpoint, std::string mark)
+      : checkpoint_(checkpoint), manifest_(checkpoint.manifest()) {
+    set_input_name(checkpoint.input_name());
     manifest_.metadata[std::string(kCalibrationMark)] = std::move(mark);
   }
-  std::string_view format() const noexcept override { return checkpoint_->format(); }
+  std::string_view format() const noexcept override { return checkpoint_.format(); }
   const Manifest& manifest() const noexcept override { return manifest_; }
   Result<std::unique_ptr<TensorStream>> Open(TensorId id) const override {
-    return checkpoint_->Open(id);
+    return checkpoint_.Open(id);
   }
-  Result<network::Network> MakeNetwork() const override { return checkpoint_->MakeNetwork(); }
+  Result<network::Network> MakeNetwork() const override { return checkpoint_.MakeNetwork(); }
 
  private:
-  std::unique_ptr<Checkpoint> checkpoint_;
+  std::unique_ptr<Checkpoint> owned_;
+  const Checkpoint& checkpoint_;
   Manifest manifest_;
 };
 
@@ -107,6 +112,10 @@ std::set<std::size_t> CalibratedNorms(const Checkpoint& checkpoint, const Analys
 std::unique_ptr<Checkpoint> WithMark(std::unique_ptr<Checkpoint> checkpoint,
                                      const std::vector<MarkedTensor>& tensors) {
   return std::make_unique<Marked>(std::move(checkpoint), MarkText(tensors));
+}
+std::unique_ptr<Checkpoint> WithMark(const Checkpoint& checkpoint,
+                                     const std::vector<MarkedTensor>& tensors) {
+  return std::make_unique<Marked>(checkpoint, MarkText(tensors));
 }
 
 }  // namespace ckpt

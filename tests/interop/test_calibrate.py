@@ -159,7 +159,8 @@ def test_the_audit_knows_that_it_was_calibrated_until_the_statistics_are_changed
     np.savez(tmp_path / "x.npz", images=x)
     output = tmp_path / ("out" + os.path.splitext(name)[1])
     assert rules_of(tmp_path / name)["BN015"]["severity"] == "warning"
-    ckpt("calibrate", "--all", tmp_path / name, output, "--data", tmp_path / "x.npz", "--quiet")
+    done = ckpt("calibrate", "--all", tmp_path / name, output, "--data", tmp_path / "x.npz", "--format", "json")
+    assert json.loads(done.stdout)["audit"]["warnings"] == 0
     found = rules_of(output)
     assert "BN015" not in found and found["BN016"]["severity"] == "info"
     assert all(finding["severity"] == "info" for finding in found.values())

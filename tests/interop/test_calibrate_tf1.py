@@ -166,3 +166,32 @@ def test_batch_norms_written_by_hand_are_found_by_what_the_graph_does_with_them(
     hidden = hidden @ f64["hidden/weights"]
     assert np.allclose(after["hidden_norm/pop_mean"], hidden.mean(0), rtol=1e-6, atol=1e-6)
     assert np.allclose(after["hidden_norm/pop_var"], hidden.var(0), rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+@pytest.mark.parametrize("variant", ["updates_not_run", "trainable_only"])
+def test_statistics_of_another_checkpoint_are_taken_where_the_weights_before_them_are_equal(program, variant, tmp_path):
+    """Without their updates the programs trained the same weights: no gradient reads the statistics."""
+    folder = TESTDATA / "tf1" / program
+    ckpt("calibrate", folder / variant, tmp_path / "out", "--statistics-from", folder / "correct")
+    before = read(tf.train.latest_checkpoint(str(folder / variant)))
+    right, out = read(tf.train.latest_checkpoint(str(folder / "correct"))), read(tmp_path / "out")
+    moving = [name for name in right if name.endswith(("moving_mean", "moving_variance"))]
+    assert sorted(out) == sorted({*before, *moving}) and len(moving) >= 4
+    for name, value in out.items():
+        assert np.array_equal(value, right[name] if name in moving else before[name]), name
+    reference = np.load(folder / "correct" / "reference.npz")
+    served = restored_output(program, tmp_path / "out", reference["input"])
+    assert np.abs(served - reference["output"]).max() <= 1e-5 * np.abs(reference["output"]).max()
+
+
+def test_statistics_of_other_weights_are_refused_with_the_first_tensor_that_is_not_equal(tmp_path):
+    folder = TESTDATA / "tf1" / "mnist"
+    take = lambda other, *more: ckpt("calibrate", folder / "trainable_only", tmp_path / "no", "--statistics-from", other, *more,
+                                     expect=2 if more else 3).stderr
+    assert "block1/conv/" in take(folder / "correct" / "model.ckpt-300")
+    assert "initial there, too" in take(folder / "updates_not_run")
+    assert "lacks this tensor" in take(folder / "trainable_only")
+    assert "lacks this tensor" in take(TESTDATA / "tf1" / "resnet" / "correct")
+    take(folder / "correct", "--data", tmp_path / "x.npy")
+    assert not list(tmp_path.iterdir())

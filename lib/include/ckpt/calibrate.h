@@ -74,6 +74,14 @@ Result<std::vector<CalibratedLayer>> CalibrateStatistics(const network::Network&
                                                          const ExampleSource& examples,
                                                          const CalibrateOptions& options);
 
+// The statistics that `other` has under the same names. kUnfit, naming the first tensor that is not
+// equal, where anything that decides what a layer reads is another one there (the network is taken
+// to be the same), or where they are initial there, too.
+Result<std::vector<CalibratedLayer>> BorrowStatistics(const network::Network& network,
+                                                      const Checkpoint& weights,
+                                                      const Checkpoint& other,
+                                                      const std::vector<NormPlace>& layers);
+
 // `checkpoint` with other values in the tensors of calibrated layers, which are marked (see
 // calibration_mark.h); must not outlive it.
 std::unique_ptr<Checkpoint> WithStatistics(const Checkpoint& checkpoint,

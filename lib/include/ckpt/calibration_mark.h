@@ -33,8 +33,10 @@ std::string Sha256(std::span<const std::byte> bytes);
 // mark names, by their places. Reads those tensors.
 std::set<std::size_t> CalibratedNorms(const Checkpoint& checkpoint, const Analysis& analysis);
 
-// `checkpoint` with this mark in its metadata.
+// `checkpoint` with this mark in its metadata; one that is not handed over must outlive it.
 std::unique_ptr<Checkpoint> WithMark(std::unique_ptr<Checkpoint> checkpoint,
+                                     const std::vector<MarkedTensor>& tensors);
+std::unique_ptr<Checkpoint> WithMark(const Checkpoint& checkpoint,
                                      const std::vector<MarkedTensor>& tensors);
 
 }  // namespace ckpt
