@@ -59,17 +59,7 @@ class Audit : public Command {
                    "Decay of layers for which nothing records one (Keras' sense)")
         ->check(CLI::Range(0.0, 1.0))
         ->type_name("X");
-    app.add_option("--data", data_.files,
-                   "Examples: .npz by the inputs' names, .npy for a lone input; the network is run "
-                   "over them, and the statistics are compared with theirs")
-        ->type_name("FILE");
-    app.add_option("--data-input", data_.inputs, "The examples of one of several inputs")
-        ->allow_extra_args(false)
-        ->type_name("NAME=FILE");
-    app.add_option("--max-operations", budget_.operations,
-                   "Multiplications and additions that a run over --data may take")
-        ->check(CLI::PositiveNumber)
-        ->type_name("N");
+    AddDataOptions(app);
     app.add_flag("--checksums", audit_.all_data,
                  "Read all data: check every checksum, look for NaN everywhere");
     app.add_option("--rule", audit_.only_rules, "Apply only this rule (may be repeated)")
@@ -107,6 +97,20 @@ class Audit : public Command {
   std::optional<Severity> FailsOn() const {
     if (fail_on_ == kNever) return std::nullopt;
     return static_cast<Severity>(fail_on_);
+  }
+
+  void AddDataOptions(CLI::App& app) {
+    app.add_option("--data", data_.files,
+                   "Examples: .npz by the inputs' names, .npy for a lone input; the network is run "
+                   "over them, and the statistics are compared with theirs")
+        ->type_name("FILE");
+    app.add_option("--data-input", data_.inputs, "The examples of one of several inputs")
+        ->allow_extra_args(false)
+        ->type_name("NAME=FILE");
+    app.add_option("--max-operations", budget_.operations,
+                   "Multiplications and additions that a run over --data may take")
+        ->check(CLI::PositiveNumber)
+        ->type_name("N");
   }
 
   Outcome AuditOne(const std::string& path) const {

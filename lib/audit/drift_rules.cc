@@ -26,7 +26,7 @@ constexpr double kNetworkShift = 0.05;
 // What the sampling of the examples explains: so many times the standard error.
 constexpr double kNoise = 2;
 // So much further than the rest of the network, the first batch norms prove other data.
-constexpr double kSkewed = 3;
+constexpr double kSkewed = 2;
 // Layers whose numbers a message has.
 constexpr std::size_t kNamedLayers = 3;
 

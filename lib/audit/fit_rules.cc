@@ -23,7 +23,7 @@ constexpr double kLeastSpread = 0.1;
 // A channel of no variance would outweigh all others.
 constexpr double kLargestDistance = 3;
 constexpr std::size_t kOrders = 499;
-// A record that fits is nearer than all but so many of them: each of 116 pairs of the public
+// A record that fits is nearer than all but so many of them: each of the 55 layers of public
 // networks that this was settled on is nearer than every one.
 constexpr std::size_t kNearer = 5;
 // Layers for which the record that would fit is looked for.
