@@ -78,10 +78,12 @@ class Audit : public Command {
     }
     auto inputs = CollectInputs(options_, inputs_);
     if (!inputs) return Complain(inputs.error());
+    not_read_ = std::move(inputs->not_read);
     auto reporter = OpenReporter(options_, FailsOn());
     if (!reporter) return Complain(reporter.error());
     ExitCode worst = ExitCode::kClean;
-    if (Status status = Report(*inputs, *reporter, worst); !status) return Complain(status.error());
+    if (Status status = Report(inputs->paths, *reporter, worst); !status)
+      return Complain(status.error());
     return worst;
   }
 
@@ -143,6 +145,7 @@ class Audit : public Command {
       return reporter.Add(report);
     };
     CKPT_RETURN_IF_ERROR(ForEachInput(inputs.size(), options_.jobs, work, emit));
+    summary.not_read = std::move(not_read_);
     return reporter.End(summary);
   }
 
@@ -151,6 +154,7 @@ class Audit : public Command {
   AuditOptions audit_;
   std::string since_, graph_;
   std::vector<std::string> inputs_;
+  std::vector<NotRead> not_read_;
   int fail_on_ = static_cast<int>(Severity::kWarning);
 };
 

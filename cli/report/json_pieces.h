@@ -18,6 +18,7 @@ Json HeadOf(const AuditedInput& audited);  // without the findings
 Json FindingOf(const AuditedInput& audited, const Finding& finding);
 Json ToJson(const SeverityCounts& counts);
 Json ToJson(const AuditSummary& summary);
+Json JsonNotRead(const std::vector<NotRead>& not_read);
 
 Json ToJson(const Conversion& conversion);
 // What the report and the record of a conversion have in common: all but the outcome.
