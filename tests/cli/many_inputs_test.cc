@@ -178,6 +178,23 @@ TEST(Typos, NameTheWordAndTheNearestOne) {
   EXPECT_THAT(refusal({"help", "audt"}), HasSubstr("did you mean audit?"));
 }
 
+TEST(Names, OfNoFileGetASentenceThatGetsOn) {
+  const auto refusal = [](const std::string& name) {
+    const auto run = testing::Ckpt({"inspect", name});
+    EXPECT_EQ(run.exit_code, 3) << name;
+    return run.err;
+  };
+  EXPECT_THAT(refusal("-"), HasSubstr("save it to a file first"));
+  EXPECT_THAT(refusal("hf://org/model/model.safetensors"), HasSubstr("`hf download`"));
+  EXPECT_THAT(refusal("https://example.org/m.pt"), HasSubstr("`curl -LO`"));
+  EXPECT_EQ(testing::Ckpt({"inspect", "no/such"}).exit_code, 4);
+  const testing::TemporaryFolder folder;
+  const auto convert =
+      testing::Ckpt({"convert", "keras_h5/bn_conv_same_no_shift.h5", (folder / "x.onnx").string()});
+  EXPECT_EQ(convert.exit_code, 3);
+  EXPECT_THAT(convert.err, HasSubstr("tf2onnx"));
+}
+
 TEST(Help, IsACommandToo) {
   EXPECT_EQ(testing::Ckpt({"help", "audit"}).out, testing::Ckpt({"audit", "--help"}).out);
   EXPECT_EQ(testing::Ckpt({"help"}).out, testing::Ckpt({"--help"}).out);
