@@ -6,6 +6,7 @@
 
 #include "ckpt/formats/convert_file.h"
 #include "ckpt/formats/graph_output.h"
+#include "cli/certificate.h"
 #include "cli/choices.h"
 #include "cli/command.h"
 #include "cli/graph_evidence.h"
@@ -14,6 +15,7 @@
 #include "cli/output_audit.h"
 #include "cli/progress.h"
 #include "cli/reporter.h"
+#include "cli/run_values.h"
 #include "cli/serving_conversion.h"
 
 namespace ckpt::cli {
@@ -98,6 +100,15 @@ class ConvertCommand : public Command {
     app.add_flag("--close-training-mode", convert_.close_training_mode,
                  "Batch norms that the input serves in training mode use their moving statistics");
     app.add_flag("--strict", convert_.fold.strict, "Refuse kept layers and assumed epsilons");
+    auto* verify = app.add_flag("--verify", verify_,
+                                "Run INPUT and OUTPUT and compare them, however long it takes "
+                                "(default: where a run takes at most 200 million multiplications)");
+    app.add_flag("--no-verify", no_verify_, "Do not run them")->excludes(verify);
+    app.add_option("--shape", shapes_,
+                   "NAME=1x224x224x3: the shape of an input, for --verify, whose sizes the file "
+                   "leaves open")
+        ->allow_extra_args(false)
+        ->type_name("SHAPE");
     app.add_flag("--dry-run", dry_run_, "Print the plan, write nothing");
     app.add_flag("--force", target_.replace, "Replace OUTPUT if it exists");
     app.add_option("--shard-size", target_.shard_bytes,
@@ -171,6 +182,10 @@ class ConvertCommand : public Command {
                   "--inputs, --outputs and --feed are for OUTPUT with a graph (graph-def or "
                   "saved-model) and for a fold over one");
     }
+    if (verify_) certificate_.mode = VerifyMode::kAlways;
+    if (no_verify_) certificate_.mode = VerifyMode::kNever;
+    if (options_.memory > 0) certificate_.verify.budget.memory_bytes = options_.memory;
+    CKPT_ASSIGN_OR_RETURN(certificate_.verify.shapes, ParseShapes(shapes_));
     if (!rename_file_.empty()) {
       CKPT_ASSIGN_OR_RETURN(NameMap map, ReadNameMap(*options_.read, rename_file_));
       convert_.rename = std::move(map.names);
@@ -266,8 +281,25 @@ class ConvertCommand : public Command {
       report.dry_run = true;
       return {};
     }
-    return CarryOut(counted, plan, target_, *options_.read, convert_.allow_findings, report,
-                    serving.graph);
+    Acceptance acceptance{convert_.allow_findings};
+    if (convert_.output_holds_network || verify_) {
+      certificate_.close_training_mode = convert_.close_training_mode;
+      certificate_.incomparable = WhyIncomparable(input.analysis);
+      acceptance.certify = [&](const Checkpoint& written) {
+        return Certify(input_, options_, serving.model.get(), written, certificate_);
+      };
+    }
+    return CarryOut(counted, plan, target_, *options_.read, acceptance, report, serving.graph);
+  }
+
+  // What makes OUTPUT another function than INPUT's network as the file says it.
+  std::string WhyIncomparable(const Analysis& analysis) const {
+    if (convert_.use_ema) return "OUTPUT has averages where the network of INPUT has its weights";
+    const bool told = std::any_of(
+        analysis.batch_norms.begin(), analysis.batch_norms.end(), [](const BatchNorm& norm) {
+          return norm.epsilon && norm.epsilon->evidence.source == EvidenceSource::kUser;
+        });
+    return told ? "the network of INPUT does not know the epsilon of --epsilon" : "";
   }
 
   CommonOptions options_;
@@ -277,7 +309,9 @@ class ConvertCommand : public Command {
   ServingOptions serving_;
   std::vector<std::string> feeds_;
   std::string input_, to_, pairs_file_, rename_file_, cast_, graph_;
-  bool dry_run_ = false;
+  std::vector<std::string> shapes_;
+  CertificateOptions certificate_;
+  bool dry_run_ = false, verify_ = false, no_verify_ = false;
 };
 
 }  // namespace

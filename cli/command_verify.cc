@@ -27,21 +27,6 @@ ExitCode CodeOf(Verdict verdict) {
   return ExitCode::kInternal;
 }
 
-// A difference that was found stands, whatever another batch could not tell.
-int GravityOf(Verdict verdict) {
-  switch (verdict) {
-    case Verdict::kSame:
-      return 0;
-    case Verdict::kSameUpToRounding:
-      return 1;
-    case Verdict::kCannotTell:
-      return 2;
-    case Verdict::kDifferent:
-      return 3;
-  }
-  return 3;
-}
-
 class VerifyCommand : public Command {
  public:
   void Setup(CLI::App& app) override {
@@ -114,22 +99,7 @@ class VerifyCommand : public Command {
     CKPT_RETURN_IF_ERROR(NameOnlyInput(a.network));
     std::vector<std::int64_t> batches = {1, 3};
     if (batch_ > 0) batches = {batch_};
-    std::optional<Verification> gravest;
-    for (const std::int64_t batch : batches) {
-      verify_.batch = batch;
-      CKPT_ASSIGN_OR_RETURN(Verification one, VerifySameFunction(a.view(), b.view(), verify_));
-      const bool same_shapes = gravest && SameShapes(*gravest, one);
-      if (!gravest || GravityOf(one.verdict) >= GravityOf(gravest->verdict)) {
-        gravest = std::move(one);
-      }
-      if (same_shapes || !verify_.inputs.empty()) break;
-    }
-    return *std::move(gravest);
-  }
-
-  static bool SameShapes(const Verification& x, const Verification& y) {
-    return std::equal(x.inputs.begin(), x.inputs.end(), y.inputs.begin(), y.inputs.end(),
-                      [](const UsedInput& i, const UsedInput& j) { return i.shape == j.shape; });
+    return VerifyAtBatches(a.view(), b.view(), verify_, batches);
   }
 
   // An array without a name is for a lone input.

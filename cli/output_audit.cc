@@ -136,9 +136,12 @@ Result<OutputAudit> AuditOutput(const Checkpoint& written, bool allow_findings) 
 
 Status CarryOut(const Checkpoint& source, const ConversionPlan& plan,
                 formats::ConversionTarget& target, const formats::FilesRead& read,
-                bool allow_findings, Conversion& report, std::shared_ptr<const OpGraph> ops) {
+                const Acceptance& acceptance, Conversion& report,
+                std::shared_ptr<const OpGraph> ops) {
   target.accept = [&](const Checkpoint& written) -> Status {
-    CKPT_ASSIGN_OR_RETURN(report.audit, AuditOutput(written, allow_findings));
+    CKPT_ASSIGN_OR_RETURN(report.audit, AuditOutput(written, acceptance.allow_findings));
+    if (!acceptance.certify) return {};
+    CKPT_ASSIGN_OR_RETURN(report.certificate, acceptance.certify(written));
     return {};
   };
   const auto record_text = [&report](const formats::ConversionRecord& files) {

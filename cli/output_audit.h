@@ -1,6 +1,7 @@
 // What the audit says of a converted file, as it was read back.
 #pragma once
 
+#include <functional>
 #include <memory>
 
 #include "ckpt/convert.h"
@@ -17,11 +18,18 @@ Result<OutputAudit> AuditOutput(const Checkpoint& written, bool allow_findings);
 Result<OutputAudit> AuditPlanned(const Checkpoint& source, const ConversionPlan& plan,
                                  bool allow_findings);
 
-// Writes what is planned, audits OUTPUT before it is put in place and keeps the record; `report`
+// What OUTPUT has to be before it is put in place.
+struct Acceptance {
+  bool allow_findings = false;
+  // Of an OUTPUT that is to compute what INPUT does; empty: none is asked for.
+  std::function<Result<Certificate>(const Checkpoint& written)> certify = {};
+};
+
+// Writes what is planned, accepts OUTPUT before it is put in place and keeps the record; `report`
 // says what was done. `ops` as formats::Convert has it.
 Status CarryOut(const Checkpoint& source, const ConversionPlan& plan,
                 formats::ConversionTarget& target, const formats::FilesRead& read,
-                bool allow_findings, Conversion& report,
+                const Acceptance& acceptance, Conversion& report,
                 std::shared_ptr<const OpGraph> ops = nullptr);
 
 // Before anything is written, of an OUTPUT that holds tensors alone: kUnfit where a batch norm with

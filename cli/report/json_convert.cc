@@ -82,7 +82,7 @@ Json CalibratedToJson(const CalibrationReport& calibration) {
     layers.push_back({{"batch_norm", JsonText(layer.scope)},
                       {"samples", calibration.examples},
                       {"elements", layer.elements},
-                      {"variance", Name(calibration.variance)},
+                      {"variance", Name(layer.variance)},
                       {"mean_shift", JsonNumber(layer.mean_shift)}});
   }
   return layers;
@@ -107,6 +107,21 @@ Json AuditToJson(const OutputAudit& audit) {
   return json;
 }
 
+Json CertificateToJson(const Certificate& certificate) {
+  Json signatures = Json::array();
+  bool all = true;
+  for (const Certificate::Signature& signature : certificate.signatures) {
+    const bool verified = signature.not_verified.empty();
+    all = all && verified;
+    Json one = {{"name", signature.name.empty() ? Json(nullptr) : JsonText(signature.name)},
+                {"status", verified ? "verified" : "not verified"}};
+    if (verified) AddVerification(one, signature.verification);
+    if (!verified) one["reason"] = JsonText(signature.not_verified);
+    signatures.push_back(std::move(one));
+  }
+  return {{"status", all ? "verified" : "not verified"}, {"signatures", signatures}};
+}
+
 }  // namespace
 
 void AddConversion(Json& json, const Conversion& conversion) {
@@ -125,6 +140,7 @@ void AddConversion(Json& json, const Conversion& conversion) {
   if (conversion.served) AddServed(json, *conversion.served);
   if (conversion.dry_run) json["dry_run"] = true;
   if (conversion.audit) json["audit"] = AuditToJson(*conversion.audit);
+  if (conversion.certificate) json["verification"] = CertificateToJson(*conversion.certificate);
 }
 
 Json ToJson(const Conversion& conversion) {

@@ -30,6 +30,7 @@ void AddTail(Json& json, const CheckpointDiff& diff);
 Json TensorOf(const TensorDiff& diff);
 
 Json ToJson(const VerifiedPair& verified);
+void AddVerification(Json& json, const Verification& verification);  // its keys
 
 Json ToJson(const Rule& rule);
 

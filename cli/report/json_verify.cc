@@ -32,6 +32,8 @@ Json OutputOf(const OutputDifference& output) {
           {"size", JsonNumber(output.size)},       {"place", output.place}};
 }
 
+}  // namespace
+
 void AddVerification(Json& json, const Verification& verification) {
   json["verdict"] = Name(verification.verdict);
   json["reason"] = verification.reason.empty() ? Json(nullptr) : JsonText(verification.reason);
@@ -54,8 +56,6 @@ void AddVerification(Json& json, const Verification& verification) {
   json["silent_channels"] = verification.silent_channels;
   json["multiply_adds"] = verification.multiply_adds;
 }
-
-}  // namespace
 
 Json ToJson(const VerifiedPair& verified) {
   Json json = WithSchema("verify");

@@ -109,6 +109,16 @@ struct OutputAudit {
   std::vector<std::string> rules = {};  // ids of errors and warnings, each once
 };
 
+// Whether OUTPUT computes what INPUT does, by a run of both.
+struct Certificate {
+  struct Signature {
+    std::string name = {};           // empty: the only one
+    std::string not_verified = {};   // why, for people; empty: it was
+    Verification verification = {};  // of one that was
+  };
+  std::vector<Signature> signatures = {};  // at least one
+};
+
 // What the values of an input look like.
 struct DataRange {
   std::string input;
@@ -118,11 +128,11 @@ struct DataRange {
 struct CalibratedNorm {
   std::string scope;
   std::uint64_t elements = 0;  // of each channel
-  double mean_shift = 0;       // see CalibratedLayer
+  VarianceRule variance = VarianceRule::kBiased;
+  double mean_shift = 0;  // see CalibratedLayer
 };
 // Statistics that were computed again from data.
 struct CalibrationReport {
-  VarianceRule variance = VarianceRule::kBiased;
   std::uint64_t examples = 0;
   bool few = false;  // fewer than statistics can rest on
   std::vector<DataRange> inputs = {};
@@ -141,6 +151,7 @@ struct Conversion {
   std::optional<PlanReport> plan = {};
   std::optional<ServedReport> served = {};  // OUTPUT holds operations
   std::optional<OutputAudit> audit = {};
+  std::optional<Certificate> certificate = {};        // of an OUTPUT that holds a network
   std::optional<CalibrationReport> calibration = {};  // of `ckpt calibrate`
   bool dry_run = false;  // everything was read, nothing was written, as was asked
   struct Written {

@@ -116,6 +116,17 @@ std::string OutputAuditToText(const OutputAudit& audit) {
 
 namespace {
 
+// "verified: same up to rounding, 12 steps compared".
+std::string ToText(const Certificate::Signature& signature) {
+  const std::string of =
+      signature.name.empty() ? "" : " (" + EscapeForDisplay(signature.name) + ")";
+  if (!signature.not_verified.empty()) {
+    return "  not verified" + of + ": " + EscapeForDisplay(signature.not_verified) + "\n";
+  }
+  return "  verified" + of + ": " + std::string(Name(signature.verification.verdict)) + ", " +
+         Plural(signature.verification.steps_compared, "step") + " compared\n";
+}
+
 std::string ToText(const CalibrationReport& calibration) {
   std::string out;
   for (const DataRange& range : calibration.inputs) {
@@ -126,7 +137,7 @@ std::string ToText(const CalibrationReport& calibration) {
   for (const CalibratedNorm& layer : calibration.layers) {
     out += "  calibrated " + EscapeForDisplay(layer.scope) + "  " +
            Plural(calibration.examples, "example") + ", " + std::to_string(layer.elements) +
-           " elements a channel, variance " + std::string(Name(calibration.variance)) +
+           " elements a channel, variance " + std::string(Name(layer.variance)) +
            ", means moved by " + FormatNumber(layer.mean_shift) + " deviations at most\n";
   }
   if (calibration.few) {
@@ -150,11 +161,14 @@ std::string ToText(const Conversion& conversion, const Style& style) {
   if (conversion.served) out += ServedToText(*conversion.served, style);
   if (conversion.calibration) out += ToText(*conversion.calibration);
   out += PlanToText(*conversion.plan, style);
-  if (conversion.dry_run) out += "  dry run: " + tensors + " would be written\n";
+  if (conversion.dry_run) out += "  dry run: " + tensors + " would be written; not verified\n";
   if (conversion.written) {
     out += "  wrote " + tensors + ", " + FormatBytes(conversion.written->bytes) +
            ", read back and checked; record in " + EscapeForDisplay(conversion.written->record) +
            "\n";
+    if (conversion.certificate) {
+      for (const auto& signature : conversion.certificate->signatures) out += ToText(signature);
+    }
     if (conversion.audit) out += "  " + OutputAuditToText(*conversion.audit) + "\n";
   }
   return out;

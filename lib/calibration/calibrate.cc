@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <map>
 #include <utility>
 
 #include "calibration/channel_moments.h"
@@ -12,14 +11,10 @@ namespace ckpt {
 
 using execution::Array;
 using execution::Statistics;
-using network::BatchNormalization;
 using network::Network;
-using network::Operation;
 using network::OperationId;
 
 namespace {
-
-constexpr std::size_t kMean = 3, kVariance = 4;  // operands of a batch norm
 
 std::vector<double> Rounded(const std::vector<double>& values, Dtype dtype) {
   std::vector<std::byte> bytes(values.size() * BitSize(dtype) / 8);
@@ -33,80 +28,46 @@ class Calibration {
  public:
   Calibration(const Network& net, const Checkpoint& weights, const ExampleSource& examples,
               const CalibrateOptions& options)
-      : net_(net), weights_(weights), examples_(examples), options_(options) {}
+      : net_(net),
+        weights_(weights),
+        examples_(examples),
+        options_(options),
+        layers_(options.layers) {
+    std::sort(layers_.begin(), layers_.end(),
+              [](const NormPlace& a, const NormPlace& b) { return a.operation < b.operation; });
+  }
 
   Result<std::vector<CalibratedLayer>> Run() {
-    CKPT_RETURN_IF_ERROR(CheckLayers());
-    if (options_.layers.empty()) return std::vector<CalibratedLayer>{};
+    if (layers_.empty()) return std::vector<CalibratedLayer>{};
     CKPT_ASSIGN_OR_RETURN(const std::uint64_t batch, BatchOf());
-    if (batch >= examples_.count()) {
+    // Statistics that are written out are constants, which are read before the data are there.
+    const bool written_out = std::any_of(layers_.begin(), layers_.end(),
+                                         [](const NormPlace& layer) { return layer.written_out; });
+    if (batch >= examples_.count() && !written_out) {
       CKPT_RETURN_IF_ERROR(AllAtOnce());
     } else {
-      for (const OperationId id : options_.layers) CKPT_RETURN_IF_ERROR(LayerByLayer(id, batch));
+      for (const NormPlace& layer : layers_) CKPT_RETURN_IF_ERROR(LayerByLayer(layer, batch));
     }
     return std::move(done_);
   }
 
  private:
-  const std::string& LayerOf(OperationId id) const {
-    return net_.layers[net_.operation(id).layer].name;
+  static Error Unfit(const NormPlace& layer, const std::string& why) {
+    return {ErrorCode::kUnfit, "\"" + layer.layer + "\" cannot be calibrated: " + why};
   }
-  Error Unfit(OperationId id, const std::string& why) const {
-    return {ErrorCode::kUnfit, "\"" + LayerOf(id) + "\" cannot be calibrated: " + why};
-  }
-  static const network::StoredConstant* StoredIn(const network::Value& value) {
-    return value.constant ? std::get_if<network::StoredConstant>(&*value.constant) : nullptr;
-  }
-
-  Status CheckLayers() {
-    std::map<TensorId, OperationId> users;
-    for (std::uint32_t i = 0; i < net_.operations.size(); ++i) {
-      const OperationId id{i};
-      const auto* norm = std::get_if<BatchNormalization>(&net_.operation(id).computation);
-      if (norm == nullptr) continue;
-      const Operation& op = net_.operation(id);
-      const bool wanted = options_.layers.contains(id);
-      if (wanted && norm->of_batch) {
-        return Fail(Unfit(id, "it uses the statistics of its batch, also at serving"));
-      }
-      if (op.operands.size() <= kVariance) {
-        if (wanted) return Fail(Unfit(id, "it reads no statistics"));
-        continue;
-      }
-      for (const std::size_t operand : {kMean, kVariance}) {
-        const auto* stored = op.operands[operand] == network::kNoValue
-                                 ? nullptr
-                                 : StoredIn(net_.value(op.operands[operand]));
-        if (stored == nullptr) {
-          if (wanted) return Fail(Unfit(id, "its statistics are no tensors of the file"));
-          continue;
-        }
-        const auto [known, is_new] = users.emplace(stored->tensor, id);
-        if (!is_new && (wanted || options_.layers.contains(known->second))) {
-          return Fail(Unfit(id, "its statistics are those of \"" + LayerOf(known->second) +
-                                    "\" as well: a layer that is called several times"));
-        }
-      }
-    }
-    return {};
-  }
-
-  network::ValueId InputOf(OperationId id) const { return net_.operation(id).operands[0]; }
 
   execution::RunOptions RunFor(const std::vector<network::ValueId>& wanted) const {
     execution::RunOptions options;
     options.budget = options_.budget;
     options.wanted = wanted;
-    options.statistics = [this](OperationId id, const Array&) -> Result<std::optional<Statistics>> {
-      const auto known = statistics_.find(id);
-      if (known == statistics_.end()) return std::optional<Statistics>{};
-      return std::optional(known->second);
-    };
     return options;
   }
   std::vector<network::ValueId> AllWanted() const {
     std::vector<network::ValueId> wanted;
-    for (const OperationId id : options_.layers) wanted.push_back(net_.operation(id).results[0]);
+    for (const NormPlace& layer : layers_) {
+      wanted.push_back(layer.written_out ? layer.input
+                                         : net_.operation(layer.operation).results[0]);
+    }
     return wanted;
   }
 
@@ -133,12 +94,11 @@ class Calibration {
     }
   }
 
-  Result<ChannelMoments> MomentsFor(OperationId id, const Array& data) const {
-    const auto& norm = std::get<BatchNormalization>(net_.operation(id).computation);
+  static Result<ChannelMoments> MomentsFor(const NormPlace& layer, const Array& data) {
     const auto rank = static_cast<std::int64_t>(data.shape.size());
-    const std::int64_t axis = norm.axis < 0 ? norm.axis + rank : norm.axis;
+    const std::int64_t axis = layer.axis < 0 ? layer.axis + rank : layer.axis;
     if (axis < 1 || axis >= rank)
-      return Fail(Unfit(id, "its channel axis is that of the examples"));
+      return Fail(Unfit(layer, "its channel axis is that of the examples"));
     return ChannelMoments(data.shape[static_cast<std::size_t>(axis)], axis);
   }
 
@@ -148,63 +108,64 @@ class Calibration {
     execution::RunOptions options = RunFor(AllWanted());
     options.statistics = [this](OperationId id,
                                 const Array& data) -> Result<std::optional<Statistics>> {
-      if (!options_.layers.contains(id)) return std::optional<Statistics>{};
-      CKPT_ASSIGN_OR_RETURN(ChannelMoments moments, MomentsFor(id, data));
+      const auto layer = std::find_if(layers_.begin(), layers_.end(),
+                                      [id](const NormPlace& one) { return one.operation == id; });
+      if (layer == layers_.end()) return std::optional<Statistics>{};
+      CKPT_ASSIGN_OR_RETURN(ChannelMoments moments, MomentsFor(*layer, data));
       moments.Add(data);
-      CKPT_RETURN_IF_ERROR(Settle(id, moments));
-      return std::optional(statistics_.at(id));
+      CKPT_RETURN_IF_ERROR(Settle(*layer, moments));
+      return std::optional(done_.back().stored);
     };
     CKPT_RETURN_IF_ERROR(execution::Run(net_, weights_, inputs, options));
     return {};
   }
 
   // The part of the network before the layer, over all examples.
-  Status LayerByLayer(OperationId id, std::uint64_t batch) {
+  Status LayerByLayer(const NormPlace& layer, std::uint64_t batch) {
     std::optional<ChannelMoments> moments;
-    const execution::RunOptions options = RunFor({InputOf(id)});
+    const auto settled = WithStatistics(weights_, done_);
+    const execution::RunOptions options = RunFor({layer.input});
     for (std::uint64_t begin = 0; begin < examples_.count(); begin += batch) {
       const std::uint64_t count = std::min(batch, examples_.count() - begin);
       CKPT_ASSIGN_OR_RETURN(const std::vector<Array> inputs, examples_.Read(begin, count));
-      CKPT_ASSIGN_OR_RETURN(const auto values, execution::Run(net_, weights_, inputs, options));
+      CKPT_ASSIGN_OR_RETURN(const auto values, execution::Run(net_, *settled, inputs, options));
       if (!moments) {
-        CKPT_ASSIGN_OR_RETURN(moments, MomentsFor(id, values[0]));
+        CKPT_ASSIGN_OR_RETURN(moments, MomentsFor(layer, values[0]));
       }
       moments->Add(values[0]);
     }
-    return Settle(id, *moments);
+    return Settle(layer, *moments);
   }
 
-  Status Settle(OperationId id, const ChannelMoments& moments) {
-    const Operation& op = net_.operation(id);
+  Status Settle(const NormPlace& place, const ChannelMoments& moments) {
     CalibratedLayer layer;
-    layer.operation = id;
-    layer.layer = LayerOf(id);
-    layer.mean = StoredIn(net_.value(op.operands[kMean]))->tensor;
-    layer.variance = StoredIn(net_.value(op.operands[kVariance]))->tensor;
+    layer.layer = place.layer;
+    layer.mean = place.mean;
+    layer.variance = place.variance;
+    layer.rule = place.rule;
     layer.examples = examples_.count();
     layer.elements = moments.elements();
     if (layer.elements < 2) {
-      return Fail(Unfit(id, "the data hold " + std::to_string(layer.elements) +
-                                " element of each channel, and a variance needs two"));
+      return Fail(Unfit(place, "the data hold " + std::to_string(layer.elements) +
+                                   " element of each channel, and a variance needs two"));
     }
     std::vector<double> variance = moments.Variance();
     for (std::size_t i = 0; i < variance.size(); ++i) {
       if (!std::isfinite(variance[i]) || !std::isfinite(moments.mean()[i])) {
-        return Fail(Unfit(id, "what it reads is not finite in channel " + std::to_string(i)));
+        return Fail(Unfit(place, "what it reads is not finite in channel " + std::to_string(i)));
       }
     }
-    if (options_.variance == VarianceRule::kUnbiased) {
+    if (place.rule == VarianceRule::kUnbiased) {
       const double n = static_cast<double>(layer.elements);
       for (double& element : variance) element *= n / (n - 1);
     }
-    CKPT_RETURN_IF_ERROR(Store(layer, moments.mean(), variance));
-    statistics_[id] = layer.stored;
+    CKPT_RETURN_IF_ERROR(Store(place, layer, moments.mean(), variance));
     done_.push_back(std::move(layer));
     return {};
   }
 
   // As the tensors will hold them, and how far the means move.
-  Status Store(CalibratedLayer& layer, const std::vector<double>& mean,
+  Status Store(const NormPlace& place, CalibratedLayer& layer, const std::vector<double>& mean,
                const std::vector<double>& variance) const {
     const auto& tensors = weights_.manifest().tensors;
     const TensorInfo &of_mean = tensors[layer.mean.index],
@@ -212,8 +173,8 @@ class Calibration {
     for (const TensorInfo* info : {&of_mean, &of_variance}) {
       if (!IsFloat(info->dtype) || BitSize(info->dtype) % 8 != 0 ||
           info->shape.element_count() != mean.size()) {
-        return Fail(Unfit(layer.operation, "the tensor \"" + info->name + "\" does not hold " +
-                                               std::to_string(mean.size()) + " floating numbers"));
+        return Fail(Unfit(place, "the tensor \"" + info->name + "\" does not hold " +
+                                     std::to_string(mean.size()) + " floating numbers"));
       }
     }
     layer.stored = {Rounded(mean, of_mean.dtype), Rounded(variance, of_variance.dtype)};
@@ -231,62 +192,8 @@ class Calibration {
   const Checkpoint& weights_;
   const ExampleSource& examples_;
   const CalibrateOptions& options_;
-  std::map<OperationId, Statistics> statistics_;
+  std::vector<NormPlace> layers_;  // in the network's order
   std::vector<CalibratedLayer> done_;
-};
-
-// The bytes of one tensor, held.
-class HeldBytes : public TensorStream {
- public:
-  explicit HeldBytes(std::vector<std::byte> bytes) : bytes_(std::move(bytes)) {}
-  Result<std::span<const std::byte>> Next() override {
-    if (std::exchange(given_, true)) return std::span<const std::byte>{};
-    return std::span<const std::byte>(bytes_);
-  }
-
- private:
-  std::vector<std::byte> bytes_;
-  bool given_ = false;
-};
-
-class Recalibrated : public Checkpoint {
- public:
-  Recalibrated(const Checkpoint& checkpoint, const std::vector<CalibratedLayer>& layers)
-      : checkpoint_(checkpoint), manifest_(checkpoint.manifest()) {
-    set_input_name(checkpoint.input_name());
-    for (const CalibratedLayer& layer : layers) {
-      Replace(layer.mean, layer.stored.mean);
-      Replace(layer.variance, layer.stored.variance);
-    }
-  }
-
-  std::string_view format() const noexcept override { return checkpoint_.format(); }
-  const Manifest& manifest() const noexcept override { return manifest_; }
-  Result<std::unique_ptr<TensorStream>> Open(TensorId id) const override {
-    const auto replaced = bytes_.find(id);
-    if (replaced == bytes_.end()) return checkpoint_.Open(id);
-    return std::unique_ptr<TensorStream>(std::make_unique<HeldBytes>(replaced->second));
-  }
-  Result<network::Network> MakeNetwork() const override { return checkpoint_.MakeNetwork(); }
-
- private:
-  // Tensors that share the bytes get the new ones, too.
-  void Replace(TensorId id, const std::vector<double>& values) {
-    TensorInfo& info = manifest_.tensors[id.index];
-    std::vector<std::byte> bytes(values.size() * BitSize(info.dtype) / 8);
-    EncodeFromDouble(info.dtype, values, bytes);
-    const TensorId first = info.alias_of.value_or(id);
-    for (std::uint32_t i = 0; i < manifest_.tensors.size(); ++i) {
-      TensorInfo& other = manifest_.tensors[i];
-      if (TensorId{i} != id && TensorId{i} != first && other.alias_of != first) continue;
-      other.checksum.reset();
-      bytes_[TensorId{i}] = bytes;
-    }
-  }
-
-  const Checkpoint& checkpoint_;
-  Manifest manifest_;
-  std::map<TensorId, std::vector<std::byte>> bytes_;
 };
 
 }  // namespace
@@ -300,11 +207,6 @@ Result<std::vector<CalibratedLayer>> CalibrateStatistics(const Network& network,
                                                          const ExampleSource& examples,
                                                          const CalibrateOptions& options) {
   return Calibration(network, weights, examples, options).Run();
-}
-
-std::unique_ptr<Checkpoint> WithStatistics(const Checkpoint& checkpoint,
-                                           const std::vector<CalibratedLayer>& layers) {
-  return std::make_unique<Recalibrated>(checkpoint, layers);
 }
 
 }  // namespace ckpt

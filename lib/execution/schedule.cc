@@ -48,8 +48,12 @@ Error AtOperation(const Network& network, std::size_t operation, Error error) {
   const Operation& at = network.operations[operation];
   std::string layer;
   if (at.layer < network.layers.size()) layer = network.layers[at.layer].name;
-  error.message =
-      '"' + layer + "\": " + std::string(network::Name(at.computation)) + ": " + error.message;
+  std::string where = '"' + layer + "\": ";
+  // What is unknown says itself what it is.
+  if (!std::holds_alternative<network::Unknown>(at.computation)) {
+    where += std::string(network::Name(at.computation)) + ": ";
+  }
+  error.message = where + error.message;
   return error;
 }
 

@@ -75,8 +75,10 @@ class Model : public ServingModel {
     const OpConstant& constant = *manifest_.ops->top.ops[held.op].constant;
     return std::unique_ptr<TensorStream>(std::make_unique<HeldStream>(constant.bytes));
   }
-  Result<network::Network> MakeNetwork() const override {
-    return TranslateServingGraph(*this, [](TensorId id) { return std::optional(id); });
+  Result<network::Network> MakeNetwork() const override { return NetworkOf(0); }
+  Result<network::Network> NetworkOf(std::size_t signature) const override {
+    return TranslateServingGraph(
+        *this, [](TensorId id) { return std::optional(id); }, signature);
   }
   Result<network::Network> NetworkOverSource() const {
     return TranslateServingGraph(*this, [this](TensorId id) { return held_[id.index].source; });

@@ -48,9 +48,9 @@ class Translator {
         builder_(network::Origin::kTensorFlowGraph),
         known_(builder_) {}
 
-  Result<network::Network> Run() {
+  Result<network::Network> Run(std::size_t which) {
     if (graph_.signatures.empty()) return Fail(ErrorCode::kUnsupported, "nothing is served");
-    const OpSignature& signature = graph_.signatures.front();
+    const OpSignature& signature = graph_.signatures[which];
     CKPT_ASSIGN_OR_RETURN(const Edges inputs, EdgesOf(signature.inputs));
     CKPT_ASSIGN_OR_RETURN(const Edges outputs, EdgesOf(signature.outputs));
     for (const std::string& note : model_.notes()) builder_.AddNote(note);
@@ -235,8 +235,9 @@ class Translator {
 }  // namespace tf_network
 
 Result<network::Network> TranslateServingGraph(const ServingModel& model,
-                                               const TensorOfNetwork& tensor_of) {
-  return tf_network::Translator(model, tensor_of).Run();
+                                               const TensorOfNetwork& tensor_of,
+                                               std::size_t signature) {
+  return tf_network::Translator(model, tensor_of).Run(signature);
 }
 
 }  // namespace ckpt

@@ -13,7 +13,9 @@ namespace ckpt {
 // stand in the network.
 using TensorOfNetwork = std::function<std::optional<TensorId>(TensorId)>;
 
+// REQUIRES: `signature` is the place of one of the graph's, or 0.
 Result<network::Network> TranslateServingGraph(const ServingModel& model,
-                                               const TensorOfNetwork& tensor_of);
+                                               const TensorOfNetwork& tensor_of,
+                                               std::size_t signature = 0);
 
 }  // namespace ckpt

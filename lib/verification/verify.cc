@@ -108,6 +108,11 @@ class Verifier {
     for (std::size_t i = 0; i < given_.a.size(); ++i) {
       recorder.values().Keep(a_.network->inputs[i].value, given_.a[i]);
     }
+    // An output may be a constant, which no step makes.
+    for (std::size_t i = 0; i < pairs_.size(); ++i) {
+      const network::ValueId output = a_.network->outputs[pairs_[i].a].value;
+      if (!recorder.values().Has(output)) recorder.values().Keep(output, of_a[i]);
+    }
     CKPT_ASSIGN_OR_RETURN(const WalkResult walk,
                           WalkSteps(a_, recorder.values(), b_, given_, pairs_, options_.budget));
     Conclude(walk);
@@ -302,6 +307,26 @@ class Verifier {
   Verification result_;
 };
 
+// A difference that was found stands, whatever another batch could not tell.
+int GravityOf(Verdict verdict) {
+  switch (verdict) {
+    case Verdict::kSame:
+      return 0;
+    case Verdict::kSameUpToRounding:
+      return 1;
+    case Verdict::kCannotTell:
+      return 2;
+    case Verdict::kDifferent:
+      return 3;
+  }
+  return 3;
+}
+
+bool HaveSameShapes(const Verification& x, const Verification& y) {
+  return std::equal(x.inputs.begin(), x.inputs.end(), y.inputs.begin(), y.inputs.end(),
+                    [](const UsedInput& i, const UsedInput& j) { return i.shape == j.shape; });
+}
+
 }  // namespace
 
 std::string_view Name(Verdict verdict) noexcept {
@@ -325,6 +350,35 @@ Result<Verification> VerifySameFunction(const Runnable& a, const Runnable& b,
   CKPT_ASSIGN_OR_RETURN(const Network cut_b, Until(*b.network, options.until, "B"));
   const Runnable part_a{&cut_a, a.weights}, part_b{&cut_b, b.weights};
   return Verifier(part_a, part_b, options).Verify();
+}
+
+Result<Verification> VerifyAtBatches(const Runnable& a, const Runnable& b,
+                                     const VerifyOptions& options,
+                                     std::span<const std::int64_t> batches) {
+  VerifyOptions at = options;
+  std::optional<Verification> gravest;
+  for (const std::int64_t batch : batches) {
+    at.batch = batch;
+    CKPT_ASSIGN_OR_RETURN(Verification one, VerifySameFunction(a, b, at));
+    const bool settled = !options.inputs.empty() || (gravest && HaveSameShapes(*gravest, one));
+    if (!gravest || GravityOf(one.verdict) >= GravityOf(gravest->verdict)) {
+      gravest = std::move(one);
+    }
+    if (settled) break;
+  }
+  if (!gravest) return Fail(ErrorCode::kInternal, "no batch size to compare at");
+  return *std::move(gravest);
+}
+
+Result<std::uint64_t> CountMultiplyAdds(const Runnable& a, const Runnable& b,
+                                        const VerifyOptions& options) {
+  CKPT_ASSIGN_OR_RETURN(const GivenInputs given, GiveInputs(a, b, options));
+  execution::RunOptions run;
+  run.budget = options.budget;
+  CKPT_ASSIGN_OR_RETURN(
+      const execution::Plan plan,
+      execution::PlanRun(*a.network, *a.weights, std::span<const Array>(given.a), run));
+  return plan.total_multiply_adds;
 }
 
 }  // namespace ckpt

@@ -138,6 +138,8 @@ def test_every_signature_that_can_serve_stays(bn, tmp_path):
     assert bool(report["folded"]) == (bn == "fold") and (bn == "preserve" or not report["kept"])
     original = tf.saved_model.load(str(tmp_path / "in"))
     assert_same_signatures(original, tmp_path / "out", ["serving_default", "small", "counted"])
+    verified = {one["name"]: one["status"] for one in report["verification"]["signatures"]}
+    assert verified == dict.fromkeys(["serving_default", "counted", "small"], "verified")
 
 
 class Words(Network):

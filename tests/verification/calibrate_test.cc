@@ -54,6 +54,21 @@ std::set<OperationId> BatchNormsOf(const network::Network& net) {
   return ids;
 }
 
+NormPlace PlaceOf(const network::Network& net, OperationId id) {
+  const auto tensor = [&](std::size_t operand) {
+    const auto& constant = *net.value(net.operation(id).operands[operand]).constant;
+    return std::get<network::StoredConstant>(constant).tensor;
+  };
+  const auto place = FindNorm(net, tensor(3), tensor(4));
+  EXPECT_TRUE(place) << place.error().message;
+  return place ? *place : NormPlace{};
+}
+std::vector<NormPlace> PlacesOf(const network::Network& net) {
+  std::vector<NormPlace> places;
+  for (const OperationId id : BatchNormsOf(net)) places.push_back(PlaceOf(net, id));
+  return places;
+}
+
 // Mean and variance of each channel of [N, C, H, W], in long double.
 struct Population {
   std::vector<double> mean, variance;
@@ -95,7 +110,7 @@ TEST(Calibrate, StatisticsAreThoseOfThePopulationThatEachLayerReads) {
   NetMaker(net, made).MakePlain();
   const HeldExamples examples(DrawnExamples(12));
   CalibrateOptions options;
-  options.layers = BatchNormsOf(made.network);
+  options.layers = PlacesOf(made.network);
   const auto layers = CalibrateStatistics(made.network, made.weights, examples, options);
   ASSERT_TRUE(layers) << layers.error().message;
   ASSERT_EQ(layers->size(), 3U);
@@ -122,7 +137,7 @@ TEST(Calibrate, HowManyExamplesAreRunAtATimeChangesNoBit) {
   std::vector<std::vector<Numbers>> all;
   for (const std::uint64_t batch : std::initializer_list<std::uint64_t>{0, 1, 3, 7}) {
     CalibrateOptions options;
-    options.layers = BatchNormsOf(made.network);
+    options.layers = PlacesOf(made.network);
     options.batch = batch;
     const auto layers = CalibrateStatistics(made.network, made.weights, examples, options);
     ASSERT_TRUE(layers) << layers.error().message;
@@ -141,8 +156,8 @@ TEST(Calibrate, TheUnbiasedVarianceIsLargerByNOverNMinusOne) {
   NetMaker(net, made).MakePlain();
   const HeldExamples examples(DrawnExamples(1));
   CalibrateOptions biased, unbiased;
-  biased.layers = unbiased.layers = {*BatchNormsOf(made.network).begin()};
-  unbiased.variance = VarianceRule::kUnbiased;
+  biased.layers = unbiased.layers = {PlacesOf(made.network).front()};
+  unbiased.layers.front().rule = VarianceRule::kUnbiased;
   const auto one = CalibrateStatistics(made.network, made.weights, examples, biased);
   const auto other = CalibrateStatistics(made.network, made.weights, examples, unbiased);
   ASSERT_TRUE(one && other);
@@ -156,7 +171,7 @@ TEST(Calibrate, LayersThatAreNotNamedKeepTheirStatistics) {
   NetMaker(net, made).MakePlain();
   const HeldExamples examples(DrawnExamples(4));
   CalibrateOptions options;
-  options.layers = {*std::next(BatchNormsOf(made.network).begin())};
+  options.layers = {PlacesOf(made.network)[1]};
   const auto layers = CalibrateStatistics(made.network, made.weights, examples, options);
   ASSERT_TRUE(layers);
   ASSERT_EQ(layers->size(), 1U);
@@ -178,13 +193,11 @@ TEST(Calibrate, StatisticsThatTwoLayersReadAreRefused) {
   for (const OperationId id : BatchNormsOf(made.network)) norms.push_back(id);
   made.network.operations[norms[1].index].operands[3] =
       made.network.operations[norms[0].index].operands[3];
-  CalibrateOptions options;
-  options.layers = {norms[1]};
-  const HeldExamples examples(DrawnExamples(2));
-  const auto layers = CalibrateStatistics(made.network, made.weights, examples, options);
-  ASSERT_FALSE(layers);
-  EXPECT_EQ(layers.error().code, ErrorCode::kUnfit);
-  EXPECT_THAT(layers.error().message, ::testing::HasSubstr("bn1"));
+  const auto tensor = [&](const char* name) { return *FindTensor(made.weights.manifest(), name); };
+  const auto place = FindNorm(made.network, tensor("mean0"), tensor("variance0"));
+  ASSERT_FALSE(place);
+  EXPECT_EQ(place.error().code, ErrorCode::kUnfit);
+  EXPECT_THAT(place.error().message, ::testing::HasSubstr("\"bn1\" read the same statistics"));
 }
 
 }  // namespace

@@ -161,6 +161,26 @@ TEST(Verify, TheSameNetworkIsTheSameAndSaysTheSameTwice) {
   EXPECT_EQ(first.outputs[0].size, second.outputs[0].size);
 }
 
+TEST(Verify, AnOutputThatIsAConstantIsComparedToo) {
+  const TestNet net(3);
+  Made a, b, c;
+  const auto make_constant = [&](Made& made, double last) {
+    NetMaker(net, made).MakePlain();
+    auto& values = made.network.values;
+    const auto found = std::find_if(values.begin(), values.end(),
+                                    [](const auto& value) { return value.constant.has_value(); });
+    ASSERT_NE(found, values.end());
+    found->shape = network::Sizes{2};
+    found->constant = network::InlineConstant{{2}, {1, last}};
+    made.network.outputs = {{"fixed", {static_cast<std::uint32_t>(found - values.begin())}}};
+  };
+  make_constant(a, 2);
+  make_constant(b, 2);
+  make_constant(c, 3);
+  EXPECT_EQ(Verified(a, b).verdict, Verdict::kSame);
+  EXPECT_EQ(Verified(a, c).verdict, Verdict::kDifferent);
+}
+
 TEST(Verify, ANaNOfOneIsDifferentAndOfBothCannotBeTold) {
   const TestNet net(3);
   TestNet broken = net;

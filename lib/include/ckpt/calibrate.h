@@ -11,10 +11,10 @@
 #include <functional>
 #include <memory>
 #include <optional>
-#include <set>
 #include <string>
 #include <vector>
 
+#include "ckpt/batch_norm.h"
 #include "ckpt/checkpoint.h"
 #include "ckpt/execution/run.h"
 #include "ckpt/network/network.h"
@@ -35,18 +35,32 @@ class ExampleSource {
 enum class VarianceRule : std::uint8_t { kBiased, kUnbiased };
 std::string_view Name(VarianceRule rule) noexcept;
 
+// Where a network normalises with statistics that tensors hold.
+struct NormPlace {
+  std::string layer;               // for messages; as the network calls it
+  network::OperationId operation;  // the first one that reads `input` and a statistic
+  // By several operations, as tf.nn.batch_normalization does, and not by a BatchNormalization.
+  bool written_out = false;
+  network::ValueId input;  // what is normalised
+  std::int64_t axis = -1;  // of the channels; negative: from the end
+  TensorId mean, variance;
+  VarianceRule rule = VarianceRule::kBiased;
+};
+// The one that reads these. kUnfit, saying why, where there is none, where several read them (a
+// layer that is called several times), where something else reads them too, or where the
+// statistics of the batch are used instead.
+Result<NormPlace> FindNorm(const network::Network& network, TensorId mean, TensorId variance);
+
 struct CalibrateOptions {
-  // Batch norms of the network whose statistics are computed; empty: none.
-  std::set<network::OperationId> layers = {};
-  VarianceRule variance = VarianceRule::kBiased;
-  std::uint64_t batch = 0;  // examples at a time; 0: as many as the budget allows
+  std::vector<NormPlace> layers = {};  // whose statistics are computed
+  std::uint64_t batch = 0;             // examples at a time; 0: as many as the budget allows
   execution::Budget budget = {};
 };
 
 struct CalibratedLayer {
-  network::OperationId operation;
-  std::string layer;
+  std::string layer;  // NormPlace::layer
   TensorId mean, variance;
+  VarianceRule rule = VarianceRule::kBiased;
   std::uint64_t examples = 0;
   std::uint64_t elements = 0;    // n: of each channel, over all examples
   execution::Statistics stored;  // in the type of the tensors
@@ -54,8 +68,7 @@ struct CalibratedLayer {
 };
 
 // In the network's order. kUnfit, naming the layer, where a batch norm has fewer than two elements
-// a channel, is called several times, reads statistics that are no stored tensors, or uses those of
-// its batch; kLimitExceeded where one example does not fit the budget.
+// a channel; kLimitExceeded where one example does not fit the budget.
 Result<std::vector<CalibratedLayer>> CalibrateStatistics(const network::Network& network,
                                                          const Checkpoint& weights,
                                                          const ExampleSource& examples,
@@ -64,5 +77,17 @@ Result<std::vector<CalibratedLayer>> CalibrateStatistics(const network::Network&
 // `checkpoint` with other values in the tensors of calibrated layers; must not outlive it.
 std::unique_ptr<Checkpoint> WithStatistics(const Checkpoint& checkpoint,
                                            const std::vector<CalibratedLayer>& layers);
+
+// A checkpoint beside its graph of TensorFlow operations, with the moving statistics that the graph
+// declares and no saver saved: under the graph's names and types, 0 and 1. Null where none is
+// missing. `added` are theirs in the new manifest; `checkpoint` must outlive it.
+struct CompletedCheckpoint {
+  std::unique_ptr<Checkpoint> checkpoint;
+  std::vector<TensorId> added;
+  // Savers of the graph that would not restore what was added: a saver of all variables does.
+  std::vector<std::string> savers_without = {};
+};
+Result<CompletedCheckpoint> WithMissingStatistics(const Checkpoint& checkpoint,
+                                                  const Analysis& analysis);
 
 }  // namespace ckpt

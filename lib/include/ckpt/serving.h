@@ -52,6 +52,8 @@ class ServingModel : public Checkpoint {
   virtual const std::vector<Dropped>& dropped_signatures() const noexcept = 0;
   // Tensors of the source that the serving graph does not read.
   virtual const std::vector<Dropped>& unused() const noexcept = 0;
+  // What the signature at this place of the graph's computes; MakeNetwork() is that of the first.
+  virtual Result<network::Network> NetworkOf(std::size_t signature) const = 0;
   // The serving graph after a conversion that was planned for this model: folded batch norms gone,
   // biases added, leftovers reduced. A constant's `tensor` is an index into plan.tensors, from
   // which what the graph no longer reads is taken out.

@@ -98,4 +98,15 @@ struct Verification {
 Result<Verification> VerifySameFunction(const Runnable& a, const Runnable& b,
                                         const VerifyOptions& options);
 
+// The gravest that is found at any of these batch sizes (VerifyOptions::batch), the last of
+// several; at one of them alone where values are given or the files settle the batch. A difference
+// is graver than what cannot be told.
+Result<Verification> VerifyAtBatches(const Runnable& a, const Runnable& b,
+                                     const VerifyOptions& options,
+                                     std::span<const std::int64_t> batches);
+
+// Multiplications with their additions of one run of A, by shapes alone. Errors as above.
+Result<std::uint64_t> CountMultiplyAdds(const Runnable& a, const Runnable& b,
+                                        const VerifyOptions& options);
+
 }  // namespace ckpt
