@@ -84,10 +84,12 @@ class Audit : public Command {
     if (options_.memory > 0) budget_.memory_bytes = options_.memory;
     auto inputs = CollectInputs(options_, inputs_);
     if (!inputs) return Complain(inputs.error());
+    not_read_ = std::move(inputs->not_read);
     auto reporter = OpenReporter(options_, FailsOn());
     if (!reporter) return Complain(reporter.error());
     ExitCode worst = ExitCode::kClean;
-    if (Status status = Report(*inputs, *reporter, worst); !status) return Complain(status.error());
+    if (Status status = Report(inputs->paths, *reporter, worst); !status)
+      return Complain(status.error());
     return worst;
   }
 
@@ -190,6 +192,7 @@ class Audit : public Command {
       return reporter.Add(report);
     };
     CKPT_RETURN_IF_ERROR(ForEachInput(inputs.size(), options_.jobs, work, emit));
+    summary.not_read = std::move(not_read_);
     return reporter.End(summary);
   }
 
@@ -200,6 +203,7 @@ class Audit : public Command {
   DataFiles data_;
   execution::Budget budget_;
   std::vector<std::string> inputs_;
+  std::vector<NotRead> not_read_;
   int fail_on_ = static_cast<int>(Severity::kWarning);
 };
 

@@ -22,10 +22,12 @@ class Inspect : public Command {
     if (Status status = CheckCommonOptions(options_); !status) return Complain(status.error());
     auto inputs = CollectInputs(options_, inputs_);
     if (!inputs) return Complain(inputs.error());
+    not_read_ = std::move(inputs->not_read);
     auto reporter = OpenReporter(options_);
     if (!reporter) return Complain(reporter.error());
     ExitCode worst = ExitCode::kClean;
-    if (Status status = Report(*inputs, *reporter, worst); !status) return Complain(status.error());
+    if (Status status = Report(inputs->paths, *reporter, worst); !status)
+      return Complain(status.error());
     return worst;
   }
 
@@ -49,11 +51,13 @@ class Inspect : public Command {
       return reporter.Add(InspectedInput{ReportOf(inputs[i], input)});
     };
     CKPT_RETURN_IF_ERROR(ForEachInput(inputs.size(), options_.jobs, work, emit));
+    summary.not_read = std::move(not_read_);
     return reporter.End(summary);
   }
 
   CommonOptions options_;
   std::vector<std::string> inputs_;
+  std::vector<NotRead> not_read_;
 };
 
 }  // namespace

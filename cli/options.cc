@@ -60,6 +60,9 @@ void AddInputOptions(CLI::App& command, CommonOptions& options, std::vector<std:
       .add_option("--files-from", options.files_from,
                   "Read more inputs from FILE, one a line; - is stdin")
       ->type_name("FILE");
+  command.add_flag("-0,--null", options.ends_with_nul,
+                   "Names of --files-from end with NUL, as those of find -print0");
+  command.add_flag("-r,--recursive", options.recursive, "Look into folders below a folder, too");
   command.add_option("-j,--jobs", options.jobs, "Inputs worked on at a time")
       ->check(CLI::Range(1U, 256U))
       ->type_name("N");
@@ -166,18 +169,18 @@ Result<std::string> ReadList(const CommonOptions& options) {
 
 }  // namespace
 
-Result<std::vector<std::string>> CollectInputs(const CommonOptions& options,
-                                               std::vector<std::string> inputs) {
+Result<InputList> CollectInputs(const CommonOptions& options, std::vector<std::string> inputs) {
   if (!options.files_from.empty()) {
     CKPT_ASSIGN_OR_RETURN(const std::string text, ReadList(options));
     std::istringstream lines(text);
-    for (std::string line; std::getline(lines, line);) {
-      if (!line.empty() && line.back() == '\r') line.pop_back();
+    for (std::string line; std::getline(lines, line, options.ends_with_nul ? '\0' : '\n');) {
+      if (!options.ends_with_nul && !line.empty() && line.back() == '\r') line.pop_back();
       if (!line.empty()) inputs.push_back(line);
     }
   }
   if (inputs.empty()) return Fail(ErrorCode::kInvalidArgument, "no INPUT was given");
-  return inputs;
+  // With a format that the user gives, the files of one checkpoint may be several.
+  return ExpandFolders(inputs, {options.recursive, options.from.empty()});
 }
 
 formats::OpenOptions OpenOptionsOf(const CommonOptions& options) {

@@ -25,14 +25,14 @@ std::vector<std::string> OptionsOf(const CLI::App& command) {
 std::string Unexpected(const CLI::App& app, const std::vector<std::string>& extras) {
   const auto used = app.get_subcommands();
   const CLI::App& command = used.empty() ? app : *used.front();
-  const std::string where = used.empty() ? "" : command.get_name() + ": ";
+  const std::string of = used.empty() ? "" : " of " + command.get_name();
   for (const std::string& extra : extras) {
     if (extra.size() < 2 || extra.front() != '-') continue;
     const std::string name = extra.substr(0, extra.find('='));
-    return where + "there is no option \"" + EscapeForDisplay(name) + "\"" +
+    return "there is no option \"" + EscapeForDisplay(name) + "\"" + of +
            DidYouMean(name, OptionsOf(command));
   }
-  return where + "one argument too many: \"" + EscapeForDisplay(extras.front()) + "\"";
+  return "one argument too many: \"" + EscapeForDisplay(extras.front()) + "\"";
 }
 
 }  // namespace

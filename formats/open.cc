@@ -9,6 +9,7 @@
 #include "formats/container/foreign_folder.h"
 #include "formats/container/git_lfs.h"
 #include "formats/container/read_failures.h"
+#include "formats/recognise.h"
 #include "formats/safetensors/safetensors.h"
 #include "formats/tf_bundle/checkpoint_state.h"
 #include "formats/tf_graph/graph_kind.h"
@@ -68,36 +69,52 @@ Error Unrecognised(const std::string& path, std::string_view head, std::string_v
                {}};
 }
 
+// The best format and how sure it is; kNo where there is none.
+struct Best {
+  const Format* format = nullptr;
+  Match match = Match::kNo;
+  bool tie = false;
+};
+
+Best BestOf(const ProbeInput& input) {
+  Best best;
+  for (const Format& format : BuiltinFormats()) {
+    const Match match = format.probe(input);
+    if (match == Match::kNo || match < best.match) continue;
+    best = {&format, match, match == best.match};
+  }
+  return best;
+}
+
+struct Ends {
+  std::vector<std::byte> head, tail;
+};
+
+Result<Ends> EndsOf(const RandomAccessFile& file) {
+  Ends ends{std::vector<std::byte>(static_cast<std::size_t>(std::min(kHeadBytes, file.size()))),
+            std::vector<std::byte>(static_cast<std::size_t>(std::min(kTailBytes, file.size())))};
+  CKPT_RETURN_IF_ERROR(file.ReadAt(0, ends.head));
+  CKPT_RETURN_IF_ERROR(file.ReadAt(file.size() - ends.tail.size(), ends.tail));
+  return ends;
+}
+
 Result<const Format*> Detect(const RandomAccessFile& file) {
   if (file.size() == 0)
     return Fail(Error{ErrorCode::kCorrupt, "the file is empty", file.path(), 0, {}});
-  std::vector<std::byte> head(static_cast<std::size_t>(std::min(kHeadBytes, file.size())));
-  std::vector<std::byte> tail(static_cast<std::size_t>(std::min(kTailBytes, file.size())));
-  CKPT_RETURN_IF_ERROR(file.ReadAt(0, head));
-  CKPT_RETURN_IF_ERROR(file.ReadAt(file.size() - tail.size(), tail));
+  CKPT_ASSIGN_OR_RETURN(const Ends ends, EndsOf(file));
   if (auto error = GitLfsPointer(file)) return Fail(*std::move(error));
-
   const std::string name = fs::path(file.path()).filename().string();
-  const ProbeInput input{name, head, tail, file.size()};
-  const Format* best = nullptr;
-  Match best_match = Match::kNo;
-  bool tie = false;
-  for (const Format& format : BuiltinFormats()) {
-    const Match match = format.probe(input);
-    if (match == Match::kNo || match < best_match) continue;
-    tie = match == best_match;
-    best = &format;
-    best_match = match;
-  }
-  if (best == nullptr) return Fail(Unrecognised(file.path(), AsText(head), AsText(tail)));
-  if (tie) {
+  const Best best = BestOf({name, ends.head, ends.tail, file.size()});
+  if (best.format == nullptr)
+    return Fail(Unrecognised(file.path(), AsText(ends.head), AsText(ends.tail)));
+  if (best.tie) {
     return Fail(Error{ErrorCode::kUnsupported,
                       "fits several formats; --from says which one it is",
                       file.path(),
                       {},
                       {}});
   }
-  return best;
+  return best.format;
 }
 
 // The file of a folder that transformers' save_pretrained wrote with torch.save.
@@ -156,6 +173,15 @@ Result<std::unique_ptr<Checkpoint>> OpenResolved(const Files& files, const std::
 }
 
 }  // namespace
+
+Match RecogniseFile(const Files& files, const std::string& path) {
+  const auto file = files.Open(path);
+  if (!file || (*file)->size() == 0) return Match::kNo;
+  const auto ends = EndsOf(**file);
+  if (!ends) return Match::kNo;
+  const std::string name = fs::path(path).filename().string();
+  return BestOf({name, ends->head, ends->tail, (*file)->size()}).match;
+}
 
 Result<std::unique_ptr<Checkpoint>> OpenCheckpoint(const Files& files, const std::string& path,
                                                    const OpenOptions& options) {

@@ -30,9 +30,10 @@ class JsonForm : public Form {
     inputs_.push_back(HeadOf(inspected, true));
     return {};
   }
-  std::string End(const InspectSummary&) override {
+  std::string End(const InspectSummary& summary) override {
     Json json = WithSchema("inspect");
     json["inputs"] = std::move(inputs_);
+    if (!summary.not_read.empty()) json["not_read"] = JsonNotRead(summary.not_read);
     return Dump(json, true);
   }
   std::string Add(const AuditedInput& audited) override {

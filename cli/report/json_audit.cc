@@ -72,6 +72,13 @@ Json ToJson(const SeverityCounts& counts) {
   return {{"errors", counts.errors}, {"warnings", counts.warnings}, {"infos", counts.infos}};
 }
 
+Json JsonNotRead(const std::vector<NotRead>& not_read) {
+  Json json = Json::array();
+  for (const auto& [path, reason] : not_read)
+    json.push_back({{"path", JsonText(path)}, {"reason", JsonText(reason)}});
+  return json;
+}
+
 Json ToJson(const AuditSummary& summary) {
   Json json = ToJson(summary.counts);
   json["inputs"] = summary.inputs;
@@ -79,6 +86,7 @@ Json ToJson(const AuditSummary& summary) {
   json["with_warnings"] = summary.CountOf(InputState::kWarnings);
   json["with_errors"] = summary.CountOf(InputState::kErrors);
   json["unreadable"] = summary.CountOf(InputState::kUnreadable);
+  json["not_read"] = JsonNotRead(summary.not_read);
   json["not_clean"] = Json::array();
   for (const auto& [path, state] : summary.not_clean)
     json["not_clean"].push_back({{"path", JsonText(path)}, {"state", Name(state)}});

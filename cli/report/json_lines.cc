@@ -27,9 +27,9 @@ class JsonLinesForm : public Form {
     return out;
   }
   std::string End(const InspectSummary& summary) override {
-    return Dump(
-        Line("inspect", "summary", {{"inputs", summary.inputs}, {"failed", summary.failed}}),
-        false);
+    Json json = {{"inputs", summary.inputs}, {"failed", summary.failed}};
+    if (!summary.not_read.empty()) json["not_read"] = JsonNotRead(summary.not_read);
+    return Dump(Line("inspect", "summary", json), false);
   }
   std::string Add(const AuditedInput& audited) override {
     std::string out = Dump(Line("audit", "input", HeadOf(audited)), false);

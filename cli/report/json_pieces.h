@@ -19,6 +19,7 @@ Json FindingOf(const AuditedInput& audited, const Finding& finding);
 Json ToJson(const SeverityCounts& counts);
 Json ToJson(const DataRange& range);
 Json ToJson(const AuditSummary& summary);
+Json JsonNotRead(const std::vector<NotRead>& not_read);
 
 Json ToJson(const Conversion& conversion);
 // What the report and the record of a conversion have in common: all but the outcome.

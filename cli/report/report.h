@@ -39,11 +39,17 @@ struct InputReport {
   bool opened() const noexcept { return manifest != nullptr; }
 };
 
+// A file or folder in a folder that was named, which was left alone.
+struct NotRead {
+  std::string path, reason;
+};
+
 struct InspectedInput {
   InputReport input;
 };
 struct InspectSummary {
   std::uint64_t inputs = 0, failed = 0;
+  std::vector<NotRead> not_read = {};
 };
 
 struct SeverityCounts {
@@ -86,6 +92,7 @@ struct AuditSummary {
     InputState state;
   };
   std::vector<NotClean> not_clean = {};  // in the order of the inputs
+  std::vector<NotRead> not_read = {};
 
   std::uint64_t CountOf(InputState state) const { return states[static_cast<std::size_t>(state)]; }
   // Counts an input and its findings.

@@ -31,13 +31,14 @@ class TextForm : public Form {
     const bool first = std::exchange(first_, false);
     return (first ? "" : "\n") + ToText(inspected, style_);
   }
+  std::string End(const InspectSummary& summary) override { return ToText(summary.not_read); }
   std::string Add(const AuditedInput& audited) override {
     if (quiet_ && audited.input.opened() && audited.findings.empty()) return {};
     return ToText(audited, style_);
   }
   std::string End(const AuditSummary& summary) override {
     const auto& [errors, warnings, infos] = summary.counts;
-    if (quiet_ && errors + warnings + infos == 0) return {};
+    if (quiet_ && errors + warnings + infos == 0) return ToText(summary.not_read);
     return ToText(summary);
   }
   std::string Add(const Conversion& conversion) override {

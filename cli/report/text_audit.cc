@@ -107,6 +107,8 @@ std::string InWords(const AuditSummary& summary) {
   add(InputState::kWarnings, " with warnings");
   add(InputState::kErrors, " with errors");
   add(InputState::kUnreadable, " unreadable");
+  if (!summary.not_read.empty())
+    out += "; " + std::to_string(summary.not_read.size()) + " not read";
   return out;
 }
 
@@ -117,7 +119,7 @@ std::string ToText(const SeverityCounts& counts) {
 
 std::string ToText(const AuditSummary& summary) {
   std::string out = ToText(summary.counts);
-  if (summary.inputs < 2) return out;
+  if (summary.inputs < 2) return out + ToText(summary.not_read);
   out += InWords(summary) + "\n";
   constexpr std::size_t kListed = 100;
   for (std::size_t i = 0; i < std::min(kListed, summary.not_clean.size()); ++i) {
@@ -126,6 +128,19 @@ std::string ToText(const AuditSummary& summary) {
   }
   if (summary.not_clean.size() > kListed)
     out += "  and " + std::to_string(summary.not_clean.size() - kListed) + " more\n";
+  return out + ToText(summary.not_read);
+}
+
+std::string ToText(const std::vector<NotRead>& not_read) {
+  if (not_read.empty()) return {};
+  std::string out = "not read: " + std::to_string(not_read.size()) + "\n";
+  constexpr std::size_t kListed = 100;
+  for (std::size_t i = 0; i < std::min(kListed, not_read.size()); ++i) {
+    out += "  " + EscapeForDisplay(not_read[i].path) + ": " + EscapeForDisplay(not_read[i].reason) +
+           "\n";
+  }
+  if (not_read.size() > kListed)
+    out += "  and " + std::to_string(not_read.size() - kListed) + " more\n";
   return out;
 }
 

@@ -12,6 +12,8 @@ std::string ToText(const InspectedInput& inspected, const Style& style);
 std::string ToText(const AuditedInput& audited, const Style& style);
 std::string ToText(const SeverityCounts& counts);  // "1 error, 0 warnings, 2 notes"
 std::string ToText(const AuditSummary& summary);
+// What was left alone in folders, each on a line.
+std::string ToText(const std::vector<NotRead>& not_read);
 // "30 files: 24 clean, 2 with warnings, 3 with errors, 1 unreadable"
 std::string InWords(const AuditSummary& summary);
 std::string ToText(const Conversion& conversion, const Style& style);

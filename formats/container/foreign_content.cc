@@ -154,9 +154,34 @@ std::optional<Content> ForeignContent(std::string_view head) {
   return TextContent(head);
 }
 
+// Of a name under which there is no file, and which is none of a file either.
+Error WithWayToAFile(const std::string& path, Error error) {
+  const std::size_t scheme = path.find("://");
+  const bool is_url = scheme != std::string::npos && scheme > 0 &&
+                      std::all_of(path.begin(), path.begin() + static_cast<std::ptrdiff_t>(scheme),
+                                  [](char c) { return c >= 'a' && c <= 'z'; });
+  if (is_url) {
+    const std::string_view name = std::string_view(path).substr(0, scheme);
+    const std::string tool = name == "hf"                        ? "`hf download`"
+                             : name == "s3"                      ? "`aws s3 cp`"
+                             : name == "gs"                      ? "`gcloud storage cp`"
+                             : name == "http" || name == "https" ? "`curl -LO`"
+                                                                 : "its own program";
+    error.code = ErrorCode::kUnsupported;
+    error.message = "is an address, and only local files are read: fetch it first, with " + tool;
+  } else if (path == "-" || path == "/dev/stdin") {
+    error.code = ErrorCode::kUnsupported;
+    error.message =
+        "stdin is not read, since a checkpoint is not read front to back: save it to a file first";
+  }
+  if (error.code == ErrorCode::kUnsupported) error.file = path;
+  return error;
+}
+
 }  // namespace
 
 Error WithForeignContent(const Files& files, const std::string& path, Error error) {
+  if (error.code == ErrorCode::kNotFound) return WithWayToAFile(path, std::move(error));
   if (error.code != ErrorCode::kCorrupt && error.code != ErrorCode::kUnsupported) return error;
   const std::string& name = error.file.empty() ? path : error.file;
   if (files.IsDirectory(name)) return error;

@@ -405,8 +405,9 @@ Result<WriteSummary> WriteOnnx(AtomicOutput& output, const std::filesystem::path
   const Document* document = ModelDocument(model.documents);
   if (document == nullptr) {
     return Fail(ErrorCode::kUnfit,
-                "an ONNX file holds the graph of a model, which only an ONNX file under its own "
-                "names of tensors gives");
+                "cannot become ONNX here: graphs are rewritten and not built, and nothing but an "
+                "ONNX file, under its own names of tensors, has one of ONNX. Export the model with "
+                "its framework (tf2onnx, torch.onnx.export), then convert that file");
   }
   CKPT_ASSIGN_OR_RETURN(onnx_proto::ModelProto proto, onnx::ParseModel(document->text));
   AddOwnMetadata(model.metadata, proto);

@@ -1,0 +1,218 @@
+#include "cli/folder_inputs.h"
+
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+#include <filesystem>
+#include <optional>
+#include <set>
+#include <utility>
+
+#include "cli/natural_order.h"
+#include "formats/container/file.h"
+#include "formats/recognise.h"
+#include "formats/tf_bundle/checkpoint_state.h"
+#include "formats/tf_graph/saved_model.h"
+
+namespace ckpt::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr int kMaxDepth = 64;  // of folders
+
+template <std::size_t N>
+bool EndsWithOneOf(std::string_view name, const std::array<std::string_view, N>& suffixes) {
+  return std::any_of(suffixes.begin(), suffixes.end(),
+                     [&](std::string_view suffix) { return name.ends_with(suffix); });
+}
+template <std::size_t N>
+bool BeginsWithOneOf(std::string_view name, const std::array<std::string_view, N>& prefixes) {
+  return std::any_of(prefixes.begin(), prefixes.end(),
+                     [&](std::string_view prefix) { return name.starts_with(prefix); });
+}
+
+// By these a file is a checkpoint, whatever is in it: a damaged one must not be passed over.
+constexpr auto kSure = std::to_array<std::string_view>(
+    {".pt", ".pth", ".ckpt", ".pth.tar", ".pt.tar", ".safetensors", ".h5", ".hdf5", ".keras",
+     ".npz", ".onnx", ".index", ".caffemodel", ".weights", ".weights.json", ".index.json"});
+// By these it may be one.
+constexpr auto kPerhaps = std::to_array<std::string_view>(
+    {".bin", ".pb", ".pbtxt", ".msgpack", ".params", ".npy", ".meta", ".tflite", ".gguf"});
+constexpr auto kPartial = std::to_array<std::string_view>(
+    {".partial", ".part", ".tmp", ".crdownload", ".incomplete", ".lock", ".ckpt.json"});
+constexpr auto kCompanions = std::to_array<std::string_view>(
+    {"optimizer", "scheduler", "scaler", "rng_state", "random_states", "training_args"});
+// One of these is the checkpoint of its folder; the first that is there.
+constexpr auto kWhole =
+    std::to_array<std::string_view>({"model.safetensors.index.json", "model.safetensors",
+                                     "pytorch_model.bin.index.json", "pytorch_model.bin"});
+
+bool HasNumber(std::string_view name) {
+  return std::any_of(name.begin(), name.end(),
+                     [](char c) { return std::isdigit(static_cast<unsigned char>(c)) != 0; });
+}
+
+// "model-00001-of-00002.safetensors", "model.data-00000-of-00001", "k_00000.weights.h5"
+bool IsPart(std::string_view name) {
+  const std::size_t of = name.find("-of-");
+  if (of != std::string_view::npos && of > 0 && HasNumber(name.substr(of - 1, 1)) &&
+      HasNumber(name.substr(of + 4, 1))) {
+    return true;
+  }
+  constexpr std::string_view kShard = ".weights.h5";
+  if (!name.ends_with(kShard)) return false;
+  const std::string_view stem = name.substr(0, name.size() - kShard.size());
+  return stem.size() > 6 && stem[stem.size() - 6] == '_' &&
+         std::all_of(stem.end() - 5, stem.end(),
+                     [](char c) { return std::isdigit(static_cast<unsigned char>(c)) != 0; });
+}
+
+struct Folder {
+  std::vector<std::string> files, folders;  // names, in natural order
+  std::set<std::string> all;
+  bool Has(const std::string& name) const { return all.contains(name); }
+};
+
+std::optional<Folder> ListOf(const fs::path& path) {
+  Folder folder;
+  std::error_code failed;
+  for (fs::directory_iterator it(path, failed), end; !failed && it != end; it.increment(failed)) {
+    const std::string name = it->path().filename().string();
+    std::error_code ignored;
+    if (name.starts_with('.') || EndsWithOneOf(name, kPartial)) continue;
+    if (it->is_directory(ignored)) {
+      if (!it->is_symlink(ignored)) folder.folders.push_back(name);
+    } else {
+      folder.files.push_back(name);
+      folder.all.insert(name);
+    }
+  }
+  if (failed) return std::nullopt;
+  std::sort(folder.files.begin(), folder.files.end(), ComesBefore);
+  std::sort(folder.folders.begin(), folder.folders.end(), ComesBefore);
+  return folder;
+}
+
+class Expansion {
+ public:
+  explicit Expansion(const FolderOptions& options) : options_(options) {}
+
+  void AddNamed(const std::string& path) {
+    std::error_code failed;
+    if (!fs::is_directory(path, failed)) return AddPath(path);
+    const std::size_t before = list_.paths.size(), skipped = seen_twice_;
+    AddFolder(path, 0);
+    // Whoever opens it says what it holds instead.
+    if (list_.paths.size() == before && seen_twice_ == skipped) AddPath(path);
+  }
+  InputList Take() { return std::move(list_); }
+
+ private:
+  void AddPath(const std::string& path) {
+    if (const auto key = KeyOf(path); key && !seen_.insert(*key).second) {
+      ++seen_twice_;
+      return;
+    }
+    list_.paths.push_back(path);
+  }
+
+  // Device and inode of what is opened; nothing where that is not there.
+  std::optional<std::pair<dev_t, ino_t>> KeyOf(std::string path) const {
+    if (!options_.named_once) return std::nullopt;
+    if (const auto bundle = formats::ResolveTfBundle(formats::SystemFiles(), path);
+        bundle && *bundle) {
+      path = (*bundle)->v1 ? (*bundle)->prefix : (*bundle)->prefix + ".index";
+    }
+    struct stat status {};
+    if (::stat(path.c_str(), &status) != 0) return std::nullopt;
+    return std::pair(status.st_dev, status.st_ino);
+  }
+
+  void Skip(const fs::path& path, std::string reason) {
+    list_.not_read.push_back({path.string(), std::move(reason)});
+  }
+
+  // Is the folder one checkpoint? Its path, or that of the file that is it.
+  static std::optional<std::string> WholeOf(const fs::path& path, const Folder& folder) {
+    const auto saved = formats::ResolveSavedModel(formats::SystemFiles(), path.string());
+    if (!saved || *saved || folder.Has("checkpoint")) return path.string();
+    for (const std::string_view name : kWhole) {
+      if (folder.Has(std::string(name))) return (path / name).string();
+    }
+    return std::nullopt;
+  }
+
+  void AddFolder(const fs::path& path, int depth) {
+    const auto folder = ListOf(path);
+    if (!folder || depth > kMaxDepth) return AddPath(path.string());
+    const auto whole = WholeOf(path, *folder);
+    if (whole) AddPath(*whole);
+    for (const std::string& name : folder->files) AddFile(path, *folder, name, whole);
+    const bool saved_model = folder->Has("saved_model.pb") || folder->Has("saved_model.pbtxt");
+    if (saved_model || (whole && *whole == path.string() && !folder->Has("checkpoint"))) return;
+    for (const std::string& name : folder->folders) AddSubfolder(path / name, depth);
+  }
+
+  void AddFile(const fs::path& path, const Folder& folder, const std::string& name,
+               const std::optional<std::string>& whole) {
+    const std::string file = (path / name).string();
+    if ((whole && *whole == file) || IsPartIn(folder, name)) return;
+    const bool sure = EndsWithOneOf(name, kSure);
+    const auto match = [&] { return formats::RecogniseFile(formats::SystemFiles(), file); };
+    const bool perhaps = EndsWithOneOf(name, kPerhaps);
+    if (BeginsWithOneOf(name, kCompanions) && (sure || perhaps))
+      return Skip(file, "a companion of a checkpoint");
+    // A bundle of a run with a state file is one of the older ones.
+    if (whole && folder.Has("checkpoint") && (name.ends_with(".index") || name == "checkpoint"))
+      return;
+    const bool is_one = sure || (perhaps && match() != formats::Match::kNo) ||
+                        (!perhaps && match() == formats::Match::kCertain);
+    if (is_one && whole) return Skip(file, "the folder's checkpoint is another one");
+    if (is_one && name.ends_with(".npy")) return Skip(file, "an array");
+    if (is_one) return AddPath(name.ends_with(".index") ? file.substr(0, file.size() - 6) : file);
+    if (perhaps) Skip(file, "of no kind that is known here");
+  }
+
+  // A part of a checkpoint whose index, or other file, is there.
+  static bool IsPartIn(const Folder& folder, const std::string& name) {
+    const auto any = [&](std::string_view suffix) {
+      return std::any_of(folder.files.begin(), folder.files.end(),
+                         [&](const std::string& other) { return other.ends_with(suffix); });
+    };
+    if (IsPart(name)) return any(".index.json") || any(".index") || any(".weights.json");
+    if (!name.ends_with(".meta")) return false;
+    const std::string stem = name.substr(0, name.size() - 5);
+    return folder.Has(stem + ".index") || folder.Has(stem);
+  }
+
+  void AddSubfolder(const fs::path& path, int depth) {
+    if (options_.recursive) return AddFolder(path, depth + 1);
+    const auto folder = ListOf(path);
+    if (!folder) return;
+    const auto whole = WholeOf(path, *folder);
+    if (whole && HasNumber(path.filename().string())) return AddPath(path.string());
+    const bool holds = whole || std::any_of(folder->files.begin(), folder->files.end(),
+                                            [](const std::string& name) {
+                                              return EndsWithOneOf(name, kSure) && !IsPart(name);
+                                            });
+    if (holds) Skip(path, "a folder in a folder; -r looks into it");
+  }
+
+  FolderOptions options_;
+  InputList list_;
+  std::set<std::pair<dev_t, ino_t>> seen_;
+  std::size_t seen_twice_ = 0;
+};
+
+}  // namespace
+
+InputList ExpandFolders(const std::vector<std::string>& named, const FolderOptions& options) {
+  Expansion expansion(options);
+  for (const std::string& path : named) expansion.AddNamed(path);
+  return expansion.Take();
+}
+
+}  // namespace ckpt::cli

@@ -1,0 +1,66 @@
+"""Every report of ours follows its schema, and SARIF that of OASIS where CKPT_SARIF_SCHEMA names a copy of it."""
+
+import json
+import os
+import pathlib
+import subprocess
+
+import pytest
+
+jsonschema = pytest.importorskip("jsonschema")
+
+CKPT = os.environ["CKPT_BINARY"]
+TESTDATA = pathlib.Path(os.environ["CKPT_TESTDATA"])
+SCHEMAS = TESTDATA.parent / "docs" / "schema"
+GOOD, BAD = "safetensors/torch_good.safetensors", "safetensors/torch_never_updated_tracked_0.safetensors"
+FOLD = ["--bn", "fold", "keras_h5/bn_conv_same_no_shift.h5"]
+
+RUNS = {
+    "inspect": [["inspect", GOOD, "no/such"], ["inspect", "torch", "safetensors", "onnx"]],
+    "audit": [["audit", BAD, "no/such"], ["audit", "bad_values"], ["audit", "-r", "torch", "malformed"]],
+    "convert": [["convert", "--dry-run", *FOLD, "o.npz"], ["convert", "--dry-run", "no/such", "o.npz"]],
+    "diff": [["diff", GOOD, BAD], ["diff", GOOD, "no/such"]],
+    "verify": [["verify", FOLD[2], FOLD[2]], ["verify", "no/such", FOLD[2]], ["verify", GOOD, GOOD]],
+    "explain": [["explain"], ["explain", "BN001"]],
+}
+
+
+def run(*arguments):
+    return subprocess.run([CKPT, *arguments], cwd=TESTDATA, capture_output=True, check=False).stdout
+
+
+def validator(name):
+    schema = json.loads((SCHEMAS / f"{name}.schema.json").read_text())
+    jsonschema.Draft202012Validator.check_schema(schema)
+    return jsonschema.Draft202012Validator(schema)
+
+
+@pytest.mark.parametrize("command", RUNS)
+def test_reports_follow_their_schema(command):
+    check = validator(command)
+    for arguments in RUNS[command]:
+        check.validate(json.loads(run(*arguments, "--format", "json")))
+        lines = run(*arguments, "--format", "jsonl").splitlines()
+        assert lines
+        for line in lines:
+            check.validate(json.loads(line))
+
+
+def test_records_follow_their_schema(tmp_path):
+    run("convert", *FOLD, str(tmp_path / "o.npz"))
+    validator("record").validate(json.loads((tmp_path / "o.npz.ckpt.json").read_text()))
+
+
+@pytest.mark.parametrize("schema", sorted(path.name for path in SCHEMAS.glob("*.json")))
+def test_a_schema_refuses_what_it_does_not_describe(schema):
+    check = jsonschema.Draft202012Validator(json.loads((SCHEMAS / schema).read_text()))
+    assert not check.is_valid({})
+    assert not check.is_valid({"schema": "ckpt.other/1"})
+
+
+def test_sarif_follows_the_schema_of_oasis():
+    if "CKPT_SARIF_SCHEMA" not in os.environ:
+        pytest.skip("CKPT_SARIF_SCHEMA names no copy of the schema")
+    schema = json.loads(pathlib.Path(os.environ["CKPT_SARIF_SCHEMA"]).read_text())
+    for inputs in ([BAD, "no/such"], [GOOD], ["bad_values", "malformed"]):
+        jsonschema.validate(json.loads(run("audit", "--format", "sarif", *inputs)), schema)
