@@ -52,7 +52,8 @@ bool CanRun(const Reads& reads, const formats::Files& files, const Checkpoint& c
 // As a shell finds it; a link is kept, for it is what tells a virtual environment.
 Result<std::string> FindProgram(const std::string& name) {
   const auto runs = [](const fs::path& path) {
-    return fs::is_regular_file(path) && ::access(path.c_str(), X_OK) == 0;
+    std::error_code unreachable;
+    return fs::is_regular_file(path, unreachable) && ::access(path.c_str(), X_OK) == 0;
   };
   std::error_code ignored;
   if (name.find('/') != std::string::npos) {

@@ -3,6 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cmath>
+
 #include "tests/verification/test_networks.h"
 
 namespace ckpt {
@@ -261,6 +264,31 @@ TEST(Verify, OptionsThatContradictTheNetworksAreUsageErrors) {
   const auto found = VerifySameFunction(of_a, of_b, memory);
   ASSERT_FALSE(found);
   EXPECT_EQ(found.error().code, ErrorCode::kLimitExceeded);
+}
+
+TEST(Verify, ValuesAreKeptWhereTheyAreAskedFor) {
+  Made a, b;
+  const TestNet net(1);
+  NetMaker(net, a).MakePlain();
+  NetMaker(net, b).MakeFolded();
+  EXPECT_FALSE(Verified(a, b).kept);
+  VerifyOptions options;
+  options.keep_values = true;
+  const Verification found = Verified(a, b, options);
+  ASSERT_TRUE(found.kept);
+  ASSERT_EQ(found.kept->inputs_a.size(), 1U);
+  EXPECT_EQ(found.kept->inputs_a[0].shape, found.inputs[0].shape);
+  EXPECT_EQ(found.kept->inputs_b[0].elements, found.kept->inputs_a[0].elements);
+  ASSERT_EQ(found.kept->outputs_a.size(), found.outputs.size());
+  EXPECT_EQ(found.kept->outputs[0].first, found.outputs[0].name_a);
+  // Each is that of its own file: they differ by what the report says.
+  double largest = 0;
+  for (std::size_t i = 0; i < found.kept->outputs_a[0].elements.size(); ++i) {
+    largest = std::max(largest, std::abs(found.kept->outputs_a[0].elements[i] -
+                                         found.kept->outputs_b[0].elements[i]));
+  }
+  EXPECT_GT(largest, 0);
+  EXPECT_EQ(largest, found.outputs[0].max_abs);
 }
 
 }  // namespace
