@@ -13,7 +13,7 @@ std::vector<std::string_view> Components(std::string_view name);
 // A component without the number that makes it unique: "Adam_1" -> "Adam".
 std::string_view WithoutNumber(std::string_view component) noexcept;
 
-// The rule of the CLI contract: a token of the scope is "bn", "batch_norm", "batchnorm",
+// The rule of docs/cli.md: a token of the scope is "bn", "batch_norm", "batchnorm",
 // "BatchNorm" or "batch_normalization", with or without a number or another word beside it
 // ("conv1_bn", "bn2a_branch1", "stemBN").
 bool SaysBatchNorm(std::string_view scope);

@@ -15,7 +15,7 @@ namespace ckpt {
 enum class Severity : std::uint8_t { kInfo, kWarning, kError };  // ordered
 std::string_view Name(Severity severity) noexcept;
 
-// What becomes of a finding in a conversion; see "Convert and findings" in the CLI contract. Those
+// What becomes of a finding in a conversion; see "Convert and findings" in docs/cli.md. Those
 // of severity error are never kPasses.
 enum class InConversion : std::uint8_t {
   kPasses,       // OUTPUT may have it too

@@ -32,7 +32,7 @@ enum class Role : std::uint8_t {
   kStep,
   kOther,
 };
-std::string_view Name(Role role) noexcept;  // "moving_mean", ...: spelled as in the CLI contract
+std::string_view Name(Role role) noexcept;  // "moving_mean", ...: spelled as in docs/cli.md
 
 struct TensorRole {
   Role role = Role::kOther;
@@ -69,7 +69,7 @@ struct BatchNorm {
   // The file is served as it is and was saved in training mode, which whoever loads it can switch
   // off (TorchScript without eval()).
   bool saved_in_training = false;
-  // Batch norm for sure, by the rule of the CLI contract (graph or config, a token of the scope,
+  // Batch norm for sure, by the rule of docs/cli.md (graph or config, a token of the scope,
   // sibling layers that have statistics, statistics of its own). Otherwise gamma and beta may
   // belong to another norm, which has no statistics to lose. What a name or config calls a layer,
   // group or instance norm is not listed at all.

@@ -44,7 +44,7 @@ struct ChannelView {
   bool operator==(const ChannelView&) const = default;
 };
 
-// A kernel, a bias and a batch norm that the user ties together (--pairs; see the CLI contract).
+// A kernel, a bias and a batch norm that the user ties together (--pairs; see docs/cli.md).
 struct UserPair {
   std::string batch_norm;                // scope or common prefix
   std::string into;                      // name of the kernel tensor

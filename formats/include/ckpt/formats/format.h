@@ -60,11 +60,11 @@ struct ProbeInput {
 };
 
 struct Format {
-  std::string_view name;  // "safetensors": as in the CLI contract
+  std::string_view name;  // "safetensors": as in docs/cli.md
   std::string_view summary;
   std::span<const std::string_view> suffixes;  // of OUTPUT: ".safetensors"
   Match (*probe)(const ProbeInput& input);
-  // `path` was resolved by ResolveInput.
+  // `path` is what OpenCheckpoint resolved the user's name to.
   Result<std::unique_ptr<Checkpoint>> (*open)(const Files& files, const std::filesystem::path& path,
                                               const Limits& limits);
   // Null for formats that are read only. Creates the files in `output`, the one that makes the
