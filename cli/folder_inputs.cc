@@ -150,9 +150,10 @@ class Expansion {
     if (!folder || depth > kMaxDepth) return AddPath(path.string());
     const auto whole = WholeOf(path, *folder);
     if (whole) AddPath(*whole);
+    // All of a SavedModel's folder is its own.
+    if (folder->Has("saved_model.pb") || folder->Has("saved_model.pbtxt")) return;
     for (const std::string& name : folder->files) AddFile(path, *folder, name, whole);
-    const bool saved_model = folder->Has("saved_model.pb") || folder->Has("saved_model.pbtxt");
-    if (saved_model || (whole && *whole == path.string() && !folder->Has("checkpoint"))) return;
+    if (whole && *whole == path.string() && !folder->Has("checkpoint")) return;
     for (const std::string& name : folder->folders) AddSubfolder(path / name, depth);
   }
 
@@ -161,7 +162,13 @@ class Expansion {
     const std::string file = (path / name).string();
     if ((whole && *whole == file) || IsPartIn(folder, name)) return;
     const bool sure = EndsWithOneOf(name, kSure);
-    const auto match = [&] { return formats::RecogniseFile(formats::SystemFiles(), file); };
+    const auto match = [&] {
+      // What cannot be read is no file of another kind: by its name it is one, or it is named.
+      const auto found = formats::RecogniseFile(formats::SystemFiles(), file);
+      if (!found && !EndsWithOneOf(name, kPerhaps)) Skip(file, "it cannot be read");
+      return found.value_or(EndsWithOneOf(name, kPerhaps) ? formats::Match::kCertain
+                                                          : formats::Match::kNo);
+    };
     const bool perhaps = EndsWithOneOf(name, kPerhaps);
     if (BeginsWithOneOf(name, kCompanions) && (sure || perhaps))
       return Skip(file, "a companion of a checkpoint");

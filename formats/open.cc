@@ -174,11 +174,12 @@ Result<std::unique_ptr<Checkpoint>> OpenResolved(const Files& files, const std::
 
 }  // namespace
 
-Match RecogniseFile(const Files& files, const std::string& path) {
+std::optional<Match> RecogniseFile(const Files& files, const std::string& path) {
   const auto file = files.Open(path);
-  if (!file || (*file)->size() == 0) return Match::kNo;
+  if (!file) return std::nullopt;
+  if ((*file)->size() == 0) return Match::kNo;
   const auto ends = EndsOf(**file);
-  if (!ends) return Match::kNo;
+  if (!ends) return std::nullopt;
   const std::string name = fs::path(path).filename().string();
   return BestOf({name, ends->head, ends->tail, (*file)->size()}).match;
 }

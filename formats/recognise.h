@@ -1,6 +1,7 @@
 // Which format the content of a file is of, without opening it as one.
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "ckpt/formats/format.h"
@@ -9,7 +10,7 @@
 namespace ckpt::formats {
 
 // How sure the best of the formats is of the file, by its first and last bytes; kNo where none
-// takes it, or the file cannot be read.
-Match RecogniseFile(const Files& files, const std::string& path);
+// takes it. Nothing where the file cannot be read.
+std::optional<Match> RecogniseFile(const Files& files, const std::string& path);
 
 }  // namespace ckpt::formats

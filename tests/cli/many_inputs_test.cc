@@ -86,6 +86,12 @@ TEST_F(Folders, ThatAreOneCheckpointNameWhatWasLeftAlone) {
   EXPECT_EQ(report_["inputs"][0]["status"], "ok");
 }
 
+TEST_F(Folders, OfASavedModelAreAllItsOwn) {
+  EXPECT_THAT(Audited({std::string(CKPT_TESTDATA) + "/tf_graphs/tf2.15/served/1"}),
+              ::testing::SizeIs(1));
+  EXPECT_THAT(NotRead(), IsEmpty());
+}
+
 TEST_F(Folders, AreLookedIntoBelowWithR) {
   Put(kGood, "g/a.safetensors");
   Put(kBad, "g/deep/er/b.safetensors");
