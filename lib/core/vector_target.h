@@ -26,8 +26,12 @@ inline VectorSet BestVectorSet() noexcept {
 
 #if defined(__x86_64__)
 #define CKPT_FOR_AVX2 __attribute__((target("avx2")))
+#if defined(__clang__)
+#define CKPT_FOR_AVX512 __attribute__((target("avx512f,avx512vl,avx512bw,avx512dq")))
+#else  // GCC would stay with vectors of 256 bits
 #define CKPT_FOR_AVX512 \
   __attribute__((target("avx512f,avx512vl,avx512bw,avx512dq,prefer-vector-width=512")))
+#endif
 #endif
 
 }  // namespace ckpt
