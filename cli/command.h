@@ -16,7 +16,7 @@ class Command {
   virtual ~Command() = default;
   virtual void Setup(CLI::App& app) = 0;
   virtual ExitCode Run() = 0;
-  // A line to say beside "OUTPUT is required", with its end; or empty.
+  // What to say behind "OUTPUT is required"; or empty.
   virtual std::string HintOnMissing() const { return {}; }
 };
 

@@ -69,9 +69,10 @@ class CalibrateCommand : public Command {
   }
 
   std::string HintOnMissing() const override {
-    return data_.files.empty() ? ""
-                               : "--data takes all that follows it: INPUT and OUTPUT stand before "
-                                 "it, or behind a further option or --\n";
+    return data_.files.empty()
+               ? ""
+               : ": --data takes all that follows it: INPUT and OUTPUT stand before "
+                 "it, or behind a further option or --";
   }
 
   ExitCode Run() override {

@@ -89,14 +89,15 @@ int RunCommandLine(int argc, const char* const* argv) {
   try {
     app.parse(std::move(arguments));
   } catch (const CLI::ParseError& error) {
-    if (error.get_exit_code() != static_cast<int>(CLI::ExitCodes::Success))
-      return Refuse(InWords(app, error));
-    app.exit(error, std::cout, std::cerr);
-    if (error.get_exit_code() == static_cast<int>(CLI::ExitCodes::RequiredError)) {
-      for (std::size_t i = 0; i < kCommands.size(); ++i) {
-        if (app.got_subcommand(kCommands[i].name)) std::cerr << commands[i]->HintOnMissing();
+    if (error.get_exit_code() != static_cast<int>(CLI::ExitCodes::Success)) {
+      std::string wrong = InWords(app, error);
+      const bool missing = error.get_exit_code() == static_cast<int>(CLI::ExitCodes::RequiredError);
+      for (std::size_t i = 0; missing && i < kCommands.size(); ++i) {
+        if (app.got_subcommand(kCommands[i].name)) wrong += commands[i]->HintOnMissing();
       }
+      return Refuse(wrong);
     }
+    app.exit(error, std::cout, std::cerr);
     std::cout.flush();
     return static_cast<int>(std::cout ? ExitCode::kClean : ExitCode::kIo);
   }

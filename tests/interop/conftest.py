@@ -1,6 +1,11 @@
 """Each world runs the tests of the frameworks that it has."""
 
 import importlib.util
+import os
+
+# Sums in one order, whichever test is the first to start TensorFlow.
+os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
+os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
 
 collect_ignore = []
 if importlib.util.find_spec("tensorflow") is None:
