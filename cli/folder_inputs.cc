@@ -45,6 +45,8 @@ constexpr auto kPartial = std::to_array<std::string_view>(
     {".partial", ".part", ".tmp", ".crdownload", ".incomplete", ".lock", ".ckpt.json"});
 constexpr auto kCompanions = std::to_array<std::string_view>(
     {"optimizer", "scheduler", "scaler", "rng_state", "random_states", "training_args"});
+// The index of a bundle whose prefix ends in a slash: the folder is its name.
+constexpr std::string_view kNamelessBundle = ".index";
 // One of these is the checkpoint of its folder; the first that is there.
 constexpr auto kWhole =
     std::to_array<std::string_view>({"model.safetensors.index.json", "model.safetensors",
@@ -82,7 +84,8 @@ std::optional<Folder> ListOf(const fs::path& path) {
   for (fs::directory_iterator it(path, failed), end; !failed && it != end; it.increment(failed)) {
     const std::string name = it->path().filename().string();
     std::error_code ignored;
-    if (name.starts_with('.') || EndsWithOneOf(name, kPartial)) continue;
+    const bool hidden = name.starts_with('.') && name != kNamelessBundle;
+    if (hidden || EndsWithOneOf(name, kPartial)) continue;
     if (it->is_directory(ignored)) {
       if (!it->is_symlink(ignored)) folder.folders.push_back(name);
     } else {
@@ -139,6 +142,7 @@ class Expansion {
   static std::optional<std::string> WholeOf(const fs::path& path, const Folder& folder) {
     const auto saved = formats::ResolveSavedModel(formats::SystemFiles(), path.string());
     if (!saved || *saved || folder.Has("checkpoint")) return path.string();
+    if (folder.Has(std::string(kNamelessBundle))) return path.string();
     for (const std::string_view name : kWhole) {
       if (folder.Has(std::string(name))) return (path / name).string();
     }
@@ -175,6 +179,7 @@ class Expansion {
     // A bundle of a run with a state file is one of the older ones.
     if (whole && folder.Has("checkpoint") && (name.ends_with(".index") || name == "checkpoint"))
       return;
+    if (name == kNamelessBundle) return;
     const bool is_one = sure || (perhaps && match() != formats::Match::kNo) ||
                         (!perhaps && match() == formats::Match::kCertain);
     if (is_one && whole) return Skip(file, "the folder's checkpoint is another one");

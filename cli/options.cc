@@ -91,7 +91,25 @@ std::vector<std::string> ReportPathsOf(const CommonOptions& options) {
 
 namespace {
 
+// A word before a colon that is no form is a slip more likely than a file of that name.
+Status CheckForms(const std::vector<std::string>& reports) {
+  std::vector<std::string> names;
+  for (const FormRow& form : Forms()) names.emplace_back(form.name);
+  for (const std::string& report : reports) {
+    const std::size_t colon = report.find(':');
+    if (colon == std::string::npos) continue;
+    const std::string word = report.substr(0, colon);
+    const bool is_path = word.empty() || word.find('/') != std::string::npos;
+    if (is_path || FindForm(word) != nullptr) continue;
+    return Fail(ErrorCode::kInvalidArgument, "--report: there is no form \"" + word + "\"" +
+                                                 DidYouMean(word, names) +
+                                                 "; a file of that name is ./" + report);
+  }
+  return {};
+}
+
 Status CheckReports(const CommonOptions& options) {
+  CKPT_RETURN_IF_ERROR(CheckForms(options.reports));
   std::set<std::filesystem::path> seen;
   for (const ReportFile& file : ReportFilesOf(options)) {
     if (!file.form->commands.Has(options.command)) {

@@ -92,6 +92,16 @@ TEST_F(Folders, OfASavedModelAreAllItsOwn) {
   EXPECT_THAT(NotRead(), IsEmpty());
 }
 
+// Its prefix ends in a slash: the files are ".index" and ".data-00000-of-00001".
+TEST_F(Folders, ThatAreABundleWithoutANameCountBelowOthersToo) {
+  const std::string bundle =
+      std::string(CKPT_TESTDATA) + "/tf1/mnist/trainable_only/model.ckpt-700";
+  Put(bundle + ".index", "g/deep/.index");
+  Put(bundle + ".data-00000-of-00001", "g/deep/.data-00000-of-00001");
+  EXPECT_THAT(Audited({"-r", "g"}), ElementsAre("g/deep"));
+  EXPECT_EQ(report_["inputs"][0]["status"], "ok");
+}
+
 TEST_F(Folders, AreLookedIntoBelowWithR) {
   Put(kGood, "g/a.safetensors");
   Put(kBad, "g/deep/er/b.safetensors");
@@ -182,6 +192,18 @@ TEST(Typos, NameTheWordAndTheNearestOne) {
   EXPECT_THAT(refusal({"diff", "a", "b", "c"}), HasSubstr("\"c\""));
   EXPECT_THAT(refusal({}), HasSubstr("a command is needed: inspect, audit"));
   EXPECT_THAT(refusal({"help", "audt"}), HasSubstr("did you mean audit?"));
+}
+
+TEST(Typos, InTheFormOfAReportWriteNoFileOfThatName) {
+  const testing::TemporaryFolder folder;
+  testing::ProgramOptions options;
+  options.folder = folder.path();
+  const auto run = testing::Ckpt({"audit", kGood, "--report", "sarrif:out.sarif"}, options);
+  EXPECT_EQ(run.exit_code, 2);
+  EXPECT_THAT(run.err, HasSubstr("did you mean sarif?"));
+  EXPECT_TRUE(fs::is_empty(folder.path()));
+  EXPECT_EQ(testing::Ckpt({"audit", kGood, "--report", "./a:b"}, options).exit_code, 0);
+  EXPECT_TRUE(fs::exists(folder / "a:b"));
 }
 
 TEST(Names, OfNoFileGetASentenceThatGetsOn) {
