@@ -244,23 +244,31 @@ class Walk {
   }
 
   // Is the value, within the bound, one of A's? If so it takes that one's place.
+  // By structure, then by content: that looks at every value of the size.
   bool Confirm(std::size_t index, network::ValueId id, const Array* bound) {
-    Held& held = held_[id.index];
-    for (const network::ValueId candidate : Candidates(index, *held.value)) {
-      for (const Sizes& order : a_.OrdersTo(candidate, held.value->shape)) {
-        const Array expected = Ordered(a_.values()[candidate], order);
-        Comparison found = Compare(expected, *held.value, bound, 1);
-        int factor = found.largest == 0 ? 0 : 1;
-        if (!(found.ratio <= 1)) {
-          const auto wide = a_.WideBound(candidate, order, bound);
-          if (!wide) continue;
-          found = Compare(expected, *held.value, &*wide, 5);
-          factor = 5;
-          if (!(found.ratio <= 1) || !ConstantPartsAgree(index, candidate, order)) continue;
-        }
-        Accept(index, id, candidate, order, found, factor);
-        return true;
+    const auto twin = TwinOf(index);
+    if (twin && ConfirmAs(*twin, index, id, bound)) return true;
+    for (const network::ValueId like : a_.values().Like(*held_[id.index].value, kMostCandidates)) {
+      if (twin != like && ConfirmAs(like, index, id, bound)) return true;
+    }
+    return false;
+  }
+  bool ConfirmAs(network::ValueId candidate, std::size_t index, network::ValueId id,
+                 const Array* bound) {
+    const Array& value = *held_[id.index].value;
+    for (const Sizes& order : a_.OrdersTo(candidate, value.shape)) {
+      const Array expected = Ordered(a_.values()[candidate], order);
+      Comparison found = Compare(expected, value, bound, 1);
+      int factor = found.largest == 0 ? 0 : 1;
+      if (!(found.ratio <= 1)) {
+        const auto wide = a_.WideBound(candidate, order, bound);
+        if (!wide) continue;
+        found = Compare(expected, value, &*wide, 5);
+        factor = 5;
+        if (!(found.ratio <= 1) || !ConstantPartsAgree(index, candidate, order)) continue;
       }
+      Accept(index, id, candidate, order, found, factor);
+      return true;
     }
     return false;
   }
@@ -435,16 +443,6 @@ class Walk {
     if (axis < 0) axis += rank;
     if (axis < 0 || axis >= rank) return std::nullopt;
     return place[static_cast<std::size_t>(axis)];
-  }
-
-  // By structure, then by content.
-  std::vector<network::ValueId> Candidates(std::size_t index, const Array& y) const {
-    std::vector<network::ValueId> ids;
-    if (const auto twin = TwinOf(index)) ids.push_back(*twin);
-    for (const network::ValueId like : a_.values().Like(y, kMostCandidates)) {
-      if (std::find(ids.begin(), ids.end(), like) == ids.end()) ids.push_back(like);
-    }
-    return ids;
   }
 
   // What A's own operation of this kind yields of the same values.
