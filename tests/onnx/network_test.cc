@@ -1,5 +1,5 @@
 // What an ONNX model computes: shapes against those that onnx.reference found by running the model
-// (testdata/generators/onnx_networks.py), coverage, and hostile graphs.
+// (testdata/generators/onnx_networks.py), and coverage.
 #include "ckpt/network/network.h"
 
 #include <gmock/gmock.h>
