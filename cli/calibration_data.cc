@@ -8,8 +8,8 @@
 #include <utility>
 
 #include "ckpt/elements.h"
-#include "ckpt/formats/format.h"
 #include "ckpt/network/element_kind.h"
+#include "cli/run_values.h"
 
 namespace ckpt::cli {
 namespace {
@@ -175,10 +175,7 @@ class Reading {
 
  private:
   Result<std::shared_ptr<const Checkpoint>> Open(const std::string& path) {
-    formats::OpenOptions open = OpenOptionsOf(options_);
-    open.format = "npz";
-    CKPT_ASSIGN_OR_RETURN(auto file, formats::OpenCheckpoint(*options_.read, path, open));
-    for (const Problem& problem : file->manifest().problems) return Fail(problem.error);
+    CKPT_ASSIGN_OR_RETURN(auto file, OpenArrays(options_, path));
     files_.push_back(path);
     return std::shared_ptr<const Checkpoint>(std::move(file));
   }
@@ -219,13 +216,7 @@ class Reading {
   // Behind what is there, along axis 0.
   Status Join(std::size_t input, const Part& part, const std::string& path) {
     const TensorInfo& info = part.info();
-    if (!IsReal(info.dtype)) {
-      return Fail(Error{ErrorCode::kUnsupported,
-                        "an input of type " + std::string(Name(info.dtype)) + " cannot be run",
-                        path,
-                        {},
-                        info.name});
-    }
+    CKPT_RETURN_IF_ERROR(CheckNumbers(info, path));
     const network::Sizes shape(info.shape.dims().begin(), info.shape.dims().end());
     const network::PartialShape& wanted = net_.value(net_.inputs[input].value).shape;
     if (info.shape.element_count() == 0 || shape.empty() ||

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "ckpt/calibration_mark.h"
+#include "ckpt/formats/convert_file.h"
 
 namespace ckpt::cli {
 namespace {
@@ -43,10 +44,10 @@ std::unique_ptr<Checkpoint> WithRecordedMark(std::unique_ptr<Checkpoint> checkpo
   const Manifest& manifest = checkpoint->manifest();
   if (manifest.metadata.contains(std::string(kCalibrationMark))) return checkpoint;
   const fs::path resolved = manifest.resolved;
-  std::vector<MarkedTensor> tensors = MarkOf(manifest.resolved + ".ckpt.json");
+  std::vector<MarkedTensor> tensors = MarkOf(formats::DefaultRecordPath(manifest.resolved, {}));
   if (tensors.empty() && checkpoint->format() == "saved-model") {
     const fs::path folder = resolved.has_extension() ? resolved.parent_path() : resolved;
-    tensors = MarkOf(folder / "assets.extra" / "ckpt.json");
+    tensors = MarkOf(formats::DefaultRecordPath(folder.string(), "saved-model"));
   }
   return tensors.empty() ? std::move(checkpoint) : WithMark(std::move(checkpoint), tensors);
 }

@@ -1,7 +1,6 @@
 // ckpt calibrate: computes missing or stale statistics again from data.
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <filesystem>
 #include <map>
 #include <set>
 
@@ -9,6 +8,7 @@
 #include "ckpt/formats/convert_file.h"
 #include "ckpt/formats/graph_output.h"
 #include "ckpt/serving_network.h"
+#include "ckpt/sha256.h"
 #include "cli/calibration_data.h"
 #include "cli/calibration_layers.h"
 #include "cli/choices.h"
@@ -135,10 +135,7 @@ class CalibrateCommand : public Command {
                   "--to: unknown format \"" + to_ + "\"" + DidYouMean(to_, FormatNames()));
     }
     if (target_.record_path.empty()) {
-      target_.record_path =
-          target_.format->name == "saved-model"
-              ? (std::filesystem::path(target_.path) / "assets.extra" / "ckpt.json").string()
-              : target_.path + ".ckpt.json";
+      target_.record_path = formats::DefaultRecordPath(target_.path, target_.format->name);
     }
     if (target_.format->name == own && target_.format->write != nullptr) return {};
     return Fail(ErrorCode::kUnsupported,

@@ -1,7 +1,6 @@
 // ckpt convert: writes a serving-ready file.
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <filesystem>
 #include <map>
 
 #include "ckpt/formats/convert_file.h"
@@ -160,7 +159,9 @@ class ConvertCommand : public Command {
       return Fail(ErrorCode::kInvalidArgument,
                   "--shard-size is for an OUTPUT that is a set of files: NAME.weights.json");
     }
-    if (target_.record_path.empty()) target_.record_path = DefaultRecord();
+    if (target_.record_path.empty()) {
+      target_.record_path = formats::DefaultRecordPath(target_.path, target_.format->name);
+    }
     target_.report_paths = ReportPathsOf(options_);
     if (!cast_.empty()) {
       convert_.cast = DtypeFromName(cast_);
@@ -195,12 +196,6 @@ class ConvertCommand : public Command {
       CKPT_ASSIGN_OR_RETURN(convert_.fold.pairs, ReadPairs(*options_.read, pairs_file_));
     }
     return {};
-  }
-
-  // A model server's folder holds versions only, so that a SavedModel's record lies in it.
-  std::string DefaultRecord() const {
-    if (target_.format->name != "saved-model") return target_.path + ".ckpt.json";
-    return (std::filesystem::path(target_.path) / "assets.extra" / "ckpt.json").string();
   }
 
   // A format of one framework holds that framework's names and layouts.

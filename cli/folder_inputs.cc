@@ -10,7 +10,7 @@
 #include <set>
 #include <utility>
 
-#include "cli/natural_order.h"
+#include "ckpt/natural_order.h"
 #include "formats/container/file.h"
 #include "formats/recognise.h"
 #include "formats/tf_bundle/checkpoint_state.h"
@@ -94,8 +94,8 @@ std::optional<Folder> ListOf(const fs::path& path) {
     }
   }
   if (failed) return std::nullopt;
-  std::sort(folder.files.begin(), folder.files.end(), ComesBefore);
-  std::sort(folder.folders.begin(), folder.folders.end(), ComesBefore);
+  std::sort(folder.files.begin(), folder.files.end(), NaturalLess);
+  std::sort(folder.folders.begin(), folder.folders.end(), NaturalLess);
   return folder;
 }
 
@@ -165,27 +165,27 @@ class Expansion {
                const std::optional<std::string>& whole) {
     const std::string file = (path / name).string();
     if ((whole && *whole == file) || IsPartIn(folder, name)) return;
-    const bool sure = EndsWithOneOf(name, kSure);
-    const auto match = [&] {
-      // What cannot be read is no file of another kind: by its name it is one, or it is named.
-      const auto found = formats::RecogniseFile(formats::SystemFiles(), file);
-      if (!found && !EndsWithOneOf(name, kPerhaps)) Skip(file, "it cannot be read");
-      return found.value_or(EndsWithOneOf(name, kPerhaps) ? formats::Match::kCertain
-                                                          : formats::Match::kNo);
-    };
-    const bool perhaps = EndsWithOneOf(name, kPerhaps);
+    const bool sure = EndsWithOneOf(name, kSure), perhaps = EndsWithOneOf(name, kPerhaps);
     if (BeginsWithOneOf(name, kCompanions) && (sure || perhaps))
       return Skip(file, "a companion of a checkpoint");
     // A bundle of a run with a state file is one of the older ones.
     if (whole && folder.Has("checkpoint") && (name.ends_with(".index") || name == "checkpoint"))
       return;
     if (name == kNamelessBundle) return;
-    const bool is_one = sure || (perhaps && match() != formats::Match::kNo) ||
-                        (!perhaps && match() == formats::Match::kCertain);
+    const bool is_one = sure || IsByContent(file, perhaps);
     if (is_one && whole) return Skip(file, "the folder's checkpoint is another one");
     if (is_one && name.ends_with(".npy")) return Skip(file, "an array");
     if (is_one) return AddPath(name.ends_with(".index") ? file.substr(0, file.size() - 6) : file);
     if (perhaps) Skip(file, "of no kind that is known here");
+  }
+
+  // Of a file that may be one by its name, or whose name says nothing. What cannot be read is no
+  // file of another kind: by its name it is one, or it is named.
+  bool IsByContent(const std::string& file, bool perhaps) {
+    const auto match = formats::RecogniseFile(formats::SystemFiles(), file);
+    if (!match && !perhaps) Skip(file, "it cannot be read");
+    if (!match) return perhaps;
+    return perhaps ? *match != formats::Match::kNo : *match == formats::Match::kCertain;
   }
 
   // A part of a checkpoint whose index, or other file, is there.

@@ -33,25 +33,34 @@ Result<std::pair<std::string, network::Sizes>> ParseShape(const std::string& tex
 
 }  // namespace
 
+Result<std::unique_ptr<Checkpoint>> OpenArrays(const CommonOptions& options,
+                                               const std::string& path) {
+  formats::OpenOptions open = OpenOptionsOf(options);
+  open.format = "npz";
+  CKPT_ASSIGN_OR_RETURN(auto file, formats::OpenCheckpoint(*options.read, path, open));
+  for (const Problem& problem : file->manifest().problems) return Fail(problem.error);
+  return file;
+}
+
+Status CheckNumbers(const TensorInfo& info, const std::string& path) {
+  if (IsReal(info.dtype)) return {};
+  return Fail(Error{ErrorCode::kUnsupported,
+                    "an input of type " + std::string(Name(info.dtype)) + " cannot be run",
+                    path,
+                    {},
+                    info.name});
+}
+
 Result<std::map<std::string, execution::Array>> ReadArrays(const CommonOptions& options,
                                                            const std::string& path,
                                                            std::uint64_t most_bytes) {
-  formats::OpenOptions open = OpenOptionsOf(options);
-  open.format = "npz";
-  CKPT_ASSIGN_OR_RETURN(const auto file, formats::OpenCheckpoint(*options.read, path, open));
+  CKPT_ASSIGN_OR_RETURN(const auto file, OpenArrays(options, path));
   const Manifest& manifest = file->manifest();
-  for (const Problem& problem : manifest.problems) return Fail(problem.error);
   std::map<std::string, execution::Array> arrays;
   std::uint64_t left = most_bytes / sizeof(double);
   for (std::uint32_t i = 0; i < manifest.tensors.size(); ++i) {
     const TensorInfo& tensor = manifest.tensors[i];
-    if (!IsReal(tensor.dtype)) {
-      return Fail(Error{ErrorCode::kUnsupported,
-                        "an input of type " + std::string(Name(tensor.dtype)) + " cannot be run",
-                        path,
-                        {},
-                        tensor.name});
-    }
+    CKPT_RETURN_IF_ERROR(CheckNumbers(tensor, path));
     execution::Array array;
     array.shape.assign(tensor.shape.dims().begin(), tensor.shape.dims().end());
     array.kind = network::KindOf(tensor.dtype);

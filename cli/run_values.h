@@ -2,6 +2,7 @@
 #pragma once
 
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -9,6 +10,12 @@
 #include "cli/options.h"
 
 namespace ckpt::cli {
+
+// An .npz or .npy, whose arrays are tensors.
+Result<std::unique_ptr<Checkpoint>> OpenArrays(const CommonOptions& options,
+                                               const std::string& path);
+// kUnsupported where the elements of the array `info` of that file are no numbers.
+Status CheckNumbers(const TensorInfo& info, const std::string& path);
 
 // The arrays of an .npz by their names; that of an .npy under the name "". Objects and strings are
 // refused: kUnsupported. `most_bytes` bounds what is read.

@@ -17,6 +17,7 @@
 #include <utility>
 
 #include "cli/child_walls.h"
+#include "formats/container/forked_child.h"
 
 namespace ckpt::cli {
 namespace {
@@ -37,28 +38,8 @@ struct Prepared {
   int folder = -1, output = -1, null = -1, report = -1;
 };
 
-void Limit(__rlimit_resource resource, std::uint64_t value) noexcept {
-  rlimit limit{};
-  if (::getrlimit(resource, &limit) != 0) return;
-  limit.rlim_cur = std::min<rlim_t>(value, limit.rlim_max);
-  limit.rlim_max = limit.rlim_cur;
-  ::setrlimit(resource, &limit);
-}
-
 std::uint64_t ProcessorSeconds(const WalledProgram& program) noexcept {
   return static_cast<std::uint64_t>(program.wall_clock.count()) / 1000 + 1;
-}
-
-void DefaultSignals() noexcept {
-  for (int number = 1; number < NSIG; ++number) ::signal(number, SIG_DFL);
-  sigset_t none{};
-  sigemptyset(&none);
-  ::sigprocmask(SIG_SETMASK, &none, nullptr);
-}
-
-void CloseFrom(unsigned first) noexcept {
-  if (::close_range(first, ~0U, 0) == 0) return;
-  for (unsigned i = first; i < 65536; ++i) ::close(static_cast<int>(i));  // before Linux 5.9
 }
 
 void Say(char what, int number = 0) noexcept {
@@ -70,7 +51,7 @@ void Say(char what, int number = 0) noexcept {
   const WalledProgram& program = *prepared.program;
   ::setpgid(0, 0);
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-  DefaultSignals();
+  formats::DefaultSignals();
   ::umask(077);
   const bool at_work = ::fchdir(prepared.folder) == 0;
   // The descriptors that are moved are above all that they are moved to.
@@ -79,12 +60,12 @@ void Say(char what, int number = 0) noexcept {
   ::dup2(prepared.output, STDERR_FILENO);
   ::dup2(prepared.report, kReportDescriptor);
   ::fcntl(kReportDescriptor, F_SETFD, FD_CLOEXEC);
-  Limit(RLIMIT_CORE, 0);
-  Limit(RLIMIT_DATA, program.memory_bytes);
-  Limit(RLIMIT_FSIZE, program.file_bytes);
-  Limit(RLIMIT_CPU, ProcessorSeconds(program));
+  formats::LowerLimit(RLIMIT_CORE, 0);
+  formats::LowerLimit(RLIMIT_DATA, program.memory_bytes);
+  formats::LowerLimit(RLIMIT_FSIZE, program.file_bytes);
+  formats::LowerLimit(RLIMIT_CPU, ProcessorSeconds(program));
   if (!WriteOnlyBelow(prepared.folder)) Say(kNoLandlock);
-  CloseFrom(kReportDescriptor + 1);
+  formats::CloseDescriptors(kReportDescriptor + 1, ~0U);
   if (!RefuseNetwork()) Say(kNoFilter);
   if (at_work) {
     ::execve(prepared.arguments[0], prepared.arguments.data(), prepared.environment.data());

@@ -205,6 +205,11 @@ bool TakesDocumentsOf(const Format& target, std::string_view source_format) {
          std::find(target.kin.begin(), target.kin.end(), source_format) != target.kin.end();
 }
 
+std::string DefaultRecordPath(const std::string& output, std::string_view format) {
+  if (format != "saved-model") return output + ".ckpt.json";
+  return (std::filesystem::path(output) / "assets.extra" / "ckpt.json").string();
+}
+
 Status CheckTarget(const ConversionTarget& target, const Manifest& source) {
   if (target.format->write == nullptr) {
     return Fail(ErrorCode::kUnsupported,

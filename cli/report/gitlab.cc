@@ -2,9 +2,9 @@
 // https://docs.gitlab.com/ci/testing/code_quality/#code-quality-report-format
 #include <map>
 
+#include "ckpt/sha256.h"
 #include "cli/report/issues.h"
 #include "cli/report/json_values.h"
-#include "formats/container/file_digest.h"
 
 namespace ckpt::cli {
 namespace {
@@ -36,16 +36,16 @@ std::string ToGitlab(const IssueReport& report) {
   std::map<std::string, std::uint64_t> seen;  // a fingerprint is of one entry
   for (const Checked& checked : report.checked) {
     for (const Issue& issue : checked.issues) {
-      std::string print = formats::DigestText(issue.fingerprint + checked.path);
+      std::string print = Sha256(issue.fingerprint + checked.path);
       if (const std::uint64_t before = seen[print]++; before > 0)
-        print = formats::DigestText(print + std::to_string(before));
+        print = Sha256(print + std::to_string(before));
       entries.push_back(EntryOf(checked.path, issue.rule, SeverityOf(issue.severity),
                                 TitleOf(issue) + ": " + SentenceOf(issue), print));
     }
   }
   if (const std::string left = report.LeftOut(); !left.empty()) {
     const std::string path = report.checked.empty() ? "." : report.checked.front().path;
-    entries.push_back(EntryOf(path, "left-out", "info", left, formats::DigestText(left)));
+    entries.push_back(EntryOf(path, "left-out", "info", left, Sha256(left)));
   }
   return Dump(entries, true);
 }

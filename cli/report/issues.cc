@@ -2,10 +2,10 @@
 
 #include <algorithm>
 
+#include "ckpt/sha256.h"
 #include "cli/report/error_text.h"
 #include "cli/report/text_pieces.h"
 #include "cli/report/text_table.h"
-#include "formats/container/file_digest.h"
 
 namespace ckpt::cli {
 namespace {
@@ -26,7 +26,7 @@ std::vector<std::string> NamesOf(const Finding& finding, const Analysis* analysi
 std::string FingerprintOf(std::string_view rule, const std::vector<std::string>& names) {
   std::string text(rule);
   for (const std::string& name : names) text.append(1, '\0').append(name);
-  return formats::DigestText(text);
+  return Sha256(text);
 }
 
 Issue IssueOf(const Finding& finding, const Analysis* analysis) {

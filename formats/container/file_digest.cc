@@ -5,24 +5,12 @@
 #include <algorithm>
 #include <array>
 #include <memory>
+#include <span>
 
+#include "ckpt/sha256.h"
 #include "formats/container/memory_headroom.h"
 
 namespace ckpt::formats {
-namespace {
-
-std::string InDigits(const std::array<unsigned char, EVP_MAX_MD_SIZE>& digest, unsigned size) {
-  constexpr std::string_view kDigits = "0123456789abcdef";
-  std::string out;
-  for (unsigned i = 0; i < size; ++i) {
-    out += kDigits[digest[i] >> 4];
-    out += kDigits[digest[i] & 15];
-  }
-  return out;
-}
-
-}  // namespace
-
 Result<FileDigest> DigestFile(const RandomAccessFile& file) {
   RequireHeadroom();
   constexpr std::uint64_t kChunkBytes = std::uint64_t{1} << 20;
@@ -41,15 +29,7 @@ Result<FileDigest> DigestFile(const RandomAccessFile& file) {
     return Fail(Error{
         ErrorCode::kIo, "the system's OpenSSL cannot compute its SHA-256", file.path(), {}, {}});
   }
-  return FileDigest{file.size(), InDigits(digest, size)};
-}
-
-std::string DigestText(std::string_view text) {
-  std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
-  unsigned size = 0;
-  if (EVP_Digest(text.data(), text.size(), digest.data(), &size, EVP_sha256(), nullptr) != 1)
-    return {};
-  return InDigits(digest, size);
+  return FileDigest{file.size(), InHexadecimal(std::span(digest).first(size))};
 }
 
 }  // namespace ckpt::formats

@@ -3,7 +3,6 @@
 
 #include <cstdint>
 #include <string>
-#include <string_view>
 
 #include "formats/container/file.h"
 
@@ -15,7 +14,5 @@ struct FileDigest {
 };
 
 Result<FileDigest> DigestFile(const RandomAccessFile& file);
-// Of bytes in memory: 64 digits; empty where libcrypto fails.
-std::string DigestText(std::string_view text);
 
 }  // namespace ckpt::formats

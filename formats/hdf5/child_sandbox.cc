@@ -13,26 +13,17 @@
 #include <cstdio>
 #include <initializer_list>
 
+#include "formats/container/forked_child.h"
+
 namespace ckpt::formats {
 namespace {
 
 constexpr int kStandardDescriptors = 3;
 
-void DefaultSignals() noexcept {
-  for (int number = 1; number < NSIG; ++number) ::signal(number, SIG_DFL);
-  // What a terminal or a supervisor sends to the whole group is the parent's to answer.
+// What a terminal or a supervisor sends to the whole group is the parent's to answer.
+void LeaveGroupSignalsToParent() noexcept {
+  DefaultSignals();
   for (const int number : {SIGINT, SIGQUIT, SIGTERM, SIGHUP}) ::signal(number, SIG_IGN);
-  sigset_t none{};
-  sigemptyset(&none);
-  ::sigprocmask(SIG_SETMASK, &none, nullptr);
-}
-
-void CloseRange(unsigned first, unsigned last) noexcept {
-  if (first > last || ::close_range(first, last, 0) == 0) return;
-  // Kernels before 5.9.
-  const long open_max = ::sysconf(_SC_OPEN_MAX);
-  const unsigned end = open_max > 0 ? static_cast<unsigned>(std::min(open_max, 65536L)) : 65536U;
-  for (unsigned i = first; i < end && i <= last; ++i) ::close(static_cast<int>(i));
 }
 
 void KeepOnly(int socket, int descriptor) noexcept {
@@ -48,10 +39,10 @@ void KeepOnly(int socket, int descriptor) noexcept {
   unsigned next = kStandardDescriptors;
   for (const int kept : {std::min(socket, descriptor), std::max(socket, descriptor)}) {
     if (kept < kStandardDescriptors) continue;
-    CloseRange(next, static_cast<unsigned>(kept) - 1);
+    CloseDescriptors(next, static_cast<unsigned>(kept) - 1);
     next = static_cast<unsigned>(kept) + 1;
   }
-  CloseRange(next, ~0U);
+  CloseDescriptors(next, ~0U);
 }
 
 // Bytes of address space in use; 0 where that cannot be known.
@@ -64,20 +55,12 @@ std::uint64_t AddressSpace() noexcept {
   return pages * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
 }
 
-void Limit(__rlimit_resource resource, std::uint64_t value) noexcept {
-  rlimit limit{};
-  if (::getrlimit(resource, &limit) != 0) return;
-  limit.rlim_cur = std::min<rlim_t>(value, limit.rlim_max);
-  limit.rlim_max = limit.rlim_cur;
-  ::setrlimit(resource, &limit);
-}
-
 void LimitResources(std::uint64_t memory_bytes) noexcept {
-  Limit(RLIMIT_AS, AddressSpace() + memory_bytes);
-  Limit(RLIMIT_CORE, 0);
-  Limit(RLIMIT_FSIZE, 0);
-  Limit(RLIMIT_NPROC, 0);
-  Limit(RLIMIT_NOFILE, 0);
+  LowerLimit(RLIMIT_AS, AddressSpace() + memory_bytes);
+  LowerLimit(RLIMIT_CORE, 0);
+  LowerLimit(RLIMIT_FSIZE, 0);
+  LowerLimit(RLIMIT_NPROC, 0);
+  LowerLimit(RLIMIT_NOFILE, 0);
 }
 
 // An allow-list: everything else fails with EPERM, so that a C library that asks for something new
@@ -106,7 +89,7 @@ bool FilterSystemCalls() noexcept {
 }  // namespace
 
 bool EnterSandbox(int socket, int descriptor, std::uint64_t memory_bytes) noexcept {
-  DefaultSignals();
+  LeaveGroupSignalsToParent();
   KeepOnly(socket, descriptor);
   LimitResources(memory_bytes);
   ::prctl(PR_SET_DUMPABLE, 0);

@@ -4,6 +4,7 @@
 #include <map>
 #include <set>
 
+#include "ckpt/natural_order.h"
 #include "roles/scope_words.h"
 
 namespace ckpt::audit {

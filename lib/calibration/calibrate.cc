@@ -17,10 +17,8 @@ using network::OperationId;
 namespace {
 
 std::vector<double> Rounded(const std::vector<double>& values, Dtype dtype) {
-  std::vector<std::byte> bytes(values.size() * BitSize(dtype) / 8);
-  EncodeFromDouble(dtype, values, bytes);
   std::vector<double> rounded(values.size());
-  DecodeToDouble(dtype, bytes, rounded);
+  DecodeToDouble(dtype, Encoded(dtype, values), rounded);
   return rounded;
 }
 

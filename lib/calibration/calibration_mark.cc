@@ -1,13 +1,11 @@
 #include "ckpt/calibration_mark.h"
 
-#include <openssl/evp.h>
-
 #include <algorithm>
-#include <array>
 #include <map>
 #include <utility>
 
 #include "ckpt/network/network.h"
+#include "ckpt/sha256.h"
 
 namespace ckpt {
 namespace {
@@ -70,20 +68,6 @@ std::vector<MarkedTensor> ParseMark(std::string_view text) {
         {std::string(line.substr(kDigits + kGap.size())), std::string(line.substr(0, kDigits))});
   }
   return tensors;
-}
-
-std::string Sha256(std::span<const std::byte> bytes) {
-  std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
-  unsigned size = 0;
-  if (EVP_Digest(bytes.data(), bytes.size(), digest.data(), &size, EVP_sha256(), nullptr) != 1)
-    return {};
-  constexpr std::string_view kHexadecimal = "0123456789abcdef";
-  std::string text;
-  for (unsigned i = 0; i < size; ++i) {
-    text += kHexadecimal[digest[i] >> 4];
-    text += kHexadecimal[digest[i] & 15];
-  }
-  return text;
 }
 
 std::set<std::size_t> CalibratedNorms(const Checkpoint& checkpoint, const Analysis& analysis) {

@@ -9,6 +9,7 @@
 #include "ckpt/op_analysis.h"
 #include "ckpt/op_saving.h"
 #include "ckpt/serving_network.h"
+#include "core/held_bytes.h"
 
 namespace ckpt {
 namespace {
@@ -16,21 +17,6 @@ namespace {
 struct Missing {
   TensorInfo info;
   double initial = 0;
-};
-
-class InitialStream : public TensorStream {
- public:
-  InitialStream(const TensorInfo& info, double value) : bytes_(info.byte_size) {
-    EncodeFromDouble(info.dtype, std::vector<double>(info.shape.element_count(), value), bytes_);
-  }
-  Result<std::span<const std::byte>> Next() override {
-    if (std::exchange(given_, true)) return std::span<const std::byte>{};
-    return std::span<const std::byte>(bytes_);
-  }
-
- private:
-  std::vector<std::byte> bytes_;
-  bool given_ = false;
 };
 
 class Completed : public Checkpoint {
@@ -52,8 +38,9 @@ class Completed : public Checkpoint {
     const std::uint32_t source = source_[id.index];
     const auto stored = static_cast<std::uint32_t>(manifest_.tensors.size() - initial_.size());
     if (source < stored) return checkpoint_.Open(TensorId{source});
-    return std::unique_ptr<TensorStream>(
-        std::make_unique<InitialStream>(manifest_.tensors[id.index], initial_[source - stored]));
+    const TensorInfo& info = manifest_.tensors[id.index];
+    const std::vector<double> initial(info.shape.element_count(), initial_[source - stored]);
+    return std::unique_ptr<TensorStream>(std::make_unique<HeldBytes>(Encoded(info.dtype, initial)));
   }
   Result<network::Network> MakeNetwork() const override { return NetworkOverSource(*this, {}); }
 

@@ -5,23 +5,11 @@
 #include "ckpt/calibrate.h"
 #include "ckpt/calibration_mark.h"
 #include "ckpt/elements.h"
+#include "ckpt/sha256.h"
+#include "core/held_bytes.h"
 
 namespace ckpt {
 namespace {
-
-// The bytes of one tensor, held.
-class HeldBytes : public TensorStream {
- public:
-  explicit HeldBytes(std::vector<std::byte> bytes) : bytes_(std::move(bytes)) {}
-  Result<std::span<const std::byte>> Next() override {
-    if (std::exchange(given_, true)) return std::span<const std::byte>{};
-    return std::span<const std::byte>(bytes_);
-  }
-
- private:
-  std::vector<std::byte> bytes_;
-  bool given_ = false;
-};
 
 class Recalibrated : public Checkpoint {
  public:
@@ -48,8 +36,7 @@ class Recalibrated : public Checkpoint {
   // Tensors that share the bytes get the new ones, too.
   void Replace(TensorId id, const std::vector<double>& values) {
     TensorInfo& info = manifest_.tensors[id.index];
-    std::vector<std::byte> bytes(values.size() * BitSize(info.dtype) / 8);
-    EncodeFromDouble(info.dtype, values, bytes);
+    const std::vector<std::byte> bytes = Encoded(info.dtype, values);
     const TensorId first = info.alias_of.value_or(id);
     for (std::uint32_t i = 0; i < manifest_.tensors.size(); ++i) {
       TensorInfo& other = manifest_.tensors[i];

@@ -6,6 +6,7 @@
 #include "ckpt/convert.h"
 #include "ckpt/elements.h"
 #include "convert/finite_stream.h"
+#include "core/held_bytes.h"
 #include "fold/element_stream.h"
 
 namespace ckpt {
@@ -32,23 +33,6 @@ class ComputedStream : public TensorStream {
   std::vector<std::byte> bytes_;
 };
 
-class ConstantStream : public TensorStream {
- public:
-  ConstantStream(const Constant& constant, Dtype dtype)
-      : bytes_(constant.values.size() * BitSize(dtype) / 8) {
-    EncodeFromDouble(dtype, constant.values, bytes_);
-  }
-
-  Result<std::span<const std::byte>> Next() override {
-    if (std::exchange(done_, true)) return std::span<const std::byte>();
-    return std::span<const std::byte>(bytes_);
-  }
-
- private:
-  std::vector<std::byte> bytes_;
-  bool done_ = false;
-};
-
 using Opened = Result<std::unique_ptr<TensorStream>>;
 
 Opened OpenComputed(const Checkpoint& checkpoint, TensorId source, Dtype dtype,
@@ -67,7 +51,8 @@ namespace {
 Opened OpenContent(const Checkpoint& checkpoint, const FoldedTensor& tensor) {
   const Dtype dtype = tensor.info.dtype;
   if (const auto* constant = std::get_if<Constant>(&tensor.content)) {
-    return std::unique_ptr<TensorStream>(std::make_unique<ConstantStream>(*constant, dtype));
+    return std::unique_ptr<TensorStream>(
+        std::make_unique<HeldBytes>(Encoded(dtype, constant->values)));
   }
   if (const auto* scaled = std::get_if<ScaledKernel>(&tensor.content)) {
     return OpenComputed(checkpoint, scaled->source, dtype, *scaled);

@@ -158,6 +158,12 @@ void EncodeFromDouble(Dtype dtype, std::span<const double> in, std::span<std::by
   }
 }
 
+std::vector<std::byte> Encoded(Dtype dtype, std::span<const double> in) {
+  std::vector<std::byte> bytes(in.size() * BitSize(dtype) / 8);
+  EncodeFromDouble(dtype, in, bytes);
+  return bytes;
+}
+
 double UnitRoundoff(Dtype dtype) noexcept {
   if (dtype == Dtype::kF64) return 0x1p-53;
   if (dtype == Dtype::kF32) return 0x1p-24;

@@ -1,4 +1,4 @@
-// One loop, compiled for several instruction sets, the best of which is chosen at run time.
+// Instruction sets for which a loop is compiled several times, the best chosen at run time.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +16,8 @@ inline VectorSet BestVectorSet() noexcept {
         __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq")) {
       return VectorSet::kAvx512;
     }
-    return __builtin_cpu_supports("avx2") ? VectorSet::kAvx2 : VectorSet::kPlain;
+    const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    return avx2 ? VectorSet::kAvx2 : VectorSet::kPlain;
   }();
   return best;
 #else

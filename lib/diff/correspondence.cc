@@ -6,11 +6,11 @@
 #include <tuple>
 #include <utility>
 
+#include "ckpt/natural_order.h"
 #include "diff/compare.h"
 #include "diff/fingerprint.h"
 #include "diff/kernel_channels.h"
 #include "diff/possible_orders.h"
-#include "roles/scope_words.h"
 #include "roles/tensor_name.h"
 
 namespace ckpt {

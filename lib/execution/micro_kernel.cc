@@ -1,5 +1,7 @@
 #include "execution/micro_kernel.h"
 
+#include "core/vector_target.h"
+
 namespace ckpt::execution {
 namespace {
 
@@ -46,29 +48,15 @@ CKPT_MICRO_KERNEL(DoublePlain, , double, 16, 4, 2)
 CKPT_MICRO_KERNEL(FloatPlain, , float, 16, 4, 2)
 #undef CKPT_MICRO_KERNEL
 
-enum class Vectors : std::uint8_t { kPlain, kAvx2, kAvx512 };
-
-Vectors VectorsOfMachine() {
-#if defined(__x86_64__)
-  __builtin_cpu_init();
-  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
-      __builtin_cpu_supports("avx512dq")) {
-    return Vectors::kAvx512;
-  }
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return Vectors::kAvx2;
-#endif
-  return Vectors::kPlain;
-}
-
 }  // namespace
 
 template <>
 const MicroKernel<double>& BestMicroKernel<double>() {
   static const MicroKernel<double> kernel = [] {
-    const Vectors vectors = VectorsOfMachine();
+    const VectorSet vectors = BestVectorSet();
 #if defined(__x86_64__)
-    if (vectors == Vectors::kAvx512) return MicroKernel<double>{6, 16, DoubleAvx512};
-    if (vectors == Vectors::kAvx2) return MicroKernel<double>{6, 8, DoubleAvx2};
+    if (vectors == VectorSet::kAvx512) return MicroKernel<double>{6, 16, DoubleAvx512};
+    if (vectors == VectorSet::kAvx2) return MicroKernel<double>{6, 8, DoubleAvx2};
 #endif
     static_cast<void>(vectors);
     return MicroKernel<double>{4, 4, DoublePlain};
@@ -79,10 +67,10 @@ const MicroKernel<double>& BestMicroKernel<double>() {
 template <>
 const MicroKernel<float>& BestMicroKernel<float>() {
   static const MicroKernel<float> kernel = [] {
-    const Vectors vectors = VectorsOfMachine();
+    const VectorSet vectors = BestVectorSet();
 #if defined(__x86_64__)
-    if (vectors == Vectors::kAvx512) return MicroKernel<float>{6, 32, FloatAvx512};
-    if (vectors == Vectors::kAvx2) return MicroKernel<float>{6, 16, FloatAvx2};
+    if (vectors == VectorSet::kAvx512) return MicroKernel<float>{6, 32, FloatAvx512};
+    if (vectors == VectorSet::kAvx2) return MicroKernel<float>{6, 16, FloatAvx2};
 #endif
     static_cast<void>(vectors);
     return MicroKernel<float>{4, 8, FloatPlain};

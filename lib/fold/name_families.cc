@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cctype>
 
+#include "ckpt/natural_order.h"
 #include "fold/reason.h"
 #include "roles/scope_words.h"
 

@@ -6,7 +6,7 @@
 #include <charconv>
 #include <numeric>
 
-#include "roles/scope_words.h"
+#include "ckpt/natural_order.h"
 #include "roles/tensor_name.h"
 
 namespace ckpt {

@@ -4,6 +4,7 @@
 #include <unordered_map>
 #include <unordered_set>
 
+#include "ckpt/natural_order.h"
 #include "roles/scope_words.h"
 #include "roles/tensor_name.h"
 

@@ -24,7 +24,4 @@ bool SaysOtherNorm(std::string_view scope);
 // The scope with each run of digits replaced by '#': layers of one naming share it.
 std::string NamingPattern(std::string_view scope);
 
-// Orders numbers inside names by value: "bn2" before "bn10".
-bool NaturalLess(std::string_view a, std::string_view b) noexcept;
-
 }  // namespace ckpt

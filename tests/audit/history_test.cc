@@ -149,7 +149,9 @@ TEST(History, AHeadThatWasReplacedShowsThatTheModelWasTrained) {
   EXPECT_THAT(Judged(Since(newer, older)), ElementsAre("warning BN051 1"));
 }
 
-TEST(History, LayersThatKerasNumberedAnewAreComparedByTheirOrder) {
+// Against a model of batch_normalization and batch_normalization_1: the same numbered anew under
+// `prefix`, the second drifted, with a head.
+AuditResult SinceNumberedAnew(const std::string& prefix, const std::string& head) {
   Network older;
   older.BatchNormalization("batch_normalization")
       .BatchNormalization("batch_normalization_1", kMoved)
@@ -158,29 +160,21 @@ TEST(History, LayersThatKerasNumberedAnewAreComparedByTheirOrder) {
   Vectors drifted = kMoved;
   drifted.mean = {1.3, -0.4, 1.5, 0.02};
   Network newer;
-  newer.BatchNormalization("batch_normalization_9")
-      .BatchNormalization("batch_normalization_10", drifted)
-      .Matrix("dense_4/kernel", kKernel)
-      .Matrix("head/kernel", kTrained);
-  const AuditResult result = Since(newer, older);
+  newer.BatchNormalization(prefix + "batch_normalization_9")
+      .BatchNormalization(prefix + "batch_normalization_10", drifted)
+      .Matrix(prefix + "dense_4/kernel", kKernel)
+      .Matrix(head, kTrained);
+  return Since(newer, older);
+}
+
+TEST(History, LayersThatKerasNumberedAnewAreComparedByTheirOrder) {
+  const AuditResult result = SinceNumberedAnew("", "head/kernel");
   EXPECT_THAT(Judged(result), ElementsAre("warning BN051 batch_normalization_10"))
       << Described(result);
 }
 
 TEST(History, LayersThatKerasNumberedAnewAreComparedUnderAPrefix) {
-  Network older;
-  older.BatchNormalization("batch_normalization")
-      .BatchNormalization("batch_normalization_1", kMoved)
-      .Matrix("dense/kernel", kKernel);
-  older.Seal();
-  Vectors drifted = kMoved;
-  drifted.mean = {1.3, -0.4, 1.5, 0.02};
-  Network newer;
-  newer.BatchNormalization("functional_3/batch_normalization_9")
-      .BatchNormalization("functional_3/batch_normalization_10", drifted)
-      .Matrix("functional_3/dense_4/kernel", kKernel)
-      .Matrix("dense_5/kernel", kTrained);
-  const AuditResult result = Since(newer, older);
+  const AuditResult result = SinceNumberedAnew("functional_3/", "dense_5/kernel");
   EXPECT_THAT(Judged(result), ElementsAre("warning BN051 functional_3/batch_normalization_10"))
       << Described(result);
   EXPECT_EQ(CountOf(result, "CK007"), 0U);

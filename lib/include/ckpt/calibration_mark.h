@@ -5,7 +5,6 @@
 #include <cstddef>
 #include <memory>
 #include <set>
-#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -26,8 +25,6 @@ struct MarkedTensor {
 std::string MarkText(const std::vector<MarkedTensor>& tensors);
 // Lines of another form are passed over.
 std::vector<MarkedTensor> ParseMark(std::string_view text);
-
-std::string Sha256(std::span<const std::byte> bytes);
 
 // The batch norms of the analysis both of whose statistics are marked and hold the bytes that the
 // mark names, by their places. Reads those tensors.

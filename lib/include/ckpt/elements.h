@@ -23,6 +23,8 @@ struct EncodeLoss {
 // Encodes to little-endian with one rounding, to nearest even. Integers saturate.
 // REQUIRES: IsReal(dtype), out.size() == in.size() * BitSize(dtype) / 8.
 void EncodeFromDouble(Dtype dtype, std::span<const double> in, std::span<std::byte> out);
+// The same, into bytes of its own.
+std::vector<std::byte> Encoded(Dtype dtype, std::span<const double> in);
 // What encoding these would lose; nothing for integers.
 EncodeLoss LossOfEncoding(Dtype dtype, std::span<const double> in);
 
