@@ -2,6 +2,8 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <filesystem>
+#include <map>
+#include <optional>
 
 #include "ckpt/diff.h"
 #include "cli/choices.h"
@@ -50,6 +52,21 @@ class DiffCommand : public Command {
                    "Epsilon of batch norms for which nothing records one")
         ->check(NotNegative())
         ->type_name("X");
+    const std::map<std::string, DiffOrder> orders = {{"name", DiffOrder::kName},
+                                                     {"max-abs", DiffOrder::kMaxAbs},
+                                                     {"max-rel", DiffOrder::kMaxRel},
+                                                     {"norm", DiffOrder::kNorm},
+                                                     {"differing", DiffOrder::kDiffering}};
+    app.add_option(
+           "--sort", order_,
+           "Order of the tensors in text: name, or the largest first by max-abs, max-rel, "
+           "norm (||b-a||/||a||) or differing (share of elements); default name, with --top "
+           "norm")
+        ->transform(OneOf(orders))
+        ->type_name("KEY");
+    app.add_option("--top", most_, "Text lists the first N tensors, and counts the others")
+        ->check(CLI::PositiveNumber)
+        ->type_name("N");
     AddInputOptions(app, options_, nullptr);
     AddReportOptions(app, CommandId::kDiff, options_);
   }
@@ -64,6 +81,8 @@ class DiffCommand : public Command {
     auto reporter = OpenReporter(options_);
     if (!reporter) return Complain(reporter.error());
     Comparison comparison{a_, b_};
+    comparison.most = most_;
+    comparison.order = order_.value_or(most_ ? DiffOrder::kNorm : DiffOrder::kName);
     ExitCode code = ExitCode::kClean;
     if (Result<CheckpointDiff> diff = Compare(); !diff) {
       code = Complain(diff.error());
@@ -91,6 +110,8 @@ class DiffCommand : public Command {
   AnalysisOptions analysis_;
   DiffOptions diff_;
   std::string a_, b_, rename_file_;
+  std::optional<DiffOrder> order_;
+  std::optional<std::size_t> most_;
 };
 
 }  // namespace
