@@ -30,6 +30,8 @@ struct CommonOptions {
   bool ends_with_nul = false;  // -0: names in that list end with NUL, not with a line
   bool recursive = false;
   unsigned jobs = 1;
+  std::string config;  // --config; empty: the nearest ckpt.toml
+  bool no_config = false;
   std::uint64_t memory = 0;  // --memory; 0: the limits of the library
   // Through which the command reads, so that it knows what it must not write over.
   std::shared_ptr<const formats::FilesRead> read = std::make_shared<const formats::FilesRead>();

@@ -43,6 +43,7 @@ std::string ToMarkdown(const IssueReport& report) {
       out += "- " + Escaped(ForPeople(checked.path)) + ": " + Escaped(checked.verdict) + "\n";
   }
   if (!report.summary.empty()) out += report.summary + "\n";
+  for (const Remark& remark : report.remarks) out += "\n" + Escaped(remark.text) + "\n";
   if (const std::uint64_t notes = report.not_shown.infos; notes > 0)
     out += "\n" + std::to_string(notes) + " notes are not listed.\n";
   if (!rows.empty())

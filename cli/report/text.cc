@@ -1,6 +1,7 @@
 // Text for people: the form of a terminal.
 #include <utility>
 
+#include "cli/report/remarks.h"
 #include "cli/report/text_pieces.h"
 
 namespace ckpt::cli {
@@ -38,7 +39,13 @@ class TextForm : public Form {
   }
   std::string End(const AuditSummary& summary) override {
     const auto& [errors, warnings, infos] = summary.counts;
-    if (quiet_ && errors + warnings + infos == 0) return ToText(summary.not_read);
+    if (quiet_ && errors + warnings + infos == 0) {
+      std::string out;
+      for (const Remark& remark : RemarksOf(summary)) {
+        if (remark.matters) out += remark.text + "\n";
+      }
+      return out + ToText(summary.not_read);
+    }
     return ToText(summary);
   }
   std::string Add(const Conversion& conversion) override {

@@ -1,8 +1,11 @@
 #include <algorithm>
 #include <cstdio>
+#include <map>
 #include <utility>
 
 #include "cli/report/error_text.h"
+#include "cli/report/issues.h"
+#include "cli/report/remarks.h"
 #include "cli/report/text_pieces.h"
 #include "cli/report/text_table.h"
 
@@ -28,6 +31,23 @@ std::string FindingToText(const Finding& finding, const Style& style) {
       EscapeForDisplay(finding.subject) + "\n    " + EscapeForDisplay(finding.message) + "\n";
   if (!finding.fix.empty()) out += "    fix: " + EscapeForDisplay(finding.fix) + "\n";
   return out;
+}
+
+// "  known, not counted: BN011 (retrained in March), BN015 twice (...)"
+std::string KnownToText(const std::vector<KnownFinding>& known) {
+  std::map<std::pair<std::string_view, std::string_view>, std::uint64_t> counts;
+  for (const KnownFinding& one : known) ++counts[{one.finding.rule->id, one.reason}];
+  std::string out = "  known, not counted:";
+  constexpr std::size_t kListed = 5;
+  std::size_t listed = 0;
+  for (const auto& [what, count] : counts) {
+    if (listed == kListed)
+      return out + " and " + std::to_string(counts.size() - listed) + " more\n";
+    out += (listed++ == 0 ? " " : ", ") + std::string(what.first);
+    if (count > 1) out += " " + std::to_string(count) + " times";
+    out += " (" + ForPeople(what.second) + ")";
+  }
+  return out + "\n";
 }
 
 std::string Short(double value) {
@@ -92,7 +112,10 @@ std::string ToText(const AuditedInput& audited, const Style& style) {
            " more: --format json lists all\n";
   }
   if (audited.findings.empty() && !input.error)
-    out += "  " + Painted("no findings", style.green, style) + "\n";
+    out += "  " +
+           Painted(audited.known.empty() ? "no findings" : "no new findings", style.green, style) +
+           "\n";
+  if (!audited.known.empty()) out += KnownToText(audited.known);
   return out;
 }
 
@@ -118,7 +141,9 @@ std::string ToText(const SeverityCounts& counts) {
 }
 
 std::string ToText(const AuditSummary& summary) {
-  std::string out = ToText(summary.counts);
+  std::string out;
+  for (const Remark& remark : RemarksOf(summary)) out += remark.text + "\n";
+  out += ToText(summary.counts);
   if (summary.inputs < 2) return out + ToText(summary.not_read);
   out += InWords(summary) + "\n";
   constexpr std::size_t kListed = 100;
