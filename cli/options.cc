@@ -48,6 +48,18 @@ void AddReportOptions(CLI::App& command, CommandId id, CommonOptions& options) {
   command.add_flag("--no-config", options.no_config, "Look for no ckpt.toml")->excludes(config);
   command.add_flag("-q,--quiet", options.quiet,
                    "No progress, and no text report unless there is something to say");
+  if (id == CommandId::kExplain) return;
+  command.add_flag("-v,--verbose", options.verbose,
+                   "Text leaves nothing out: notes, and every line of a long list");
+  if (id == CommandId::kInspect) return;
+  const std::map<std::string, Severity> severities = {
+      {"error", Severity::kError}, {"warning", Severity::kWarning}, {"info", Severity::kInfo}};
+  command
+      .add_option("--show", options.show,
+                  "List findings of this severity and above: error, warning (default) or info; the "
+                  "others are counted. What makes the exit code 1 is always listed")
+      ->transform(OneOf(severities))
+      ->type_name("SEVERITY");
 }
 
 void AddInputOptions(CLI::App& command, CommonOptions& options, std::vector<std::string>* inputs) {

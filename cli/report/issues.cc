@@ -103,11 +103,16 @@ Checked CheckedOf(const AuditedInput& audited, const Wanted& wanted) {
   return checked;
 }
 
+void IssueForm::LeaveOutErrors() {
+  const auto told = std::erase_if(report_.checked.back().issues, [](const Issue& issue) {
+    return issue.entry == nullptr && issue.rule == kUnreadable;
+  });
+  kept_[static_cast<std::size_t>(Severity::kError)] -= told;
+}
+
 bool IssueForm::Wants(Severity severity) {
-  const Severity least =
-      std::min(Severity::kWarning, report_.options.fails_on.value_or(Severity::kWarning));
   std::size_t& count = kept_[static_cast<std::size_t>(severity)];
-  if (!kind_.all && severity < least) {
+  if (!kind_.all && severity < report_.options.ListedFrom()) {
     report_.not_shown.Add(severity);
   } else if (count < kind_.most) {
     ++count;

@@ -108,7 +108,10 @@ class IssueForm : public Form {
   void Take(const Piece& piece) {
     report_.checked.push_back(
         CheckedOf(piece, [this](Severity severity) { return Wants(severity); }));
+    if (report_.options.errors_told) LeaveOutErrors();
   }
+  // Those that stand on stderr already, of what was added last.
+  void LeaveOutErrors();
   bool Wants(Severity severity);
   std::string Print(std::string_view command);
 
