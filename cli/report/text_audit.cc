@@ -175,7 +175,7 @@ std::string ToText(const AuditSummary& summary, const FormOptions& options) {
   for (const Remark& remark : RemarksOf(summary)) out += remark.text + "\n";
   const bool read_any = summary.CountOf(InputState::kUnreadable) < summary.inputs;
   if (read_any || summary.counts.errors + summary.counts.warnings > 0) {
-    out = ToText(summary.counts);
+    out += ToText(summary.counts);
     if (AreHidden(summary.counts, options.ListedFrom())) {
       out.back() = ' ';
       out += "(-v shows all)\n";
