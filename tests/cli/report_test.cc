@@ -69,8 +69,10 @@ std::string Sample(Form& form, CommandId command) {
       verified.verification.emplace();
       return form.Add(verified);
     }
-    case CommandId::kTrend:
-      return form.Add(FollowedRun{"a", {{"1.npz"}, {"2.npz"}}}) + form.End(TrendSummary{1});
+    case CommandId::kTrend: {
+      const std::string first = form.Add(FollowedRun{"a", {{"1.npz"}, {"2.npz"}}});
+      return first + form.End(TrendSummary{1});
+    }
     case CommandId::kExplain:
       return form.Add(RuleList{{FindRule("BN001")}, true});
   }
