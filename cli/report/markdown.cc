@@ -44,6 +44,7 @@ std::string ToMarkdown(const IssueReport& report) {
       out += "- " + Escaped(ForPeople(checked.path)) + ": " + Escaped(checked.verdict) + "\n";
   }
   if (!report.summary.empty()) out += report.summary + "\n";
+  for (const Remark& remark : report.remarks) out += "\n" + Escaped(remark.text) + "\n";
   if (const auto& [errors, warnings, notes] = report.not_shown; errors + warnings + notes > 0)
     out += "\nNot listed: " + ToText(report.not_shown);
   if (!rows.empty())

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "cli/report/remarks.h"
 #include "cli/report/text_pieces.h"
 #include "cli/report/text_table.h"
 #include "cli/report/wrapped_text.h"
@@ -53,7 +54,13 @@ class TextForm : public Form {
     return options_.quiet && !said ? std::string() : Broken(ToText(audited, options_));
   }
   std::string End(const AuditSummary& summary) override {
-    if (options_.quiet && !any_) return Broken(ToText(summary.not_read, options_));
+    if (options_.quiet && !any_) {
+      std::string out;
+      for (const Remark& remark : RemarksOf(summary)) {
+        if (remark.matters) out += remark.text + "\n";
+      }
+      return Broken(out + ToText(summary.not_read, options_));
+    }
     return Broken(ToText(summary, options_));
   }
   std::string Add(const Conversion& conversion) override {
@@ -68,6 +75,15 @@ class TextForm : public Form {
         verified.verification && (verified.verification->verdict == Verdict::kSame ||
                                   verified.verification->verdict == Verdict::kSameUpToRounding);
     return options_.quiet && same ? std::string() : Broken(ToText(verified, options_.style));
+  }
+  std::string Add(const FollowedRun& run) override {
+    const std::string text = ToText(run, options_);
+    if (text.empty()) return {};
+    const bool first = std::exchange(first_, false);
+    return (first ? "" : "\n") + Broken(text);
+  }
+  std::string End(const TrendSummary& summary) override {
+    return Broken(options_.quiet ? ToText(summary.not_read, options_) : ToText(summary, options_));
   }
   std::string Add(const RuleList& rules) override {
     const std::string text = ToText(rules, options_.style);

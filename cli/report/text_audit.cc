@@ -1,8 +1,11 @@
 #include <algorithm>
 #include <cstdio>
+#include <map>
 #include <utility>
 
 #include "cli/report/error_text.h"
+#include "cli/report/issues.h"
+#include "cli/report/remarks.h"
 #include "cli/report/text_pieces.h"
 #include "cli/report/text_table.h"
 
@@ -28,6 +31,23 @@ std::string FindingToText(const Finding& finding, const Style& style) {
       EscapeForDisplay(finding.subject) + "\n    " + EscapeForDisplay(finding.message) + "\n";
   if (!finding.fix.empty()) out += "    fix: " + EscapeForDisplay(finding.fix) + "\n";
   return out;
+}
+
+// "  known, not counted: BN011 (retrained in March), BN015 twice (...)"
+std::string KnownToText(const std::vector<KnownFinding>& known) {
+  std::map<std::pair<std::string_view, std::string_view>, std::uint64_t> counts;
+  for (const KnownFinding& one : known) ++counts[{one.finding.rule->id, one.reason}];
+  std::string out = "  known, not counted:";
+  constexpr std::size_t kListed = 5;
+  std::size_t listed = 0;
+  for (const auto& [what, count] : counts) {
+    if (listed == kListed)
+      return out + " and " + std::to_string(counts.size() - listed) + " more\n";
+    out += (listed++ == 0 ? " " : ", ") + std::string(what.first);
+    if (count > 1) out += " " + std::to_string(count) + " times";
+    out += " (" + ForPeople(what.second) + ")";
+  }
+  return out + "\n";
 }
 
 std::string Short(double value) {
@@ -76,6 +96,17 @@ std::string DriftToText(const DriftReport& report, const Analysis& analysis,
 
 }  // namespace
 
+std::string ToText(const std::vector<Finding>& findings, const FormOptions& options) {
+  std::string out;
+  std::size_t listed = 0, all = 0;
+  for (const Finding& finding : findings) {
+    if (finding.severity < options.ListedFrom() || ++all > options.MostLines()) continue;
+    out += FindingToText(finding, options.style);
+    ++listed;
+  }
+  return out + More(listed, all, "finding");
+}
+
 std::string ToText(const AuditedInput& audited, const FormOptions& options) {
   const InputReport& input = audited.input;
   const Style& style = options.style;
@@ -93,17 +124,15 @@ std::string ToText(const AuditedInput& audited, const FormOptions& options) {
   if (!audited.compared_with.empty())
     out += "  compared with " + EscapeForDisplay(audited.compared_with) + "\n";
   if (audited.data) out += DriftToText(*audited.data, *input.analysis, options.MostLines());
-  std::size_t listed = 0, all = 0;
-  for (const Finding& finding : audited.findings) {
-    if (finding.severity < options.ListedFrom() || ++all > options.MostLines()) continue;
-    out += FindingToText(finding, style);
-    ++listed;
-  }
-  out += More(listed, all, "finding");
-  if (StateOf(audited) == InputState::kClean && all == 0) {
-    const char* verdict = audited.findings.empty() ? "no findings" : "clean";
+  const std::string findings = ToText(audited.findings, options);
+  out += findings;
+  if (StateOf(audited) == InputState::kClean && findings.empty()) {
+    const char* verdict = !audited.findings.empty() ? "clean"
+                          : audited.known.empty()   ? "no findings"
+                                                    : "no new findings";
     out += "  " + Painted(verdict, style.green, style) + "\n";
   }
+  if (!audited.known.empty()) out += KnownToText(audited.known);
   return out;
 }
 
@@ -149,9 +178,10 @@ std::string NotCleanToText(const AuditSummary& summary, std::size_t most_lines) 
 
 std::string ToText(const AuditSummary& summary, const FormOptions& options) {
   std::string out;
+  for (const Remark& remark : RemarksOf(summary)) out += remark.text + "\n";
   const bool read_any = summary.CountOf(InputState::kUnreadable) < summary.inputs;
   if (read_any || summary.counts.errors + summary.counts.warnings > 0) {
-    out = ToText(summary.counts);
+    out += ToText(summary.counts);
     if (AreHidden(summary.counts, options.ListedFrom())) {
       out.back() = ' ';
       out += "(-v shows all)\n";
