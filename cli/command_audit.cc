@@ -1,5 +1,4 @@
 // ckpt audit: is a checkpoint ready for serving?
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <map>
 #include <new>
@@ -34,7 +33,7 @@ AuditedInput ReportOf(const Outcome& outcome) {
 
 class Audit : public Command {
  public:
-  void Setup(CLI::App& app) override {
+  void Setup(Arguments& app) override {
     const std::map<std::string, int> thresholds = {
         {"error", static_cast<int>(Severity::kError)},
         {"warning", static_cast<int>(Severity::kWarning)},
@@ -57,7 +56,7 @@ class Audit : public Command {
         ->type_name("X");
     app.add_option("--momentum", analysis_.momentum,
                    "Decay of layers for which nothing records one (Keras' sense)")
-        ->check(CLI::Range(0.0, 1.0))
+        ->check(Between(0.0, 1.0))
         ->type_name("X");
     AddDataOptions(app);
     app.add_flag("--checksums", audit_.all_data,
@@ -101,7 +100,7 @@ class Audit : public Command {
     return static_cast<Severity>(fail_on_);
   }
 
-  void AddDataOptions(CLI::App& app) {
+  void AddDataOptions(Arguments& app) {
     app.add_option("--data", data_.files,
                    "Examples: .npz by the inputs' names, .npy for a lone input; the network is run "
                    "over them, and the statistics are compared with theirs")
@@ -111,7 +110,7 @@ class Audit : public Command {
         ->type_name("NAME=FILE");
     app.add_option("--max-operations", budget_.operations,
                    "Multiplications and additions that a run over --data may take")
-        ->check(CLI::PositiveNumber)
+        ->check(Positive())
         ->type_name("N");
   }
 

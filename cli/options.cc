@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <array>
 #include <cerrno>
@@ -19,7 +18,7 @@
 
 namespace ckpt::cli {
 
-void AddReportOptions(CLI::App& command, CommandId id, CommonOptions& options) {
+void AddReportOptions(Arguments& command, CommandId id, CommonOptions& options) {
   options.command = id;
   std::map<std::string, std::string> forms;
   for (const FormRow& row : Forms()) {
@@ -43,7 +42,7 @@ void AddReportOptions(CLI::App& command, CommandId id, CommonOptions& options) {
                    "No progress, and no text report unless there is something to say");
 }
 
-void AddInputOptions(CLI::App& command, CommonOptions& options, std::vector<std::string>* inputs) {
+void AddInputOptions(Arguments& command, CommonOptions& options, std::vector<std::string>* inputs) {
   command
       .add_option("--from", options.from, "Read the input as this format instead of detecting it")
       ->type_name("NAME");
@@ -51,7 +50,7 @@ void AddInputOptions(CLI::App& command, CommonOptions& options, std::vector<std:
       .add_option("--memory", options.memory,
                   "What the index of an input may take in memory (such as 4GB), where its own size "
                   "does not justify it")
-      ->transform(CLI::AsSizeValue(false))
+      ->transform(SizeIn(SizeUnit::k1024))
       ->type_name("SIZE");
   if (inputs == nullptr) return;
   command.add_option("INPUT", *inputs,
@@ -64,7 +63,7 @@ void AddInputOptions(CLI::App& command, CommonOptions& options, std::vector<std:
                    "Names of --files-from end with NUL, as those of find -print0");
   command.add_flag("-r,--recursive", options.recursive, "Look into folders below a folder, too");
   command.add_option("-j,--jobs", options.jobs, "Inputs worked on at a time")
-      ->check(CLI::Range(1U, 256U))
+      ->check(Between(1, 256))
       ->type_name("N");
 }
 
