@@ -1,3 +1,5 @@
+#include <unistd.h>
+
 #include <algorithm>
 #include <array>
 #include <cstdio>
@@ -6,6 +8,8 @@
 
 #include "cli/command.h"
 #include "cli/report/error_text.h"
+#include "cli/report/wrapped_text.h"
+#include "cli/terminal_width.h"
 #include "cli/usage.h"
 
 namespace ckpt::cli {
@@ -65,7 +69,7 @@ int Refuse(const std::string& why) {
 ExitCode Complain(const Error& error) {
   // Whoever closed the pipe, or sent the signal, knows.
   if (error.code == ErrorCode::kInterrupted) return ExitCodeFor(error.code);
-  std::cerr << "ckpt: " << Describe(error) << '\n';
+  std::cerr << Wrapped("ckpt: " + Describe(error), TerminalWidth(STDERR_FILENO)) << '\n';
   return ExitCodeFor(error.code);
 }
 

@@ -14,6 +14,7 @@
 
 #include "cli/choices.h"
 #include "cli/nearest.h"
+#include "cli/policy/config_file.h"
 #include "formats/container/special_file.h"
 
 namespace ckpt::cli {
@@ -38,8 +39,25 @@ void AddReportOptions(Arguments& command, CommandId id, CommonOptions& options) 
   command.add_option("--color", options.color, "Colour: auto (on a terminal), always or never")
       ->transform(OneOf(colors))
       ->type_name("WHEN");
+  Option* config = command
+                       .add_option("--config", options.config,
+                                   "Settings of audits in place of those of the nearest ckpt.toml")
+                       ->type_name("FILE");
+  command.add_flag("--no-config", options.no_config, "Look for no ckpt.toml")->excludes(config);
   command.add_flag("-q,--quiet", options.quiet,
                    "No progress, and no text report unless there is something to say");
+  if (id == CommandId::kExplain) return;
+  command.add_flag("-v,--verbose", options.verbose,
+                   "Text leaves nothing out: notes, and every line of a long list");
+  if (id == CommandId::kInspect) return;
+  const std::map<std::string, Severity> severities = {
+      {"error", Severity::kError}, {"warning", Severity::kWarning}, {"info", Severity::kInfo}};
+  command
+      .add_option("--show", options.show,
+                  "List findings of this severity and above: error, warning (default) or info; the "
+                  "others are counted. What makes the exit code 1 is always listed")
+      ->transform(OneOf(severities))
+      ->type_name("SEVERITY");
 }
 
 void AddInputOptions(Arguments& command, CommonOptions& options, std::vector<std::string>* inputs) {
@@ -132,6 +150,9 @@ Status CheckReports(const CommonOptions& options) {
 
 Status CheckCommonOptions(const CommonOptions& options) {
   CKPT_RETURN_IF_ERROR(CheckReports(options));
+  // There are settings of audits alone; a mistake in the file is one for every command.
+  if (!options.config.empty() && options.command != CommandId::kAudit)
+    CKPT_RETURN_IF_ERROR(ReadConfig(*options.read, options.config));
   if (!options.from.empty() && formats::FindFormat(options.from) == nullptr) {
     const std::vector<std::string> names = FormatNames();
     std::string known;

@@ -40,6 +40,16 @@ struct FormOptions {
   bool quiet = false;  // nothing where there is nothing to say, in forms for people
   // Findings of this severity and above make the exit code 1; absent: none does.
   std::optional<Severity> fails_on = Severity::kWarning;
+  // Findings of this severity and above are listed; absent: warnings and errors.
+  std::optional<Severity> show = {};
+  bool full = false;         // text leaves nothing out, however much there is
+  std::size_t width = 0;     // columns that lines of text are broken at; 0: they are not
+  bool errors_told = false;  // why an input could not be read stands on stderr already
+
+  // The mildest findings that forms for people list: what makes the exit code 1 is among them.
+  Severity ListedFrom() const noexcept;
+  // Lines of one kind that text has at most.
+  std::size_t MostLines() const noexcept;
 };
 
 enum class CommandId : std::uint8_t {

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <array>
+#include <limits>
 #include <vector>
 
 #include "cli/report/form.h"
@@ -55,6 +56,15 @@ constexpr std::array kForms = {
 };
 
 }  // namespace
+
+Severity FormOptions::ListedFrom() const noexcept {
+  const Severity wanted = show.value_or(Severity::kWarning);
+  return fails_on ? std::min(wanted, *fails_on) : wanted;
+}
+
+std::size_t FormOptions::MostLines() const noexcept {
+  return full ? std::numeric_limits<std::size_t>::max() : 500;
+}
 
 std::span<const FormRow> Forms() noexcept { return kForms; }
 

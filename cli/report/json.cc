@@ -41,6 +41,9 @@ class JsonForm : public Form {
     json["findings"] = Json::array();
     for (const Finding& finding : audited.findings)
       json["findings"].push_back(FindingOf(audited, finding));
+    json["known"] = Json::array();
+    for (const KnownFinding& known : audited.known)
+      json["known"].push_back(FindingOf(audited, known));
     inputs_.push_back(std::move(json));
     return {};
   }

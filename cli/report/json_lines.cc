@@ -38,6 +38,11 @@ class JsonLinesForm : public Form {
       found.update(FindingOf(audited, finding));
       out += Dump(Line("audit", "finding", found), false);
     }
+    for (const KnownFinding& known : audited.known) {
+      Json found = {{"path", JsonText(audited.input.path)}};
+      found.update(FindingOf(audited, known));
+      out += Dump(Line("audit", "known", found), false);
+    }
     return out;
   }
   std::string End(const AuditSummary& summary) override {

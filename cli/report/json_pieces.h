@@ -16,6 +16,7 @@ Json TensorOf(const InputReport& input, std::size_t tensor);
 
 Json HeadOf(const AuditedInput& audited);  // without the findings
 Json FindingOf(const AuditedInput& audited, const Finding& finding);
+Json FindingOf(const AuditedInput& audited, const KnownFinding& known);
 Json ToJson(const SeverityCounts& counts);
 Json ToJson(const DataRange& range);
 Json ToJson(const AuditSummary& summary);

@@ -6,6 +6,12 @@ void SeverityCounts::Add(Severity severity) noexcept {
   ++(severity == Severity::kError ? errors : severity == Severity::kWarning ? warnings : infos);
 }
 
+void SeverityCounts::Add(const SeverityCounts& other) noexcept {
+  errors += other.errors;
+  warnings += other.warnings;
+  infos += other.infos;
+}
+
 std::string_view Name(InputState state) noexcept {
   switch (state) {
     case InputState::kClean:
@@ -36,6 +42,12 @@ void AuditSummary::Add(const AuditedInput& audited) {
   const InputState state = StateOf(audited);
   ++states[static_cast<std::size_t>(state)];
   if (state != InputState::kClean) not_clean.push_back({audited.input.path, state});
+  if (config) {
+    config->hidden.Add(audited.hidden);
+    config->other_severity += audited.other_severity;
+  }
+  if (!baseline) return;
+  for (const KnownFinding& known : audited.known) baseline->known.Add(known.finding.severity);
 }
 
 PlanReport ReportOf(const ConversionPlan& plan) {

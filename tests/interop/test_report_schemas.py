@@ -46,6 +46,24 @@ def test_reports_follow_their_schema(command):
             check.validate(json.loads(line))
 
 
+def test_reports_with_settings_and_a_baseline_follow_theirs(tmp_path):
+    baseline, settings = tmp_path / "baseline.json", tmp_path / "ckpt.toml"
+    settings.write_text('[audit]\nno-rule = "BN040"\nseverity = {BN041 = "warning"}\n')
+    gate = ["audit", "--config", str(settings)]
+    write = ["--write-baseline", str(baseline), "--reason", "known"]
+    validator("audit").validate(json.loads(run(*gate, BAD, "bad_values", *write, "--format", "json")))
+    validator("baseline").validate(json.loads(baseline.read_text()))
+    entries = json.loads(baseline.read_text())
+    entries["findings"][0]["rule"] = "BN001"  # which is found no more
+    baseline.write_text(json.dumps(entries))
+    known = [*gate, BAD, "bad_values", "--baseline", str(baseline)]
+    report = json.loads(run(*known, "--format", "json"))
+    validator("audit").validate(report)
+    assert report["summary"]["baseline"]["stale"] and report["summary"]["config"]["hidden"]["infos"]
+    for line in run(*known, "--format", "jsonl").splitlines():
+        validator("audit").validate(json.loads(line))
+
+
 def test_records_follow_their_schema(tmp_path):
     run("convert", *FOLD, str(tmp_path / "o.npz"))
     validator("record").validate(json.loads((tmp_path / "o.npz.ckpt.json").read_text()))
