@@ -1,7 +1,5 @@
 // ckpt audit: is a checkpoint ready for serving?
-#include <CLI/CLI.hpp>
 #include <algorithm>
-#include <map>
 #include <new>
 #include <optional>
 
@@ -36,7 +34,7 @@ AuditedInput ReportOf(const Outcome& outcome) {
 
 class Audit : public Command {
  public:
-  void Setup(CLI::App& app) override {
+  void Setup(Arguments& app) override {
     app.add_option("--fail-on", fail_on_,
                    "Exit 1 on findings of this severity or a higher one: error, warning, "
                    "info or never (default warning)")
@@ -58,7 +56,7 @@ class Audit : public Command {
         ->type_name("X");
     app.add_option("--momentum", analysis_.momentum,
                    "Decay of layers for which nothing records one (Keras' sense)")
-        ->check(CLI::Range(0.0, 1.0))
+        ->check(Between(0.0, 1.0))
         ->type_name("X");
     AddDataOptions(app);
     app.add_flag("--checksums", audit_.all_data,
@@ -124,7 +122,7 @@ class Audit : public Command {
     return policy_.ReadBaseline(options_, scope, FailsOn());
   }
 
-  void AddDataOptions(CLI::App& app) {
+  void AddDataOptions(Arguments& app) {
     app.add_option("--data", data_.files,
                    "Examples: .npz by the inputs' names, .npy for a lone input; the network is run "
                    "over them, and the statistics are compared with theirs")
@@ -134,7 +132,7 @@ class Audit : public Command {
         ->type_name("NAME=FILE");
     app.add_option("--max-operations", max_operations_,
                    "Multiplications and additions that a run over --data may take")
-        ->check(CLI::PositiveNumber)
+        ->check(Positive())
         ->type_name("N");
   }
 

@@ -11,16 +11,6 @@
 namespace ckpt::cli {
 namespace {
 
-<<<<<<< HEAD
-=======
-// Code points of UTF-8 text: close enough to columns for names of tensors.
-std::size_t DisplayWidth(std::string_view text) {
-  return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), [](char c) {
-    return (static_cast<unsigned char>(c) & 0xC0) != 0x80;
-  }));
-}
-
->>>>>>> 9e9e8aba9b21f1e6050a3d8323e2c6d6684b7bb7
 // One name that a hostile file spells in 60 KB would otherwise pad every row to that width.
 constexpr std::size_t kWidestColumn = 200;
 
@@ -53,19 +43,11 @@ std::string TextTable::ToString() const {
   ForEachRow([&](const std::vector<std::string_view>& row) {
     widths.resize(std::max(widths.size(), row.size()));
     for (std::size_t i = 0; i < row.size(); ++i)
-<<<<<<< HEAD
       widths[i] = std::max(widths[i], std::min(WidthOf(row[i]), kWidestColumn));
-  }
-  std::string out;
-  for (const auto& row : rows_) {
-    std::string line = indent_;
-=======
-      widths[i] = std::max(widths[i], std::min(DisplayWidth(row[i]), kWidestColumn));
   });
   std::string out, line;
   ForEachRow([&](const std::vector<std::string_view>& row) {
     line = indent_;
->>>>>>> 9e9e8aba9b21f1e6050a3d8323e2c6d6684b7bb7
     for (std::size_t i = 0; i < row.size(); ++i) {
       line += row[i];
       const std::size_t width = WidthOf(row[i]);
