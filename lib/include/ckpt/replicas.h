@@ -28,7 +28,7 @@ struct ReplicaNorm {
     std::optional<double> mean_shift = {}, variance_ratio = {};
   };
   std::string scope;
-  std::vector<Distance> replicas;       // absent in one that lacks the layer
+  std::vector<Distance> replicas;  // absent in one that lacks the layer
   // By the root of mean_shift^2 + (log(variance_ratio) / 2)^2: both in deviations.
   std::optional<std::size_t> farthest;
 };
