@@ -30,6 +30,7 @@ std::unique_ptr<Command> MakeConvert();
 std::unique_ptr<Command> MakeDiff();
 std::unique_ptr<Command> MakeVerify();
 std::unique_ptr<Command> MakeCalibrate();
+std::unique_ptr<Command> MakeTrend();
 std::unique_ptr<Command> MakeExplain();
 
 // The command line of the program, declared, with the commands that it fills: one for each of

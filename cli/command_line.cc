@@ -23,7 +23,7 @@ struct Row {
 };
 
 // The commands, in the order of --help.
-constexpr std::array<Row, 7> kCommands = {{
+constexpr std::array<Row, 8> kCommands = {{
     {"inspect", "List tensors, roles, batch-norm layers and metadata",
      "  ckpt inspect model.h5\n  ckpt inspect --format json logs/model.ckpt-1000", MakeInspect},
     {"audit", "Judge readiness for serving; exit 1 on findings",
@@ -48,6 +48,10 @@ constexpr std::array<Row, 7> kCommands = {{
      "  ckpt calibrate stale.h5 model.h5 --data images.npz\n"
      "  ckpt calibrate --all --variance biased model.onnx better.onnx --data a.npy b.npy",
      MakeCalibrate},
+    {"trend", "Follow the batch norms of a run over its checkpoints; exit 1 on findings",
+     "  ckpt trend logs/                      # all that the state file lists\n"
+     "  ckpt trend epoch_*.pt\n  ckpt trend --format json runs/ -r",
+     MakeTrend},
     {"explain", "What a rule means, why it matters, how to fix it",
      "  ckpt explain          # the list of rules\n  ckpt explain BN001", MakeExplain},
 }};

@@ -207,7 +207,8 @@ Result<std::string> ReadList(const CommonOptions& options) {
 
 }  // namespace
 
-Result<InputList> CollectInputs(const CommonOptions& options, std::vector<std::string> inputs) {
+Result<std::vector<std::string>> NamedInputs(const CommonOptions& options,
+                                             std::vector<std::string> inputs) {
   if (!options.files_from.empty()) {
     CKPT_ASSIGN_OR_RETURN(const std::string text, ReadList(options));
     std::istringstream lines(text);
@@ -217,8 +218,14 @@ Result<InputList> CollectInputs(const CommonOptions& options, std::vector<std::s
     }
   }
   if (inputs.empty()) return Fail(ErrorCode::kInvalidArgument, "no INPUT was given");
+  return inputs;
+}
+
+Result<InputList> CollectInputs(const CommonOptions& options, std::vector<std::string> inputs) {
+  CKPT_ASSIGN_OR_RETURN(const std::vector<std::string> named,
+                        NamedInputs(options, std::move(inputs)));
   // With a format that the user gives, the files of one checkpoint may be several.
-  return ExpandFolders(inputs, {options.recursive, options.from.empty()});
+  return ExpandFolders(named, {options.recursive, options.from.empty()});
 }
 
 formats::OpenOptions OpenOptionsOf(const CommonOptions& options) {

@@ -53,7 +53,10 @@ std::vector<std::string> ReportPathsOf(const CommonOptions& options);
 
 // kInvalidArgument for a format or a form that does not exist; nothing is opened.
 Status CheckCommonOptions(const CommonOptions& options);
-// The inputs of the command line and of --files-from, in that order, folders expanded.
+// The inputs of the command line and of --files-from, in that order.
+Result<std::vector<std::string>> NamedInputs(const CommonOptions& options,
+                                             std::vector<std::string> inputs);
+// The same, folders expanded.
 Result<InputList> CollectInputs(const CommonOptions& options, std::vector<std::string> inputs);
 
 formats::OpenOptions OpenOptionsOf(const CommonOptions& options);

@@ -8,7 +8,7 @@ namespace {
 constexpr const char* kHead = R"sh(# Completion of ckpt for bash. Written when ckpt was built.
 _ckpt_words() { mapfile -t COMPREPLY < <(compgen -W "$1" -- "$2"); }
 _ckpt_files() {
-  compopt -o filenames 2>/dev/null
+  compopt -o filenames 2>/dev/null || true
   mapfile -t COMPREPLY < <(compgen -f -- "$1")
 }
 _ckpt() {

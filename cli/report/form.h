@@ -27,6 +27,8 @@ class Form {
   virtual std::string Add(const Conversion&) { return {}; }
   virtual std::string Add(const Comparison&) { return {}; }
   virtual std::string Add(const VerifiedPair&) { return {}; }
+  virtual std::string Add(const FollowedRun&) { return {}; }
+  virtual std::string End(const TrendSummary&) { return {}; }
   virtual std::string Add(const RuleList&) { return {}; }
 };
 
@@ -59,6 +61,7 @@ enum class CommandId : std::uint8_t {
   kDiff,
   kVerify,
   kCalibrate,
+  kTrend,
   kExplain
 };
 

@@ -10,10 +10,11 @@ namespace {
 
 constexpr Commands kEveryCommand = {CommandId::kInspect, CommandId::kAudit,  CommandId::kConvert,
                                     CommandId::kDiff,    CommandId::kVerify, CommandId::kCalibrate,
-                                    CommandId::kExplain};
+                                    CommandId::kTrend,   CommandId::kExplain};
 
 constexpr Commands kOfFiles = {CommandId::kInspect, CommandId::kAudit,  CommandId::kConvert,
-                               CommandId::kDiff,    CommandId::kVerify, CommandId::kCalibrate};
+                               CommandId::kDiff,    CommandId::kVerify, CommandId::kCalibrate,
+                               CommandId::kTrend};
 
 constexpr std::array kForms = {
     FormRow{.name = "text",
@@ -39,12 +40,13 @@ constexpr std::array kForms = {
     FormRow{.name = "github",
             .media_type = "text/plain; charset=utf-8",
             .commands = {CommandId::kAudit, CommandId::kConvert, CommandId::kDiff,
-                         CommandId::kVerify, CommandId::kCalibrate},
+                         CommandId::kVerify, CommandId::kCalibrate, CommandId::kTrend},
             .make = MakeGithubForm},
-    FormRow{.name = "junit",
-            .media_type = "application/xml",
-            .commands = {CommandId::kAudit, CommandId::kDiff, CommandId::kVerify},
-            .make = MakeJunitForm},
+    FormRow{
+        .name = "junit",
+        .media_type = "application/xml",
+        .commands = {CommandId::kAudit, CommandId::kDiff, CommandId::kVerify, CommandId::kTrend},
+        .make = MakeJunitForm},
     FormRow{.name = "sarif",
             .media_type = "application/sarif+json",
             .commands = {CommandId::kAudit},

@@ -74,6 +74,7 @@ using Wanted = std::function<bool(Severity)>;
 // What each piece of a report comes to: the issues that are wanted.
 Checked CheckedOf(const InspectedInput& inspected, const Wanted& wanted);
 Checked CheckedOf(const AuditedInput& audited, const Wanted& wanted);
+Checked CheckedOf(const FollowedRun& run, const Wanted& wanted);
 Checked CheckedOf(const Conversion& conversion, const Wanted& wanted);
 Checked CheckedOf(const Comparison& comparison, const Wanted& wanted);
 Checked CheckedOf(const VerifiedPair& verified, const Wanted& wanted);
@@ -102,6 +103,8 @@ class IssueForm : public Form {
   std::string Add(const Conversion& conversion) override;
   std::string Add(const Comparison& comparison) override;
   std::string Add(const VerifiedPair& verified) override;
+  std::string Add(const FollowedRun& run) override;
+  std::string End(const TrendSummary& summary) override;
 
  private:
   template <typename Piece>

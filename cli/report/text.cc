@@ -76,6 +76,15 @@ class TextForm : public Form {
                                   verified.verification->verdict == Verdict::kSameUpToRounding);
     return options_.quiet && same ? std::string() : Broken(ToText(verified, options_.style));
   }
+  std::string Add(const FollowedRun& run) override {
+    const std::string text = ToText(run, options_);
+    if (text.empty()) return {};
+    const bool first = std::exchange(first_, false);
+    return (first ? "" : "\n") + Broken(text);
+  }
+  std::string End(const TrendSummary& summary) override {
+    return Broken(options_.quiet ? ToText(summary.not_read, options_) : ToText(summary, options_));
+  }
   std::string Add(const RuleList& rules) override {
     const std::string text = ToText(rules, options_.style);
     return rules.in_full ? Rewrapped(text, options_.width) : Broken(text);

@@ -96,6 +96,17 @@ std::string DriftToText(const DriftReport& report, const Analysis& analysis,
 
 }  // namespace
 
+std::string ToText(const std::vector<Finding>& findings, const FormOptions& options) {
+  std::string out;
+  std::size_t listed = 0, all = 0;
+  for (const Finding& finding : findings) {
+    if (finding.severity < options.ListedFrom() || ++all > options.MostLines()) continue;
+    out += FindingToText(finding, options.style);
+    ++listed;
+  }
+  return out + More(listed, all, "finding");
+}
+
 std::string ToText(const AuditedInput& audited, const FormOptions& options) {
   const InputReport& input = audited.input;
   const Style& style = options.style;
@@ -113,14 +124,9 @@ std::string ToText(const AuditedInput& audited, const FormOptions& options) {
   if (!audited.compared_with.empty())
     out += "  compared with " + EscapeForDisplay(audited.compared_with) + "\n";
   if (audited.data) out += DriftToText(*audited.data, *input.analysis, options.MostLines());
-  std::size_t listed = 0, all = 0;
-  for (const Finding& finding : audited.findings) {
-    if (finding.severity < options.ListedFrom() || ++all > options.MostLines()) continue;
-    out += FindingToText(finding, style);
-    ++listed;
-  }
-  out += More(listed, all, "finding");
-  if (StateOf(audited) == InputState::kClean && all == 0) {
+  const std::string findings = ToText(audited.findings, options);
+  out += findings;
+  if (StateOf(audited) == InputState::kClean && findings.empty()) {
     const char* verdict = !audited.findings.empty() ? "clean"
                           : audited.known.empty()   ? "no findings"
                                                     : "no new findings";
