@@ -60,18 +60,19 @@ fi
 
 if has zsh; then
   zsh -n "$pages/_ckpt"
-  # A zsh on a terminal of its own, in which <Tab> is typed behind the line.
-  typed=$(HOME=$scratch timeout 60 zsh -f -c '
-    zmodload zsh/zpty
-    zpty z "zsh -f -i"
-    zpty -w z "fpath=('"$pages"' \$fpath); PS1=; autoload -Uz compinit; compinit -D -u; bindkey \"^I\" complete-word; echo rea\"\"dy"
-    zpty -r z out "*ready*"
-    zpty -w -n z $'"'"'ckpt audit --fail-on e\t --rule BN06\t'"'"'
-    zpty -w z ""
-    zpty -w z "echo do\"\"ne"
-    zpty -r z out "*done*"
-    print -r -- $out')
-  grep -q -- '--fail-on error' <<<"$typed" || holds zsh '--fail-on error' "$typed"
-  grep -q -- '--rule BN060' <<<"$typed" || holds zsh '--rule BN060' "$typed"
+  # A zsh on a terminal of its own, in which <Tab> is typed behind words; what it shows is read until it is right.
+  cat >"$scratch/type.zsh" <<'ZSH'
+zmodload zsh/zpty zsh/datetime
+zpty shell 'zsh -f -i'
+zpty -w shell "fpath=($1 \$fpath); autoload -Uz compinit; compinit -D -u; bindkey '^I' complete-word"
+zpty -w -n shell $'ckpt audit --fail-on e\t --rule GR\t'
+shown='' end=$((EPOCHSECONDS + 30))
+while ((EPOCHSECONDS < end)) && [[ $shown != *'--fail-on error'*'--rule GR00'* ]]; do
+  zpty -r -t shell chunk && shown+=$chunk || sleep 0.1
+done
+print -r -- $shown
+ZSH
+  typed=$(HOME=$scratch zsh -f "$scratch/type.zsh" "$pages")
+  grep -q -- '--rule GR00' <<<"$typed" || holds zsh '--fail-on error, --rule GR00' "$typed"
 fi
 exit "$failed"
