@@ -1,6 +1,5 @@
 // ckpt audit: is a checkpoint ready for serving?
 #include <algorithm>
-#include <map>
 #include <new>
 #include <optional>
 
@@ -44,6 +43,10 @@ class Audit : public Command {
     app.add_option("--since", since_,
                    "An older checkpoint of the same run, to compare the statistics with")
         ->type_name("OLDER");
+    app.add_option("--parents", parents_,
+                   "The checkpoints that the input was merged of (averaged, added up): are its "
+                   "statistics its own?")
+        ->type_name("FILE");
     app.add_option("--graph", graph_,
                    "A file whose model graph is evidence for an input without one")
         ->type_name("FILE");
@@ -75,6 +78,7 @@ class Audit : public Command {
     auto inputs = CollectInputs(options_, inputs_);
     if (!inputs) return Complain(inputs.error());
     not_read_ = std::move(inputs->not_read);
+    if (Status status = OpenParents(); !status) return Complain(status.error());
     auto reporter = OpenReporter(options_, policy_.writes_baseline() ? std::nullopt : FailsOn());
     if (!reporter) return Complain(reporter.error());
     ExitCode worst = ExitCode::kClean;
@@ -114,6 +118,7 @@ class Audit : public Command {
     if (audit_.all_data) scope.looked_at.emplace_back("checksums");
     if (!data_.files.empty() || !data_.inputs.empty()) scope.looked_at.emplace_back("data");
     if (!since_.empty()) scope.looked_at.emplace_back("since");
+    if (!parents_.empty()) scope.looked_at.emplace_back("parents");
     return policy_.ReadBaseline(options_, scope, FailsOn());
   }
 
@@ -129,6 +134,16 @@ class Audit : public Command {
                    "Multiplications and additions that a run over --data may take")
         ->check(Positive())
         ->type_name("N");
+  }
+
+  Status OpenParents() {
+    for (const std::string& path : parents_) {
+      CKPT_ASSIGN_OR_RETURN(auto parent,
+                            formats::OpenCheckpoint(*options_.read, path, OpenOptionsOf(options_)));
+      audit_.parents.push_back(parent.get());
+      opened_parents_.push_back(std::move(parent));
+    }
+    return {};
   }
 
   Outcome AuditOne(const std::string& path) const {
@@ -222,6 +237,8 @@ class Audit : public Command {
   AnalysisOptions analysis_;
   AuditOptions audit_;
   std::string since_, graph_;
+  std::vector<std::string> parents_;
+  std::vector<std::unique_ptr<Checkpoint>> opened_parents_;
   DataFiles data_;
   execution::Budget budget_;
   std::vector<std::string> inputs_;

@@ -1,4 +1,5 @@
-// Completions for shells, made from the declaration that --help shows. Each is a whole file.
+// Completions for shells, made from the declaration that --help shows. Each is a whole file. A
+// value that CompletedBy() does not know is completed by nothing.
 #pragma once
 
 #include <string>
@@ -7,7 +8,6 @@
 
 namespace ckpt::cli {
 
-// REQUIRES: CompletedBy() knows every option.
 std::string BashCompletion(const ArgumentParser& parser);
 std::string ZshCompletion(const ArgumentParser& parser);
 std::string FishCompletion(const ArgumentParser& parser);

@@ -1,4 +1,5 @@
-// write_pages FOLDER: writes the man pages and the completions. Runs when ckpt is built.
+// write_pages FOLDER: writes the man pages and the completions; runs when ckpt is built.
+// write_pages --check: does completed.cc know what completes each option?
 #include <fstream>
 #include <iostream>
 
@@ -36,13 +37,13 @@ bool KnowsAllValues(const ArgumentParser& parser) {
 
 int main(int argc, char** argv) {
   if (argc != 2) {
-    std::cerr << "write_pages FOLDER\n";
+    std::cerr << "write_pages FOLDER, or --check\n";
     return 2;
   }
-  const std::string folder = std::string(argv[1]) + "/";
   const auto program = ckpt::cli::DeclareProgram();
   const ArgumentParser& parser = program->parser;
-  if (!KnowsAllValues(parser)) return 1;
+  if (argv[1] == std::string("--check")) return KnowsAllValues(parser) ? 0 : 1;
+  const std::string folder = std::string(argv[1]) + "/";
   bool written = Write(folder + "ckpt.1", ManPageOfProgram(parser, "ckpt " CKPT_VERSION));
   for (const auto& command : parser.commands()) {
     const std::string path = folder + "ckpt-" + command.name() + ".1";
