@@ -258,6 +258,79 @@ TEST(Verify, AFaultThatAFlatFunctionLevelsOutIsSeenBeforeIt) {
   EXPECT_TRUE(found == Verdict::kDifferent || found == Verdict::kCannotTell) << Name(found);
 }
 
+// A convolution, `computation` over what it yields, and a second convolution.
+void MakeAround(Made& made, unsigned seed, const network::Computation& computation,
+                bool has_kernel) {
+  const auto numbers = [&](std::size_t count, double step) {
+    std::vector<double> result;
+    for (std::size_t i = 0; i < count; ++i) {
+      result.push_back(std::sin(step * static_cast<double>(i) + seed));
+    }
+    return result;
+  };
+  made.weights.Add("first", {4, 3, 3, 3}, numbers(108, 1.7));
+  made.weights.Add("middle", {4, 4, 3, 3}, numbers(144, 0.9));
+  made.weights.Add("second", {2, 4, 1, 1}, numbers(8, 2.3));
+  made.weights.Seal();
+  network::NetworkBuilder builder(network::Origin::kOnnxGraph);
+  const auto stored = [&](const std::string& name, const network::Sizes& shape) {
+    return builder.AddStored(name, {*FindTensor(made.weights.manifest(), name), {}, {}}, shape);
+  };
+  network::Convolution conv;
+  conv.layout = KernelLayout::kOutInSpatial;
+  conv.channel_axis = 1;
+  const auto x = builder.AddInput("x", network::Sizes{2, 3, 9, 9});
+  builder.StartLayer("first", "Conv");
+  auto y = builder.Add(conv, {x, stored("first", {4, 3, 3, 3})});
+  builder.StartLayer("middle", "Other");
+  std::vector<network::ValueId> operands = {y};
+  if (has_kernel) operands.push_back(stored("middle", {4, 4, 3, 3}));
+  y = builder.Add(computation, operands);
+  builder.StartLayer("second", "Conv");
+  y = builder.Add(conv, {y, stored("second", {2, 4, 1, 1})});
+  builder.AddOutput("y", y);
+  made.network = *std::move(builder).Finish();
+}
+
+TEST(Verify, FaultsOfPoolsAndResizesAndTransposedConvolutionsAreFoundAtTheirOwnStep) {
+  network::Pool pool;
+  pool.kind = network::Pool::Kind::kAverage;
+  pool.size = pool.stride = {2, 2};
+  pool.padding = {network::PaddingRule::kExplicit, {1, 1}, {1, 1}};
+  pool.channel_axis = 1;
+  network::Pool counting = pool;
+  counting.count_padding = true;
+  network::Resize resize;
+  resize.mode = network::Resize::Mode::kLinear;
+  resize.axes = {2, 3};
+  resize.sizes = {11, 11};
+  network::Resize aligned = resize;
+  aligned.place = network::Resize::Place::kAlignCorners;
+  network::TransposedConvolution transposed;
+  transposed.stride = {2, 2};
+  transposed.padding = {network::PaddingRule::kExplicit, {1, 0}, {0, 1}};
+  transposed.layout = KernelLayout::kInOutSpatial;
+  transposed.channel_axis = 1;
+  network::TransposedConvolution cropped = transposed;
+  cropped.padding = {network::PaddingRule::kExplicit, {0, 0}, {1, 1}};
+  const std::vector<std::pair<network::Computation, network::Computation>> faults = {
+      {pool, counting}, {resize, aligned}, {transposed, cropped}};
+  for (unsigned seed = 0; seed < 4; ++seed) {
+    for (const auto& [right, wrong] : faults) {
+      const bool has_kernel = std::holds_alternative<network::TransposedConvolution>(right);
+      Made a, twin, b;
+      MakeAround(a, seed, right, has_kernel);
+      MakeAround(twin, seed, right, has_kernel);
+      MakeAround(b, seed, wrong, has_kernel);
+      EXPECT_EQ(Verified(a, twin).verdict, Verdict::kSame);
+      const Verification found = Verified(a, b);
+      EXPECT_EQ(found.verdict, Verdict::kDifferent) << right.index() << ": " << found.reason;
+      ASSERT_TRUE(found.first_beyond) << right.index();
+      EXPECT_EQ(found.first_beyond->layer_b, "middle");
+    }
+  }
+}
+
 // A product, then the function as one operation or written out with `constants` in float32.
 void MakeGated(Made& made, std::optional<network::UnaryFunction> whole, bool by_tanh,
                std::vector<double> constants) {
