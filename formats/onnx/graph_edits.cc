@@ -82,8 +82,13 @@ class Editor {
 
   Status Rebind(const Rebound& rebound) {
     NodeProto& node = NodeOf(rebound.layer);
-    if (layers_[rebound.layer].kind == OpKind::kBatchNorm) {
-      if (IsAffine(rebound.layer)) return {};  // see MakeAffine
+    const Layer& layer = layers_[rebound.layer];
+    const bool norm = layer.kind == OpKind::kBatchNorm;
+    if (norm && IsAffine(rebound.layer)) return {};  // see MakeAffine
+    if (const auto at = layer.read_by.find(rebound.local_name); at != layer.read_by.end()) {
+      return RebindAt(at->second, rebound);
+    }
+    if (norm) {
       const std::map<std::string, int> inputs = {
           {"gamma", 1}, {"beta", 2}, {"moving_mean", 3}, {"moving_variance", 4}};
       const auto input = inputs.find(rebound.local_name);
@@ -95,15 +100,26 @@ class Editor {
       SetInput(node, 1, rebound.tensor);
     } else if (rebound.local_name != "bias") {
       return Misfit(rebound);
-    } else if (const auto addition = FindBiasAddition(graph_, values_, constants_, opset_,
-                                                      static_cast<int>(rebound.layer))) {
-      SetInput(*graph_.mutable_node(addition->node), addition->input, rebound.tensor);
     } else if (node.op_type() == "MatMul") {
       AddBehind(rebound.layer, rebound.tensor);
     } else {
       SetInput(node, 2, rebound.tensor);
     }
     return {};
+  }
+
+  // The input of that node that is the tensor.
+  Status RebindAt(std::uint32_t index, const Rebound& rebound) {
+    const auto tensor = layers_[rebound.layer].tensors.find(rebound.local_name);
+    if (tensor == layers_[rebound.layer].tensors.end()) return Misfit(rebound);
+    CKPT_RETURN_IF_ERROR(CheckNode(index));
+    const std::string& name = manifest_.tensors[tensor->second.index].name;
+    for (std::string& input : *NodeOf(index).mutable_input()) {
+      if (constants_.Find(input) == nullptr || constants_.NameOf(input) != name) continue;
+      input = rebound.tensor;
+      return {};
+    }
+    return Misfit(rebound);
   }
 
   static Status Misfit(const Rebound& rebound) {
@@ -143,13 +159,39 @@ class Editor {
     return manifest_.tensors[found->second.index].name;
   }
 
+  // What a batch norm reads, whatever its nodes.
+  const std::string& InputOf(LayerId id) {
+    const Layer& layer = layers_[id];
+    if (layer.path.empty()) return NodeOf(id).input(0);
+    return NodeOf(layer.path.front()).input(static_cast<int>(layer.path_input));
+  }
+  // Nodes of a batch norm but its last one, whose place it has.
+  void RemoveOthers(LayerId id) {
+    for (const auto* nodes : {&layers_[id].path, &layers_[id].beside}) {
+      for (const std::uint32_t node : *nodes) {
+        if (node != id) FateOf(node).removed = true;
+      }
+    }
+  }
+  Status CheckNodes(LayerId id) {
+    const Layer& layer = layers_[id];
+    for (const auto* nodes : {&layer.path, &layer.beside}) {
+      for (const std::uint32_t node : *nodes) CKPT_RETURN_IF_ERROR(CheckNode(node));
+    }
+    const NodeProto& first = NodeOf(layer.path.empty() ? id : layer.path.front());
+    if (static_cast<std::uint32_t>(first.input_size()) > layer.path_input) return {};
+    return Fail(ErrorCode::kInternal, "a batch norm reads nothing");
+  }
+
   // y = x * gamma + beta; a batch norm whose rank is not known stays one.
   Status MakeAffine(LayerId id) {
     if (!IsAffine(id)) return {};
     CKPT_ASSIGN_OR_RETURN(const std::string scale, AffineTensor(id, "gamma"));
     CKPT_ASSIGN_OR_RETURN(const std::string offset, AffineTensor(id, "beta"));
+    CKPT_RETURN_IF_ERROR(CheckNodes(id));
     NodeProto& node = NodeOf(id);
-    const std::string x = node.input(0), y = node.output(0), name = node.name();
+    const std::string x = InputOf(id), y = node.output(0), name = node.name();
+    RemoveOthers(id);
     node.Clear();
     NodeProto add;
     if (!name.empty()) {
@@ -207,7 +249,9 @@ class Editor {
     if (layers_[id].kind != OpKind::kBatchNorm || node.input_size() < 1 || node.output_size() < 1) {
       return Fail(ErrorCode::kInternal, "what is to be removed is no batch norm");
     }
-    const std::string x = Resolved(node.input(0)), y = node.output(0);
+    CKPT_RETURN_IF_ERROR(CheckNodes(id));
+    const std::string x = Resolved(InputOf(id)), y = node.output(0);
+    RemoveOthers(id);
     const ValueUse& use = values_.UseOf(y);
     if (!use.is_output && !use.captured) {
       replaced_[y] = x;

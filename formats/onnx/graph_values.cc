@@ -44,29 +44,6 @@ void AddDefined(const GraphProto& graph, std::set<std::string>& names) {
   }
 }
 
-// All dimensions are 1 but the channels'.
-bool IsVectorAlong(const std::vector<std::int64_t>& dims, std::size_t axis, std::int64_t channels) {
-  for (std::size_t i = 0; i < dims.size(); ++i) {
-    if (dims[i] != (i == axis ? channels : 1)) return false;
-  }
-  return axis < dims.size();
-}
-
-// Where a constant that is added must have the layer's channels: the kernel's place and count.
-bool IsBiasOf(const NodeProto& layer, const onnx_proto::TensorProto& kernel,
-              const onnx_proto::TensorProto& bias) {
-  const std::vector<std::int64_t> dims = DimsOf(bias), kernel_dims = DimsOf(kernel);
-  if (layer.op_type() == "MatMul") {
-    return kernel_dims.size() == 2 && !dims.empty() &&
-           IsVectorAlong(dims, dims.size() - 1, kernel_dims[1]);
-  }
-  if (kernel_dims.size() < 3 || dims.size() + 1 < kernel_dims.size() ||
-      dims.size() > kernel_dims.size() || layer.op_type() != "Conv") {
-    return false;
-  }
-  return IsVectorAlong(dims, dims.size() + 1 - kernel_dims.size(), kernel_dims[0]);
-}
-
 }  // namespace
 
 GraphValues::GraphValues(const GraphProto& graph) {
@@ -108,28 +85,6 @@ const std::set<std::string>& GraphValues::CapturedBy(int node) const {
   static const std::set<std::string> kNone;
   const auto found = captured_.find(node);
   return found == captured_.end() ? kNone : found->second;
-}
-
-std::optional<BiasAddition> FindBiasAddition(const GraphProto& graph, const GraphValues& values,
-                                             const ConstantTensors& constants, std::int64_t opset,
-                                             int node) {
-  const NodeProto& layer = graph.node(node);
-  if (opset < 7 || layer.input_size() != 2 || layer.output_size() != 1) return std::nullopt;
-  const auto* kernel = constants.Find(layer.input(1));
-  const ValueUse& use = values.UseOf(layer.output(0));
-  if (kernel == nullptr || use.readers.size() != 1 || !use.Only(use.readers.front())) {
-    return std::nullopt;
-  }
-  const int reader = use.readers.front();
-  const NodeProto& add = graph.node(reader);
-  if (add.op_type() != "Add" || !IsOnnxOperator(add) || add.input_size() != 2 ||
-      add.output_size() != 1 || reader < node) {
-    return std::nullopt;
-  }
-  const int input = add.input(0) == layer.output(0) ? 1 : 0;
-  const auto* bias = constants.Find(add.input(input));
-  if (bias == nullptr || !IsBiasOf(layer, *kernel, *bias)) return std::nullopt;
-  return BiasAddition{reader, input};
 }
 
 std::int64_t OpsetOf(const onnx_proto::ModelProto& model) {

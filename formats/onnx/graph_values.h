@@ -7,7 +7,6 @@
 #include <string>
 #include <vector>
 
-#include "formats/onnx/constant_tensors.h"
 #include "formats/onnx_proto/onnx.pb.h"
 
 namespace ckpt::formats::onnx {
@@ -38,17 +37,6 @@ class GraphValues {
   std::map<int, std::set<std::string>> captured_;
   std::set<std::string> inputs_, names_;
 };
-
-// The addition that gives a layer its bias: a node of its own behind a MatMul, or behind a
-// convolution without bias.
-struct BiasAddition {
-  int node;
-  int input;  // of the node: the bias; the other is what it is added to
-};
-std::optional<BiasAddition> FindBiasAddition(const onnx_proto::GraphProto& graph,
-                                             const GraphValues& values,
-                                             const ConstantTensors& constants, std::int64_t opset,
-                                             int node);
 
 // The version of ONNX's own operators that the model is written for; 1 where it records none.
 std::int64_t OpsetOf(const onnx_proto::ModelProto& model);

@@ -1,4 +1,4 @@
-// What an ONNX operator is to a fold: its kind, its tensors, its padding, by operator set version.
+// What an ONNX node records that its operations do not say, by operator set version.
 //
 // Source: the operator documentation of ONNX (docs/Operators.md, docs/Changelog.md).
 #pragma once
@@ -37,13 +37,13 @@ struct NodeContext {
   // The stored constant that an input is.
   std::optional<TensorId> Constant(int index) const;
   std::optional<std::vector<double>> ConstantElements(int index) const;
-  std::optional<std::size_t> ConstantRank(int index) const;
 };
 
-// A layer for the node, without the tensors that it reads under no name of their own.
-Layer DescribeNode(const NodeContext& context);
+// The node's name, its first output's where it has none, else its operator.
+std::string NameOf(const onnx_proto::NodeProto& node);
 
-// The rank of the node's first output as its operator gives it; absent: not known.
-std::optional<std::int64_t> OutputRank(const NodeContext& context, const Layer& layer);
+// What the node records beyond what its operations say of `layer`: a batch norm's mode and what
+// gives its vectors, why a dropout is at work, what an old operator set leaves to runtimes.
+void DescribeNode(const NodeContext& context, Layer& layer);
 
 }  // namespace ckpt::formats::onnx

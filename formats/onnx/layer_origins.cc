@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "formats/onnx/constant_tensors.h"
-#include "formats/onnx/graph_values.h"
 #include "formats/onnx/module_path.h"
 
 namespace ckpt::formats::onnx {
@@ -15,8 +14,8 @@ using onnx_proto::NodeProto;
 
 class Reader {
  public:
-  explicit Reader(const onnx_proto::ModelProto& model)
-      : graph_(model.graph()), constants_(graph_), values_(graph_), opset_(OpsetOf(model)) {}
+  Reader(const onnx_proto::ModelProto& model, const Manifest& manifest)
+      : manifest_(manifest), graph_(model.graph()), constants_(graph_) {}
 
   LayerOrigin OriginOf(int index, const Layer& layer) const {
     const NodeProto& node = graph_.node(index);
@@ -29,9 +28,12 @@ class Reader {
                                         {"kernel", 1},
                                         {"bias", 2}}};
     for (const auto& [local, input] : kInputs) {
-      if (!layer.tensors.contains(local)) continue;
+      const auto tensor = layer.tensors.find(local);
+      if (tensor == layer.tensors.end()) continue;
       std::string name = input < node.input_size() ? node.input(input) : std::string();
-      if (name.empty()) name = AddedBias(index);
+      if (const auto at = layer.read_by.find(local); at != layer.read_by.end()) {
+        name = ReadBy(at->second, tensor->second);
+      }
       if (constants_.Find(name) != nullptr && constants_.NameOf(name) != name)
         origin.read_as.emplace(local, std::move(name));
     }
@@ -39,24 +41,27 @@ class Reader {
   }
 
  private:
-  // A bias that a node of its own adds.
-  std::string AddedBias(int index) const {
-    const auto addition = FindBiasAddition(graph_, values_, constants_, opset_, index);
-    return addition ? graph_.node(addition->node).input(addition->input) : std::string();
+  // What that node calls the tensor.
+  std::string ReadBy(std::uint32_t index, TensorId tensor) const {
+    const std::string& stored = manifest_.tensors[tensor.index].name;
+    for (const std::string& input : graph_.node(static_cast<int>(index)).input()) {
+      if (constants_.Find(input) != nullptr && constants_.NameOf(input) == stored) return input;
+    }
+    return {};
   }
 
+  const Manifest& manifest_;
   const onnx_proto::GraphProto& graph_;
   const ConstantTensors constants_;
-  const GraphValues values_;
-  const std::int64_t opset_;
 };
 
 }  // namespace
 
 std::vector<LayerOrigin> LayerOriginsOf(const onnx_proto::ModelProto& model,
-                                        const ModelGraph& graph) {
+                                        const Manifest& manifest) {
+  const ModelGraph& graph = *manifest.graph;
   std::vector<LayerOrigin> origins(graph.layers.size());
-  const Reader reader(model);
+  const Reader reader(model, manifest);
   for (int i = 0; i < model.graph().node_size(); ++i) {
     const auto id = static_cast<LayerId>(i);
     const OpKind kind = graph.layers[id].kind;

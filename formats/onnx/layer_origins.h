@@ -4,12 +4,13 @@
 #include <vector>
 
 #include "ckpt/bind_graph.h"
+#include "ckpt/checkpoint.h"
 #include "formats/onnx_proto/onnx.pb.h"
 
 namespace ckpt::formats::onnx {
 
-// By layer of `graph`, which BuildModelGraph made of `model`.
+// By layer. REQUIRES: manifest.graph was built from `model` by BuildModelGraph.
 std::vector<LayerOrigin> LayerOriginsOf(const onnx_proto::ModelProto& model,
-                                        const ModelGraph& graph);
+                                        const Manifest& manifest);
 
 }  // namespace ckpt::formats::onnx

@@ -5,41 +5,42 @@
 #include <set>
 #include <utility>
 
+#include "ckpt/find_layers.h"
 #include "formats/onnx/constant_tensors.h"
 #include "formats/onnx/graph_values.h"
 #include "formats/onnx/layer_facts.h"
+#include "formats/onnx/network.h"
+#include "formats/onnx/tensor_places.h"
 #include "formats/onnx/written_norms.h"
 
 namespace ckpt::formats::onnx {
 namespace {
 
 using onnx_proto::NodeProto;
-using onnx_proto::ValueInfoProto;
 
 class Builder {
  public:
-  Builder(const onnx_proto::ModelProto& model, const TensorLookup& tensors)
+  Builder(onnx_proto::ModelProto& model, const Checkpoint& weights, const TensorLookup& tensors)
       : model_(model),
         proto_(model.graph()),
         tensors_(tensors),
         constants_(proto_),
         values_(proto_),
-        opset_(OpsetOf(model)) {}
+        opset_(OpsetOf(model)),
+        of_nodes_(MakeNodeNetwork(model, weights)) {}
 
   ModelGraph Build() {
-    graph_.origin = GraphOrigin::kOnnxGraph;
-    graph_.source = "ONNX graph";
     FindFunctions();
-    ReadDeclaredRanks();
-    graph_.layers.resize(static_cast<std::size_t>(proto_.node_size()));
-    AddInputs();
-    FindBiases();
+    PlaceLayers();
     FindWrittenNorms();
-    for (int i = 0; i < proto_.node_size(); ++i) AddNode(i);
+    for (int i = 0; i < proto_.node_size(); ++i) AddRecorded(i);
     AddOutputs();
-    for (const std::string& name : values_.names()) graph_.taken_names.insert(name);
-    for (Value& value : graph_.values) {
-      if (!value.producer) value.is_model_output = true;
+    for (const std::string& name : values_.names()) {
+      graph_.taken_names.insert(name);
+      const auto value = of_nodes_.values.find(name);
+      if (value != of_nodes_.values.end() && values_.UseOf(name).captured) {
+        graph_.values[value->second.index].is_model_output = true;
+      }
     }
     return std::move(graph_);
   }
@@ -55,70 +56,56 @@ class Builder {
     return functions_.contains({node.domain() == "ai.onnx" ? "" : node.domain(), node.op_type()});
   }
 
-  void ReadDeclaredRanks() {
-    for (const auto* declared : {&proto_.input(), &proto_.output(), &proto_.value_info()}) {
-      for (const ValueInfoProto& info : *declared) {
-        if (!info.type().has_tensor_type() || !info.type().tensor_type().has_shape()) continue;
-        declared_ranks_[info.name()] = info.type().tensor_type().shape().dim_size();
-      }
+  // The layers that the operations make, by node.
+  void PlaceLayers() {
+    LayerFacts facts;
+    facts.elements = [this](network::ValueId id) { return ElementsOf(id); };
+    facts.can_rebind = facts.can_gain_bias = true;
+    graph_ = FindLayers(of_nodes_.network, facts);
+    graph_.origin = GraphOrigin::kOnnxGraph;
+    graph_.source = "ONNX graph";
+    const auto count = static_cast<LayerId>(proto_.node_size());
+    std::vector<LayerId> places(graph_.layers.size());
+    auto next = count;
+    for (std::size_t i = 0; i < places.size(); ++i) {
+      const bool of_node = i < of_nodes_.nodes.size() && of_nodes_.nodes[i] != kNoNode;
+      places[i] = of_node ? static_cast<LayerId>(of_nodes_.nodes[i]) : next++;
     }
+    std::vector<Layer> layers(next);
+    for (std::size_t i = 0; i < places.size(); ++i) {
+      layers[places[i]] = std::move(graph_.layers[i]);
+      MoveOperations(places, layers[places[i]]);
+    }
+    graph_.layers = std::move(layers);
+    called_.resize(next, false);
+    for (Node& node : graph_.nodes) {
+      node.layer = places[node.layer];
+      called_[node.layer] = true;
+    }
+  }
+  static void MoveOperations(const std::vector<LayerId>& places, Layer& layer) {
+    for (auto& [name, operation] : layer.read_by) operation = places[operation];
+    for (auto* operations : {&layer.path, &layer.beside}) {
+      for (std::uint32_t& operation : *operations) operation = places[operation];
+    }
+  }
+
+  std::optional<std::vector<double>> ElementsOf(network::ValueId id) const {
+    if (id == network::kNoValue) return std::nullopt;
+    const auto derived = of_nodes_.elements.find(id.index);
+    if (derived != of_nodes_.elements.end()) return derived->second;
+    const auto& constant = of_nodes_.network.value(id).constant;
+    if (!constant) return std::nullopt;
+    if (const auto* here = std::get_if<network::InlineConstant>(&*constant)) return here->elements;
+    return tensors_.elements(std::get<network::StoredConstant>(*constant).tensor);
   }
 
   std::optional<std::int64_t> RankOf(const std::string& name) const {
     if (const auto* tensor = constants_.Find(name)) return tensor->dims_size();
-    if (const auto known = ids_.find(name); known != ids_.end()) {
-      return graph_.values[known->second].rank;
-    }
-    const auto declared = declared_ranks_.find(name);
-    return declared == declared_ranks_.end() ? std::nullopt : std::optional(declared->second);
-  }
-
-  ValueId IdOf(const std::string& name) {
-    const auto [found, is_new] = ids_.emplace(name, static_cast<ValueId>(graph_.values.size()));
-    if (is_new) {
-      Value value;
-      const ValueUse& use = values_.UseOf(name);
-      value.is_model_output = use.is_output || use.captured;
-      if (const auto declared = declared_ranks_.find(name); declared != declared_ranks_.end()) {
-        value.rank = declared->second;
-      }
-      graph_.values.push_back(std::move(value));
-    }
-    return found->second;
-  }
-
-  NodeId Call(LayerId layer, std::vector<ValueId> inputs, const std::string& output) {
-    const auto node = static_cast<NodeId>(graph_.nodes.size());
-    for (const ValueId input : inputs) graph_.values[input].consumers.push_back(node);
-    const ValueId value = IdOf(output);
-    graph_.values[value].producer = node;
-    graph_.nodes.push_back({layer, std::move(inputs), value});
-    return node;
-  }
-
-  void AddInputs() {
-    for (const ValueInfoProto& input : proto_.input()) {
-      if (constants_.Find(input.name()) != nullptr) continue;
-      Layer layer;
-      layer.name = input.name();
-      layer.op_type = "input";
-      layer.kind = OpKind::kInput;
-      graph_.layers.push_back(std::move(layer));
-      Call(static_cast<LayerId>(graph_.layers.size() - 1), {}, input.name());
-    }
-  }
-
-  void FindBiases() {
-    for (int i = 0; i < proto_.node_size(); ++i) {
-      const NodeProto& node = proto_.node(i);
-      if ((node.op_type() != "MatMul" && node.op_type() != "Conv") || !node.domain().empty() ||
-          IsFunction(node)) {
-        continue;
-      }
-      if (const auto addition = FindBiasAddition(proto_, values_, constants_, opset_, i)) {
-        biases_[i] = *addition;
-      }
-    }
+    const auto value = of_nodes_.values.find(name);
+    if (value == of_nodes_.values.end()) return std::nullopt;
+    const network::PartialShape& shape = of_nodes_.network.value(value->second).shape;
+    return shape ? std::optional(static_cast<std::int64_t>(shape->size())) : std::nullopt;
   }
 
   void FindWrittenNorms() {
@@ -139,6 +126,7 @@ class Builder {
     if (norm == norms_.of_batch.end()) return;
     const std::string source = "computed from its own input by " + norm->reduction;
     layer.kind = OpKind::kBatchNorm;
+    layer.computation = network::Unknown{};
     layer.op_type = "batch norm in simple operations";
     layer.axis = 1;
     layer.training_mode = norm->reduction + " computes its statistics from its own input";
@@ -176,50 +164,23 @@ class Builder {
                        [this](const std::string& name) { return RankOf(name); }};
   }
 
-  void AddNode(int index) {
+  // What the node says beyond its operations.
+  void AddRecorded(int index) {
     const NodeProto& node = proto_.node(index);
     const auto id = static_cast<LayerId>(index);
     Layer& layer = graph_.layers[id];
-    const NodeContext context = ContextOf(node);
-    layer = DescribeNode(context);
+    if (!layer.path.empty()) return;
+    layer.name = NameOf(node);
+    layer.op_type = IsOnnxOperator(node) ? node.op_type() : node.domain() + "." + node.op_type();
     if (IsFunction(node)) {
-      const std::string name = layer.name;
-      layer = Layer{};
-      layer.name = name;
       layer.op_type = "function " + node.op_type();
+    } else {
+      DescribeNode(ContextOf(node), layer);
     }
-    if (constants_.IsPassing(index) && IsResolved(node)) return;
-    if (added_.contains(index)) return;
+    if (!called_[id]) return;
     BindWrittenNorm(node, norms_.parts[id], layer);
     BindBatchNormOfBatch(index, layer);
     BindOthers(index, node, layer);
-    std::string output = node.output_size() > 0 ? node.output(0) : std::string();
-    std::optional<std::int64_t> rank = OutputRank(context, layer);
-    if (const auto bias = biases_.find(index);
-        bias != biases_.end() && layer.kind != OpKind::kOther) {
-      const NodeProto& add = proto_.node(bias->second.node);
-      if (const auto tensor = tensors_.find(constants_.NameOf(add.input(bias->second.input)))) {
-        layer.tensors["bias"] = *tensor;
-        layer.can_gain_bias = false;
-        added_.insert(bias->second.node);
-        output = add.output(0);
-      }
-    }
-    std::vector<ValueId> inputs;
-    for (const std::string& input : node.input()) {
-      if (!input.empty() && constants_.Find(input) == nullptr) inputs.push_back(IdOf(input));
-    }
-    const NodeId call = Call(id, std::move(inputs), output);
-    if (rank) graph_.values[graph_.nodes[call].output].rank = rank;
-    for (int i = 1; i < node.output_size(); ++i) {
-      if (!node.output(i).empty()) graph_.values[IdOf(node.output(i))].producer = call;
-    }
-  }
-
-  // Everything that reads it reads the constant instead.
-  bool IsResolved(const NodeProto& node) const {
-    const ValueUse& use = values_.UseOf(node.output(0));
-    return !use.is_output && !use.captured;
   }
 
   // Constants that the node reads without a name of their own, and those that graphs within it do.
@@ -257,19 +218,18 @@ class Builder {
   const ConstantTensors constants_;
   const GraphValues values_;
   const std::int64_t opset_;
+  const NodeNetwork of_nodes_;
   std::set<std::pair<std::string, std::string>> functions_;  // domain, name
-  std::map<std::string, std::int64_t> declared_ranks_;
-  std::map<std::string, ValueId> ids_;
-  std::map<int, BiasAddition> biases_;  // by layer
-  std::set<int> added_;                 // additions that belong to another layer
+  std::vector<bool> called_;                                 // by layer
   WrittenNorms norms_;
   ModelGraph graph_;
 };
 
 }  // namespace
 
-ModelGraph BuildModelGraph(const onnx_proto::ModelProto& model, const TensorLookup& tensors) {
-  return Builder(model, tensors).Build();
+ModelGraph BuildModelGraph(onnx_proto::ModelProto& model, const Checkpoint& weights,
+                           const TensorLookup& tensors) {
+  return Builder(model, weights, tensors).Build();
 }
 
 }  // namespace ckpt::formats::onnx

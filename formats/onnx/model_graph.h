@@ -1,8 +1,9 @@
 // The graph of layers of an ONNX model.
 //
-// Layer i is node i of the main graph (so that edits of layers are edits of nodes); the inputs of
-// the graph follow, and last a layer that reads what the graph yields without computing it. A node
-// that adds the bias of another layer, or passes on a constant, is a layer without a call.
+// Layer i is node i of the main graph (so that edits of layers are edits of nodes), as are the
+// operations in Layer::read_by, path and beside; the inputs of the graph and values that nothing
+// yields follow, and last a layer that reads what the graph yields without computing it. A node
+// that is part of another layer, or passes on a constant, is a layer without a call.
 #pragma once
 
 #include <functional>
@@ -10,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "ckpt/checkpoint.h"
 #include "ckpt/model_graph.h"
 #include "formats/onnx_proto/onnx.pb.h"
 
@@ -20,8 +22,11 @@ struct TensorLookup {
   std::function<std::optional<std::vector<double>>(TensorId)> elements;  // of a small tensor
 };
 
-// What is inside of other graphs is not looked at: their nodes are kOther, and what they read is
-// an output of the model.
-ModelGraph BuildModelGraph(const onnx_proto::ModelProto& model, const TensorLookup& tensors);
+// Found over the operations of the nodes (FindLayers); what a node records beyond them is added
+// here. What is inside of other graphs is not looked at: their nodes are kOther, and what they read
+// is an output of the model. `model` is the document of the reader of `weights`, as for
+// MakeNetwork.
+ModelGraph BuildModelGraph(onnx_proto::ModelProto& model, const Checkpoint& weights,
+                           const TensorLookup& tensors);
 
 }  // namespace ckpt::formats::onnx

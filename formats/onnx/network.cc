@@ -9,6 +9,7 @@
 #include "formats/onnx/layer_facts.h"
 #include "formats/onnx/network_constants.h"
 #include "formats/onnx/network_step.h"
+#include "formats/onnx/node_attributes.h"
 #include "formats/onnx/node_order.h"
 #include "formats/onnx/onnx_dtype.h"
 #include "formats/onnx/tensor_places.h"
@@ -68,13 +69,20 @@ struct Scope {
   }
 };
 
+using Contradictions = network::NetworkBuilder::Contradictions;
+
+// What is written out in place of a node: functions and decided branches, or nothing.
+enum class Extent : std::uint8_t { kEverything, kNodes };
+
 class Translator {
  public:
   Translator(const onnx_proto::ModelProto& model, const Checkpoint& weights,
-             const NetworkConstants& constants)
+             const NetworkConstants& constants, Extent extent = Extent::kEverything)
       : model_(model),
         constants_(constants),
-        builder_(network::Origin::kOnnxGraph),
+        extent_(extent),
+        builder_(network::Origin::kOnnxGraph,
+                 extent == Extent::kNodes ? Contradictions::kUnknown : Contradictions::kFail),
         known_(builder_, weights) {
     for (const FunctionProto& function : model.functions()) {
       functions_.emplace(KeyOf(function.domain(), function.name(), function.overload()), &function);
@@ -82,25 +90,23 @@ class Translator {
   }
 
   Result<network::Network> Translate() && {
-    const GraphProto& graph = model_.graph();
     Scope scope;
-    scope.opset = OpsetOf(model_);
-    EnterGraph(graph, scope);
-    for (const ValueInfoProto& input : graph.input()) {
-      if (scope.constants.contains(input.name()) || scope.values.contains(input.name())) continue;
-      scope.values[input.name()] =
-          builder_.AddInput(input.name(), ShapeOf(input), ElementsOf(input));
-    }
     std::vector<std::string> wanted;
-    for (const ValueInfoProto& output : graph.output()) wanted.push_back(output.name());
-    CKPT_RETURN_IF_ERROR(TranslateNodes(graph.node(), wanted, scope));
-    for (const std::string& name : wanted) {
-      CKPT_ASSIGN_OR_RETURN(const ValueId value, Find(name, scope, "outputs"));
-      builder_.AddOutput(name, value);
+    for (const ValueInfoProto& output : model_.graph().output()) wanted.push_back(output.name());
+    return TranslateMain(wanted, scope);
+  }
+
+  NodeNetwork TranslateNodes() && {
+    Scope scope;
+    std::vector<std::string> wanted;
+    for (const ValueInfoProto& output : model_.graph().output()) wanted.push_back(output.name());
+    for (const NodeProto& node : model_.graph().node()) {
+      wanted.insert(wanted.end(), node.output().begin(), node.output().end());
     }
-    CKPT_ASSIGN_OR_RETURN(network::Network network, std::move(builder_).Finish());
-    NameOthers(network);
-    return network;
+    auto network = TranslateMain(wanted, scope);
+    if (!network) return {};
+    nodes_.resize(network->layers.size(), kNoNode);
+    return {*std::move(network), std::move(nodes_), std::move(scope.values), known_.derived()};
   }
 
  private:
@@ -108,6 +114,25 @@ class Translator {
   static Key KeyOf(const std::string& domain, const std::string& name,
                    const std::string& overload) {
     return {domain == "ai.onnx" ? "" : domain, name, overload};
+  }
+
+  Result<network::Network> TranslateMain(const std::vector<std::string>& wanted, Scope& scope) {
+    const GraphProto& graph = model_.graph();
+    scope.opset = OpsetOf(model_);
+    EnterGraph(graph, scope);
+    for (const ValueInfoProto& input : graph.input()) {
+      if (scope.constants.contains(input.name()) || scope.values.contains(input.name())) continue;
+      scope.values[input.name()] =
+          builder_.AddInput(input.name(), ShapeOf(input), ElementsOf(input));
+    }
+    CKPT_RETURN_IF_ERROR(TranslateNodes(graph.node(), wanted, scope));
+    for (const ValueInfoProto& output : graph.output()) {
+      CKPT_ASSIGN_OR_RETURN(const ValueId value, Find(output.name(), scope, "outputs"));
+      builder_.AddOutput(output.name(), value);
+    }
+    CKPT_ASSIGN_OR_RETURN(network::Network network, std::move(builder_).Finish());
+    NameOthers(network);
+    return network;
   }
 
   Status Charge(std::uint64_t parts) {
@@ -144,9 +169,17 @@ class Translator {
       order = orders_.emplace(&nodes, std::move(found)).first;
     }
     for (const int index : order->second) {
+      if (scope.outer == nullptr && calls_.empty()) node_ = index;
       CKPT_RETURN_IF_ERROR(TranslateNode(nodes[index], scope));
     }
     return {};
+  }
+
+  // The node that is translated is this layer of the network.
+  void StartLayer(const std::string& name, const std::string& op_type) {
+    const std::uint32_t layer = builder_.StartLayer(name, op_type);
+    nodes_.resize(layer, kNoNode);
+    nodes_.push_back(node_);
   }
 
   static std::string LayerName(const NodeProto& node, const Scope& scope) {
@@ -169,6 +202,11 @@ class Translator {
         return at->values[name] =
                    builder_.Add(network::Unknown{what.op_type, why}, {}, at->NameOf(name));
       }
+    }
+    if (extent_ == Extent::kNodes) {
+      builder_.StartLayer(name, "value");
+      return scope.values[name] =
+                 builder_.Add(network::Unknown{"value", "nothing yields it"}, {}, name);
     }
     return Fail(ErrorCode::kCorrupt,
                 "\"" + reader + "\" reads \"" + name + "\", which nothing yields");
@@ -195,25 +233,37 @@ class Translator {
       inputs.push_back(value);
     }
     const auto function = functions_.find(KeyOf(node.domain(), node.op_type(), node.overload()));
-    if (function != functions_.end()) return Call(node, *function->second, inputs, scope);
-    if (IsAlias(node, inputs)) {
+    const bool calls = function != functions_.end();
+    if (calls && extent_ == Extent::kEverything) {
+      return Call(node, *function->second, inputs, scope);
+    }
+    if (!calls && IsAlias(node, inputs)) {
       scope.values[node.output(0)] = inputs[0];
       return {};
     }
-    if (IsOnnxOperator(node) && node.op_type() == "If") {
+    if (IsOnnxOperator(node) && node.op_type() == "If" && extent_ == Extent::kEverything) {
       if (const GraphProto* branch = DecidedBranch(node, inputs)) {
         return Inline(node, *branch, scope);
       }
     }
-    builder_.StartLayer(layer, node.op_type());
-    Step step(builder_, known_, node, scope.arguments, scope.opset, inputs,
+    return AddNode(node, std::move(inputs), calls, scope);
+  }
+
+  Status AddNode(const NodeProto& node, std::vector<ValueId> inputs, bool calls, Scope& scope) {
+    const std::string layer = LayerName(node, scope);
+    CKPT_ASSIGN_OR_RETURN(std::vector<ValueId> operands, OperandsOf(node, inputs, scope));
+    StartLayer(layer, node.op_type());
+    Step step(builder_, known_, node, scope.arguments, scope.opset, std::move(inputs),
               node.output_size() > 0 ? scope.NameOf(node.output(0)) : std::string());
-    CKPT_ASSIGN_OR_RETURN(const Outcome outcome, Apply(node, step, scope));
+    Outcome outcome = Cannot("it is a function, or refers to attributes of one");
+    // In the main graph nothing gives a node what it refers to.
+    if (!calls && (extent_ == Extent::kEverything || !HasReferences(node))) {
+      CKPT_ASSIGN_OR_RETURN(outcome, Apply(node, step, scope));
+    }
     if (outcome) {
       Bind(node, *outcome, layer, scope);
       return {};
     }
-    CKPT_ASSIGN_OR_RETURN(std::vector<ValueId> operands, OperandsOf(node, inputs, scope));
     const std::string domain = IsOnnxOperator(node) ? "" : node.domain() + ".";
     auto made = builder_.AddMany(network::Unknown{domain + node.op_type(), outcome.error()},
                                  std::move(operands), static_cast<std::size_t>(node.output_size()),
@@ -430,6 +480,7 @@ class Translator {
 
   const onnx_proto::ModelProto& model_;
   const NetworkConstants& constants_;
+  const Extent extent_;
   network::NetworkBuilder builder_;
   KnownElements known_;
   std::map<Key, const FunctionProto*> functions_;
@@ -438,6 +489,8 @@ class Translator {
   std::map<const GraphProto*, std::map<std::string, network::PartialShape>> declared_ = {};
   std::vector<std::pair<ValueId, std::string>> others_ = {};
   std::uint64_t parts_ = 0;
+  int node_ = kNoNode;           // of the main graph, that is being translated
+  std::vector<int> nodes_ = {};  // by layer
 };
 
 }  // namespace
@@ -445,6 +498,12 @@ class Translator {
 Result<network::Network> MakeNetwork(onnx_proto::ModelProto& model, const Checkpoint& weights) {
   CKPT_ASSIGN_OR_RETURN(const NetworkConstants constants, NetworkConstants::Make(model, weights));
   return Translator(model, weights, constants).Translate();
+}
+
+NodeNetwork MakeNodeNetwork(onnx_proto::ModelProto& model, const Checkpoint& weights) {
+  const auto constants = NetworkConstants::Make(model, weights);
+  if (!constants) return {};
+  return Translator(model, weights, *constants, Extent::kNodes).TranslateNodes();
 }
 
 }  // namespace ckpt::formats::onnx

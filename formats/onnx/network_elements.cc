@@ -5,6 +5,7 @@
 #include <utility>
 #include <variant>
 
+#include "ckpt/network/operation_table.h"
 #include "ckpt/network/shape_rules.h"
 
 namespace ckpt::formats::onnx {
@@ -295,6 +296,7 @@ std::optional<Dtype> KnownElements::DtypeOf(ValueId id) const {
 void KnownElements::Learn(const network::Computation& computation,
                           const std::vector<ValueId>& operands,
                           const std::vector<ValueId>& results) {
+  if (operands.size() < network::RowOf(computation).least_operands) return;
   if (const auto* shape = std::get_if<network::ShapeOf>(&computation)) {
     if (auto sizes = SizesOf(*shape, builder_.ShapeOf(operands[0]))) {
       known_[results[0].index] = *std::move(sizes);

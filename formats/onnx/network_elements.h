@@ -27,6 +27,8 @@ class KnownElements {
   // Derives what an operation yields, elements and the shapes that follow from elements.
   void Learn(const network::Computation& computation, const std::vector<network::ValueId>& operands,
              const std::vector<network::ValueId>& results);
+  // By value: what was derived.
+  const std::map<std::uint32_t, std::vector<double>>& derived() const { return known_; }
   // A note on the network, once.
   void Note(const std::string& note);
 

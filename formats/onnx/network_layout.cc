@@ -28,9 +28,9 @@ Outcome Reshape(Step& step) {
 Outcome Flatten(Step& step) {
   const std::int64_t axis = step.Int("axis", 1);
   const network::MergeAxes behind{axis, -1};
-  if (axis == 1) return step.Yield(behind, {step.Input(0)});
+  if (axis == 1) return step.OfRank(2, step.Yield(behind, {step.Input(0)}));
   const ValueId merged = step.Inner(behind, {step.Input(0)});
-  return step.Yield(network::MergeAxes{0, -2}, {merged});
+  return step.OfRank(2, step.Yield(network::MergeAxes{0, -2}, {merged}));
 }
 
 Outcome Squeeze(Step& step) {

@@ -24,11 +24,11 @@ Outcome Gemm(Step& step) {
   product.transpose_b = step.Int("transB", 0) != 0;
   product.factor = step.Float("alpha", 1.0F);
   const double beta = step.Float("beta", 1.0F);
-  if (!step.Given(2)) return step.Yield(product, {step.Input(0), step.Input(1)});
+  if (!step.Given(2)) return step.OfRank(2, step.Yield(product, {step.Input(0), step.Input(1)}));
   const ValueId y = step.Inner(product, {step.Input(0), step.Input(1)});
   ValueId added = step.Input(2);
   if (beta != 1) added = step.Inner(network::UnaryFunction::kLinear, added, beta, 0);
-  return step.Yield(network::Binary{BinaryFunction::kAdd}, {y, added});
+  return step.OfRank(2, step.Yield(network::Binary{BinaryFunction::kAdd}, {y, added}));
 }
 
 // With the result that NumPy gives an equation without one: the letters that stand once, sorted,

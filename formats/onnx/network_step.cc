@@ -105,6 +105,13 @@ Outcome Step::YieldMany(network::Computation computation, std::vector<ValueId> o
   return Emit(std::move(computation), std::move(operands), results, name_);
 }
 
+Outcome Step::OfRank(std::size_t rank, Outcome outcome) {
+  if (outcome) {
+    builder_.Record(outcome->front(), network::Sizes(rank, network::kUnknownSize));
+  }
+  return outcome;
+}
+
 const OperatorRule* FindOperatorRule(std::string_view op_type) {
   static const auto kRules = [] {
     std::map<std::string_view, const OperatorRule*> rules;

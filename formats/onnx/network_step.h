@@ -87,6 +87,8 @@ class Step {
   Outcome Yield(network::Computation computation, std::vector<network::ValueId> operands);
   Outcome YieldMany(network::Computation computation, std::vector<network::ValueId> operands,
                     std::size_t results);
+  // The operator gives its first output this many axes, whatever else is known.
+  Outcome OfRank(std::size_t rank, Outcome outcome);
   void Note(const std::string& note) { known_.Note(note); }
 
  private:

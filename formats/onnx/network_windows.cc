@@ -33,11 +33,18 @@ std::optional<Padding> PaddingOf(const Step& step) {
 }
 constexpr const char* kOddPadding = "its padding is negative or of a kind that ONNX does not have";
 
+// A convolution yields as many axes as its kernel has.
+Outcome OfKernelsRank(Step& step, Outcome outcome) {
+  const auto rank = step.RankOf(step.Input(1));
+  return rank ? step.OfRank(static_cast<std::size_t>(*rank), std::move(outcome)) : outcome;
+}
+
 Outcome Conv(Step& step) {
   const auto convolution = ConvolutionOf(step);
   if (!convolution) return Cannot(convolution.error());
   if (!step.Given(0) || !step.Given(1)) return Cannot("it lacks an operand");
-  return step.Yield(*convolution, {step.Input(0), step.Input(1), step.Input(2)});
+  return OfKernelsRank(step,
+                       step.Yield(*convolution, {step.Input(0), step.Input(1), step.Input(2)}));
 }
 
 // The dilated kernel's sizes along the spatial axes; absent: not known.
@@ -101,7 +108,8 @@ Outcome ConvTranspose(Step& step) {
   } else if (padding->rule != PaddingRule::kExplicit && !PadToStrides(step, upper, convolution)) {
     return Cannot("its padding depends on a kernel whose shape is not known");
   }
-  return step.Yield(convolution, {step.Input(0), step.Input(1), step.Input(2)});
+  return OfKernelsRank(step,
+                       step.Yield(convolution, {step.Input(0), step.Input(1), step.Input(2)}));
 }
 
 // The window of any pooling.

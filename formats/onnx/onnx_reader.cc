@@ -360,7 +360,7 @@ class Opener {
       manifest_.note += (manifest_.note.empty() ? "" : "; ") + inner;
   }
 
-  void BuildGraph(OnnxCheckpoint& checkpoint) const {
+  void BuildGraph(OnnxCheckpoint& checkpoint) {
     std::map<std::string, std::uint32_t, std::less<>> ids;
     const auto& tensors = checkpoint.manifest().tensors;
     for (std::uint32_t i = 0; i < tensors.size(); ++i) ids.emplace(tensors[i].name, i);
@@ -375,8 +375,8 @@ class Opener {
           auto elements = ReadDoubles(checkpoint, id, kSmallElements);
           return elements ? std::optional(*std::move(elements)) : std::nullopt;
         }};
-    checkpoint.mutable_manifest().graph = onnx::BuildModelGraph(model_, lookup);
-    checkpoint.set_origins(onnx::LayerOriginsOf(model_, *checkpoint.manifest().graph));
+    checkpoint.mutable_manifest().graph = onnx::BuildModelGraph(model_, checkpoint, lookup);
+    checkpoint.set_origins(onnx::LayerOriginsOf(model_, checkpoint.manifest()));
     onnx::MarkGraphConstants(model_.graph(), checkpoint.mutable_manifest());
   }
 

@@ -51,11 +51,11 @@ Status CheckTensor(const Manifest& manifest, const SharedTensors& shared, Tensor
   return {};
 }
 
-// One value per out channel, on one axis; or, in a dense layer of a graph that broadcasts, one for
-// all. There the channels are the last axis: [C, 1] has a value per row.
-bool IsBias(const Shape& shape, std::uint64_t channels, bool broadcasts) {
+// One value per out channel, on one axis; or, where a graph broadcasts, one for all. There the
+// channels of a dense layer are the last axis: [C, 1] has a value per row.
+bool IsBias(const Shape& shape, std::uint64_t channels, bool broadcasts, bool dense) {
   if (broadcasts && shape.element_count() == 1 && shape.rank() <= 1) return true;
-  if (broadcasts && shape.rank() > 1 &&
+  if (dense && shape.rank() > 1 &&
       static_cast<std::uint64_t>(shape[shape.rank() - 1]) != channels) {
     return false;
   }
@@ -99,8 +99,10 @@ Result<LinearLayer> Complete(const Manifest& manifest, const SharedTensors& shar
     if (layer.bias_name == layer.kernel_name) {
       layer.bias_name = FreeName(manifest, shared, kernel.name + "_bias", *layer.layer);
     }
-    if (!IsBias(bias.shape, layer.views.out_channels,
-                rebinds && in_graph->kind == OpKind::kDense)) {
+    // One number may be read as one for each channel by an operation in front (Expand).
+    const bool dense = rebinds && in_graph->kind == OpKind::kDense;
+    const bool broadcasts = dense || (rebinds && in_graph->read_by.contains("bias"));
+    if (!IsBias(bias.shape, layer.views.out_channels, broadcasts, dense)) {
       return Refuse(Quoted(bias.name) + " has shape " + ToString(bias.shape) + " where " +
                     Quoted(kernel.name) + " has " + std::to_string(layer.views.out_channels) +
                     " out channels");

@@ -37,7 +37,10 @@ bool FitsRow(const OperationRow& row, std::size_t operands, std::size_t results)
 
 }  // namespace
 
-NetworkBuilder::NetworkBuilder(Origin origin) { network_.origin = origin; }
+NetworkBuilder::NetworkBuilder(Origin origin, Contradictions contradictions)
+    : contradictions_(contradictions) {
+  network_.origin = origin;
+}
 
 ValueId NetworkBuilder::AddValue(Value value) {
   const ValueId id{static_cast<std::uint32_t>(network_.values.size())};
@@ -78,8 +81,9 @@ ValueId NetworkBuilder::AddIntegers(const Sizes& values) {
                     ElementKind::kInteger});
 }
 
-void NetworkBuilder::StartLayer(std::string name, std::string op_type) {
+std::uint32_t NetworkBuilder::StartLayer(std::string name, std::string op_type) {
   network_.layers.push_back({std::move(name), std::move(op_type)});
+  return static_cast<std::uint32_t>(network_.layers.size() - 1);
 }
 
 ValueId NetworkBuilder::Add(Computation computation, std::vector<ValueId> operands,
@@ -96,7 +100,12 @@ std::vector<ValueId> NetworkBuilder::AddMany(Computation computation, std::vecto
                                          : OperandOf(value(operand)));
   }
   const std::string layer = network_.layers.back().name;
-  if (!error_ && !FitsRow(RowOf(computation), operands.size(), results)) {
+  const bool fails = contradictions_ == Contradictions::kFail;
+  const bool fits = FitsRow(RowOf(computation), operands.size(), results);
+  if (!fits && !fails) {
+    computation =
+        Unknown{std::string(Name(computation)), "it lacks an operand, or has one too many"};
+  } else if (!error_ && !fits) {
     error_ =
         Error{ErrorCode::kCorrupt, "\"" + layer + "\": " + std::string(Name(computation)) +
                                        " with " + std::to_string(operands.size()) + " operands"};
@@ -106,7 +115,7 @@ std::vector<ValueId> NetworkBuilder::AddMany(Computation computation, std::vecto
     auto rule = ResultShapes(computation, shapes, results);
     if (rule) {
       found = *std::move(rule);
-    } else {
+    } else if (fails) {
       error_ = std::move(rule).error();
       error_->message = "\"" + layer + "\": " + error_->message;
     }

@@ -109,6 +109,7 @@ FoundLayer FromGraph(const Manifest& manifest, LayerId id) {
   if (norm.scope.empty()) norm.scope = layer.name;
   if (layer.epsilon) norm.epsilon = {*layer.epsilon, {source, graph.source}};
   if (layer.momentum) norm.momentum = {*layer.momentum, {source, graph.source}};
+  if (layer.stores_deviation) norm.spread = SpreadKind::kStandardDeviation;
   norm.certain = true;
   norm.layer = id;
   norm.frozen = !layer.trainable;

@@ -195,9 +195,22 @@ class Finder {
     }
   }
 
-  // A product whose rows are given their axes again (Tensordot): the units stay the last axis.
+  // Others may ask for its shape, as slim's fused batch norm behind a product does.
+  std::optional<OpId> OnlyReaderOfElements(OpId id) const {
+    if (body_.IsOutput(id)) return std::nullopt;
+    std::optional<OpId> found;
+    for (const OpId reader : body_.ReadersOf(id)) {
+      if (body_.op(reader).type == "Shape") continue;
+      if (found) return std::nullopt;
+      found = reader;
+    }
+    return found;
+  }
+
+  // A product whose rows are given their axes again (Tensordot), or others (slim's fused batch
+  // norm): the units stay the last axis.
   void TakeReshape(const LinearOp& linear, OpId& last, Rank& rank) {
-    const auto reader = body_.OnlyReader(last);
+    const auto reader = OnlyReaderOfElements(last);
     if (!reader || body_.op(*reader).type != "Reshape" || body_.op(*reader).inputs.size() != 2 ||
         body_.op(*reader).inputs[0].op != last) {
       return;

@@ -429,6 +429,137 @@ def training_mode():
     net.save("statistics_fed", run=False)
 
 
+def channel_vectors(net, scope, channels, shape):
+    """gamma, beta, mean, variance of a batch norm, of that shape."""
+    return [net.tensor(scope + suffix, net.random.uniform(low, high, channels).reshape(shape))
+            for suffix, low, high in ((".weight", 0.5, 2), (".bias", -1, 1), (".running_mean", -1, 1),
+                                      (".running_var", 0.1, 3))]
+
+
+def written_norms():
+    """Batch norms in simple operations, as exporters write them; eps is one number."""
+    def reshaped(net, name):
+        return net.node("Reshape", [name, "shape"], name + "_r")
+
+    def conv(seed):
+        net = Net(seed)
+        net.tensor("eps", np.float32(1e-3))
+        net.tensor("shape", np.array([1, 6, 1, 1]))
+        return net, net.node("Conv", [net.input("x", (1, 4, 6, 6)), net.weight("conv.weight", 6, 4, 3, 3)], "c")
+
+    def root(net, variance, output="root"):
+        return net.node("Sqrt", [net.node("Add", [variance, "eps"], output + "_v")], output)
+
+    def centred(net, y, parts, divide, name=""):
+        gamma, beta, mean, spread = parts
+        y = net.node("Sub", [y, mean], name + "centred")
+        y = net.node("Div" if divide else "Mul", [y, spread], name + "normal")
+        y = net.node("Mul", [y, gamma], name + "scaled") if gamma else y
+        return net.node("Add", [y, beta], name + "moved")
+
+    # (x - mean) / sqrt(variance + eps) * gamma + beta
+    net, y = conv(130)
+    parts = [reshaped(net, name) for name in channel_vectors(net, "bn", 6, [6])]
+    y = centred(net, y, parts[:3] + [root(net, parts[3])], divide=True)
+    net.output(net.node("Relu", [y], "y"), 4)
+    net.save("written_norm")
+
+    # ... with what is computed of constants as constants
+    net, y = conv(131)
+    gamma, beta, mean, _ = channel_vectors(net, "bn", 6, [1, 6, 1, 1])
+    net.tensors["deviation"] = np.sqrt(net.tensors.pop("bn.running_var") + np.float32(1e-3))
+    y = centred(net, y, [gamma, beta, mean, "deviation"], divide=True)
+    net.output(net.node("Relu", [y], "y"), 4)
+    net.save("written_norm_deviation")
+
+    # x * m + (beta - mean * m), m = gamma * (1 / sqrt(variance + eps))
+    net, y = conv(132)
+    gamma, beta, mean, variance = (reshaped(net, name) for name in channel_vectors(net, "bn", 6, [6]))
+    net.tensor("one", np.float32(1))
+    m = net.node("Mul", [gamma, net.node("Div", ["one", root(net, variance)], "inverse")], "m")
+    offset = net.node("Sub", [beta, net.node("Mul", [mean, m], "mm")], "offset")
+    y = net.node("Add", [net.node("Mul", [y, m], "scaled"), offset], "moved")
+    net.output(net.node("Relu", [y], "y"), 4)
+    net.save("written_norm_frozen")
+
+    # behind a dense layer, gamma in the factor
+    net = Net(133)
+    net.tensor("eps", np.float32(1e-3))
+    y = net.node("Gemm", [net.input("x", (3, 4)), net.weight("fc.weight", 5, 4), net.weight("fc.bias", 5)], "g", transB=1)
+    gamma, beta, mean, variance = channel_vectors(net, "bn", 5, [5])
+    factor = net.node("Mul", [net.node("Reciprocal", [root(net, variance)], "inverse"), gamma], "factor")
+    net.output(net.node("Relu", [centred(net, y, [None, beta, mean, factor], divide=False)], "y"), 2)
+    net.save("written_norm_dense")
+
+    # nothing to fold into; the output of the graph
+    net = Net(134)
+    net.tensor("eps", np.float32(1e-3))
+    gamma, beta, mean, variance = channel_vectors(net, "bn", 4, [1, 4, 1, 1])
+    y = centred(net, net.input("x", (1, 4, 5, 5)), [gamma, beta, mean, root(net, variance)], divide=True)
+    net.output(y, 4)
+    net.save("written_norm_alone")
+    net, y = conv(135)
+    gamma, beta, mean, variance = channel_vectors(net, "bn", 6, [1, 6, 1, 1])
+    net.output(centred(net, y, [gamma, beta, mean, root(net, variance)], divide=True), 4)
+    net.save("written_norm_is_output")
+
+    # two norms, of which one root is both
+    net, y = conv(136)
+    gamma, beta, mean, variance = channel_vectors(net, "bn", 6, [1, 6, 1, 1])
+    deviation = root(net, variance)
+    y = centred(net, y, [gamma, beta, mean, deviation], divide=True)
+    y = net.node("Conv", [net.node("Relu", [y], "r"), net.weight("conv2.weight", 6, 6, 3, 3)], "c2")
+    net.output(net.node("Relu", [centred(net, y, [gamma, beta, mean, deviation], divide=True, name="second_")], "y"), 4)
+    net.save("written_norm_shared")
+
+    # the vectors lie along another axis than the channels
+    net = Net(137)
+    net.tensor("eps", np.float32(1e-3))
+    y = net.node("Conv", [net.input("x", (1, 4, 8, 8)), net.weight("conv.weight", 6, 4, 3, 3)], "c")
+    gamma, beta, mean, variance = channel_vectors(net, "bn", 6, [6])
+    net.output(net.node("Relu", [centred(net, y, [gamma, beta, mean, root(net, variance)], divide=True)], "y"), 4)
+    net.save("written_norm_other_axis")
+
+
+def stored_otherwise():
+    """Kernels and biases that the graph changes the shape of before it reads them."""
+    net = Net(140)
+    kernel = net.node("Transpose", [net.weight("fc.weight", 5, 4)], "kernel", perm=[1, 0])
+    y = net.node("MatMul", [net.input("x", (3, 4)), kernel], "m")
+    net.output(net.node("Relu", [net.bn(y, "bn", 5)], "y"), 2)
+    net.save("matmul_stored_transpose_bn")
+    net = Net(141)
+    net.weight("fc.weight", 4, 4)
+    y = net.node("MatMul", [net.input("x", (3, 4)), net.node("Transpose", ["fc.weight"], "kernel")], "m")
+    y = net.node("Relu", [net.bn(y, "bn", 4)], "r")
+    net.output(net.node("MatMul", [y, "fc.weight"], "y"), 2)
+    net.save("matmul_shared_transpose_bn")
+    for seed, shared in ((142, False), (143, True)):
+        net = Net(seed)
+        net.tensor("one", np.float32(0.75))
+        net.tensor("six", np.array([6]))
+        bias = net.node("Expand", ["one", "six"], "bias")
+        x = net.input("x", (1, 4, 6, 6))
+        if shared:
+            x = net.node("Mul", [x, "one"], "times")
+        y = net.node("Conv", [x, net.weight("conv.weight", 6, 4, 3, 3), bias], "c")
+        net.output(net.node("Relu", [net.bn(y, "bn", 6)], "y"), 4)
+        net.save("conv_shared_filled_bias_bn" if shared else "conv_filled_bias_bn")
+    net = Net(144)
+    y = net.node("ConvTranspose", [net.input("x", (1, 4, 5, 5)), net.weight("up.weight", 4, 3, 3, 3)], "c", group=2,
+                 strides=[2, 2])
+    y = net.node("Add", [y, net.weight("up.offset", 1, 6, 1, 1)], "a")
+    net.output(net.node("Relu", [net.bn(y, "bn", 6)], "y"), 4)
+    net.save("conv_transpose_add_constant_bn")
+    # [-1, elements of an example], as view(-1, n) is exported
+    net = Net(145)
+    x = net.bn(net.input("x", (2, 3, 4, 4)), "bn", 3)
+    net.tensor("shape", np.array([-1, 48]))
+    x = net.node("Reshape", [x, "shape"], "f")
+    net.output(net.node("Gemm", [x, net.weight("fc.weight", 5, 48), net.weight("fc.bias", 5)], "y", transB=1), 2)
+    net.save("bn_reshape_gemm")
+
+
 if __name__ == "__main__":
     convolutions()
     transposed_convolutions()
@@ -440,3 +571,5 @@ if __name__ == "__main__":
     storage()
     scopes()
     training_mode()
+    written_norms()
+    stored_otherwise()

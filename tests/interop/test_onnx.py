@@ -26,9 +26,11 @@ KEPT = {
     "bn_alone": "", "bn_between_relus": "Relu", "bn_conv_padded": "pads with zeros",
     "average_pool_counted_bn": "AveragePool", "max_pool_negative_bn": "negative", "conv_is_output_bn": "output",
     "gemm_matrix_bias_bn": "shape", "bn_gemm_transposed_input": "transposed", "matmul_rank3_bn": "axis",
-    "matmul_transpose_bn": "Transpose",
+    "matmul_transpose_bn": "Transpose", "written_norm_alone": "", "written_norm_other_axis": "different ones",
 }
 PARTLY_KEPT = {"local_function": 1, "taken_names": 1}
+# Batch norms that no node is: written out in simple operations.
+WRITTEN = {"written_norm_alone", "written_norm_other_axis"}
 NAMES = sorted(path.stem for path in FOLDER.glob("*.npz"))
 assert NAMES
 
@@ -96,7 +98,7 @@ def test_folded_model_computes_the_same(name, tmp_path):
         assert len(report["kept"]) == 1 and KEPT[name] in report["kept"][0]["reason"], report["kept"]
     else:
         assert len(report["kept"]) == PARTLY_KEPT.get(name, 0), report["kept"]
-    assert count_bn(target) == len(report["kept"])
+    assert count_bn(target) == (0 if name in WRITTEN else len(report["kept"]))
     inputs, reference = arrays(name)
     half = onnx.load(source).graph.input[0].type.tensor_type.elem_type == onnx.TensorProto.FLOAT16
     before, after = (largest_error(run(path, inputs), reference) for path in (source, target))

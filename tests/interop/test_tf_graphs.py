@@ -695,3 +695,26 @@ def test_training_mode_is_refused(tmp_path):
     assert [finding["rule"] for finding in findings] == ["BN001", "BN060"]
     # No saver had a part in a frozen graph.
     assert all("saver" not in f"{finding['message']} {finding['fix']}".lower() for finding in findings)
+
+
+def test_slims_fused_batch_norm_behind_a_product(tmp_path):
+    """It takes [-1, 1, 1, C] and gives the rows back, by the shape that it asks the product for."""
+    slim = pytest.importorskip("tf_slim")
+    random = np.random.RandomState(5)
+    rows = random.uniform(-1, 1, (4, 6)).astype(np.float32)
+    with tf.Graph().as_default() as graph, tf1.Session(graph=graph) as session:
+        x = tf1.placeholder(tf.float32, [None, 6], name="x")
+        options = {"fused": True, "is_training": False, "scale": True}
+        y = slim.fully_connected(x, 5, normalizer_fn=slim.batch_norm, normalizer_params=options)
+        y = tf.identity(y, name="y")
+        session.run(tf1.global_variables_initializer())
+        for variable in tf1.global_variables():
+            variable.load(random.uniform(0.3, 2, variable.shape.as_list()), session)
+        exact = session.run(y, {x: rows})
+        definition = tf1.graph_util.convert_variables_to_constants(session, graph.as_graph_def(), ["y"])
+    assert [node.op for node in definition.node].count("Reshape") == 2
+    (tmp_path / "source.pb").write_bytes(definition.SerializeToString())
+    report = convert(tmp_path / "source.pb", tmp_path / "target.pb", "graph-def", "--bn", "fold")
+    assert len(report["folded"]) == 1 and not report["kept"], report["kept"]
+    assert not any(kind.startswith("FusedBatchNorm") for kind in operations("graph-def", tmp_path / "target.pb"))
+    assert_close(frozen(tmp_path / "target.pb")({"x:0": rows}, "y:0"), exact)

@@ -151,6 +151,40 @@ TEST(OnnxFold, RefusalsSayWhy) {
   }
 }
 
+TEST(OnnxFold, WhatTheGraphWritesOutOrStoresOtherwiseIsFoldedToo) {
+  const std::pair<const char*, std::vector<std::string>> cases[] = {
+      {"written_norm", {"Conv", "Relu"}},
+      {"written_norm_deviation", {"Conv", "Relu"}},
+      {"written_norm_frozen", {"Conv", "Relu"}},
+      {"written_norm_dense", {"Gemm", "Relu"}},
+      {"written_norm_is_output", {"Conv"}},
+      // The root that both share is read by nothing now.
+      {"written_norm_shared", {"Conv", "Add", "Sqrt", "Relu", "Conv", "Relu"}},
+      {"matmul_stored_transpose_bn", {"Transpose", "MatMul", "Add", "Relu"}},
+      {"matmul_shared_transpose_bn", {"Transpose", "MatMul", "Add", "Relu", "MatMul"}},
+      {"conv_filled_bias_bn", {"Expand", "Conv", "Relu"}},
+      {"conv_shared_filled_bias_bn", {"Expand", "Mul", "Conv", "Relu"}},
+      {"conv_transpose_add_constant_bn", {"ConvTranspose", "Add", "Relu"}},
+      {"bn_reshape_gemm", {"Reshape", "Gemm"}},
+  };
+  for (const auto& [name, operators] : cases) {
+    const Folded folded(FixturePath(name));
+    ASSERT_EQ(folded.refusal(), "") << name;
+    EXPECT_THAT(folded.plan().kept, IsEmpty()) << name;
+    EXPECT_EQ(folded.Operators(), operators) << name;
+  }
+}
+
+TEST(OnnxFold, AWrittenBatchNormThatStaysIsWhatItWasOrOneMultiplicationAndOneAddition) {
+  const Folded kept(FixturePath("written_norm_alone"));
+  ASSERT_THAT(kept.plan().kept, SizeIs(1));
+  EXPECT_THAT(kept.Operators(), ElementsAre("Add", "Sqrt", "Sub", "Div", "Mul", "Add"));
+  const Folded affine(FixturePath("written_norm_alone"), true);
+  EXPECT_THAT(affine.Operators(), ElementsAre("Mul", "Add"));
+  EXPECT_THAT(Folded(FixturePath("written_norm_other_axis")).ReasonOf("bn"),
+              HasSubstr("different ones"));
+}
+
 TEST(OnnxFold, TrainingModeIsClosedOnlyWhenAsked) {
   for (const char* name : {"training_opset15", "training_opset9", "training_opset6"}) {
     EXPECT_THAT(Folded(FixturePath(name)).refusal(), HasSubstr("--close-training-mode")) << name;

@@ -109,6 +109,15 @@ struct Layer {
   // The graph names the tensors that the layer reads, so that it can be made to read others: see
   // GraphEdits::rebound. Otherwise a tensor that two layers share cannot be changed.
   bool can_rebind = false;
+  // Where the record of the graph (an ONNX model) reads a tensor, by its name in the layer: the
+  // index of the operation, where it is another than the layer's own.
+  std::map<std::string, std::uint32_t> read_by = {};
+  // A batch norm that several operations of the record compute: those from what it reads to what it
+  // yields, and those beside them that serve nothing else. Empty: it is one operation.
+  std::vector<std::uint32_t> path = {}, beside = {};
+  std::uint32_t path_input = 0;  // of the first one: what the batch norm reads
+  // Its "moving_variance" is the root of the variance + epsilon; `epsilon` is 0.
+  bool stores_deviation = false;
   // Every call of a batch norm is an inference call, in training too: its statistics stay as they
   // were loaded.
   bool inference_only = false;

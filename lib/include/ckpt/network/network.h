@@ -104,7 +104,10 @@ struct Network {
 // what is known of a value.
 class NetworkBuilder {
  public:
-  explicit NetworkBuilder(Origin origin);
+  // Where shapes or counts of operands contradict an operation, Finish() fails; with kUnknown its
+  // results are of unknown shape, or it is not understood.
+  enum class Contradictions : std::uint8_t { kFail, kUnknown };
+  explicit NetworkBuilder(Origin origin, Contradictions contradictions = Contradictions::kFail);
 
   // An input; `shape` with kUnknownSize for sizes that whoever runs it settles (axis 0, mostly).
   ValueId AddInput(std::string name, PartialShape shape, ElementKind kind = ElementKind::kReal);
@@ -115,8 +118,8 @@ class NetworkBuilder {
   ValueId AddScalar(double value, ElementKind kind = ElementKind::kReal);
   ValueId AddIntegers(const Sizes& values);  // a vector
 
-  // The layer of the operations that follow.
-  void StartLayer(std::string name, std::string op_type);
+  // The layer of the operations that follow; its index.
+  std::uint32_t StartLayer(std::string name, std::string op_type);
   // One result, or `results` of them, named `name`, which is made unique.
   ValueId Add(Computation computation, std::vector<ValueId> operands, std::string name = {});
   std::vector<ValueId> AddMany(Computation computation, std::vector<ValueId> operands,
@@ -138,6 +141,7 @@ class NetworkBuilder {
   ValueId AddValue(Value value);
 
   Network network_;
+  Contradictions contradictions_;
   std::set<std::string, std::less<>> names_ = {};
   std::optional<Error> error_ = {};  // the first
 };

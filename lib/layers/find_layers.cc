@@ -1,0 +1,299 @@
+#include "ckpt/find_layers.h"
+
+#include <algorithm>
+#include <map>
+#include <set>
+#include <utility>
+
+#include "layers/linear_operation.h"
+#include "layers/operation_kinds.h"
+#include "layers/settled_operation.h"
+#include "layers/unfused_batch_norm.h"
+
+namespace ckpt {
+namespace {
+
+using network::kNoValue;
+using network::Network;
+using network::Operation;
+using network::OperationId;
+
+class Finder {
+ public:
+  Finder(const Network& network, const LayerFacts& facts)
+      : network_(network),
+        facts_(facts),
+        uses_(network),
+        operations_(network.layers.size()),
+        absorbed_(network.layers.size(), false),
+        unfused_(network.layers.size()) {
+    for (std::uint32_t i = 0; i < network.operations.size(); ++i) {
+      operations_[network.operations[i].layer].push_back({i});
+    }
+  }
+
+  ModelGraph Find() {
+    graph_.values.resize(network_.values.size());
+    AddLayers();
+    FindLinears();
+    FindUnfusedBatchNorms();
+    for (std::uint32_t i = 0; i < network_.layers.size(); ++i) {
+      if (!linear_.contains(i) && !unfused_[i]) Describe(i);
+    }
+    AddCalls();
+    FinishValues();
+    return std::move(graph_);
+  }
+
+ private:
+  void AddLayers() {
+    for (const network::LayerName& name : network_.layers) {
+      graph_.layers.push_back({name.name, name.op_type});
+    }
+    for (const network::Port& input : network_.inputs) {
+      graph_.layers.push_back({input.name, "input", OpKind::kInput});
+    }
+  }
+
+  // The layer's own operations, and the one of them that the others serve.
+  void FindLinears() {
+    for (std::uint32_t i = 0; i < network_.layers.size(); ++i) {
+      if (absorbed_[i]) continue;
+      for (const OperationId id : operations_[i]) {
+        auto linear = FindLinearOperation(uses_, id);
+        if (!linear || !CoversLayers(*linear)) continue;
+        Bind(i, *std::move(linear));
+        break;
+      }
+    }
+  }
+
+  // Those of its operations do nothing else.
+  bool CoversLayers(const LinearOperation& linear) const {
+    return std::all_of(linear.operations.begin(), linear.operations.end(), [&](OperationId id) {
+      return CoversLayer(network_.operation(id).layer, linear);
+    });
+  }
+  bool CoversLayer(std::uint32_t layer, const LinearOperation& linear) const {
+    return std::all_of(operations_[layer].begin(), operations_[layer].end(), [&](OperationId id) {
+      return std::find(linear.operations.begin(), linear.operations.end(), id) !=
+                 linear.operations.end() ||
+             std::all_of(network_.operation(id).operands.begin(),
+                         network_.operation(id).operands.end(),
+                         [this](network::ValueId operand) { return uses_.IsFixed(operand); });
+    });
+  }
+
+  void Bind(std::uint32_t index, LinearOperation linear) {
+    const std::string name = graph_.layers[index].name, type = graph_.layers[index].op_type;
+    Layer& layer = graph_.layers[index];
+    layer = std::move(linear.layer);
+    layer.name = name;
+    layer.op_type = type;
+    if (layer.kind == OpKind::kOther) return;  // what computes its kernel is known
+    layer.computation =
+        SettledOperation(uses_, network_.operation(linear.operations.front()), facts_.elements);
+    layer.can_rebind = facts_.can_rebind;
+    layer.can_gain_bias = facts_.can_gain_bias && !linear.tensors.contains("bias");
+    for (const auto& [part, tensor] : linear.tensors) BindTensor(index, part, tensor);
+    for (const OperationId id : linear.operations) {
+      const std::uint32_t other = network_.operation(id).layer;
+      if (other == index) continue;
+      absorbed_[other] = true;
+      // What is added is read by what adds it, unless it passes through more.
+      if (!layer.read_by.contains("bias")) layer.read_by["bias"] = other;
+    }
+    linear_.emplace(index, std::move(linear));
+  }
+
+  void BindTensor(std::uint32_t index, const std::string& part, const StoredTensor& tensor) {
+    Layer& layer = graph_.layers[index];
+    layer.tensors[part] = tensor.tensor;
+    for (const std::uint32_t through : tensor.layers) {
+      if (through != index) absorbed_[through] = true;
+    }
+    if (!tensor.layers.empty() && tensor.layers.front() != index) {
+      layer.read_by[part] = tensor.layers.front();
+    }
+  }
+
+  void FindUnfusedBatchNorms() {
+    for (std::uint32_t i = 0; i < network_.operations.size(); ++i) {
+      const std::uint32_t layer = network_.operations[i].layer;
+      if (absorbed_[layer] || linear_.contains(layer)) continue;
+      const auto found = FindUnfusedBatchNorm(uses_, facts_.elements, {i});
+      if (found && EachIsALayer(*found)) BindUnfused(*found);
+    }
+  }
+
+  // An operation of a layer that does more cannot be taken out of it.
+  bool EachIsALayer(const UnfusedBatchNorm& norm) const {
+    return std::all_of(norm.path.begin(), norm.path.end(), [this](OperationId id) {
+      const std::uint32_t layer = network_.operation(id).layer;
+      return operations_[layer].size() == 1 && !absorbed_[layer] && !linear_.contains(layer);
+    });
+  }
+
+  void BindUnfused(const UnfusedBatchNorm& norm) {
+    const std::uint32_t index = network_.operation(norm.path.back()).layer;
+    Layer& layer = graph_.layers[index];
+    layer.op_type = "batch norm in simple operations";
+    layer.kind = OpKind::kBatchNorm;
+    layer.axis = norm.axis;
+    layer.epsilon = norm.epsilon;
+    layer.stores_deviation = norm.stores_deviation;
+    layer.has_scale = norm.vectors.contains("gamma");
+    layer.has_center = norm.vectors.contains("beta");
+    layer.axes_behind_channels = norm.axes_behind_channels;
+    network::BatchNormalization computed;
+    computed.axis = norm.axis;
+    computed.epsilon = norm.epsilon;
+    layer.computation = computed;
+    layer.can_rebind = facts_.can_rebind && norm.own;
+    layer.path_input = norm.input_operand;
+    for (const OperationId id : norm.path) Absorb(id, layer.path);
+    for (const OperationId id : norm.beside) {
+      if (IsWhole(id, norm)) Absorb(id, layer.beside);
+    }
+    absorbed_[index] = false;
+    for (const auto& [part, tensor] : norm.vectors) {
+      layer.tensors[part] = tensor.tensor;
+      layer.read_by[part] = tensor.layers.empty() ? ReaderOf(norm, tensor) : tensor.layers.front();
+    }
+    unfused_[index] = norm;
+  }
+
+  void Absorb(OperationId id, std::vector<std::uint32_t>& into) {
+    const std::uint32_t layer = network_.operation(id).layer;
+    absorbed_[layer] = true;
+    if (into.empty() || into.back() != layer) into.push_back(layer);
+  }
+  bool IsWhole(OperationId id, const UnfusedBatchNorm& norm) const {
+    const auto& operations = operations_[network_.operation(id).layer];
+    return std::all_of(operations.begin(), operations.end(), [&](OperationId one) {
+      return std::binary_search(norm.beside.begin(), norm.beside.end(), one);
+    });
+  }
+  // The layer of the norm whose operand the tensor itself is.
+  std::uint32_t ReaderOf(const UnfusedBatchNorm& norm, const StoredTensor& tensor) const {
+    for (const auto* operations : {&norm.path, &norm.beside}) {
+      for (const OperationId id : *operations) {
+        for (const network::ValueId operand : network_.operation(id).operands) {
+          if (operand == kNoValue) continue;
+          const auto& constant = network_.value(operand).constant;
+          const auto* stored =
+              constant ? std::get_if<network::StoredConstant>(&*constant) : nullptr;
+          if (stored != nullptr && stored->tensor == tensor.tensor) {
+            return network_.operation(id).layer;
+          }
+        }
+      }
+    }
+    return network_.operation(norm.path.back()).layer;
+  }
+
+  // Operations of a layer that only together are what it does are not told apart here.
+  void Describe(std::uint32_t index) {
+    if (operations_[index].size() != 1) return;
+    const Operation& operation = network_.operation(operations_[index].front());
+    if (operation.results.empty() || operation.operands.empty()) return;
+    Layer& layer = graph_.layers[index];
+    DescribeOperation(uses_, operation, facts_.elements, layer);
+    layer.computation = SettledOperation(uses_, operation, facts_.elements);
+  }
+
+  void AddCalls() {
+    for (std::size_t i = 0; i < network_.inputs.size(); ++i) {
+      Call(static_cast<LayerId>(network_.layers.size() + i), {}, network_.inputs[i].value.index);
+    }
+    std::set<std::uint32_t> called;
+    // A layer stands where its last operation does: behind all that it reads.
+    std::map<std::uint32_t, std::uint32_t> last;  // operation: layer
+    for (std::uint32_t i = 0; i < network_.layers.size(); ++i) {
+      if (absorbed_[i] || operations_[i].empty()) continue;
+      const auto linear = linear_.find(i);
+      const OperationId at =
+          linear == linear_.end() ? operations_[i].back() : linear->second.operations.back();
+      last.emplace(at.index, i);
+    }
+    for (const auto& [operation, layer] : last) CallLayer(layer);
+  }
+
+  void CallLayer(std::uint32_t index) {
+    if (const auto linear = linear_.find(index); linear != linear_.end()) {
+      Call(index, {linear->second.data.index}, linear->second.output.index);
+      return;
+    }
+    if (unfused_[index]) {
+      Call(index, {unfused_[index]->input.index}, unfused_[index]->output.index);
+      return;
+    }
+    std::set<std::uint32_t> made;
+    std::vector<ValueId> inputs, outputs;
+    for (const OperationId id : operations_[index]) {
+      const Operation& operation = network_.operation(id);
+      // What asks for sizes reads no elements.
+      const bool sizes = std::holds_alternative<network::ShapeOf>(operation.computation);
+      const std::vector<ValueId> before = inputs;
+      for (const network::ValueId operand : operation.operands) {
+        const bool known = std::find(before.begin(), before.end(), operand.index) != before.end();
+        if (!sizes && !known && operand != kNoValue && !made.contains(operand.index) &&
+            !network_.value(operand).constant) {
+          inputs.push_back(operand.index);
+        }
+      }
+      for (const network::ValueId result : operation.results) {
+        if (result == kNoValue) continue;
+        made.insert(result.index);
+        if (IsReadOutside(index, result)) outputs.push_back(result.index);
+      }
+    }
+    if (made.empty()) return;
+    if (outputs.empty()) outputs.push_back(*made.begin());
+    const NodeId node = Call(index, std::move(inputs), outputs.front());
+    for (const std::uint32_t value : made) graph_.values[value].producer = node;
+  }
+
+  bool IsReadOutside(std::uint32_t layer, network::ValueId id) const {
+    const auto& readers = uses_.ReadersOf(id);
+    return uses_.IsOutput(id) ||
+           std::any_of(readers.begin(), readers.end(), [&](const OperandPlace& reader) {
+             return network_.operation(reader.operation).layer != layer;
+           });
+  }
+
+  NodeId Call(LayerId layer, std::vector<ValueId> inputs, ValueId output) {
+    const auto node = static_cast<NodeId>(graph_.nodes.size());
+    for (const ValueId input : inputs) graph_.values[input].consumers.push_back(node);
+    graph_.values[output].producer = node;
+    graph_.nodes.push_back({layer, std::move(inputs), output});
+    return node;
+  }
+
+  void FinishValues() {
+    for (std::uint32_t i = 0; i < network_.values.size(); ++i) {
+      Value& value = graph_.values[i];
+      const network::PartialShape& shape = network_.values[i].shape;
+      value.shape = shape;
+      if (shape) value.rank = static_cast<std::int64_t>(shape->size());
+      value.is_model_output = uses_.IsOutput({i}) || !value.producer;
+    }
+  }
+
+  const Network& network_;
+  const LayerFacts& facts_;
+  const ValueUses uses_;
+  std::vector<std::vector<OperationId>> operations_;      // by layer
+  std::vector<bool> absorbed_;                            // by layer: part of another one
+  std::vector<std::optional<UnfusedBatchNorm>> unfused_;  // by the layer that stands for it
+  std::map<std::uint32_t, LinearOperation> linear_;       // by layer
+  ModelGraph graph_;
+};
+
+}  // namespace
+
+ModelGraph FindLayers(const network::Network& network, const LayerFacts& facts) {
+  return Finder(network, facts).Find();
+}
+
+}  // namespace ckpt

@@ -1,0 +1,33 @@
+// A tensor of the file as an operation reads it: straight, or through changes of shape.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "layers/value_uses.h"
+
+namespace ckpt {
+
+struct StoredTensor {
+  TensorId tensor = {};
+  network::Sizes shape = {};  // as it is read
+  bool transposed = false;    // two axes, read the other way round
+  bool reshaped = false;      // a vector, read under another shape
+  bool filled = false;        // one number, read as one for each element of the shape
+  double factor = 1;          // what it is multiplied with on the way
+  // Layers that the tensor passes through, from the one that reads it itself on.
+  std::vector<std::uint32_t> layers = {};
+  bool own = true;  // nothing else reads what those yield
+
+  std::uint64_t count() const;
+  // All sizes but one, at most, are 1.
+  bool IsVector() const;
+  // Of a vector: the axes behind the one that is not 1; absent where all are 1.
+  std::optional<std::size_t> AxesBehind() const;
+};
+
+// Absent where the value is no stored tensor, or one that is computed with.
+std::optional<StoredTensor> FindStoredTensor(const ValueUses& uses, network::ValueId id);
+
+}  // namespace ckpt

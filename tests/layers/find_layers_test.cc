@@ -1,0 +1,193 @@
+// Layers are found over operations: small networks, each in the form that some exporter writes.
+#include "ckpt/find_layers.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+namespace ckpt {
+namespace {
+
+using network::BinaryFunction;
+using network::NetworkBuilder;
+using network::Sizes;
+using network::UnaryFunction;
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+using ::testing::Pair;
+
+class FindLayersTest : public ::testing::Test {
+ protected:
+  network::ValueId Stored(Sizes shape) {
+    return builder_.AddStored("", {{tensors_++}}, std::move(shape));
+  }
+  // One layer for each operation.
+  network::ValueId Add(network::Computation computation, std::vector<network::ValueId> operands) {
+    builder_.StartLayer("layer" + std::to_string(layers_++), "op");
+    return builder_.Add(std::move(computation), std::move(operands));
+  }
+  network::ValueId Add(BinaryFunction function, network::ValueId a, network::ValueId b) {
+    return Add(network::Binary{function}, {a, b});
+  }
+  network::ValueId Conv(network::ValueId x, Sizes kernel) {
+    network::Convolution convolution;
+    convolution.layout = KernelLayout::kOutInSpatial;
+    convolution.channel_axis = 1;
+    return Add(convolution, {x, Stored(std::move(kernel))});
+  }
+  // (x - mean) / sqrt(variance + 0.001) * gamma + beta
+  network::ValueId Norm(network::ValueId x, const Sizes& shape) {
+    network::ValueId variance = Stored(shape);  // tensor 1 behind a convolution
+    const auto sum = Add(BinaryFunction::kAdd, variance, builder_.AddScalar(0.001));
+    const auto root = Add(network::Unary{UnaryFunction::kSqrt}, {sum});
+    x = Add(BinaryFunction::kSubtract, x, Stored(shape));
+    x = Add(BinaryFunction::kDivide, x, root);
+    x = Add(BinaryFunction::kMultiply, Stored(shape), x);
+    return Add(BinaryFunction::kAdd, x, Stored(shape));
+  }
+
+  ModelGraph Find(network::ValueId output) {
+    builder_.AddOutput("y", output);
+    auto network = std::move(builder_).Finish();
+    EXPECT_TRUE(network) << ToString(network.error());
+    LayerFacts facts;
+    facts.can_rebind = facts.can_gain_bias = true;
+    facts.elements = [&](network::ValueId id) -> std::optional<std::vector<double>> {
+      const auto& constant = network->value(id).constant;
+      if (!constant) return std::nullopt;
+      const auto* here = std::get_if<network::InlineConstant>(&*constant);
+      return here == nullptr ? std::nullopt : std::optional(here->elements);
+    };
+    return FindLayers(*network, facts);
+  }
+
+  NetworkBuilder builder_{network::Origin::kOnnxGraph};
+  network::ValueId x_ = builder_.AddInput("x", Sizes{2, 3, 8, 8});
+  std::uint32_t tensors_ = 0;
+  int layers_ = 0;
+};
+
+std::vector<std::string> CallsOf(const ModelGraph& graph) {
+  std::vector<std::string> names;
+  for (const Node& node : graph.nodes) names.push_back(graph.layers[node.layer].name);
+  return names;
+}
+
+TEST_F(FindLayersTest, AVectorThatIsAddedAlongTheChannelsIsTheBias) {
+  auto y = Conv(x_, {6, 3, 3, 3});
+  y = Add(BinaryFunction::kAdd, y, Stored({6, 1, 1}));
+  const ModelGraph graph = Find(y);
+  EXPECT_EQ(graph.layers[0].kind, OpKind::kConv);
+  EXPECT_THAT(graph.layers[0].tensors,
+              ElementsAre(Pair("bias", TensorId{1}), Pair("kernel", TensorId{0})));
+  EXPECT_THAT(graph.layers[0].read_by, ElementsAre(Pair("bias", 1U)));
+  EXPECT_FALSE(graph.layers[0].can_gain_bias);
+  EXPECT_THAT(CallsOf(graph), ElementsAre("x", "layer0"));
+}
+
+TEST_F(FindLayersTest, AVectorAlongAnotherAxisIsNoBias) {
+  auto y = Conv(x_, {6, 3, 3, 3});
+  y = Add(BinaryFunction::kAdd, y, Stored({6}));  // the width is 6, too
+  const ModelGraph graph = Find(y);
+  EXPECT_FALSE(graph.layers[0].tensors.contains("bias"));
+  EXPECT_EQ(graph.layers[1].kind, OpKind::kOther);
+}
+
+TEST_F(FindLayersTest, AKernelThatIsReadTransposedLiesTheOtherWay) {
+  const auto flat = Add(network::MergeAxes{1, -1}, {x_});
+  const auto kernel = Add(network::Transpose{{1, 0}}, {Stored({5, 192})});
+  const ModelGraph graph = Find(Add(network::MatrixProduct{}, {flat, kernel}));
+  const Layer& dense = graph.layers[2];
+  EXPECT_EQ(graph.layers[0].kind, OpKind::kFlatten);
+  EXPECT_EQ(dense.kind, OpKind::kDense);
+  EXPECT_EQ(dense.layout, KernelLayout::kOutInSpatial);
+  EXPECT_THAT(dense.read_by, ElementsAre(Pair("kernel", 1U)));
+  EXPECT_THAT(CallsOf(graph), ElementsAre("x", "layer0", "layer2"));
+}
+
+TEST_F(FindLayersTest, ATransposeThatTwoReadIsNotTakenForAKernel) {
+  const auto flat = Add(network::MergeAxes{1, -1}, {x_});
+  const auto kernel = Add(network::Transpose{{1, 0}}, {Stored({5, 192})});
+  const auto y = Add(network::MatrixProduct{}, {flat, kernel});
+  const auto z = Add(network::MatrixProduct{}, {flat, kernel});
+  const ModelGraph graph = Find(Add(BinaryFunction::kAdd, y, z));
+  EXPECT_EQ(graph.layers[2].kind, OpKind::kOther);
+  EXPECT_EQ(graph.layers[3].kind, OpKind::kOther);
+}
+
+TEST_F(FindLayersTest, ABatchNormInSimpleOperations) {
+  const ModelGraph graph = Find(Norm(Conv(x_, {6, 3, 3, 3}), {1, 6, 1, 1}));
+  const Layer& norm = graph.layers[6];
+  ASSERT_EQ(norm.kind, OpKind::kBatchNorm);
+  EXPECT_THAT(norm.tensors,
+              ElementsAre(Pair("beta", TensorId{4}), Pair("gamma", TensorId{3}),
+                          Pair("moving_mean", TensorId{2}), Pair("moving_variance", TensorId{1})));
+  EXPECT_EQ(norm.epsilon, 0.001);
+  EXPECT_EQ(norm.axis, 1);
+  EXPECT_EQ(norm.axes_behind_channels, 2U);
+  EXPECT_THAT(norm.path, ElementsAre(3U, 4U, 5U, 6U));
+  EXPECT_THAT(norm.beside, ElementsAre(1U, 2U));
+  EXPECT_THAT(norm.read_by, ElementsAre(Pair("beta", 6U), Pair("gamma", 5U),
+                                        Pair("moving_mean", 3U), Pair("moving_variance", 1U)));
+  EXPECT_THAT(CallsOf(graph), ElementsAre("x", "layer0", "layer6"));
+}
+
+TEST_F(FindLayersTest, TheChannelsOfAWrittenBatchNormAreThoseThatItsVectorsMeet) {
+  const ModelGraph graph = Find(Norm(Conv(x_, {6, 3, 3, 3}), {6}));
+  EXPECT_EQ(graph.layers[6].kind, OpKind::kBatchNorm);
+  EXPECT_EQ(graph.layers[6].axis, 3);
+}
+
+TEST_F(FindLayersTest, NoBatchNormWhereAnInnerValueIsReadElsewhere) {
+  const Sizes shape = {1, 6, 1, 1};
+  auto y = Conv(x_, {6, 3, 3, 3});
+  const auto centred = Add(BinaryFunction::kSubtract, y, Stored(shape));
+  y = Add(BinaryFunction::kDivide, centred, Stored(shape));
+  y = Add(BinaryFunction::kAdd, Add(BinaryFunction::kMultiply, y, Stored(shape)), Stored(shape));
+  const ModelGraph graph = Find(Add(BinaryFunction::kAdd, y, centred));
+  for (const Layer& layer : graph.layers) EXPECT_NE(layer.kind, OpKind::kBatchNorm) << layer.name;
+}
+
+TEST_F(FindLayersTest, WhatNormalisesAnInputIsNoBatchNorm) {
+  const Sizes shape = {1, 3, 1, 1};
+  const auto y = Add(BinaryFunction::kSubtract, x_, Stored(shape));
+  const ModelGraph graph = Find(Add(BinaryFunction::kDivide, y, Stored(shape)));
+  EXPECT_EQ(graph.layers[1].kind, OpKind::kOther);
+}
+
+TEST_F(FindLayersTest, AnAxisIsTheChannelsWhereItIsKeptApart) {
+  network::Reduction mean;
+  mean.axes.listed = {-1, -2};
+  const auto y = Add(mean, {x_});
+  mean.axes.listed = {1, 2};
+  const auto z = Add(mean, {y});
+  network::Pad pad;
+  pad.before = pad.after = {0, 0, 1, 1};
+  const ModelGraph graph = Find(Add(pad, {z}));
+  EXPECT_EQ(graph.layers[0].kind, OpKind::kGlobalAveragePool);
+  EXPECT_EQ(graph.layers[0].axis, 1);
+  EXPECT_EQ(graph.layers[1].axis, -1);
+  EXPECT_EQ(graph.layers[2].kind, OpKind::kZeroPad);
+  EXPECT_EQ(graph.layers[2].axis, 1);
+}
+
+TEST_F(FindLayersTest, OneRowForEachExampleIsAFlatten) {
+  const auto kind_of = [](Sizes shape) {
+    NetworkBuilder builder(network::Origin::kOnnxGraph);
+    auto x = builder.AddInput("x", Sizes{network::kUnknownSize, 3, 4, 4});
+    builder.StartLayer("reshape", "op");
+    builder.AddOutput("y", builder.Add(network::Reshape{std::move(shape)}, {x}));
+    const auto network = std::move(builder).Finish();
+    EXPECT_TRUE(network);
+    const auto none = [](network::ValueId) { return std::optional<std::vector<double>>(); };
+    return FindLayers(*network, {none}).layers[0].kind;
+  };
+  EXPECT_EQ(kind_of({-1, 48}), OpKind::kFlatten);
+  EXPECT_EQ(kind_of({-1, 24}), OpKind::kReshape);
+  EXPECT_EQ(kind_of({-1, 3, 16}), OpKind::kReshape);
+}
+
+}  // namespace
+}  // namespace ckpt
