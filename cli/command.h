@@ -30,6 +30,7 @@ std::unique_ptr<Command> MakeDiff();
 std::unique_ptr<Command> MakeVerify();
 std::unique_ptr<Command> MakeCalibrate();
 std::unique_ptr<Command> MakeExplain();
+std::unique_ptr<Command> MakeGitDiff();
 
 // Parses the arguments, runs the command, returns the exit code of the process. Throws nothing of
 // its own.

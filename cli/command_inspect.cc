@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "cli/command.h"
+#include "cli/git/text_of_file.h"
 #include "cli/input_pass.h"
 #include "cli/reporter.h"
 
@@ -14,12 +15,15 @@ namespace {
 class Inspect : public Command {
  public:
   void Setup(CLI::App& app) override {
+    app.add_flag("--textconv", textconv_,
+                 "One file as lines that git compares: each tensor with its hash, mean and std");
     AddInputOptions(app, options_, &inputs_);
     AddReportOptions(app, CommandId::kInspect, options_);
   }
 
   ExitCode Run() override {
     if (Status status = CheckCommonOptions(options_); !status) return Complain(status.error());
+    if (textconv_) return PrintTextOfFile(options_, inputs_);
     auto inputs = CollectInputs(options_, inputs_);
     if (!inputs) return Complain(inputs.error());
     not_read_ = std::move(inputs->not_read);
@@ -58,6 +62,7 @@ class Inspect : public Command {
   CommonOptions options_;
   std::vector<std::string> inputs_;
   std::vector<NotRead> not_read_;
+  bool textconv_ = false;
 };
 
 }  // namespace

@@ -20,7 +20,7 @@ struct Row {
 };
 
 // The commands, in the order of --help.
-constexpr std::array<Row, 7> kCommands = {{
+constexpr std::array<Row, 8> kCommands = {{
     {"inspect", "List tensors, roles, batch-norm layers and metadata",
      "Example:\n  ckpt inspect model.h5\n  ckpt inspect --format json logs/model.ckpt-1000",
      MakeInspect},
@@ -48,6 +48,10 @@ constexpr std::array<Row, 7> kCommands = {{
      MakeCalibrate},
     {"explain", "What a rule means, why it matters, how to fix it",
      "Example:\n  ckpt explain          # the list of rules\n  ckpt explain BN001", MakeExplain},
+    {"git-diff", "Compare two checkpoints for git, as its external diff driver",
+     "Example:\n  git config diff.ckpt.command 'ckpt git-diff --'\n"
+     "  echo '*.pt diff=ckpt' >> .gitattributes",
+     MakeGitDiff},
 }};
 
 constexpr const char* kFooter =

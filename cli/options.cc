@@ -26,8 +26,6 @@ void AddReportOptions(CLI::App& command, CommandId id, CommonOptions& options) {
   for (const FormRow& row : Forms()) {
     if (row.commands.Has(id)) forms.emplace(row.name, row.name);
   }
-  const std::map<std::string, ColorMode> colors = {
-      {"auto", ColorMode::kAuto}, {"always", ColorMode::kAlways}, {"never", ColorMode::kNever}};
   command.add_option("--format", options.form, "Form of the report: " + FormsOf(id))
       ->transform(OneOf(forms))
       ->type_name("FORMAT");
@@ -37,9 +35,7 @@ void AddReportOptions(CLI::App& command, CommandId id, CommonOptions& options) {
                   "as json:FILE (may be repeated)")
       ->allow_extra_args(false)
       ->type_name("[FORM:]FILE");
-  command.add_option("--color", options.color, "Colour: auto (on a terminal), always or never")
-      ->transform(OneOf(colors))
-      ->type_name("WHEN");
+  AddColorOption(command, options);
   CLI::Option* config =
       command
           .add_option("--config", options.config,
@@ -48,6 +44,14 @@ void AddReportOptions(CLI::App& command, CommandId id, CommonOptions& options) {
   command.add_flag("--no-config", options.no_config, "Look for no ckpt.toml")->excludes(config);
   command.add_flag("-q,--quiet", options.quiet,
                    "No progress, and no text report unless there is something to say");
+}
+
+void AddColorOption(CLI::App& command, CommonOptions& options) {
+  const std::map<std::string, ColorMode> colors = {
+      {"auto", ColorMode::kAuto}, {"always", ColorMode::kAlways}, {"never", ColorMode::kNever}};
+  command.add_option("--color", options.color, "Colour: auto (on a terminal), always or never")
+      ->transform(OneOf(colors))
+      ->type_name("WHEN");
 }
 
 void AddInputOptions(CLI::App& command, CommonOptions& options, std::vector<std::string>* inputs) {
