@@ -9,6 +9,7 @@
 #include "cli/calibration_data.h"
 #include "cli/choices.h"
 #include "cli/command.h"
+#include "cli/fail_on.h"
 #include "cli/input_pass.h"
 #include "cli/policy/audit_policy.h"
 #include "cli/progress.h"
@@ -36,15 +37,10 @@ AuditedInput ReportOf(const Outcome& outcome) {
 class Audit : public Command {
  public:
   void Setup(CLI::App& app) override {
-    const std::map<std::string, int> thresholds = {
-        {"error", static_cast<int>(Severity::kError)},
-        {"warning", static_cast<int>(Severity::kWarning)},
-        {"info", static_cast<int>(Severity::kInfo)},
-        {"never", kNever}};
     app.add_option("--fail-on", fail_on_,
                    "Exit 1 on findings of this severity or a higher one: error, warning, "
                    "info or never (default warning)")
-        ->transform(OneOf(thresholds))
+        ->transform(OneOf(FailOnChoices()))
         ->type_name("SEVERITY");
     app.add_option("--since", since_,
                    "An older checkpoint of the same run, to compare the statistics with")
@@ -89,18 +85,14 @@ class Audit : public Command {
   }
 
  private:
-  static constexpr int kNever = 100;
-
   std::optional<Severity> FailsOn() const {
-    const int least = fail_on_.value_or(static_cast<int>(Severity::kWarning));
-    if (least == kNever) return std::nullopt;
-    return static_cast<Severity>(least);
+    return cli::FailsOn(fail_on_.value_or(static_cast<int>(Severity::kWarning)));
   }
 
   // What the command line leaves open is as ckpt.toml has it.
   void TakeFrom(const AuditConfig& config) {
     if (!fail_on_ && config.fail_on)
-      fail_on_ = *config.fail_on ? static_cast<int>(**config.fail_on) : kNever;
+      fail_on_ = *config.fail_on ? static_cast<int>(**config.fail_on) : kNeverFails;
     if (!analysis_.epsilon) analysis_.epsilon = config.epsilon;
     if (!analysis_.momentum) analysis_.momentum = config.momentum;
     if (config.checksums.value_or(false)) audit_.all_data = true;

@@ -103,11 +103,30 @@ Checked CheckedOf(const AuditedInput& audited, const Wanted& wanted) {
   return checked;
 }
 
+Checked CheckedOf(const FollowedRun& run, const Wanted& wanted) {
+  Checked checked{
+      run.path,
+      Plural(run.steps.size(), "checkpoint") + ": " + std::string(Name(run.trend.verdict)),
+      {}};
+  for (const FollowedStep& step : run.steps) {
+    if (step.error) AddError(checked, *step.error, kUnreadable, wanted);
+  }
+  for (const Finding& finding : run.trend.findings) {
+    if (wanted(finding.severity)) checked.issues.push_back(IssueOf(finding, nullptr));
+  }
+  return checked;
+}
+
+void IssueForm::LeaveOutErrors() {
+  const auto told = std::erase_if(report_.checked.back().issues, [](const Issue& issue) {
+    return issue.entry == nullptr && issue.rule == kUnreadable;
+  });
+  kept_[static_cast<std::size_t>(Severity::kError)] -= told;
+}
+
 bool IssueForm::Wants(Severity severity) {
-  const Severity least =
-      std::min(Severity::kWarning, report_.options.fails_on.value_or(Severity::kWarning));
   std::size_t& count = kept_[static_cast<std::size_t>(severity)];
-  if (!kind_.all && severity < least) {
+  if (!kind_.all && severity < report_.options.ListedFrom()) {
     report_.not_shown.Add(severity);
   } else if (count < kind_.most) {
     ++count;
@@ -179,5 +198,10 @@ std::string IssueForm::Add(const VerifiedPair& verified) {
   Take(verified);
   return Print("verify");
 }
+std::string IssueForm::Add(const FollowedRun& run) {
+  Take(run);
+  return {};
+}
+std::string IssueForm::End(const TrendSummary&) { return Print("trend"); }
 
 }  // namespace ckpt::cli

@@ -74,6 +74,7 @@ using Wanted = std::function<bool(Severity)>;
 // What each piece of a report comes to: the issues that are wanted.
 Checked CheckedOf(const InspectedInput& inspected, const Wanted& wanted);
 Checked CheckedOf(const AuditedInput& audited, const Wanted& wanted);
+Checked CheckedOf(const FollowedRun& run, const Wanted& wanted);
 Checked CheckedOf(const Conversion& conversion, const Wanted& wanted);
 Checked CheckedOf(const Comparison& comparison, const Wanted& wanted);
 Checked CheckedOf(const VerifiedPair& verified, const Wanted& wanted);
@@ -102,13 +103,18 @@ class IssueForm : public Form {
   std::string Add(const Conversion& conversion) override;
   std::string Add(const Comparison& comparison) override;
   std::string Add(const VerifiedPair& verified) override;
+  std::string Add(const FollowedRun& run) override;
+  std::string End(const TrendSummary& summary) override;
 
  private:
   template <typename Piece>
   void Take(const Piece& piece) {
     report_.checked.push_back(
         CheckedOf(piece, [this](Severity severity) { return Wants(severity); }));
+    if (report_.options.errors_told) LeaveOutErrors();
   }
+  // Those that stand on stderr already, of what was added last.
+  void LeaveOutErrors();
   bool Wants(Severity severity);
   std::string Print(std::string_view command);
 

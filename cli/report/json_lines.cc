@@ -66,6 +66,18 @@ class JsonLinesForm : public Form {
     json["type"] = "summary";
     return Dump(json, false);
   }
+  std::string Add(const FollowedRun& run) override {
+    std::string out = Dump(Line("trend", "run", HeadOf(run)), false);
+    for (const Finding& finding : run.trend.findings) {
+      Json found = {{"path", JsonText(run.path)}};
+      found.update(FindingOf(run, finding));
+      out += Dump(Line("trend", "finding", found), false);
+    }
+    return out;
+  }
+  std::string End(const TrendSummary& summary) override {
+    return Dump(Line("trend", "summary", {{"summary", ToJson(summary)}}), false);
+  }
   std::string Add(const RuleList& rules) override {
     std::string out;
     for (const Rule* rule : rules.rules) out += Dump(Line("explain", "rule", ToJson(*rule)), false);

@@ -34,6 +34,10 @@ Json TensorOf(const TensorDiff& diff);
 Json ToJson(const VerifiedPair& verified);
 void AddVerification(Json& json, const Verification& verification);  // its keys
 
+Json HeadOf(const FollowedRun& run);  // without the findings
+Json FindingOf(const FollowedRun& run, const Finding& finding);
+Json ToJson(const TrendSummary& summary);
+
 Json ToJson(const Rule& rule);
 
 }  // namespace ckpt::cli

@@ -50,6 +50,25 @@ void AuditSummary::Add(const AuditedInput& audited) {
   for (const KnownFinding& known : audited.known) baseline->known.Add(known.finding.severity);
 }
 
+std::optional<double> FollowedRun::StepOf(const FollowedStep& step) const {
+  if (step.place && trend.recorded_steps[*step.place]) return trend.recorded_steps[*step.place];
+  if (!step.number) return std::nullopt;
+  return static_cast<double>(*step.number);
+}
+
+std::size_t FollowedRun::CountUnreadable() const {
+  std::size_t count = 0;
+  for (const FollowedStep& step : steps) count += step.error ? 1 : 0;
+  return count;
+}
+
+void TrendSummary::Add(const FollowedRun& run) {
+  ++runs;
+  checkpoints += run.steps.size();
+  unreadable += run.CountUnreadable();
+  for (const Finding& finding : run.trend.findings) counts.Add(finding.severity);
+}
+
 PlanReport ReportOf(const ConversionPlan& plan) {
   return {plan.tensors.size(), plan.folded, plan.kept,      plan.changed,     plan.dropped,
           plan.renamed,        plan.names,  plan.reordered, plan.batch_norms, plan.notes};

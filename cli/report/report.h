@@ -21,6 +21,7 @@
 #include "ckpt/drift.h"
 #include "ckpt/formats/convert_file.h"
 #include "ckpt/op_graph.h"
+#include "ckpt/trend.h"
 #include "ckpt/verify.h"
 
 namespace ckpt::cli {
@@ -244,6 +245,28 @@ struct VerifiedPair {
   std::optional<Error> error = {};
   std::optional<Verification> verification = {};     // absent where there is an error
   std::optional<SecondOpinion> second_opinion = {};  // of --with
+};
+
+// A checkpoint of a run.
+struct FollowedStep {
+  std::string path;
+  std::optional<Error> error = {};           // it could not be opened, and is not in the trend
+  std::optional<std::uint64_t> number = {};  // in the name of the file or of its folder
+  std::optional<std::size_t> place = {};     // among the checkpoints of the trend
+};
+struct FollowedRun {
+  std::string path;                      // as the user named it
+  std::vector<FollowedStep> steps = {};  // oldest first
+  RunTrend trend = {};                   // of those that could be opened
+  // The global step that the checkpoint records, else the number in its name.
+  std::optional<double> StepOf(const FollowedStep& step) const;
+  std::size_t CountUnreadable() const;
+};
+struct TrendSummary {
+  std::uint64_t runs = 0, checkpoints = 0, unreadable = 0;
+  SeverityCounts counts = {};
+  std::vector<NotRead> not_read = {};
+  void Add(const FollowedRun& run);
 };
 
 struct RuleList {

@@ -21,6 +21,7 @@ RUNS = {
     "convert": [["convert", "--dry-run", *FOLD, "o.npz"], ["convert", "--dry-run", "no/such", "o.npz"]],
     "diff": [["diff", GOOD, BAD], ["diff", GOOD, "no/such"]],
     "verify": [["verify", FOLD[2], FOLD[2]], ["verify", "no/such", FOLD[2]], ["verify", GOOD, GOOD]],
+    "trend": [["trend", "tf1/mnist/updates_not_run", "tf1/mnist/correct"], ["trend", GOOD, BAD, "no/such"]],
     "explain": [["explain"], ["explain", "BN001"]],
 }
 
