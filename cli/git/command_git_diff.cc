@@ -103,7 +103,7 @@ class GitDiff : public Command {
     differ = !diff->within_tolerance;
     Comparison comparison{a.shown, b.shown};
     comparison.diff = *std::move(diff);
-    return ToText(comparison, style);
+    return ToText(comparison, FormOptions{style});
   }
 
   CommonOptions options_;

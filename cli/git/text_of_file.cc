@@ -25,9 +25,13 @@ constexpr std::size_t kBlock = 4096;  // elements widened at a time
 
 std::string Short(const std::string& hash) { return hash.substr(0, kHashDigits); }
 
-// In words without the path: git's temporary files have a new one each time.
-std::string InWords(Error error) {
+// In words without the folder of the file: git's temporary ones have a new name each time.
+std::string InWords(Error error, const std::string& path) {
   error.file.clear();
+  const std::string folder = std::filesystem::path(path).parent_path().string() + "/";
+  for (std::size_t at = 0;
+       folder != "/" && (at = error.message.find(folder, at)) != std::string::npos;)
+    error.message.erase(at, folder.size());
   return Describe(error);
 }
 
@@ -92,7 +96,7 @@ std::string InHex(std::uint32_t value) {
 }
 
 // What tells one state of the tensor from another.
-std::string ValuesOf(const Checkpoint& checkpoint, TensorId id) {
+std::string ValuesOf(const Checkpoint& checkpoint, TensorId id, const std::string& path) {
   const TensorInfo& info = checkpoint.manifest().tensors[id.index];
   if (!info.data_present) {
     if (!info.checksum) return "in another file";
@@ -103,7 +107,7 @@ std::string ValuesOf(const Checkpoint& checkpoint, TensorId id) {
   if (!values) {
     Error error = values.error();
     error.tensor.clear();
-    return "unreadable: " + InWords(std::move(error));
+    return "unreadable: " + InWords(std::move(error), path);
   }
   std::string out = Short(values->hash);
   const TensorStatistics& statistics = values->statistics;
@@ -116,11 +120,12 @@ std::string ValuesOf(const Checkpoint& checkpoint, TensorId id) {
   return out;
 }
 
-std::string LineOf(const Checkpoint& checkpoint, const Analysis& analysis, TensorId id) {
+std::string LineOf(const Checkpoint& checkpoint, const Analysis& analysis, TensorId id,
+                   const std::string& path) {
   const TensorInfo& info = checkpoint.manifest().tensors[id.index];
   return EscapeForDisplay(info.name) + "  " + std::string(Name(info.dtype)) + " " +
          ToString(info.shape) + "  " + std::string(Name(analysis.roles[id.index].role)) + "  " +
-         ValuesOf(checkpoint, id) + "\n";
+         ValuesOf(checkpoint, id, path) + "\n";
 }
 
 // The pointer that Git LFS keeps in a file's place is text that says what the file is.
@@ -145,8 +150,8 @@ Result<std::string> TextOfUnreadable(const formats::Files& files, const std::str
     }
   }
   CKPT_ASSIGN_OR_RETURN(const formats::FileDigest digest, formats::DigestFile(*file));
-  return "unreadable: " + InWords(why) + "\n" + std::to_string(digest.bytes) + " bytes, sha256 " +
-         Short(digest.sha256) + "\n";
+  return "unreadable: " + InWords(why, path) + "\n" + std::to_string(digest.bytes) +
+         " bytes, sha256 " + Short(digest.sha256) + "\n";
 }
 
 }  // namespace
@@ -169,7 +174,7 @@ Status WriteTextOfFile(const std::string& path,
     return NaturalLess(tensors[a].name, tensors[b].name);
   });
   for (const std::uint32_t i : order)
-    CKPT_RETURN_IF_ERROR(write(LineOf(checkpoint, analysis, TensorId{i})));
+    CKPT_RETURN_IF_ERROR(write(LineOf(checkpoint, analysis, TensorId{i}, path)));
   return {};
 }
 
