@@ -1,12 +1,8 @@
 #include "cli/diff_options.h"
 
-#include <CLI/CLI.hpp>
-
-#include "cli/choices.h"
-
 namespace ckpt::cli {
 
-void AddDiffOptions(CLI::App& app, DiffOptions& diff) {
+void AddDiffOptions(Arguments& app, DiffOptions& diff) {
   app.add_option("--rtol", diff.rtol, "Relative tolerance (default 0)")
       ->check(NotNegative())
       ->type_name("X");

@@ -2,14 +2,11 @@
 #pragma once
 
 #include "ckpt/diff.h"
-
-namespace CLI {
-class App;
-}
+#include "cli/arguments.h"
 
 namespace ckpt::cli {
 
 // --rtol, --atol, --only, --ignore, --ignore-training-state, --bytes.
-void AddDiffOptions(CLI::App& app, DiffOptions& diff);
+void AddDiffOptions(Arguments& app, DiffOptions& diff);
 
 }  // namespace ckpt::cli

@@ -1,11 +1,9 @@
 // ckpt git-diff: what git runs in place of its own comparison (gitattributes(5), "external diff
 // driver").
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <filesystem>
 
 #include "ckpt/diff.h"
-#include "cli/choices.h"
 #include "cli/command.h"
 #include "cli/diff_options.h"
 #include "cli/git/lone_files.h"
@@ -27,10 +25,9 @@ struct Side {
 
 class GitDiff : public Command {
  public:
-  void Setup(CLI::App& app) override {
+  void Setup(Arguments& app) override {
     app.add_option("ARGUMENTS", arguments_,
                    "As git gives them: PATH OLD-FILE OLD-HEX OLD-MODE NEW-FILE NEW-HEX NEW-MODE")
-        ->expected(1, 9)
         ->required();
     AddDiffOptions(app, diff_);
     app.add_flag("--exit-code", exit_code_,
