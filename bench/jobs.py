@@ -2,12 +2,13 @@
 
     python3 bench/jobs.py --ckpt build/release/ckpt --folder /tmp/ckpt-jobs
 
-Each file has 48 batch norms and kernels of random values, as safetensors has them. The two take turns; printed are the
+Each file has 48 batch norms and kernels of shuffled values, as numpy.savez writes
+them: each array has a checksum. The two take turns; printed are the
 medians and their ratio, with the load of the machine beside them: on one that is busy the ratio says nothing.
 """
 
 import argparse
-import json
+import math
 import os
 import pathlib
 import random
@@ -15,28 +16,30 @@ import statistics
 import struct
 import subprocess
 import time
+import zipfile
 
 FILES, LAYERS, CHANNELS, ROUNDS = 40, 48, 64, 5
 KERNEL = [CHANNELS, CHANNELS, 4, 4]
 
 
+def npy(values, shape):
+    header = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {tuple(shape)}, }}"
+    header += " " * (-(len(header) + 11) % 64) + "\n"
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header.encode() + values
+
+
 def make(path, seed):
     values = random.Random(seed)
-    header, data = {}, []
-    at = 0
-    for layer in range(LAYERS):
-        parts = {f"conv{layer}.weight": KERNEL} | {
-            f"bn{layer}.{part}": [CHANNELS] for part in ("weight", "bias", "running_mean", "running_var")}
-        for name, shape in parts.items():
-            count = 1
-            for size in shape:
-                count *= size
-            low = 0.5 if name.endswith("var") else -1
-            data.append(struct.pack(f"<{count}f", *(values.uniform(low, 1.5) for _ in range(count))))
-            header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [at, at + 4 * count]}
-            at += 4 * count
-    text = json.dumps(header).encode()
-    path.write_bytes(struct.pack("<Q", len(text)) + text + b"".join(data))
+    block = [values.uniform(0.5, 1.5) for _ in range(CHANNELS * CHANNELS)]
+    with zipfile.ZipFile(path, "w") as archive:
+        for layer in range(LAYERS):
+            shapes = {f"conv{layer}.weight": KERNEL} | {
+                f"bn{layer}.{part}": [CHANNELS] for part in ("weight", "bias", "running_mean", "running_var")}
+            for name, shape in shapes.items():
+                count = math.prod(shape)
+                values.shuffle(block)
+                data = struct.pack(f"<{count}f", *(block * -(-count // len(block)))[:count])
+                archive.writestr(name + ".npy", npy(data, shape))
 
 
 def seconds(arguments):
@@ -51,14 +54,14 @@ def main():
     parser.add_argument("--folder", type=pathlib.Path, default=pathlib.Path("/tmp/ckpt-jobs"))
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
-    files = [options.folder / f"{number}.safetensors" for number in range(FILES)]
+    files = [options.folder / f"{number}.npz" for number in range(FILES)]
     for number, file in enumerate(files):
         if not file.exists():
             make(file, number)
     times = {1: [], 2: []}
     for turn in range(ROUNDS + 1):
         for jobs, measured in times.items():
-            taken = seconds([options.ckpt, "audit", "--quiet", "--no-config", "--checksums", "-j", str(jobs), *files])
+            taken = seconds([options.ckpt, "audit", "--quiet", "--checksums", "-j", str(jobs), *files])
             if turn > 0:  # the first fills the cache
                 measured.append(taken)
     one, two = (statistics.median(measured) for measured in times.values())
