@@ -32,6 +32,7 @@ std::unique_ptr<Command> MakeVerify();
 std::unique_ptr<Command> MakeCalibrate();
 std::unique_ptr<Command> MakeTrend();
 std::unique_ptr<Command> MakeExplain();
+std::unique_ptr<Command> MakeGitDiff();
 
 // The command line of the program, declared, with the commands that it fills: one for each of
 // parser.commands().

@@ -7,6 +7,7 @@
 #include "ckpt/diff.h"
 #include "cli/choices.h"
 #include "cli/command.h"
+#include "cli/diff_options.h"
 #include "cli/input_pass.h"
 #include "cli/name_map.h"
 #include "cli/progress.h"
@@ -34,23 +35,9 @@ class DiffCommand : public Command {
         "C", more_,
         "More that should be the same: ranks, replicas, clients. Each is compared with A, "
         "and all with one another");
-    app.add_option("--rtol", diff_.rtol, "Relative tolerance (default 0)")
-        ->check(NotNegative())
-        ->type_name("X");
-    app.add_option("--atol", diff_.atol, "Absolute tolerance (default 0)")
-        ->check(NotNegative())
-        ->type_name("X");
-    app.add_option("--only", diff_.only, "Compare only tensors that match GLOB (may be repeated)")
-        ->allow_extra_args(false)
-        ->type_name("GLOB");
-    app.add_option("--ignore", diff_.ignore, "Leave out tensors that match GLOB (may be repeated)")
-        ->allow_extra_args(false)
-        ->type_name("GLOB");
-    app.add_flag("--ignore-training-state", diff_.ignore_training_state,
-                 "Leave out optimizer slots, shadows, steps and counters");
+    AddDiffOptions(app, diff_);
     app.add_option("--rename", rename_file_, "JSON file {\"name in A\": \"name in B\"}")
         ->type_name("FILE");
-    app.add_flag("--bytes", diff_.bytes, "Read everything: never trust stored checksums");
     app.add_option("--epsilon", analysis_.epsilon,
                    "Epsilon of batch norms for which nothing records one")
         ->check(NotNegative())

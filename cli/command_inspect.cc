@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "cli/command.h"
+#include "cli/git/text_of_file.h"
 #include "cli/input_pass.h"
 #include "cli/progress.h"
 #include "cli/reporter.h"
@@ -21,12 +22,15 @@ class Inspect : public Command {
     app.add_flag("--stats", stats_,
                  "Read all data: least, largest and mean value and standard deviation of each "
                  "tensor, NaN and infinities counted");
+    app.add_flag("--textconv", textconv_,
+                 "One file as lines that git compares: each tensor with its hash, mean and std");
     AddInputOptions(app, options_, &inputs_);
     AddReportOptions(app, CommandId::kInspect, options_);
   }
 
   ExitCode Run() override {
     if (Status status = CheckCommonOptions(options_); !status) return Complain(status.error());
+    if (textconv_) return PrintTextOfFile(options_, inputs_);
     auto inputs = CollectInputs(options_, inputs_);
     if (!inputs) return Complain(inputs.error());
     not_read_ = std::move(inputs->not_read);
@@ -84,6 +88,7 @@ class Inspect : public Command {
   std::vector<std::string> inputs_, only_;
   std::vector<NotRead> not_read_;
   bool summary_only_ = false, stats_ = false;
+  bool textconv_ = false;
 };
 
 }  // namespace

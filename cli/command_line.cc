@@ -23,7 +23,7 @@ struct Row {
 };
 
 // The commands, in the order of --help.
-constexpr std::array<Row, 8> kCommands = {{
+constexpr std::array<Row, 9> kCommands = {{
     {"inspect", "List tensors, roles, batch-norm layers and metadata",
      "  ckpt inspect model.h5\n  ckpt inspect --format json logs/model.ckpt-1000", MakeInspect},
     {"audit", "Judge readiness for serving; exit 1 on findings",
@@ -54,6 +54,10 @@ constexpr std::array<Row, 8> kCommands = {{
      MakeTrend},
     {"explain", "What a rule means, why it matters, how to fix it",
      "  ckpt explain          # the list of rules\n  ckpt explain BN001", MakeExplain},
+    {"git-diff", "Compare two checkpoints for git, as its external diff driver",
+     "  git config diff.ckpt.command 'ckpt git-diff --'\n"
+     "  echo '*.pt diff=ckpt' >> .gitattributes",
+     MakeGitDiff},
 }};
 
 constexpr const char* kExamples =

@@ -84,8 +84,7 @@ std::optional<Folder> ListOf(const fs::path& path) {
   for (fs::directory_iterator it(path, failed), end; !failed && it != end; it.increment(failed)) {
     const std::string name = it->path().filename().string();
     std::error_code ignored;
-    const bool hidden = name.starts_with('.') && name != kNamelessBundle;
-    if (hidden || EndsWithOneOf(name, kPartial)) continue;
+    if (name == ".git" || EndsWithOneOf(name, kPartial)) continue;
     if (it->is_directory(ignored)) {
       if (!it->is_symlink(ignored)) folder.folders.push_back(name);
     } else {
@@ -172,6 +171,8 @@ class Expansion {
     if (whole && folder.Has("checkpoint") && (name.ends_with(".index") || name == "checkpoint"))
       return;
     if (name == kNamelessBundle) return;
+    if (name.starts_with("._") && (sure || perhaps))
+      return Skip(file, "by its name what macOS keeps beside a file");
     const bool is_one = sure || IsByContent(file, perhaps);
     if (is_one && whole) return Skip(file, "the folder's checkpoint is another one");
     if (is_one && name.ends_with(".npy")) return Skip(file, "an array");

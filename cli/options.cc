@@ -25,8 +25,6 @@ void AddReportOptions(Arguments& command, CommandId id, CommonOptions& options) 
   for (const FormRow& row : Forms()) {
     if (row.commands.Has(id)) forms.emplace(row.name, row.name);
   }
-  const std::map<std::string, ColorMode> colors = {
-      {"auto", ColorMode::kAuto}, {"always", ColorMode::kAlways}, {"never", ColorMode::kNever}};
   command.add_option("--format", options.form, "Form of the report: " + FormsOf(id))
       ->transform(OneOf(forms))
       ->type_name("FORMAT");
@@ -36,9 +34,7 @@ void AddReportOptions(Arguments& command, CommandId id, CommonOptions& options) 
                   "as json:FILE (may be repeated)")
       ->allow_extra_args(false)
       ->type_name("[FORM:]FILE");
-  command.add_option("--color", options.color, "Colour: auto (on a terminal), always or never")
-      ->transform(OneOf(colors))
-      ->type_name("WHEN");
+  AddColorOption(command, options);
   Option* config = command
                        .add_option("--config", options.config,
                                    "Settings of audits in place of those of the nearest ckpt.toml")
@@ -58,6 +54,14 @@ void AddReportOptions(Arguments& command, CommandId id, CommonOptions& options) 
                   "others are counted. What makes the exit code 1 is always listed")
       ->transform(OneOf(severities))
       ->type_name("SEVERITY");
+}
+
+void AddColorOption(Arguments& command, CommonOptions& options) {
+  const std::map<std::string, ColorMode> colors = {
+      {"auto", ColorMode::kAuto}, {"always", ColorMode::kAlways}, {"never", ColorMode::kNever}};
+  command.add_option("--color", options.color, "Colour: auto (on a terminal), always or never")
+      ->transform(OneOf(colors))
+      ->type_name("WHEN");
 }
 
 void AddInputOptions(Arguments& command, CommonOptions& options, std::vector<std::string>* inputs) {

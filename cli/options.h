@@ -39,6 +39,7 @@ struct CommonOptions {
 
 // --format with the forms that `id` can be reported in, and where the report goes.
 void AddReportOptions(Arguments& command, CommandId id, CommonOptions& options);
+void AddColorOption(Arguments& command, CommonOptions& options);
 // --from and --memory, and for commands that take many inputs --files-from and --jobs.
 void AddInputOptions(Arguments& command, CommonOptions& options, std::vector<std::string>* inputs);
 

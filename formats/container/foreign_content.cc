@@ -157,9 +157,10 @@ std::optional<Content> ForeignContent(std::string_view head) {
 // Of a name under which there is no file, and which is none of a file either.
 Error WithWayToAFile(const std::string& path, Error error) {
   const std::size_t scheme = path.find("://");
-  const bool is_url = scheme != std::string::npos && scheme > 0 &&
-                      std::all_of(path.begin(), path.begin() + static_cast<std::ptrdiff_t>(scheme),
-                                  [](char c) { return c >= 'a' && c <= 'z'; });
+  const bool is_url =
+      scheme != std::string::npos && scheme > 0 &&
+      std::all_of(path.begin(), path.begin() + static_cast<std::ptrdiff_t>(scheme),
+                  [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); });
   if (is_url) {
     const std::string_view name = std::string_view(path).substr(0, scheme);
     const std::string tool = name == "hf"                        ? "`hf download`"

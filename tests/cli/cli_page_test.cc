@@ -21,8 +21,8 @@ std::set<std::string> OptionsIn(const std::string& text) {
 
 std::set<std::string> OptionsOfTheProgram() {
   std::set<std::string> options;
-  for (const char* command :
-       {"inspect", "audit", "convert", "diff", "verify", "calibrate", "explain"}) {
+  for (const char* command : {"inspect", "audit", "convert", "diff", "verify", "calibrate",
+                              "explain", "git-diff", "trend"}) {
     const auto help = RunProgram(CKPT_PROGRAM, {command, "--help"});
     EXPECT_EQ(help.exit_code, 0) << command;
     options.merge(OptionsIn(help.out));

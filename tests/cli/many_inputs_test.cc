@@ -113,6 +113,19 @@ TEST_F(Folders, AreLookedIntoBelowWithR) {
   EXPECT_THAT(NotRead(), ElementsAre("g/deep"));
 }
 
+TEST_F(Folders, HideNoCheckpointBehindADotButThoseOfGit) {
+  Put(kGood, "g/a.safetensors");
+  Put(kBad, "g/.b.safetensors");
+  Put(kBad, "g/.cache/c.safetensors");
+  Put(kBad, "g/.git/d.safetensors");
+  Put(kBad, "g/e.safetensors.part");
+  Put(kBad, "g/._a.safetensors");
+  EXPECT_THAT(Audited({"g"}), ElementsAre("g/.b.safetensors", "g/a.safetensors"));
+  EXPECT_THAT(NotRead(), ElementsAre("g/._a.safetensors", "g/.cache"));
+  EXPECT_THAT(Audited({"-r", "g"}),
+              ElementsAre("g/.b.safetensors", "g/a.safetensors", "g/.cache/c.safetensors"));
+}
+
 TEST_F(Folders, BehindLinksAreNotFollowedAndAFileOfTwoNamesCountsOnce) {
   Put(kGood, "g/a.safetensors");
   Put(kBad, "elsewhere/b.safetensors");
@@ -214,6 +227,7 @@ TEST(Names, OfNoFileGetASentenceThatGetsOn) {
   };
   EXPECT_THAT(refusal("-"), HasSubstr("save it to a file first"));
   EXPECT_THAT(refusal("hf://org/model/model.safetensors"), HasSubstr("`hf download`"));
+  EXPECT_THAT(refusal("s3://bucket/m.pt"), HasSubstr("`aws s3 cp`"));
   EXPECT_THAT(refusal("https://example.org/m.pt"), HasSubstr("`curl -LO`"));
   EXPECT_EQ(testing::Ckpt({"inspect", "no/such"}).exit_code, 4);
   const testing::TemporaryFolder folder;

@@ -2,6 +2,9 @@
 
 import importlib.util
 import os
+import subprocess
+
+import pytest
 
 # Before any test imports TensorFlow: the same sums, however a buffer is aligned.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
@@ -13,3 +16,20 @@ if importlib.util.find_spec("tensorflow") is None:
                        "test_tf_bundle.py"]
 if importlib.util.find_spec("torch") is None:
     collect_ignore += ["test_torch.py", "test_torch_averages.py"]
+
+
+@pytest.fixture(autouse=True)
+def every_report_follows_its_schema(monkeypatch):
+    """Whatever report a test has the program print."""
+    if importlib.util.find_spec("jsonschema") is None:
+        return
+    import schemas
+
+    run = subprocess.run
+
+    def checked(command, *arguments, **options):
+        done = run(command, *arguments, **options)
+        schemas.check_output(command, done.stdout)
+        return done
+
+    monkeypatch.setattr(subprocess, "run", checked)
