@@ -1,5 +1,4 @@
 // ckpt diff: compares two checkpoints.
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <filesystem>
 #include <map>
@@ -28,7 +27,7 @@ bool AreSameFiles(const Manifest& a, const Manifest& b) {
 
 class DiffCommand : public Command {
  public:
-  void Setup(CLI::App& app) override {
+  void Setup(Arguments& app) override {
     app.add_option("A", a_, "The first checkpoint")->required();
     app.add_option("B", b_, "The second checkpoint")->required();
     app.add_option("--rtol", diff_.rtol, "Relative tolerance (default 0)")
@@ -65,7 +64,7 @@ class DiffCommand : public Command {
         ->transform(OneOf(orders))
         ->type_name("KEY");
     app.add_option("--top", most_, "Text lists the first N tensors, and counts the others")
-        ->check(CLI::PositiveNumber)
+        ->check(Positive())
         ->type_name("N");
     AddInputOptions(app, options_, nullptr);
     AddReportOptions(app, CommandId::kDiff, options_);

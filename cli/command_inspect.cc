@@ -1,5 +1,4 @@
 // ckpt inspect: what is in a file.
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <optional>
 #include <utility>
@@ -14,7 +13,7 @@ namespace {
 
 class Inspect : public Command {
  public:
-  void Setup(CLI::App& app) override {
+  void Setup(Arguments& app) override {
     app.add_option("--only", only_, "List only tensors that match GLOB (may be repeated)")
         ->allow_extra_args(false)
         ->type_name("GLOB");
