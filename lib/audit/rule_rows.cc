@@ -122,7 +122,8 @@ constexpr std::array kRows = {
         "ones again: ckpt calibrate does that from training data, and training-mode forward passes "
         "without the optimizer do, {updates}",
         "collect tf.GraphKeys.UPDATE_OPS after all towers and networks are built, and tie all of "
-        "them to the train ops that train those layers"},
+        "them to the train ops that train those layers; for this run let ckpt calibrate compute "
+        "the missing ones from training data; the update ops alone do it only {updates}"},
     RuleRow{
         "BN013", "statistics-absorbed", kInfo, kPasses,
         "mean 0 and variance 1 everywhere, absorbed into gamma and beta on purpose",

@@ -1,7 +1,8 @@
 """Graphs that PyTorch's two ONNX exporters made of a module before it was trained, and the trained state dict.
 
 Makes testdata/exported_graphs/.  All norms are as they were made, so that the exporters store their equal tensors once.
-folded.npz is what a fold of the state dict has to give, in float64.
+folded.npz is what a fold of the state dict has to give, in float64.  served.pt and served.onnx are one network, whose batch
+norms the exporter folded.
 """
 
 import onnx
@@ -82,7 +83,32 @@ def export(module, name, **options):
     onnx.save(model, path)
 
 
+class Served(nn.Module):
+    """Batch norms that the exporter folds into their convolutions, whose tensors then have names of its own."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv1, self.bn1 = nn.Conv2d(3, 8, 3, bias=False), nn.BatchNorm2d(8)
+        self.conv2, self.bn2 = nn.Conv2d(8, 8, 3, bias=False), nn.BatchNorm2d(8)
+        self.fc = nn.Linear(8, 5)
+
+    def forward(self, x):
+        x = torch.relu(self.bn1(self.conv1(x)))
+        return self.fc(torch.relu(self.bn2(self.conv2(x))).mean((2, 3)))
+
+
+def export_served():
+    module = Served().eval()
+    with torch.no_grad():
+        randomise(module)
+    torch.save(module.state_dict(), FOLDER / "served.pt")
+    export(module, "served.onnx", dynamo=False, opset_version=17)
+    kinds = [node.op_type for node in onnx.load(FOLDER / "served.onnx").graph.node]
+    assert "BatchNormalization" not in kinds and kinds.count("Conv") == 2
+
+
 def main():
+    export_served()
     torch.manual_seed(1)
     module = Net().eval()
     for part in module.modules():

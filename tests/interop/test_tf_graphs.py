@@ -152,6 +152,18 @@ def test_saved_model_loads_in_tensorflow_2(tmp_path):
     assert not (tmp_path / "mnist" / "1" / "fingerprint.pb").exists()
 
 
+def test_signatures_have_the_names_and_shapes_of_their_outputs(tmp_path):
+    ckpt("convert", TESTDATA / "tf1" / "mnist" / "correct", tmp_path / "1", "--to", "saved-model", "--quiet",
+         "--outputs", "logits=head/BiasAdd:0")  # fmt: skip
+    signature = tf.saved_model.load(str(tmp_path / "1")).signatures["serving_default"]
+    (key,), (spec,) = signature.structured_outputs, signature.structured_outputs.values()
+    assert key == "logits"
+    images = tf.zeros([3, *signature.structured_input_signature[1]["images"].shape[1:]])
+    # What TensorFlow computes has the shape that the signature says.
+    assert spec.shape.rank == 2 and spec.shape[0] is None
+    assert signature(images=images)["logits"].shape[1:] == spec.shape[1:]
+
+
 def test_same_bytes_again(tmp_path):
     for to, files in (("graph-def", [""]), ("saved-model", ["saved_model.pb", "variables/variables.index",
                                                             "variables/variables.data-00000-of-00001"])):

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "ckpt/audit.h"
+#include "ckpt/serving_shapes.h"
 #include "tests/serving/trained_graph.h"
 
 namespace ckpt::testing {
@@ -46,6 +47,31 @@ TrainedGraph TwoSignatures() {
                         {"serving_default", kPredict, {{"in", "x:0"}}, {{"out", "relu:0"}}}};
   g.graph.signatures[1].output_types["out"] = {OpDtype{kFloatNumber}, OpShape({-1, 4})};
   return g;
+}
+
+TEST(Signatures, CallTensorsWhatTheUserCallsThem) {
+  TrainedGraph g = TwoSignatures();
+  const auto model = g.Serve({.outputs = {"logits=relu:0", "dense/MatMul"}});
+  ASSERT_TRUE(model) << ToString(model.error());
+  EXPECT_THAT(SignatureOf(*(*model)->manifest().ops, "serving_default").outputs,
+              ElementsAre(Pair("dense/MatMul", "dense/MatMul:0"), Pair("logits", "relu:0")));
+  for (const char* wrong : {"=relu:0", "logits=", "logits=nope:0", "logits=relu:x"}) {
+    const auto refused = g.Serve({.outputs = {wrong}});
+    ASSERT_FALSE(refused) << wrong;
+    EXPECT_EQ(refused.error().code, ErrorCode::kInvalidArgument) << wrong;
+  }
+  EXPECT_FALSE(g.Serve({.outputs = {"y=relu:0", "y=dense/MatMul:0"}}));
+}
+
+TEST(Signatures, HaveTheShapesOfOutputsThatFollowFromTheInputs) {
+  TrainedGraph g = TwoSignatures();
+  const auto model = g.Serve();
+  ASSERT_TRUE(model) << ToString(model.error());
+  OpGraph graph = *(*model)->manifest().ops;
+  EXPECT_FALSE(SignatureOf(graph, "raw").output_types.contains("out") &&
+               SignatureOf(graph, "raw").output_types.at("out").shape);
+  AddKnownShapes(**model, graph);
+  EXPECT_EQ(SignatureOf(graph, "raw").output_types.at("out").shape, OpShape({-1, 4}));
 }
 
 TEST(Signatures, AllThatCanServeStayTheDefaultFirst) {
