@@ -69,13 +69,13 @@ struct Values {
 Result<Values> Measure(const Checkpoint& checkpoint, TensorId id) {
   const Dtype dtype = checkpoint.manifest().tensors[id.index].dtype;
   CKPT_ASSIGN_OR_RETURN(const auto stream, checkpoint.Open(id));
-  Sha256Stream hash;
+  Sha256Digest hash;
   Values values;
   std::vector<double> numbers;
   while (true) {
     CKPT_ASSIGN_OR_RETURN(std::span<const std::byte> bytes, stream->Next());
     if (bytes.empty()) break;
-    hash.Add(bytes);
+    hash.Update(bytes);
     const std::size_t bits = IsReal(dtype) ? BitSize(dtype) : 0;
     while (bits > 0 && !bytes.empty()) {
       const auto part = bytes.first(std::min(bytes.size(), kBlock * bits / 8));
@@ -85,7 +85,7 @@ Result<Values> Measure(const Checkpoint& checkpoint, TensorId id) {
       bytes = bytes.subspan(part.size());
     }
   }
-  values.hash = hash.Finish();
+  values.hash = std::move(hash).Finish();
   return values;
 }
 

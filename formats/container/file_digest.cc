@@ -11,19 +11,19 @@ namespace ckpt::formats {
 Result<FileDigest> DigestFile(const RandomAccessFile& file) {
   RequireHeadroom();
   constexpr std::uint64_t kChunkBytes = std::uint64_t{1} << 20;
-  Sha256Stream digest;
+  Sha256Digest digest;
   std::vector<std::byte> chunk(static_cast<std::size_t>(std::min(kChunkBytes, file.size())));
   for (std::uint64_t offset = 0; offset < file.size(); offset += chunk.size()) {
     chunk.resize(static_cast<std::size_t>(std::min(kChunkBytes, file.size() - offset)));
     CKPT_RETURN_IF_ERROR(file.ReadAt(offset, chunk));
-    digest.Add(chunk);
+    digest.Update(chunk);
   }
-  std::string sha256 = digest.Finish();
-  if (sha256.empty()) {
+  std::string finished = std::move(digest).Finish();
+  if (finished.empty()) {
     return Fail(Error{
         ErrorCode::kIo, "the system's OpenSSL cannot compute its SHA-256", file.path(), {}, {}});
   }
-  return FileDigest{file.size(), std::move(sha256)};
+  return FileDigest{file.size(), std::move(finished)};
 }
 
 }  // namespace ckpt::formats

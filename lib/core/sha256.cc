@@ -16,28 +16,25 @@ std::string Sha256(std::span<const std::byte> bytes) {
 
 std::string Sha256(std::string_view text) { return Sha256(std::as_bytes(std::span(text))); }
 
-struct Sha256Stream::Context {
-  std::unique_ptr<EVP_MD_CTX, void (*)(EVP_MD_CTX*)> state{EVP_MD_CTX_new(), EVP_MD_CTX_free};
-  bool ok = false;
+struct Sha256Digest::Context {
+  std::unique_ptr<EVP_MD_CTX, void (*)(EVP_MD_CTX*)> digest{EVP_MD_CTX_new(), EVP_MD_CTX_free};
+  bool ok = digest != nullptr && EVP_DigestInit_ex(digest.get(), EVP_sha256(), nullptr) == 1;
 };
 
-Sha256Stream::Sha256Stream() : context_(std::make_unique<Context>()) {
-  EVP_MD_CTX* state = context_->state.get();
-  context_->ok = state != nullptr && EVP_DigestInit_ex(state, EVP_sha256(), nullptr) == 1;
-}
-Sha256Stream::~Sha256Stream() = default;
+Sha256Digest::Sha256Digest() : context_(std::make_unique<Context>()) {}
+Sha256Digest::~Sha256Digest() = default;
 
-void Sha256Stream::Add(std::span<const std::byte> bytes) {
+void Sha256Digest::Update(std::span<const std::byte> bytes) {
   context_->ok =
-      context_->ok && EVP_DigestUpdate(context_->state.get(), bytes.data(), bytes.size()) == 1;
+      context_->ok && EVP_DigestUpdate(context_->digest.get(), bytes.data(), bytes.size()) == 1;
 }
+void Sha256Digest::Update(std::string_view text) { Update(std::as_bytes(std::span(text))); }
 
-std::string Sha256Stream::Finish() {
+std::string Sha256Digest::Finish() && {
   std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
   unsigned size = 0;
-  if (!context_->ok || EVP_DigestFinal_ex(context_->state.get(), digest.data(), &size) != 1)
+  if (!context_->ok || EVP_DigestFinal_ex(context_->digest.get(), digest.data(), &size) != 1)
     return {};
-  context_->ok = false;
   return InHexadecimal(std::span(digest).first(size));
 }
 

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
-#include <span>
 #include <utility>
 
 #include "ckpt/sha256.h"
@@ -44,16 +43,15 @@ std::uint64_t& CountOf(Counts& counts, Kind kind) {
 // Of type, shape and bytes.
 Result<std::string> DigestOf(const Checkpoint& checkpoint, TensorId id) {
   const TensorInfo& info = checkpoint.manifest().tensors[id.index];
-  Sha256Stream digest;
-  const std::string kind = std::string(Name(info.dtype)) + ToString(info.shape);
-  digest.Add(std::as_bytes(std::span(kind)));
+  Sha256Digest digest;
+  digest.Update(std::string(Name(info.dtype)) + ToString(info.shape));
   CKPT_ASSIGN_OR_RETURN(const auto stream, checkpoint.Open(id));
   while (true) {
     CKPT_ASSIGN_OR_RETURN(const auto chunk, stream->Next());
     if (chunk.empty()) break;
-    digest.Add(chunk);
+    digest.Update(chunk);
   }
-  std::string finished = digest.Finish();
+  std::string finished = std::move(digest).Finish();
   if (finished.empty()) return Fail(ErrorCode::kInternal, "a digest could not be taken");
   return finished;
 }

@@ -14,16 +14,17 @@ std::string Sha256(std::span<const std::byte> bytes);
 std::string Sha256(std::string_view text);
 
 // Of bytes that come in pieces.
-class Sha256Stream {
+class Sha256Digest {
  public:
-  Sha256Stream();
-  ~Sha256Stream();
-  Sha256Stream(const Sha256Stream&) = delete;
-  Sha256Stream& operator=(const Sha256Stream&) = delete;
+  Sha256Digest();
+  ~Sha256Digest();
+  Sha256Digest(const Sha256Digest&) = delete;
+  Sha256Digest& operator=(const Sha256Digest&) = delete;
 
-  void Add(std::span<const std::byte> bytes);
-  // As Sha256() of all of them. Nothing can be added afterwards.
-  std::string Finish();
+  void Update(std::span<const std::byte> bytes);
+  void Update(std::string_view text);
+  // In 64 digits as above; empty where libcrypto failed at any time.
+  std::string Finish() &&;
 
  private:
   struct Context;
