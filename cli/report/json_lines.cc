@@ -61,6 +61,9 @@ class JsonLinesForm : public Form {
     AddTail(head, *comparison.diff);
     return out + Dump(head, false);
   }
+  std::string Add(const ReplicaComparison& all) override {
+    return Dump(Line("diff", "replicas", ToJson(all)), false);
+  }
   std::string Add(const VerifiedPair& verified) override {
     Json json = ToJson(verified);
     json["type"] = "summary";

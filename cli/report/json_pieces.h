@@ -31,6 +31,7 @@ void AddConversion(Json& json, const Conversion& conversion);
 Json HeadOf(const Comparison& comparison);
 void AddTail(Json& json, const CheckpointDiff& diff);
 Json TensorOf(const TensorDiff& diff);
+Json ToJson(const ReplicaComparison& all);
 
 Json ToJson(const VerifiedPair& verified);
 void AddVerification(Json& json, const Verification& verification);  // its keys

@@ -21,6 +21,7 @@
 #include "ckpt/drift.h"
 #include "ckpt/formats/convert_file.h"
 #include "ckpt/op_graph.h"
+#include "ckpt/replicas.h"
 #include "ckpt/tensor_statistics.h"
 #include "ckpt/trend.h"
 #include "ckpt/verify.h"
@@ -231,6 +232,14 @@ struct Comparison {
   std::optional<CheckpointDiff> diff = {};  // absent where there is an error
   DiffOrder order = DiffOrder::kName;       // of text
   std::optional<std::size_t> most = {};     // tensors that text lists
+  bool of_several = false;                  // a ReplicaComparison ends the report
+};
+
+// Several that should be the same.
+struct ReplicaComparison {
+  std::vector<std::string> paths = {};  // one for each replica of the report
+  std::size_t unreadable = 0;           // which are none of those
+  ReplicaReport report = {};
 };
 
 // What the user's own framework makes of the same inputs.

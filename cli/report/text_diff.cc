@@ -269,6 +269,10 @@ std::string Total(const CheckpointDiff& diff) {
 
 std::string ToText(const Comparison& comparison, const FormOptions& options) {
   const CheckpointDiff& diff = *comparison.diff;
+  if (comparison.of_several) {
+    return EscapeForDisplay(comparison.a) + " and " + EscapeForDisplay(comparison.b) + ": " +
+           Total(diff);
+  }
   return MappingToText(diff, options) + TensorsToText(comparison, options) +
          BatchNormsToText(diff, options) + SignaturesToText(diff, options) + Total(diff);
 }
