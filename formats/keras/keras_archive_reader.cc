@@ -7,6 +7,7 @@
 #include "formats/container/scratch_file.h"
 #include "formats/container/zip_archive.h"
 #include "formats/keras/keras_archive.h"
+#include "formats/keras/network.h"
 #include "formats/keras/variable_checkpoint.h"
 
 namespace ckpt::formats {
@@ -152,6 +153,7 @@ Result<std::unique_ptr<Checkpoint>> OpenKerasArchive(const Files& files,
   manifest.metadata.emplace("keras_version", version);
   for (Document& text : documents) manifest.documents.push_back(std::move(text));
   if (config) {
+    if (manifest.graph) keras::SayComputations(**config, version, manifest);
     NoteForeignClasses(**config, manifest.note);
   } else {
     manifest.metadata["model_config"] = "not used: " + config.error().message;

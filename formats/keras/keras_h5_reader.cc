@@ -299,6 +299,7 @@ class ManifestBuilder {
     }
     if (config && bound) {
       manifest_.graph = std::move((*config)->graph);
+      keras::SayComputations(**config, manifest_.framework_version, manifest_);
     } else {
       manifest_.metadata["model_config"] =
           "not used: " + (config ? bound.error().message : config.error().message);

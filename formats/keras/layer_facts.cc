@@ -86,28 +86,6 @@ std::optional<ClassRow> ForSpatialAxes(std::string_view name) {
   return std::nullopt;
 }
 
-// Classes whose output has the rank of their inputs, beside those that are understood.
-constexpr std::string_view kSameRank[] = {"LayerNormalization",
-                                          "GroupNormalization",
-                                          "UnitNormalization",
-                                          "SpectralNormalization",
-                                          "Rescaling",
-                                          "Normalization",
-                                          "Multiply",
-                                          "Subtract",
-                                          "Average",
-                                          "Maximum",
-                                          "Minimum",
-                                          "Masking",
-                                          "Cropping1D",
-                                          "Cropping2D",
-                                          "Cropping3D",
-                                          "LocallyConnected1D",
-                                          "LocallyConnected2D",
-                                          "RandomFlip",
-                                          "RandomRotation",
-                                          "RandomZoom"};
-
 constexpr std::string_view kAllTrainable[] = {"Embedding",
                                               "LSTM",
                                               "GRU",
@@ -531,19 +509,6 @@ class Describer {
   LayerFacts facts_;
 };
 
-std::optional<std::int64_t> RankOfRecurrent(const Json& config) {
-  return Flag(config, "return_sequences", false) ? 3 : 2;
-}
-
-std::optional<std::int64_t> CommonRank(std::span<const std::optional<std::int64_t>> inputs) {
-  if (inputs.empty()) return std::nullopt;
-  std::optional<std::int64_t> rank = inputs[0];
-  for (const std::optional<std::int64_t>& input : inputs) {
-    if (input != rank) return std::nullopt;
-  }
-  return rank;
-}
-
 }  // namespace
 
 const Json& AttributesOf(const LayerRecord& record) {
@@ -567,46 +532,6 @@ std::optional<std::int64_t> RecordedInputRank(const Json& config) {
     }
   }
   return std::nullopt;
-}
-
-std::optional<std::int64_t> OutputRank(const LayerRecord& record, const LayerFacts& facts,
-                                       std::span<const std::optional<std::int64_t>> inputs) {
-  const Json& config = AttributesOf(record);
-  const std::string_view name = facts.is_operation ? "" : std::string_view(record.class_name);
-  switch (facts.class_kind) {
-    case OpKind::kInput:
-      return RecordedInputRank(config);
-    case OpKind::kConv:
-    case OpKind::kConvTranspose:
-    case OpKind::kDepthwiseConv:
-    case OpKind::kSeparableConv:
-    case OpKind::kDense:
-    case OpKind::kBatchNorm:
-    case OpKind::kIdentity:
-    case OpKind::kActivation:
-    case OpKind::kAdd:
-    case OpKind::kConcat:
-      return CommonRank(inputs);
-    case OpKind::kMaxPool:
-    case OpKind::kAveragePool:
-    case OpKind::kZeroPad:
-    case OpKind::kUpsample:
-      return facts.spatial_axes + 2;
-    case OpKind::kGlobalMaxPool:
-    case OpKind::kGlobalAveragePool:
-      return Flag(config, "keepdims", false) ? facts.spatial_axes + 2 : 2;
-    case OpKind::kFlatten:
-      return 2;
-    case OpKind::kReshape:
-      if (const Json* shape = Find(config, "target_shape"); shape && shape->is_array()) {
-        return static_cast<std::int64_t>(shape->size()) + 1;
-      }
-      return std::nullopt;
-    case OpKind::kOther:
-      break;
-  }
-  if (name == "LSTM" || name == "GRU" || name == "SimpleRNN") return RankOfRecurrent(config);
-  return Contains(kSameRank, name) ? CommonRank(inputs) : std::nullopt;
 }
 
 std::string CanonicalWeightName(OpKind kind, std::string_view stored) {

@@ -6,7 +6,6 @@
 
 #include <cstdint>
 #include <optional>
-#include <span>
 #include <string>
 #include <vector>
 
@@ -40,10 +39,6 @@ struct LayerFacts {
 
 // `keras_major` is the first number of keras_version; 1 where the file has none, as Keras assumes.
 LayerFacts DescribeLayer(const LayerRecord& record, int keras_major);
-
-// Rank of the output, batch axis included, of a call with inputs of these ranks.
-std::optional<std::int64_t> OutputRank(const LayerRecord& record, const LayerFacts& facts,
-                                       std::span<const std::optional<std::int64_t>> inputs);
 
 // Rank by "batch_input_shape", "batch_shape" or "build_input_shape" of a config.
 std::optional<std::int64_t> RecordedInputRank(const Json& config);

@@ -192,17 +192,14 @@ class GraphBuilder {
 
   ValueId AddNode(LayerId layer, std::uint32_t call, const std::vector<Tensor>& tensors) {
     const auto node = static_cast<NodeId>(graph().nodes.size());
-    std::vector<std::optional<std::int64_t>> ranks;
     std::vector<ValueId> inputs;
     ConfigCall& described = config_.calls.emplace_back(ConfigCall{call});
     for (const Tensor& tensor : tensors) {
       graph().values[tensor.value].consumers.push_back(node);
-      ranks.push_back(graph().values[tensor.value].rank);
       inputs.push_back(tensor.value);
       described.outputs.push_back(tensor.place);
     }
-    const ConfigLayer& info = config_.layers[layer];
-    const ValueId output = AddValue(node, OutputRank(*info.record, info.facts, ranks));
+    const ValueId output = AddValue(node, {});
     graph().nodes.push_back({layer, std::move(inputs), output});
     return output;
   }

@@ -5,6 +5,7 @@
 #include <set>
 #include <utility>
 
+#include "formats/keras/call_computations.h"
 #include "formats/keras/layer_call.h"
 #include "formats/keras/layer_doubts.h"
 
@@ -75,7 +76,14 @@ class Translator {
   Result<network::Network> Translate() {
     AddImplicitInputs();
     for (std::size_t i = 0; i < bound_.nodes.size(); ++i) {
-      values_[bound_.nodes[i].output] = ValuesOf(bound_.nodes[i], config_.calls[i]);
+      const Node& node = bound_.nodes[i];
+      TranslatedCall& call = calls_.emplace_back();
+      call.layer = layers_;
+      for (std::size_t j = 0; j < node.inputs.size(); ++j) {
+        call.inputs.push_back(Output(node.inputs[j], config_.calls[i].outputs[j]));
+      }
+      call.is_function = IsFunction(config_.layers[node.layer]);
+      call.outputs = values_[node.output] = ValuesOf(node, config_.calls[i]);
     }
     AddOutputs();
     CKPT_ASSIGN_OR_RETURN(network::Network network, std::move(builder_).Finish());
@@ -83,7 +91,21 @@ class Translator {
     return network;
   }
 
+  // By node of the graph. REQUIRES: Translate().
+  const std::vector<TranslatedCall>& calls() const { return calls_; }
+
  private:
+  static bool IsFunction(const ConfigLayer& described) {
+    const std::string& class_name = described.record->class_name;
+    return described.facts.is_operation || class_name == "TFOpLambda" ||
+           class_name == "SlicingOpLambda";
+  }
+
+  void StartLayer(std::string name, std::string op_type) {
+    builder_.StartLayer(std::move(name), std::move(op_type));
+    ++layers_;
+  }
+
   // A Sequential without an InputLayer.
   void AddImplicitInputs() {
     for (std::size_t i = 0; i < bound_.values.size(); ++i) {
@@ -100,7 +122,7 @@ class Translator {
       if (!shape && bound_.values[i].rank) {
         shape = Sizes(static_cast<std::size_t>(*bound_.values[i].rank), network::kUnknownSize);
       }
-      builder_.StartLayer("input", "InputLayer");
+      StartLayer("input", "InputLayer");
       values_[i] = {builder_.AddInput("input", shape)};
     }
   }
@@ -113,7 +135,7 @@ class Translator {
   // All outputs of a call that are read, or more.
   std::vector<NetworkValue> ValuesOf(const Node& node, const ConfigCall& described) {
     const ConfigLayer& layer = config_.layers[node.layer];
-    builder_.StartLayer(bound_.layers[node.layer].name, bound_.layers[node.layer].op_type);
+    StartLayer(bound_.layers[node.layer].name, bound_.layers[node.layer].op_type);
     if (layer.record->is_input) {
       const Json& own = *Find(*layer.record->entry, "config");
       return {builder_.AddInput(bound_.layers[node.layer].name, RecordedShape(own), KindOf(own))};
@@ -172,10 +194,7 @@ class Translator {
   // Why the call is not translated, or nothing, and its first output in `value`.
   static std::string Translated(const ConfigLayer& described, const LayerCall& call,
                                 NetworkValue& value) {
-    const std::string& class_name = described.record->class_name;
-    const bool is_function = described.facts.is_operation || class_name == "TFOpLambda" ||
-                             class_name == "SlicingOpLambda";
-    if (is_function) {
+    if (IsFunction(described)) {
       if (!described.record->package.empty()) {
         return "its class is not Keras' own but of " + described.record->package;
       }
@@ -222,6 +241,8 @@ class Translator {
   std::vector<std::vector<NetworkValue>> values_;  // by value of the graph, its outputs
   std::vector<std::size_t> outputs_;               // by value of the graph, how many are read
   std::map<const ModelRecord*, std::set<std::string_view>> names_;  // of the layers
+  std::vector<TranslatedCall> calls_;
+  std::uint32_t layers_ = 0;  // of the network, so far
   network::NetworkBuilder builder_{network::Origin::kKerasConfig};
 };
 
@@ -248,6 +269,13 @@ Result<network::Network> NetworkOf(const Manifest& manifest, std::string_view ke
     return Fail(ErrorCode::kInternal, "the config was read as another graph");
   }
   return Translator(manifest, *config, *manifest.graph, keras_version).Translate();
+}
+
+void SayComputations(const ModelConfig& config, std::string_view keras_version,
+                     Manifest& manifest) {
+  Translator translator(manifest, config, *manifest.graph, keras_version);
+  const auto network = translator.Translate();
+  if (network) SayComputations(*network, translator.calls(), *manifest.graph);
 }
 
 }  // namespace ckpt::formats::keras

@@ -5,6 +5,7 @@
 
 #include "ckpt/checkpoint.h"
 #include "ckpt/network/network.h"
+#include "formats/keras/model_config.h"
 
 namespace ckpt::formats::keras {
 
@@ -12,5 +13,9 @@ namespace ckpt::formats::keras {
 // whose graph has the weights bound to its layers. kUnsupported where there is no config that is
 // understood. A layer that is not understood is an Unknown.
 Result<network::Network> NetworkOf(const Manifest& manifest, std::string_view keras_version);
+
+// Says in manifest.graph, which `config` was read as, what its layers compute, by the same
+// translation, and the sizes and ranks of its values. Weights are bound, or there are none.
+void SayComputations(const ModelConfig& config, std::string_view keras_version, Manifest& manifest);
 
 }  // namespace ckpt::formats::keras

@@ -193,6 +193,7 @@ class Opener {
     if (bound) {
       manifest_.documents.push_back({"model_config", text});
       manifest_.graph = std::move((*parsed)->graph);
+      keras::SayComputations(**parsed, config_version_, manifest_);
     } else {
       manifest_.metadata["model_config"] = "not used: " + bound.error().message;
     }

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "fold/channel_view.h"
+#include "fold/channel_words.h"
 #include "fold/layer_kinds.h"
 #include "fold/reason.h"
 
@@ -18,11 +19,6 @@ constexpr int kMaxDepth = 64;
 constexpr std::size_t kMaxSteps = 100'000;
 // Readers named in one reason: each of n readers of a value has a reason that lists them.
 constexpr std::size_t kMaxNamedReaders = 8;
-
-std::string Described(const Layer& layer) {
-  if (layer.op_type.empty()) return Quoted(layer.name);
-  return Quoted(layer.name) + " (" + layer.op_type + ")";
-}
 
 // "its bias is computed by \"expand\" (Expand)": a layer without that it would be a known one.
 std::string ComputedTensors(const Layer& layer) {
@@ -45,6 +41,7 @@ bool IsLinearActivation(const Layer& layer) {
 GraphWalk::GraphWalk(const Manifest& manifest)
     : manifest_(manifest),
       graph_(*manifest.graph),
+      crossing_(manifest),
       folded_(graph_.layers.size(), false),
       calls_(graph_.layers.size()),
       behind_(graph_.values.size()) {
@@ -57,7 +54,7 @@ GraphWalk::GraphWalk(const Manifest& manifest)
 bool GraphWalk::IsIdentity(NodeId node) const {
   const Layer& layer = LayerOf(node);
   if (layer.kind == OpKind::kBatchNorm) return folded_[graph_.nodes[node].layer];
-  return layer.kind == OpKind::kIdentity || layer.kind == OpKind::kActivation;
+  return crossing_.IsIdentity(node);
 }
 
 ValueId GraphWalk::BehindIdentities(ValueId value) const {
@@ -78,41 +75,29 @@ std::optional<std::size_t> GraphWalk::OutChannels(const Layer& layer) const {
   return views->out_channels;
 }
 
+Status GraphWalk::CheckActivation(const Layer& layer) {
+  if (IsLinearActivation(layer)) return {};
+  const std::string activation = "the activation " + Quoted(layer.activation);
+  return Refuse(activation + " of " + Quoted(layer.name) + " lies between");
+}
+
 // One input, and nothing of its own done to the output but what its kind says.
 Status GraphWalk::CheckPassable(NodeId node) const {
   const Layer& layer = LayerOf(node);
-  if (!IsLinearActivation(layer)) {
-    const std::string activation = "the activation " + Quoted(layer.activation);
-    return Refuse(activation + " of " + Quoted(layer.name) + " lies between");
-  }
-  if (graph_.nodes[node].inputs.size() != 1) {
-    return Refuse(Described(layer) + " has " + std::to_string(graph_.nodes[node].inputs.size()) +
-                  " inputs");
-  }
+  CKPT_RETURN_IF_ERROR(CheckActivation(layer));
+  if (graph_.nodes[node].inputs.size() != 1) return Fail(HasInputs(node));
   return {};
+}
+
+Error GraphWalk::HasInputs(NodeId node) const {
+  return Refusal(Described(LayerOf(node)) + " has " +
+                 std::to_string(graph_.nodes[node].inputs.size()) + " inputs");
 }
 
 // A batch norm whose gamma, for one, is no stored constant.
 Status GraphWalk::CheckParameters(const Layer& layer) {
   if (layer.fed_tensors.empty()) return {};
   return Refuse(ComputedTensors(layer));
-}
-
-Status GraphWalk::CheckAxis(const Demand& demand, const Layer& layer,
-                            std::optional<std::int64_t> axis, ValueId value) const {
-  if (demand.any_axis) return {};
-  if (!axis) return Refuse("the channel axis of " + Described(layer) + " is not known");
-  const std::string pair = std::to_string(demand.axis) + " and the channel axis " +
-                           std::to_string(*axis) + " of " + Described(layer);
-  switch (CompareAxes(demand.axis, *axis, RankOf(value))) {
-    case AxisMatch::kSame:
-      return {};
-    case AxisMatch::kDifferent:
-      return Refuse("the axis " + pair + " are different ones");
-    case AxisMatch::kUnknown:
-      return Refuse("the axis " + pair + " cannot be compared: the rank is not known");
-  }
-  return {};
 }
 
 Status GraphWalk::CheckOnlyReader(ValueId id) const {
@@ -137,47 +122,19 @@ Status GraphWalk::CheckOnlyReader(ValueId id) const {
                 " consumers: " + list);
 }
 
-Status GraphWalk::Pass(NodeId node, ValueId checked_at, Demand& demand) const {
+Status GraphWalk::CheckCrossable(NodeId node, const Demand& demand) const {
   const Layer& layer = LayerOf(node);
   if (layer.kind == OpKind::kInput) return Refuse("its input is an input of the model");
-  if (layer.kind == OpKind::kOther) return Fail(LiesBetween(layer));
-  CKPT_RETURN_IF_ERROR(CheckPassable(node));
+  if (!crossing_.IsUnderstood(node)) return Fail(LiesBetween(layer));
+  CKPT_RETURN_IF_ERROR(CheckActivation(layer));
   if (IsIdentity(node)) return {};
+  if (layer.kind == OpKind::kBatchNorm) {
+    return Refuse("the batch norm " + Quoted(layer.name) + ", which stays, lies between");
+  }
+  if (IsLinear(layer.kind)) return Fail(LiesBetween(layer));
   if (demand.target.order != ChannelOrder::kSame) {
     return Refuse(Described(layer) + " lies between, after the channels were flattened");
   }
-  switch (layer.kind) {
-    case OpKind::kMaxPool:
-    case OpKind::kGlobalMaxPool:
-      demand.target.needs_scale_not_negative = Quoted(layer.name) + " takes maxima";
-      break;
-    case OpKind::kZeroPad:
-      demand.target.needs_zero_shift = Quoted(layer.name) + " pads with zeros";
-      break;
-    case OpKind::kAveragePool:
-    case OpKind::kGlobalAveragePool:
-    case OpKind::kUpsample:
-      break;
-    case OpKind::kBatchNorm:
-      return Refuse("the batch norm " + Quoted(layer.name) + ", which stays, lies between");
-    case OpKind::kInput:
-    case OpKind::kConv:
-    case OpKind::kConvTranspose:
-    case OpKind::kDepthwiseConv:
-    case OpKind::kSeparableConv:
-    case OpKind::kDense:
-    case OpKind::kIdentity:
-    case OpKind::kActivation:
-    case OpKind::kAdd:
-    case OpKind::kConcat:
-    case OpKind::kFlatten:
-    case OpKind::kReshape:
-    case OpKind::kOther:
-      return Refuse(Described(layer) + " lies between");
-  }
-  CKPT_RETURN_IF_ERROR(CheckAxis(demand, layer, layer.axis, checked_at));
-  // Global pooling may drop the axes that it pools; counted its own way, the axis stays right.
-  if (layer.axis) demand.axis = *layer.axis;
   return {};
 }
 
@@ -239,21 +196,11 @@ Result<std::size_t> GraphWalk::WalkBack(ValueId value, Demand demand, bool into_
         (layer.kind == OpKind::kBatchNorm && into_batch_norms && !IsIdentity(node))) {
       return ReachBack(node, std::move(demand), reached);
     }
-    if (layer.kind == OpKind::kAdd) {
-      return WalkBackAdd(node, demand, into_batch_norms, depth, reached);
+    CKPT_RETURN_IF_ERROR(CheckCrossable(node, demand));
+    if (graph_.nodes[node].inputs.size() != 1) {
+      return WalkBackBranches(node, demand, into_batch_norms, depth, reached);
     }
-    if (layer.kind == OpKind::kConcat) {
-      return WalkBackConcat(node, demand, into_batch_norms, depth, reached);
-    }
-    if (layer.kind == OpKind::kFlatten && IsLinearActivation(layer)) {
-      // The batch norm acts on every flattened element, a layer above it on channels. That the
-      // counts agree, which is checked at the end, leaves one element per channel.
-      CKPT_RETURN_IF_ERROR(CheckAxis(demand, layer, 1, value));
-      demand.any_axis = true;
-    } else {
-      CKPT_RETURN_IF_ERROR(Pass(node, value, demand));
-    }
-    if (graph_.nodes[node].inputs.size() != 1) return Refuse(Described(layer) + " lies between");
+    if (!IsIdentity(node)) CKPT_RETURN_IF_ERROR(crossing_.Back(node, 0, demand));
     const ValueId input = graph_.nodes[node].inputs[0];
     const auto& before = graph_.values[input].producer;
     // Only ever towards earlier nodes, so that a graph that reads itself makes no circle of it.
@@ -267,8 +214,7 @@ Result<std::size_t> GraphWalk::ReachBack(NodeId node, Demand demand,
                                          std::vector<Reached>& reached) const {
   const Layer& layer = LayerOf(node);
   CKPT_RETURN_IF_ERROR(CheckPassable(node));
-  const auto axis = layer.kind == OpKind::kDense ? std::optional<std::int64_t>(-1) : layer.axis;
-  CKPT_RETURN_IF_ERROR(CheckAxis(demand, layer, axis, graph_.nodes[node].output));
+  CKPT_RETURN_IF_ERROR(crossing_.CheckMade(node, demand));
   const auto channels = OutChannels(layer);
   if (!channels) return Refuse("the channels of " + Described(layer) + " are not known");
   demand.target.layer = graph_.nodes[node].layer;
@@ -277,58 +223,30 @@ Result<std::size_t> GraphWalk::ReachBack(NodeId node, Demand demand,
   return *channels;
 }
 
-Result<std::size_t> GraphWalk::WalkBackAdd(NodeId node, const Demand& demand, bool into_batch_norms,
-                                           int depth, std::vector<Reached>& reached) const {
-  const Layer& layer = LayerOf(node);
+// Several values become one: added up, joined, the larger taken.
+Result<std::size_t> GraphWalk::WalkBackBranches(NodeId node, const Demand& demand,
+                                                bool into_batch_norms, int depth,
+                                                std::vector<Reached>& reached) const {
+  using network::OtherOperands;
+  const std::string name = Quoted(LayerOf(node).name);
   const std::vector<ValueId>& inputs = graph_.nodes[node].inputs;
-  if (!IsLinearActivation(layer) || inputs.empty())
-    return Refuse(Described(layer) + " lies between");
   std::optional<std::size_t> width;
   for (std::size_t i = 0; i < inputs.size(); ++i) {
-    const auto rank = RankOf(inputs[i]);
-    if (!rank || rank != RankOf(graph_.nodes[node].output)) {
-      return Refuse("what " + Quoted(layer.name) + " adds is not known to have one rank");
-    }
     Demand branch = demand;
-    branch.target.adds_shift = demand.target.adds_shift && i == 0;
+    CKPT_ASSIGN_OR_RETURN(const OtherOperands others, crossing_.Back(node, i, branch));
+    if (others == OtherOperands::kUnchanged) return Fail(HasInputs(node));
+    const bool joined = others == OtherOperands::kOwnChannels;
+    if (joined && branch.any_axis) return Refuse(Described(LayerOf(node)) + " lies between");
+    if (joined) branch.target.first_channel += width.value_or(0);
     CKPT_ASSIGN_OR_RETURN(const std::size_t channels,
                           WalkBack(inputs[i], branch, into_batch_norms, depth + 1, reached));
-    if (width && *width != channels) {
-      return Refuse("the addends of " + Quoted(layer.name) + " differ in channels");
+    if (!joined && width && *width != channels) {
+      return Refuse("what " + name + " makes one of differs in channels");
     }
-    width = channels;
+    width = joined ? width.value_or(0) + channels : channels;
   }
+  if (!width) return Refuse(Described(LayerOf(node)) + " lies between");
   return *width;
-}
-
-Result<std::size_t> GraphWalk::WalkBackConcat(NodeId node, const Demand& demand,
-                                              bool into_batch_norms, int depth,
-                                              std::vector<Reached>& reached) const {
-  const Layer& layer = LayerOf(node);
-  const std::vector<ValueId>& inputs = graph_.nodes[node].inputs;
-  if (!IsLinearActivation(layer) || inputs.empty() || !layer.axis || demand.any_axis) {
-    return Refuse(Described(layer) + " lies between");
-  }
-  const AxisMatch match = CompareAxes(demand.axis, *layer.axis, RankOf(graph_.nodes[node].output));
-  if (match == AxisMatch::kUnknown) {
-    return Refuse("the axis of " + Quoted(layer.name) +
-                  " cannot be compared: the rank is not known");
-  }
-  std::size_t width = 0;
-  for (const ValueId input : inputs) {
-    Demand branch = demand;
-    if (match == AxisMatch::kSame) branch.target.first_channel += width;
-    CKPT_ASSIGN_OR_RETURN(const std::size_t channels,
-                          WalkBack(input, branch, into_batch_norms, depth + 1, reached));
-    if (match == AxisMatch::kSame) {
-      width += channels;
-    } else if (width != 0 && width != channels) {
-      return Refuse("what " + Quoted(layer.name) + " joins differs in channels");
-    } else {
-      width = channels;
-    }
-  }
-  return width;
 }
 
 Result<std::vector<GraphTarget>> GraphWalk::Forward(LayerId id) const {
@@ -363,12 +281,9 @@ Status GraphWalk::WalkForward(NodeId reader, const Pending& from, std::vector<Pe
   const Layer& layer = LayerOf(reader);
   if (IsLinear(layer.kind)) return ReachForward(reader, from, reached);
   Demand demand = from.demand;
-  if (layer.kind == OpKind::kFlatten) {
-    CKPT_RETURN_IF_ERROR(CheckPassable(reader));
-    CKPT_RETURN_IF_ERROR(PassFlatten(layer, from.value, demand));
-  } else {
-    CKPT_RETURN_IF_ERROR(Pass(reader, from.value, demand));
-  }
+  CKPT_RETURN_IF_ERROR(CheckCrossable(reader, demand));
+  if (graph_.nodes[reader].inputs.size() != 1) return Fail(HasInputs(reader));
+  if (!IsIdentity(reader)) CKPT_RETURN_IF_ERROR(crossing_.Forward(reader, demand));
   pending.push_back({graph_.nodes[reader].output, std::move(demand)});
   return {};
 }
@@ -376,13 +291,11 @@ Status GraphWalk::WalkForward(NodeId reader, const Pending& from, std::vector<Pe
 Status GraphWalk::ReachForward(NodeId node, const Pending& from,
                                std::vector<Reached>& reached) const {
   const Layer& layer = LayerOf(node);
-  GraphTarget target = from.demand.target;
   if (graph_.nodes[node].inputs.size() != 1)
     return Refuse(Described(layer) + " has several inputs");
   if (!layer.not_forward.empty()) return Refuse(layer.not_forward);
-  const bool dense = layer.kind == OpKind::kDense;
-  CKPT_RETURN_IF_ERROR(CheckAxis(from.demand, layer,
-                                 dense ? std::optional<std::int64_t>(-1) : layer.axis, from.value));
+  Demand demand = from.demand;
+  CKPT_RETURN_IF_ERROR(crossing_.Absorb(node, demand));
   if (layer.kind == OpKind::kSeparableConv) {
     return Refuse("a batch norm is not folded forward into the depthwise kernel of " +
                   Described(layer));
@@ -392,17 +305,7 @@ Status GraphWalk::ReachForward(NodeId node, const Pending& from,
   const Shape& shape = manifest_.tensors[kernel->second.index].shape;
   CKPT_ASSIGN_OR_RETURN(const KernelViews views, ViewsOf(shape, layer.layout, layer.groups));
 
-  const bool unpadded =
-      layer.padding == Padding::kNone || (layer.padding == Padding::kSame && views.one_spatial_tap);
-  if (layer.kind == OpKind::kConvTranspose) {
-    target.needs_zero_shift =
-        "at the borders of " + Quoted(layer.name) + " fewer elements of the kernel take part";
-  } else if (!dense && layer.padding == Padding::kUnknown) {
-    target.needs_zero_shift = "the padding of " + Quoted(layer.name) + " is not known";
-  } else if (!dense && !unpadded) {
-    target.needs_zero_shift = Quoted(layer.name) + " pads with zeros";
-  }
-
+  GraphTarget& target = demand.target;
   const bool repeated = target.order != ChannelOrder::kSame;
   if (repeated ? views.in_channels % std::max<std::size_t>(target.channels, 1) != 0
                : views.in_channels != target.channels) {
@@ -411,24 +314,6 @@ Status GraphWalk::ReachForward(NodeId node, const Pending& from,
   }
   target.layer = graph_.nodes[node].layer;
   reached.push_back({node, std::move(target)});
-  return {};
-}
-
-Status GraphWalk::PassFlatten(const Layer& layer, ValueId input, Demand& demand) const {
-  const auto rank = RankOf(input);
-  if (!rank) return Refuse("the rank of what " + Quoted(layer.name) + " flattens is not known");
-  std::int64_t axis = demand.axis < 0 ? demand.axis + *rank : demand.axis;
-  // Keras moves the channels last first where it is told that they come first.
-  if (layer.axis == 1 && axis >= 1) axis = axis == 1 ? *rank - 1 : axis - 1;
-  if (*rank > 2 && axis == *rank - 1) {
-    demand.target.order = ChannelOrder::kRepeatedInner;
-  } else if (*rank > 2 && axis == 1) {
-    demand.target.order = ChannelOrder::kRepeatedOuter;
-  } else if (*rank != 2 || axis != 1) {
-    return Refuse("its channels are neither the first nor the last axis that " +
-                  Quoted(layer.name) + " flattens");
-  }
-  demand.axis = -1;
   return {};
 }
 

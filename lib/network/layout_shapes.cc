@@ -9,13 +9,6 @@
 namespace ckpt::network {
 namespace {
 
-// Integers by the operand if it is given, else by the attribute; absent: not known yet.
-Result<std::optional<Sizes>> ByOperand(const OperandShapes& operands, std::size_t i,
-                                       const Sizes& attribute) {
-  if (operands.Given(i)) return operands.Integers(i);
-  return std::optional<Sizes>(attribute);
-}
-
 // How many integers an operand holds, where that is known.
 std::optional<std::size_t> CountOf(const OperandShapes& operands, std::size_t i) {
   const PartialShape& shape = operands[i];

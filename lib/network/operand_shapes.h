@@ -37,6 +37,13 @@ class OperandShapes {
   PartialShape unknown_ = {};
 };
 
+// Integers by the operand if it is given, else by the attribute; absent: not known yet.
+inline Result<std::optional<Sizes>> ByOperand(const OperandShapes& operands, std::size_t i,
+                                              const Sizes& attribute) {
+  if (operands.Given(i)) return operands.Integers(i);
+  return std::optional<Sizes>(attribute);
+}
+
 // A shape of this rank with nothing else known.
 inline PartialShape OfRank(std::size_t rank) { return Sizes(rank, kUnknownSize); }
 

@@ -16,6 +16,7 @@
 #include "ckpt/convert.h"
 #include "ckpt/fold.h"
 #include "tests/fold/reference_ops.h"
+#include "tests/network/reference_operations.h"
 #include "tests/support/memory_checkpoint.h"
 
 namespace ckpt::testing {
@@ -112,6 +113,14 @@ class TestNet {
                  std::optional<std::int64_t> axis = -1) {
     const LayerId layer = AddLayer(name, kind);
     graph_.layers[layer].axis = axis;
+    return Call(layer, inputs);
+  }
+
+  // A layer that the network's vocabulary says, and no kind.
+  ValueId Computed(const std::string& name, network::Computation computation,
+                   const std::vector<ValueId>& inputs) {
+    const LayerId layer = AddLayer(name, OpKind::kOther);
+    graph_.layers[layer].computation = std::move(computation);
     return Call(layer, inputs);
   }
 
@@ -389,12 +398,23 @@ class TestNet {
         const Array y = layer.axis == 1 ? MovedAxis(x, 1, x.shape.size() - 1) : x;
         return Array({x.shape[0], static_cast<std::int64_t>(x.data.size()) / x.shape[0]}, y.data);
       }
+      case OpKind::kOther:
+        return ApplyComputation(layer, inputs);
       case OpKind::kInput:
       case OpKind::kReshape:
-      case OpKind::kOther:
         return x;
     }
     return x;
+  }
+
+  static Array ApplyComputation(const Layer& layer, const std::vector<Array>& inputs) {
+    if (std::holds_alternative<network::Unknown>(layer.computation)) return inputs[0];
+    std::vector<execution::Array> operands;
+    for (const Array& x : inputs) operands.push_back({x.shape, x.data});
+    network::reference::Operands pointers;
+    for (const execution::Array& x : operands) pointers.push_back(&x);
+    const execution::Array y = network::reference::Evaluated(layer.computation, pointers);
+    return Array(y.shape, y.elements);
   }
 
   std::mt19937 random_;

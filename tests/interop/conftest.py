@@ -12,8 +12,8 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 collect_ignore = []
 if importlib.util.find_spec("tensorflow") is None:
     collect_ignore += ["test_calibrate_tf1.py", "test_exported_models.py", "test_keras3.py", "test_keras_averages.py",
-                       "test_keras_h5.py", "test_keras_training.py", "test_random_tf_graphs.py", "test_saved_models.py",
-                       "test_tf_bundle.py"]
+                       "test_keras_h5.py", "test_keras_moves.py", "test_keras_training.py", "test_random_tf_graphs.py",
+                       "test_saved_models.py", "test_tf_bundle.py"]
 if importlib.util.find_spec("torch") is None:
     collect_ignore += ["test_torch.py", "test_torch_averages.py"]
 

@@ -9,6 +9,7 @@
 
 #include "formats/keras/layer_order.h"
 #include "formats/keras/model_config.h"
+#include "formats/keras/network.h"
 
 namespace ckpt::formats::keras {
 namespace {
@@ -18,6 +19,27 @@ struct RecordedConfig {
   std::unique_ptr<ModelConfig> config;
 };
 
+// With the weights that Keras made, in their shapes: what the layers make of their inputs follows.
+void BindRecorded(RecordedConfig& recorded) {
+  Manifest manifest;
+  ModelGraph& graph = manifest.graph.emplace(std::move(recorded.config->graph));
+  for (const auto& expected : recorded.expected["layers"]) {
+    const std::string path = expected["path"];
+    const auto id = graph.FindLayer(path);
+    if (!id) continue;
+    for (const auto& [name, shape] : expected["weights"].items()) {
+      TensorInfo& tensor = manifest.tensors.emplace_back();
+      tensor.name = path + "/" + name;
+      tensor.shape = *Shape::FromDims(shape.get<std::vector<std::int64_t>>());
+      const auto index = static_cast<std::uint32_t>(manifest.tensors.size() - 1);
+      graph.layers[*id].tensors.emplace(name, TensorId{index});
+    }
+  }
+  SayComputations(*recorded.config, recorded.expected["keras_version"].get<std::string>(),
+                  manifest);
+  recorded.config->graph = *std::move(manifest.graph);
+}
+
 RecordedConfig ReadRecorded(const std::filesystem::path& path) {
   RecordedConfig recorded;
   recorded.expected = nlohmann::json::parse(std::ifstream(path));
@@ -25,6 +47,7 @@ RecordedConfig ReadRecorded(const std::filesystem::path& path) {
                                  recorded.expected["keras_version"].get<std::string>());
   if (config) {
     recorded.config = *std::move(config);
+    BindRecorded(recorded);
   } else {
     ADD_FAILURE() << config.error().message;
   }
