@@ -29,6 +29,7 @@ std::unique_ptr<Command> MakeConvert();
 std::unique_ptr<Command> MakeDiff();
 std::unique_ptr<Command> MakeVerify();
 std::unique_ptr<Command> MakeCalibrate();
+std::unique_ptr<Command> MakeTrend();
 std::unique_ptr<Command> MakeExplain();
 
 // Parses the arguments, runs the command, returns the exit code of the process. Throws nothing of

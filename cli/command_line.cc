@@ -1,3 +1,5 @@
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <array>
@@ -7,6 +9,8 @@
 
 #include "cli/command.h"
 #include "cli/report/error_text.h"
+#include "cli/report/wrapped_text.h"
+#include "cli/terminal_width.h"
 #include "cli/usage.h"
 
 namespace ckpt::cli {
@@ -20,7 +24,7 @@ struct Row {
 };
 
 // The commands, in the order of --help.
-constexpr std::array<Row, 7> kCommands = {{
+constexpr std::array<Row, 8> kCommands = {{
     {"inspect", "List tensors, roles, batch-norm layers and metadata",
      "Example:\n  ckpt inspect model.h5\n  ckpt inspect --format json logs/model.ckpt-1000",
      MakeInspect},
@@ -46,6 +50,10 @@ constexpr std::array<Row, 7> kCommands = {{
      "Example:\n  ckpt calibrate stale.h5 model.h5 --data images.npz\n"
      "  ckpt calibrate --all --variance biased model.onnx better.onnx --data a.npy b.npy",
      MakeCalibrate},
+    {"trend", "Follow the batch norms of a run over its checkpoints; exit 1 on findings",
+     "Example:\n  ckpt trend logs/                      # all that the state file lists\n"
+     "  ckpt trend epoch_*.pt\n  ckpt trend --format json runs/ -r",
+     MakeTrend},
     {"explain", "What a rule means, why it matters, how to fix it",
      "Example:\n  ckpt explain          # the list of rules\n  ckpt explain BN001", MakeExplain},
 }};
@@ -66,7 +74,7 @@ int Refuse(const std::string& why) {
 ExitCode Complain(const Error& error) {
   // Whoever closed the pipe, or sent the signal, knows.
   if (error.code == ErrorCode::kInterrupted) return ExitCodeFor(error.code);
-  std::cerr << "ckpt: " << Describe(error) << '\n';
+  std::cerr << Wrapped("ckpt: " + Describe(error), TerminalWidth(STDERR_FILENO)) << '\n';
   return ExitCodeFor(error.code);
 }
 

@@ -15,6 +15,7 @@
 
 #include "cli/choices.h"
 #include "cli/nearest.h"
+#include "cli/policy/config_file.h"
 #include "formats/container/special_file.h"
 
 namespace ckpt::cli {
@@ -39,8 +40,26 @@ void AddReportOptions(CLI::App& command, CommandId id, CommonOptions& options) {
   command.add_option("--color", options.color, "Colour: auto (on a terminal), always or never")
       ->transform(OneOf(colors))
       ->type_name("WHEN");
+  CLI::Option* config =
+      command
+          .add_option("--config", options.config,
+                      "Settings of audits in place of those of the nearest ckpt.toml")
+          ->type_name("FILE");
+  command.add_flag("--no-config", options.no_config, "Look for no ckpt.toml")->excludes(config);
   command.add_flag("-q,--quiet", options.quiet,
                    "No progress, and no text report unless there is something to say");
+  if (id == CommandId::kExplain) return;
+  command.add_flag("-v,--verbose", options.verbose,
+                   "Text leaves nothing out: notes, and every line of a long list");
+  if (id == CommandId::kInspect) return;
+  const std::map<std::string, Severity> severities = {
+      {"error", Severity::kError}, {"warning", Severity::kWarning}, {"info", Severity::kInfo}};
+  command
+      .add_option("--show", options.show,
+                  "List findings of this severity and above: error, warning (default) or info; the "
+                  "others are counted. What makes the exit code 1 is always listed")
+      ->transform(OneOf(severities))
+      ->type_name("SEVERITY");
 }
 
 void AddInputOptions(CLI::App& command, CommonOptions& options, std::vector<std::string>* inputs) {
@@ -133,6 +152,9 @@ Status CheckReports(const CommonOptions& options) {
 
 Status CheckCommonOptions(const CommonOptions& options) {
   CKPT_RETURN_IF_ERROR(CheckReports(options));
+  // There are settings of audits alone; a mistake in the file is one for every command.
+  if (!options.config.empty() && options.command != CommandId::kAudit)
+    CKPT_RETURN_IF_ERROR(ReadConfig(*options.read, options.config));
   if (!options.from.empty() && formats::FindFormat(options.from) == nullptr) {
     const std::vector<std::string> names = FormatNames();
     std::string known;
@@ -187,7 +209,8 @@ Result<std::string> ReadList(const CommonOptions& options) {
 
 }  // namespace
 
-Result<InputList> CollectInputs(const CommonOptions& options, std::vector<std::string> inputs) {
+Result<std::vector<std::string>> NamedInputs(const CommonOptions& options,
+                                             std::vector<std::string> inputs) {
   if (!options.files_from.empty()) {
     CKPT_ASSIGN_OR_RETURN(const std::string text, ReadList(options));
     std::istringstream lines(text);
@@ -197,8 +220,14 @@ Result<InputList> CollectInputs(const CommonOptions& options, std::vector<std::s
     }
   }
   if (inputs.empty()) return Fail(ErrorCode::kInvalidArgument, "no INPUT was given");
+  return inputs;
+}
+
+Result<InputList> CollectInputs(const CommonOptions& options, std::vector<std::string> inputs) {
+  CKPT_ASSIGN_OR_RETURN(const std::vector<std::string> named,
+                        NamedInputs(options, std::move(inputs)));
   // With a format that the user gives, the files of one checkpoint may be several.
-  return ExpandFolders(inputs, {options.recursive, options.from.empty()});
+  return ExpandFolders(named, {options.recursive, options.from.empty()});
 }
 
 formats::OpenOptions OpenOptionsOf(const CommonOptions& options) {

@@ -2,6 +2,7 @@
 #include <cmath>
 #include <string>
 
+#include "audit/initial_weight.h"
 #include "audit/rules.h"
 #include "audit/update_count.h"
 #include "audit/wording.h"
@@ -47,6 +48,12 @@ bool Refuted(const LayerValues& values, double weight) {
 }
 
 }  // namespace
+
+std::optional<double> InitialShare(const Subject& subject, std::size_t layer) {
+  const std::optional<InitialWeight> weight = WeightOf(subject, layer);
+  if (!weight || Refuted(subject.values[layer], weight->weight)) return std::nullopt;
+  return weight->weight;
+}
 
 void JudgeInitialWeight(const Subject& subject, FindingList& findings) {
   const std::string what = "the initial values still weigh in the moving statistics";
