@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "ckpt/verify.h"
+#include "cli/choices.h"
 #include "cli/command.h"
 #include "cli/name_map.h"
 #include "cli/reporter.h"
@@ -87,7 +88,10 @@ class VerifyCommand : public Command {
         app.add_option("--with", opinion_options_.framework,
                        "Ask a framework too, which is run on the files: tensorflow, keras, torch "
                        "or onnxruntime")
-            ->check(CLI::IsMember({"tensorflow", "keras", "torch", "onnxruntime"}))
+            ->transform(OneOf<std::string>({{"tensorflow", "tensorflow"},
+                                            {"keras", "keras"},
+                                            {"torch", "torch"},
+                                            {"onnxruntime", "onnxruntime"}}))
             ->type_name("FRAMEWORK");
     app.add_option("--python", opinion_options_.python,
                    "The Python that has the framework (default python3)")
