@@ -1,7 +1,5 @@
 // ckpt audit: is a checkpoint ready for serving?
-#include <CLI/CLI.hpp>
 #include <algorithm>
-#include <map>
 #include <new>
 #include <optional>
 
@@ -36,7 +34,7 @@ AuditedInput ReportOf(const Outcome& outcome) {
 
 class Audit : public Command {
  public:
-  void Setup(CLI::App& app) override {
+  void Setup(Arguments& app) override {
     app.add_option("--fail-on", fail_on_,
                    "Exit 1 on findings of this severity or a higher one: error, warning, "
                    "info or never (default warning)")
@@ -45,6 +43,10 @@ class Audit : public Command {
     app.add_option("--since", since_,
                    "An older checkpoint of the same run, to compare the statistics with")
         ->type_name("OLDER");
+    app.add_option("--parents", parents_,
+                   "The checkpoints that the input was merged of (averaged, added up): are its "
+                   "statistics its own?")
+        ->type_name("FILE");
     app.add_option("--graph", graph_,
                    "A file whose model graph is evidence for an input without one")
         ->type_name("FILE");
@@ -54,7 +56,7 @@ class Audit : public Command {
         ->type_name("X");
     app.add_option("--momentum", analysis_.momentum,
                    "Decay of layers for which nothing records one (Keras' sense)")
-        ->check(CLI::Range(0.0, 1.0))
+        ->check(Between(0.0, 1.0))
         ->type_name("X");
     AddDataOptions(app);
     app.add_flag("--checksums", audit_.all_data,
@@ -76,6 +78,7 @@ class Audit : public Command {
     auto inputs = CollectInputs(options_, inputs_);
     if (!inputs) return Complain(inputs.error());
     not_read_ = std::move(inputs->not_read);
+    if (Status status = OpenParents(); !status) return Complain(status.error());
     auto reporter = OpenReporter(options_, policy_.writes_baseline() ? std::nullopt : FailsOn());
     if (!reporter) return Complain(reporter.error());
     ExitCode worst = ExitCode::kClean;
@@ -115,10 +118,11 @@ class Audit : public Command {
     if (audit_.all_data) scope.looked_at.emplace_back("checksums");
     if (!data_.files.empty() || !data_.inputs.empty()) scope.looked_at.emplace_back("data");
     if (!since_.empty()) scope.looked_at.emplace_back("since");
+    if (!parents_.empty()) scope.looked_at.emplace_back("parents");
     return policy_.ReadBaseline(options_, scope, FailsOn());
   }
 
-  void AddDataOptions(CLI::App& app) {
+  void AddDataOptions(Arguments& app) {
     app.add_option("--data", data_.files,
                    "Examples: .npz by the inputs' names, .npy for a lone input; the network is run "
                    "over them, and the statistics are compared with theirs")
@@ -128,8 +132,18 @@ class Audit : public Command {
         ->type_name("NAME=FILE");
     app.add_option("--max-operations", max_operations_,
                    "Multiplications and additions that a run over --data may take")
-        ->check(CLI::PositiveNumber)
+        ->check(Positive())
         ->type_name("N");
+  }
+
+  Status OpenParents() {
+    for (const std::string& path : parents_) {
+      CKPT_ASSIGN_OR_RETURN(auto parent,
+                            formats::OpenCheckpoint(*options_.read, path, OpenOptionsOf(options_)));
+      audit_.parents.push_back(parent.get());
+      opened_parents_.push_back(std::move(parent));
+    }
+    return {};
   }
 
   Outcome AuditOne(const std::string& path) const {
@@ -223,6 +237,8 @@ class Audit : public Command {
   AnalysisOptions analysis_;
   AuditOptions audit_;
   std::string since_, graph_;
+  std::vector<std::string> parents_;
+  std::vector<std::unique_ptr<Checkpoint>> opened_parents_;
   DataFiles data_;
   execution::Budget budget_;
   std::vector<std::string> inputs_;

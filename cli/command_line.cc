@@ -1,6 +1,5 @@
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <array>
 #include <cstdio>
@@ -78,41 +77,32 @@ ExitCode Complain(const Error& error) {
   return ExitCodeFor(error.code);
 }
 
+std::unique_ptr<Program> DeclareProgram() {
+  std::unique_ptr<Program> program(
+      new Program{ArgumentParser("ckpt", "ckpt: audits, converts and compares trained checkpoints.",
+                                 "ckpt " CKPT_VERSION, kFooter)});
+  for (const Row& row : kCommands) {
+    program->commands.push_back(row.make());
+    program->commands.back()->Setup(program->parser.AddCommand(row.name, row.summary, row.footer));
+  }
+  return program;
+}
+
 int RunCommandLine(int argc, const char* const* argv) {
-  CLI::App app("ckpt: audits, converts and compares trained checkpoints.", "ckpt");
-  app.set_version_flag("--version", "ckpt " CKPT_VERSION);
-  app.require_subcommand(1);
-  app.footer(kFooter);
-  std::array<std::unique_ptr<Command>, kCommands.size()> commands;
-  for (std::size_t i = 0; i < kCommands.size(); ++i) {
-    commands[i] = kCommands[i].make();
-    CLI::App* sub = app.add_subcommand(kCommands[i].name, kCommands[i].summary);
-    sub->footer(kCommands[i].footer);
-    commands[i]->Setup(*sub);
+  const std::unique_ptr<Program> program = DeclareProgram();
+  const ArgumentParser::Parsed parsed = program->parser.Parse(
+      WithHelpAsOption(std::vector<std::string>(argv + std::min(argc, 1), argv + argc)));
+  Command* command = nullptr;
+  for (std::size_t i = 0; i < program->commands.size(); ++i) {
+    if (&program->parser.commands()[i] == parsed.command) command = program->commands[i].get();
   }
-  std::vector<std::string> arguments =
-      WithHelpAsOption(std::vector<std::string>(argv + std::min(argc, 1), argv + argc));
-  if (const std::string wrong = WrongCommand(app, arguments); !wrong.empty()) return Refuse(wrong);
-  std::reverse(arguments.begin(), arguments.end());  // as CLI11 takes them
-  try {
-    app.parse(std::move(arguments));
-  } catch (const CLI::ParseError& error) {
-    if (error.get_exit_code() != static_cast<int>(CLI::ExitCodes::Success)) {
-      std::string wrong = InWords(app, error);
-      const bool missing = error.get_exit_code() == static_cast<int>(CLI::ExitCodes::RequiredError);
-      for (std::size_t i = 0; missing && i < kCommands.size(); ++i) {
-        if (app.got_subcommand(kCommands[i].name)) wrong += commands[i]->HintOnMissing();
-      }
-      return Refuse(wrong);
-    }
-    app.exit(error, std::cout, std::cerr);
-    std::cout.flush();
-    return static_cast<int>(std::cout ? ExitCode::kClean : ExitCode::kIo);
+  if (!parsed.wrong.empty()) {
+    const bool has_hint = parsed.lacks_argument && command != nullptr;
+    return Refuse(parsed.wrong + (has_hint ? command->HintOnMissing() : ""));
   }
-  for (std::size_t i = 0; i < kCommands.size(); ++i) {
-    if (app.got_subcommand(kCommands[i].name)) return static_cast<int>(commands[i]->Run());
-  }
-  return static_cast<int>(ExitCode::kUsage);
+  if (command != nullptr) return static_cast<int>(command->Run());
+  std::cout << parsed.printed << std::flush;
+  return static_cast<int>(std::cout ? ExitCode::kClean : ExitCode::kIo);
 }
 
 }  // namespace ckpt::cli

@@ -1,5 +1,4 @@
 // ckpt trend: the batch norms of a run over its checkpoints.
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <new>
 
@@ -16,7 +15,7 @@ namespace {
 
 class TrendCommand : public Command {
  public:
-  void Setup(CLI::App& app) override {
+  void Setup(Arguments& app) override {
     app.add_option("--fail-on", fail_on_,
                    "Exit 1 on findings of this severity or a higher one: error, warning, "
                    "info or never (default warning)")
@@ -28,7 +27,7 @@ class TrendCommand : public Command {
         ->type_name("X");
     app.add_option("--momentum", analysis_.momentum,
                    "Decay of layers for which nothing records one (Keras' sense)")
-        ->check(CLI::Range(0.0, 1.0))
+        ->check(Between(0.0, 1.0))
         ->type_name("X");
     AddInputOptions(app, options_, &inputs_);
     AddReportOptions(app, CommandId::kTrend, options_);

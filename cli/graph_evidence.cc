@@ -31,11 +31,14 @@ class CheckpointWithGraph : public RewrittenCheckpoint {
     manifest_.note += (manifest_.note.empty() ? "" : "; ") + note;
   }
 
-  // The checkpoint's own network where it has one, else that of the graph's file over its tensors.
+  // Of another graph of operations: what that computes. Else the checkpoint's own network where it
+  // has one, else that of the graph's file over its tensors.
   Result<network::Network> MakeNetwork() const override {
+    if (manifest_.ops != inner().manifest().ops) return NetworkOverSource(*this, {});
     auto network = RewrittenCheckpoint::MakeNetwork();
-    if (network || network.error().code != ErrorCode::kUnsupported) return network;
-    if (model_ == nullptr) return NetworkOverSource(*this, {});
+    if (network || network.error().code != ErrorCode::kUnsupported || model_ == nullptr) {
+      return network;
+    }
     auto of_model = model_->MakeNetwork();
     if (!of_model) return of_model;
     CKPT_RETURN_IF_ERROR(BindNetwork(*of_model, *model_, manifest_));

@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <array>
 #include <cerrno>
@@ -20,7 +19,7 @@
 
 namespace ckpt::cli {
 
-void AddReportOptions(CLI::App& command, CommandId id, CommonOptions& options) {
+void AddReportOptions(Arguments& command, CommandId id, CommonOptions& options) {
   options.command = id;
   std::map<std::string, std::string> forms;
   for (const FormRow& row : Forms()) {
@@ -40,11 +39,10 @@ void AddReportOptions(CLI::App& command, CommandId id, CommonOptions& options) {
   command.add_option("--color", options.color, "Colour: auto (on a terminal), always or never")
       ->transform(OneOf(colors))
       ->type_name("WHEN");
-  CLI::Option* config =
-      command
-          .add_option("--config", options.config,
-                      "Settings of audits in place of those of the nearest ckpt.toml")
-          ->type_name("FILE");
+  Option* config = command
+                       .add_option("--config", options.config,
+                                   "Settings of audits in place of those of the nearest ckpt.toml")
+                       ->type_name("FILE");
   command.add_flag("--no-config", options.no_config, "Look for no ckpt.toml")->excludes(config);
   command.add_flag("-q,--quiet", options.quiet,
                    "No progress, and no text report unless there is something to say");
@@ -62,7 +60,7 @@ void AddReportOptions(CLI::App& command, CommandId id, CommonOptions& options) {
       ->type_name("SEVERITY");
 }
 
-void AddInputOptions(CLI::App& command, CommonOptions& options, std::vector<std::string>* inputs) {
+void AddInputOptions(Arguments& command, CommonOptions& options, std::vector<std::string>* inputs) {
   command
       .add_option("--from", options.from, "Read the input as this format instead of detecting it")
       ->type_name("NAME");
@@ -70,7 +68,7 @@ void AddInputOptions(CLI::App& command, CommonOptions& options, std::vector<std:
       .add_option("--memory", options.memory,
                   "What the index of an input may take in memory (such as 4GB), where its own size "
                   "does not justify it")
-      ->transform(CLI::AsSizeValue(false))
+      ->transform(SizeIn(SizeUnit::k1024))
       ->type_name("SIZE");
   if (inputs == nullptr) return;
   command.add_option("INPUT", *inputs,
@@ -83,7 +81,7 @@ void AddInputOptions(CLI::App& command, CommonOptions& options, std::vector<std:
                    "Names of --files-from end with NUL, as those of find -print0");
   command.add_flag("-r,--recursive", options.recursive, "Look into folders below a folder, too");
   command.add_option("-j,--jobs", options.jobs, "Inputs worked on at a time")
-      ->check(CLI::Range(1U, 256U))
+      ->check(Between(1, 256))
       ->type_name("N");
 }
 

@@ -8,13 +8,10 @@
 
 #include "ckpt/audit.h"
 #include "ckpt/formats/format.h"
+#include "cli/arguments.h"
 #include "cli/folder_inputs.h"
 #include "cli/report/form.h"
 #include "formats/container/files_read.h"
-
-namespace CLI {
-class App;
-}
 
 namespace ckpt::cli {
 
@@ -41,9 +38,9 @@ struct CommonOptions {
 };
 
 // --format with the forms that `id` can be reported in, and where the report goes.
-void AddReportOptions(CLI::App& command, CommandId id, CommonOptions& options);
+void AddReportOptions(Arguments& command, CommandId id, CommonOptions& options);
 // --from and --memory, and for commands that take many inputs --files-from and --jobs.
-void AddInputOptions(CLI::App& command, CommonOptions& options, std::vector<std::string>* inputs);
+void AddInputOptions(Arguments& command, CommonOptions& options, std::vector<std::string>* inputs);
 
 // A report that goes to a file.
 struct ReportFile {

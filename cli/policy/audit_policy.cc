@@ -1,6 +1,5 @@
 #include "cli/policy/audit_policy.h"
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <filesystem>
 #include <system_error>
@@ -28,16 +27,16 @@ std::string ShownPlace(const std::filesystem::path& place) {
 
 }  // namespace
 
-void AuditPolicy::AddOptions(CLI::App& app) {
+void AuditPolicy::AddOptions(Arguments& app) {
   app.add_option("--baseline", baseline_path_,
                  "Findings that are known, each with its reason: they are not counted")
       ->type_name("FILE");
-  CLI::Option* write =
+  Option* write =
       app.add_option("--write-baseline", write_,
                      "Write what was found into this baseline; one that is there is brought up to "
                      "date and keeps its reasons")
           ->type_name("FILE");
-  CLI::Option* reason =
+  Option* reason =
       app.add_option("--reason", reason_, "Why the findings new in --write-baseline are accepted")
           ->type_name("TEXT");
   reason->needs(write);

@@ -8,15 +8,11 @@
 #include "cli/policy/audit_config.h"
 #include "cli/policy/baseline_file.h"
 
-namespace CLI {
-class App;
-}
-
 namespace ckpt::cli {
 
 class AuditPolicy {
  public:
-  void AddOptions(CLI::App& app);
+  void AddOptions(Arguments& app);
 
   // Reads ckpt.toml, unless --no-config; then Config() has what it says.
   Status ReadConfig(const CommonOptions& options);
