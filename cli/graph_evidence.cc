@@ -6,40 +6,47 @@
 
 #include "ckpt/bind_graph.h"
 #include "ckpt/formats/open_graph.h"
+#include "ckpt/forwarding_checkpoint.h"
+#include "ckpt/network/bind_network.h"
 #include "ckpt/serving_layers.h"
+#include "ckpt/serving_network.h"
 
 namespace ckpt::cli {
 namespace {
 
-// A checkpoint with the graph of another file.
-class CheckpointWithGraph : public Checkpoint {
+// A checkpoint with a graph that its file does not have.
+class CheckpointWithGraph : public RewrittenCheckpoint {
  public:
-  CheckpointWithGraph(std::unique_ptr<Checkpoint> checkpoint, ModelGraph graph)
-      : CheckpointWithGraph(std::move(checkpoint)) {
+  // `model`: the file that the graph is from; null: the layers are read off the checkpoint's own.
+  CheckpointWithGraph(std::unique_ptr<Checkpoint> checkpoint, ModelGraph graph,
+                      std::unique_ptr<Checkpoint> model)
+      : RewrittenCheckpoint(std::move(checkpoint)), model_(std::move(model)) {
     manifest_.graph = std::move(graph);
   }
   CheckpointWithGraph(std::unique_ptr<Checkpoint> checkpoint, std::shared_ptr<const OpGraph> ops)
-      : CheckpointWithGraph(std::move(checkpoint)) {
+      : RewrittenCheckpoint(std::move(checkpoint)) {
     manifest_.ops = std::move(ops);
   }
   void AddNote(const std::string& note) {
     manifest_.note += (manifest_.note.empty() ? "" : "; ") + note;
   }
 
-  std::string_view format() const noexcept override { return checkpoint_->format(); }
-  const Manifest& manifest() const noexcept override { return manifest_; }
-  Result<std::unique_ptr<TensorStream>> Open(TensorId id) const override {
-    return checkpoint_->Open(id);
+  // Of another graph of operations: what that computes. Else the checkpoint's own network where it
+  // has one, else that of the graph's file over its tensors.
+  Result<network::Network> MakeNetwork() const override {
+    if (manifest_.ops != inner().manifest().ops) return NetworkOverSource(*this, {});
+    auto network = RewrittenCheckpoint::MakeNetwork();
+    if (network || network.error().code != ErrorCode::kUnsupported || model_ == nullptr) {
+      return network;
+    }
+    auto of_model = model_->MakeNetwork();
+    if (!of_model) return of_model;
+    CKPT_RETURN_IF_ERROR(BindNetwork(*of_model, *model_, manifest_));
+    return of_model;
   }
 
  private:
-  explicit CheckpointWithGraph(std::unique_ptr<Checkpoint> checkpoint)
-      : checkpoint_(std::move(checkpoint)), manifest_(checkpoint_->manifest()) {
-    set_input_name(checkpoint_->input_name());
-  }
-
-  std::unique_ptr<Checkpoint> checkpoint_;
-  Manifest manifest_;
+  std::unique_ptr<Checkpoint> model_;
 };
 
 bool IsInPairs(const std::vector<UserPair>& pairs, const BatchNorm& batch_norm) {
@@ -73,14 +80,14 @@ void KeepTrainingModes(const Analysis& from, Analysis& to) {
 Result<std::unique_ptr<Checkpoint>> WithGraphOf(std::unique_ptr<Checkpoint> checkpoint,
                                                 const std::string& graph,
                                                 const formats::Files& files) {
-  CKPT_ASSIGN_OR_RETURN(const auto model, formats::OpenGraphOf(files, graph));
+  CKPT_ASSIGN_OR_RETURN(auto model, formats::OpenGraphOf(files, graph));
   if (!model->manifest().graph && model->manifest().ops) {
     CKPT_ASSIGN_OR_RETURN(auto ops, BindOps(model->manifest(), checkpoint->manifest()));
     return std::make_unique<CheckpointWithGraph>(std::move(checkpoint), std::move(ops));
   }
   CKPT_ASSIGN_OR_RETURN(BoundGraph bound, BindGraph(*model, *checkpoint));
-  auto with_graph =
-      std::make_unique<CheckpointWithGraph>(std::move(checkpoint), std::move(bound.graph));
+  auto with_graph = std::make_unique<CheckpointWithGraph>(std::move(checkpoint),
+                                                          std::move(bound.graph), std::move(model));
   for (const std::string& doubt : bound.doubts) with_graph->AddNote(doubt);
   return with_graph;
 }
@@ -110,8 +117,8 @@ Status UseServingLayers(const AnalysisOptions& analysis, const ServingOptions& s
     }
     return {};
   }
-  input.checkpoint =
-      std::make_unique<CheckpointWithGraph>(std::move(input.checkpoint), *std::move(layers));
+  input.checkpoint = std::make_unique<CheckpointWithGraph>(std::move(input.checkpoint),
+                                                           *std::move(layers), nullptr);
   Analysis over_layers = Analyse(input.checkpoint->manifest(), analysis);
   KeepTrainingModes(input.analysis, over_layers);
   input.analysis = std::move(over_layers);

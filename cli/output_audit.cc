@@ -85,7 +85,8 @@ Status CheckEpsilonStays(const Manifest& manifest, const Analysis& analysis,
 
 namespace {
 
-// What a conversion would write, read from its source.
+// What a conversion would write, read from its source. Its network is that of OUTPUT, which nothing
+// says before it is written.
 class Planned : public Checkpoint {
  public:
   Planned(const Checkpoint& source, const ConversionPlan& plan) : source_(source), plan_(plan) {

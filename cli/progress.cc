@@ -6,7 +6,6 @@
 #include <cstdio>
 #include <mutex>
 
-#include "ckpt/network/network.h"
 #include "cli/report/text_table.h"
 
 namespace ckpt::cli {
@@ -72,14 +71,11 @@ void ProgressBar::Add(std::uint64_t bytes) {
 }
 
 ProgressCheckpoint::ProgressCheckpoint(const Checkpoint& checkpoint, std::string label, bool silent)
-    : checkpoint_(checkpoint), bar_(std::move(label), TotalBytes(checkpoint.manifest()), silent) {}
-
-Result<network::Network> ProgressCheckpoint::MakeNetwork() const {
-  return checkpoint_.MakeNetwork();
-}
+    : ForwardingCheckpoint(checkpoint),
+      bar_(std::move(label), TotalBytes(checkpoint.manifest()), silent) {}
 
 Result<std::unique_ptr<TensorStream>> ProgressCheckpoint::Open(TensorId id) const {
-  CKPT_ASSIGN_OR_RETURN(auto stream, checkpoint_.Open(id));
+  CKPT_ASSIGN_OR_RETURN(auto stream, inner().Open(id));
   return std::unique_ptr<TensorStream>(std::make_unique<ProgressStream>(std::move(stream), bar_));
 }
 

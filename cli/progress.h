@@ -6,7 +6,7 @@
 #include <memory>
 #include <string>
 
-#include "ckpt/checkpoint.h"
+#include "ckpt/forwarding_checkpoint.h"
 
 namespace ckpt::cli {
 
@@ -29,16 +29,12 @@ class ProgressBar {
 };
 
 // The same checkpoint, its reading shown as progress. `checkpoint` must outlive it.
-class ProgressCheckpoint : public Checkpoint {
+class ProgressCheckpoint : public ForwardingCheckpoint {
  public:
   ProgressCheckpoint(const Checkpoint& checkpoint, std::string label, bool silent);
-  std::string_view format() const noexcept override { return checkpoint_.format(); }
-  const Manifest& manifest() const noexcept override { return checkpoint_.manifest(); }
   Result<std::unique_ptr<TensorStream>> Open(TensorId id) const override;
-  Result<network::Network> MakeNetwork() const override;
 
  private:
-  const Checkpoint& checkpoint_;
   mutable ProgressBar bar_;
 };
 

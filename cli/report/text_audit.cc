@@ -112,7 +112,9 @@ std::string ToText(const AuditedInput& audited, const FormOptions& options) {
   const Style& style = options.style;
   std::string out = Heading(input, style);
   std::string error;  // why it was not read, or not to its end
-  if (input.error && !options.errors_told) error = "  " + Describe(*input.error) + "\n";
+  if (input.error) {
+    error = "  " + (options.errors_told ? "not audited to the end" : Describe(*input.error)) + "\n";
+  }
   if (!input.opened()) {
     if (options.errors_told) return {};
     return out + ": " + Painted("error", style.red, style) + "\n" + error;

@@ -103,7 +103,7 @@ std::vector<std::string> NotesOnShadows(const Manifest& manifest, const Analysis
 }
 
 EmaWeights::EmaWeights(const Checkpoint& checkpoint, std::map<TensorId, TensorId> shadows)
-    : checkpoint_(checkpoint), shadows_(std::move(shadows)), manifest_(checkpoint.manifest()) {
+    : RewrittenCheckpoint(checkpoint), shadows_(std::move(shadows)) {
   for (const auto& [variable, shadow] : shadows_) {
     TensorInfo& info = manifest_.tensors[variable.index];
     const TensorInfo& average = checkpoint.manifest().tensors[shadow.index];
@@ -114,7 +114,6 @@ EmaWeights::EmaWeights(const Checkpoint& checkpoint, std::map<TensorId, TensorId
     info.data_present = average.data_present;
     info.alias_of.reset();
   }
-  set_input_name(checkpoint.input_name());
 }
 
 }  // namespace ckpt

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "ckpt/batch_norm.h"
+#include "ckpt/forwarding_checkpoint.h"
 
 namespace ckpt {
 
@@ -27,7 +28,7 @@ std::vector<std::size_t> LayersWithRawStatistics(const Analysis& analysis,
                                                  const std::map<TensorId, TensorId>& shadows);
 
 // The same names; a variable that has a shadow has the type and yields the bytes of the shadow.
-class EmaWeights : public Checkpoint {
+class EmaWeights : public RewrittenCheckpoint {
  public:
   // REQUIRES: `checkpoint` outlives the object.
   EmaWeights(const Checkpoint& checkpoint, std::map<TensorId, TensorId> shadows);
@@ -37,16 +38,12 @@ class EmaWeights : public Checkpoint {
     return shadow == shadows_.end() ? id : shadow->second;
   }
 
-  std::string_view format() const noexcept override { return checkpoint_.format(); }
-  const Manifest& manifest() const noexcept override { return manifest_; }
   Result<std::unique_ptr<TensorStream>> Open(TensorId id) const override {
-    return checkpoint_.Open(SourceOf(id));
+    return inner().Open(SourceOf(id));
   }
 
  private:
-  const Checkpoint& checkpoint_;
   std::map<TensorId, TensorId> shadows_;
-  Manifest manifest_;
 };
 
 }  // namespace ckpt

@@ -4,7 +4,7 @@
 #include <map>
 #include <utility>
 
-#include "ckpt/network/network.h"
+#include "ckpt/forwarding_checkpoint.h"
 #include "ckpt/sha256.h"
 
 namespace ckpt {
@@ -19,28 +19,15 @@ bool IsDigest(std::string_view text) {
                      [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); });
 }
 
-class Marked : public Checkpoint {
+class Marked : public RewrittenCheckpoint {
  public:
   Marked(std::unique_ptr<Checkpoint> checkpoint, std::string mark)
-      : Marked(*checkpoint, std::move(mark)) {
-    owned_ = std::move(checkpoint);
-  }
-  Marked(const Checkpoint& checkpoint, std::string mark)
-      : checkpoint_(checkpoint), manifest_(checkpoint.manifest()) {
-    set_input_name(checkpoint.input_name());
+      : RewrittenCheckpoint(std::move(checkpoint)) {
     manifest_.metadata[std::string(kCalibrationMark)] = std::move(mark);
   }
-  std::string_view format() const noexcept override { return checkpoint_.format(); }
-  const Manifest& manifest() const noexcept override { return manifest_; }
-  Result<std::unique_ptr<TensorStream>> Open(TensorId id) const override {
-    return checkpoint_.Open(id);
+  Marked(const Checkpoint& checkpoint, std::string mark) : RewrittenCheckpoint(checkpoint) {
+    manifest_.metadata[std::string(kCalibrationMark)] = std::move(mark);
   }
-  Result<network::Network> MakeNetwork() const override { return checkpoint_.MakeNetwork(); }
-
- private:
-  std::unique_ptr<Checkpoint> owned_;
-  const Checkpoint& checkpoint_;
-  Manifest manifest_;
 };
 
 }  // namespace

@@ -6,6 +6,7 @@
 
 #include "ckpt/calibrate.h"
 #include "ckpt/elements.h"
+#include "ckpt/forwarding_checkpoint.h"
 #include "ckpt/op_analysis.h"
 #include "ckpt/op_saving.h"
 #include "ckpt/serving_network.h"
@@ -19,11 +20,10 @@ struct Missing {
   double initial = 0;
 };
 
-class Completed : public Checkpoint {
+class Completed : public RewrittenCheckpoint {
  public:
   Completed(const Checkpoint& checkpoint, std::vector<Missing> missing)
-      : checkpoint_(checkpoint), manifest_(checkpoint.manifest()) {
-    set_input_name(checkpoint.input_name());
+      : RewrittenCheckpoint(checkpoint) {
     const std::size_t before = manifest_.tensors.size();
     for (Missing& one : missing) {
       manifest_.tensors.push_back(std::move(one.info));
@@ -32,16 +32,15 @@ class Completed : public Checkpoint {
     Sort(before);
   }
 
-  std::string_view format() const noexcept override { return checkpoint_.format(); }
-  const Manifest& manifest() const noexcept override { return manifest_; }
   Result<std::unique_ptr<TensorStream>> Open(TensorId id) const override {
     const std::uint32_t source = source_[id.index];
     const auto stored = static_cast<std::uint32_t>(manifest_.tensors.size() - initial_.size());
-    if (source < stored) return checkpoint_.Open(TensorId{source});
+    if (source < stored) return inner().Open(TensorId{source});
     const TensorInfo& info = manifest_.tensors[id.index];
     const std::vector<double> initial(info.shape.element_count(), initial_[source - stored]);
     return std::unique_ptr<TensorStream>(std::make_unique<HeldBytes>(Encoded(info.dtype, initial)));
   }
+  // The graph reads tensors that the inner one lacks.
   Result<network::Network> MakeNetwork() const override { return NetworkOverSource(*this, {}); }
 
   std::vector<TensorId> Added() const {
@@ -79,8 +78,6 @@ class Completed : public Checkpoint {
     }
   }
 
-  const Checkpoint& checkpoint_;
-  Manifest manifest_;
   std::vector<double> initial_;        // of what was added
   std::vector<std::uint32_t> source_;  // by tensor: where it stood before they were sorted
 };

@@ -5,17 +5,17 @@
 #include "ckpt/calibrate.h"
 #include "ckpt/calibration_mark.h"
 #include "ckpt/elements.h"
+#include "ckpt/forwarding_checkpoint.h"
 #include "ckpt/sha256.h"
 #include "core/held_bytes.h"
 
 namespace ckpt {
 namespace {
 
-class Recalibrated : public Checkpoint {
+class Recalibrated : public RewrittenCheckpoint {
  public:
   Recalibrated(const Checkpoint& checkpoint, const std::vector<CalibratedLayer>& layers)
-      : checkpoint_(checkpoint), manifest_(checkpoint.manifest()) {
-    set_input_name(checkpoint.input_name());
+      : RewrittenCheckpoint(checkpoint) {
     for (const CalibratedLayer& layer : layers) {
       Replace(layer.mean, layer.stored.mean);
       Replace(layer.variance, layer.stored.variance);
@@ -23,14 +23,11 @@ class Recalibrated : public Checkpoint {
     Mark();
   }
 
-  std::string_view format() const noexcept override { return checkpoint_.format(); }
-  const Manifest& manifest() const noexcept override { return manifest_; }
   Result<std::unique_ptr<TensorStream>> Open(TensorId id) const override {
     const auto replaced = bytes_.find(id);
-    if (replaced == bytes_.end()) return checkpoint_.Open(id);
+    if (replaced == bytes_.end()) return inner().Open(id);
     return std::unique_ptr<TensorStream>(std::make_unique<HeldBytes>(replaced->second));
   }
-  Result<network::Network> MakeNetwork() const override { return checkpoint_.MakeNetwork(); }
 
  private:
   // Tensors that share the bytes get the new ones, too.
@@ -59,8 +56,6 @@ class Recalibrated : public Checkpoint {
     mark = MarkText(tensors);
   }
 
-  const Checkpoint& checkpoint_;
-  Manifest manifest_;
   std::map<TensorId, std::vector<std::byte>> bytes_;
 };
 

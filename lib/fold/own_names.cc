@@ -5,23 +5,23 @@
 #include <utility>
 
 #include "ckpt/bind_graph.h"
+#include "ckpt/forwarding_checkpoint.h"
 #include "fold/module_names.h"
 
 namespace ckpt {
 namespace {
 
-class OwnNames : public Checkpoint {
+class OwnNames : public RewrittenCheckpoint {
  public:
   // `copies`: new names, and the tensors whose values they have.
   OwnNames(std::unique_ptr<Checkpoint> checkpoint, const std::map<std::string, TensorId>& copies)
-      : checkpoint_(std::move(checkpoint)), manifest_(checkpoint_->manifest()) {
-    set_input_name(checkpoint_->input_name());
+      : RewrittenCheckpoint(std::move(checkpoint)) {
     struct Entry {
       TensorInfo info;
       TensorId source;
     };
     std::vector<Entry> entries;
-    const std::vector<TensorInfo>& tensors = checkpoint_->manifest().tensors;
+    const std::vector<TensorInfo>& tensors = inner().manifest().tensors;
     for (std::uint32_t i = 0; i < tensors.size(); ++i) entries.push_back({tensors[i], {i}});
     for (const auto& [name, source] : copies) {
       entries.push_back({tensors[source.index], source});
@@ -30,41 +30,42 @@ class OwnNames : public Checkpoint {
     std::sort(entries.begin(), entries.end(),
               [](const Entry& a, const Entry& b) { return a.info.name < b.info.name; });
     manifest_.tensors.clear();
-    std::vector<TensorId> moved(tensors.size());
+    moved_.resize(tensors.size());
     for (Entry& entry : entries) {
       if (entry.info.name == tensors[entry.source.index].name)
-        moved[entry.source.index] = TensorId{static_cast<std::uint32_t>(sources_.size())};
+        moved_[entry.source.index] = TensorId{static_cast<std::uint32_t>(sources_.size())};
       sources_.push_back(entry.source);
       manifest_.tensors.push_back(std::move(entry.info));
     }
     for (TensorInfo& info : manifest_.tensors) {
       for (auto* id : {&info.alias_of, &info.slot_of})
-        if (*id) *id = moved[(*id)->index];
+        if (*id) *id = moved_[(*id)->index];
     }
     for (Problem& problem : manifest_.problems)
-      for (TensorId& id : problem.tensors) id = moved[id.index];
+      for (TensorId& id : problem.tensors) id = moved_[id.index];
   }
 
   // Each layer reads the tensors of its own names.
   Status Bind() {
-    CKPT_ASSIGN_OR_RETURN(BoundGraph bound, BindGraph(*checkpoint_, *this));
-    const ModelGraph& own = *checkpoint_->manifest().graph;
+    CKPT_ASSIGN_OR_RETURN(BoundGraph bound, BindGraph(inner(), *this));
+    const ModelGraph& own = *inner().manifest().graph;
     bound.graph.of_other_file = own.of_other_file;
     bound.graph.source = own.source;
     manifest_.graph = std::move(bound.graph);
     return {};
   }
 
-  std::string_view format() const noexcept override { return checkpoint_->format(); }
-  const Manifest& manifest() const noexcept override { return manifest_; }
   Result<std::unique_ptr<TensorStream>> Open(TensorId id) const override {
-    return checkpoint_->Open(sources_[id.index]);
+    return inner().Open(sources_[id.index]);
   }
 
+ protected:
+  // The network reads what is stored once under the name that it is stored under.
+  std::optional<TensorId> PlaceOf(TensorId id) const override { return moved_[id.index]; }
+
  private:
-  std::unique_ptr<Checkpoint> checkpoint_;
-  Manifest manifest_;
   std::vector<TensorId> sources_;  // by tensor
+  std::vector<TensorId> moved_;    // by tensor of the inner one
 };
 
 // The names that layers have for tensors of another name.

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "ckpt/elements.h"
+#include "ckpt/forwarding_checkpoint.h"
 #include "fold/element_stream.h"
 
 namespace ckpt {
@@ -67,27 +68,26 @@ class ComputedWeightStream : public TensorStream {
   std::vector<std::byte> bytes_;
 };
 
-class CheckpointWithWeights : public Checkpoint {
+class CheckpointWithWeights : public RewrittenCheckpoint {
  public:
   CheckpointWithWeights(std::unique_ptr<Checkpoint> checkpoint, Manifest manifest,
                         std::vector<Source> sources)
-      : checkpoint_(std::move(checkpoint)),
-        manifest_(std::move(manifest)),
-        sources_(std::move(sources)) {
-    set_input_name(checkpoint_->input_name());
+      : RewrittenCheckpoint(std::move(checkpoint)), sources_(std::move(sources)) {
+    manifest_ = std::move(manifest);
+    for (std::uint32_t i = 0; i < sources_.size(); ++i) {
+      if (!sources_[i].g) places_.emplace(sources_[i].v, TensorId{i});
+    }
   }
 
-  std::string_view format() const noexcept override { return checkpoint_->format(); }
-  const Manifest& manifest() const noexcept override { return manifest_; }
   Result<std::unique_ptr<TensorStream>> Open(TensorId id) const override {
     const Source& source = sources_[id.index];
-    if (!source.g) return checkpoint_->Open(source.v);
-    const auto& tensors = checkpoint_->manifest().tensors;
+    if (!source.g) return inner().Open(source.v);
+    const auto& tensors = inner().manifest().tensors;
     const TensorInfo& info = manifest_.tensors[id.index];
     const Channels channels =
         *ChannelsOf(tensors[source.v.index].shape, tensors[source.g->index].shape);
     CKPT_ASSIGN_OR_RETURN(std::vector<double> factors,
-                          ReadDoubles(*checkpoint_, *source.g, channels.count));
+                          ReadDoubles(inner(), *source.g, channels.count));
     CKPT_ASSIGN_OR_RETURN(const std::vector<double> squares, Squares(source.v, channels));
     for (std::size_t c = 0; c < factors.size(); ++c) {
       const double norm = std::sqrt(squares[c]);
@@ -102,14 +102,21 @@ class CheckpointWithWeights : public Checkpoint {
       }
       factors[c] /= norm;
     }
-    CKPT_ASSIGN_OR_RETURN(ElementStream v, ElementStream::Open(*checkpoint_, source.v));
+    CKPT_ASSIGN_OR_RETURN(ElementStream v, ElementStream::Open(inner(), source.v));
     return std::unique_ptr<TensorStream>(std::make_unique<ComputedWeightStream>(
         std::move(v), channels, std::move(factors), info.dtype));
   }
 
+ protected:
+  // A network that computes the weight itself reads g and v, which are not here.
+  std::optional<TensorId> PlaceOf(TensorId id) const override {
+    const auto place = places_.find(id);
+    return place == places_.end() ? std::nullopt : std::optional(place->second);
+  }
+
  private:
   Result<std::vector<double>> Squares(TensorId id, const Channels& channels) const {
-    CKPT_ASSIGN_OR_RETURN(ElementStream v, ElementStream::Open(*checkpoint_, id));
+    CKPT_ASSIGN_OR_RETURN(ElementStream v, ElementStream::Open(inner(), id));
     std::vector<double> squares(channels.count, 0);
     for (std::uint64_t position = 0;;) {
       CKPT_ASSIGN_OR_RETURN(const std::span<double> piece, v.Next());
@@ -118,9 +125,8 @@ class CheckpointWithWeights : public Checkpoint {
     }
   }
 
-  std::unique_ptr<Checkpoint> checkpoint_;
-  Manifest manifest_;
   std::vector<Source> sources_;
+  std::map<TensorId, TensorId> places_;  // of the tensors that are copied
 };
 
 struct WeightNorm {

@@ -1,4 +1,6 @@
 // A graph that is there decides what is folded, whatever is written and whatever names suggest.
+#include "cli/graph_evidence.h"
+
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -6,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "ckpt/formats/format.h"
+#include "ckpt/network/network.h"
 #include "tests/cli/ckpt_program.h"
 #include "tests/support/temporary_folder.h"
 
@@ -69,6 +72,47 @@ TEST(ExportedGraph, ListsEachNormOnce) {
     }
     EXPECT_EQ(scopes, (std::vector<std::string>{"n1", "body.norm", "n2"}));
   }
+}
+
+// The network of a graph that is another file's, over the tensors of the input.
+TEST(ExportedGraph, GivesTensorsOfItsNamesANetwork) {
+  const std::string model = std::string(CKPT_TESTDATA) + "/onnx/chain.onnx";
+  const TemporaryFolder out;
+  const std::string names = (out.path() / "names.npz").string();
+  ASSERT_EQ(Ckpt({"convert", model, names}).exit_code, 0);
+  const auto own = OpenFile(model);
+  ASSERT_EQ(OpenFile(names)->MakeNetwork().error().code, ErrorCode::kUnsupported);
+  const auto with_graph = cli::WithGraphOf(OpenFile(names), model, formats::SystemFiles());
+  ASSERT_TRUE(with_graph) << ToString(with_graph.error());
+  const auto net = (*with_graph)->MakeNetwork(), expected = own->MakeNetwork();
+  ASSERT_TRUE(net && expected);
+  ASSERT_EQ(net->values.size(), expected->values.size());
+  std::size_t stored = 0;
+  for (std::size_t i = 0; i < net->values.size(); ++i) {
+    const auto tensor_of = [&](const network::Network& network) {
+      const auto& constant = network.values[i].constant;
+      return constant ? std::get_if<network::StoredConstant>(&*constant) : nullptr;
+    };
+    const auto *here = tensor_of(*net), *there = tensor_of(*expected);
+    ASSERT_EQ(here == nullptr, there == nullptr);
+    if (here == nullptr) continue;
+    ++stored;
+    EXPECT_EQ((*with_graph)->manifest().tensors[here->tensor.index].name,
+              own->manifest().tensors[there->tensor.index].name);
+  }
+  EXPECT_GT(stored, 4U);
+}
+
+// The exporter stored equal tensors once: by names the network would give every norm the first
+// one's statistics.
+TEST(ExportedGraph, ThatStoresEqualTensorsOnceGivesNoNetwork) {
+  const std::string folder = std::string(CKPT_TESTDATA) + "/exported_graphs/";
+  const auto with_graph = cli::WithGraphOf(OpenFile(folder + "trained.pt"), folder + "legacy.onnx",
+                                           formats::SystemFiles());
+  ASSERT_TRUE(with_graph) << ToString(with_graph.error());
+  const auto net = (*with_graph)->MakeNetwork();
+  ASSERT_FALSE(net);
+  EXPECT_EQ(net.error().code, ErrorCode::kUnfit);
 }
 
 // Without the graph each module has its own tensors again, as a state dict of it has them.

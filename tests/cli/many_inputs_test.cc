@@ -200,6 +200,8 @@ TEST(Typos, NameTheWordAndTheNearestOne) {
   EXPECT_THAT(refusal({"audit", "--format", "jsn", "x"}), HasSubstr("did you mean json?"));
   EXPECT_THAT(refusal({"audit", "--from", "torhc", "x"}), HasSubstr("did you mean torch?"));
   EXPECT_THAT(refusal({"audit", "--rule", "BN20", "x"}), HasSubstr("did you mean BN020?"));
+  EXPECT_THAT(refusal({"verify", "--with", "tensroflow", "x", "y"}),
+              HasSubstr("did you mean tensorflow?"));
   EXPECT_THAT(refusal({"explain", "never-updatde"}), HasSubstr("did you mean never-updated?"));
   EXPECT_THAT(refusal({"audit", "--epsilon=-1", "x"}), HasSubstr("--epsilon: -1 is negative"));
   EXPECT_THAT(refusal({"verify", "a", "b", "c"}), HasSubstr("\"c\""));

@@ -101,22 +101,41 @@ TEST_F(OutputSafety, TheRecordOfASavedModelLiesInIt) {
   EXPECT_EQ(std::distance(fs::directory_iterator(folder_ / "models"), {}), 1);
 }
 
-TEST_F(OutputSafety, WithoutThreadsTheWorkIsDoneAllTheSame) {
+// No process and no thread beside the first one. Root is exempt from that limit, so that it runs as
+// another user.
+testing::ProgramOptions Alone() {
   testing::ProgramOptions options;
   options.in_child = [] {
     // The leak checker of a sanitized build wants a thread of its own at the end.
     ::setenv("ASAN_OPTIONS", "detect_leaks=0", 1);
-    // No user above 0 may have another process or thread.
     const rlimit none = {0, 0};
     ::setrlimit(RLIMIT_NPROC, &none);
     if (::geteuid() == 0 && ::setresuid(65534, 65534, 65534) != 0) ::_exit(126);
   };
+  return options;
+}
+
+// The user could not be changed, or cannot run the program.
+bool NotArranged(int exit_code) { return exit_code == 126 || exit_code == 127; }
+
+TEST_F(OutputSafety, WithoutThreadsTheWorkIsDoneAllTheSame) {
   fs::permissions(folder_.path(), fs::perms::all);
   ASSERT_EQ(Run({"convert", "in.h5", "in.npz"}).exit_code, 0);  // HDF5 is read in a child
-  const auto converted = Run({"convert", "in.npz", "out.safetensors"}, options);
-  if (converted.exit_code == 126 || converted.exit_code == 127)
-    GTEST_SKIP() << "not to be arranged";
+  const auto converted = Run({"convert", "in.npz", "out.safetensors"}, Alone());
+  if (NotArranged(converted.exit_code)) GTEST_SKIP() << "not to be arranged";
   EXPECT_EQ(converted.exit_code, 0) << converted.err;
+}
+
+TEST_F(OutputSafety, WithoutAProcessForItAnHdf5FileIsNotReadAndSaysSo) {
+  fs::permissions(folder_.path(), fs::perms::all);
+  const auto inspected = Run({"inspect", "in.h5"}, Alone());
+  if (NotArranged(inspected.exit_code)) GTEST_SKIP() << "not to be arranged";
+  EXPECT_EQ(inspected.exit_code, 4) << inspected.out << inspected.err;
+  EXPECT_THAT(inspected.err, HasSubstr("in.h5"));
+  const auto converted = Run({"convert", "in.h5", "out.npz"}, Alone());
+  EXPECT_EQ(converted.exit_code, 4) << converted.err;
+  EXPECT_FALSE(fs::exists(folder_ / "out.npz"));
+  EXPECT_EQ(Run({"inspect", "in.h5"}).exit_code, 0);
 }
 
 TEST_F(OutputSafety, AListOfInputsWithoutAnEndEnds) {
