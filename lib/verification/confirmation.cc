@@ -20,8 +20,8 @@ constexpr std::size_t kMostCandidates = 8;
 
 }  // namespace
 
-Result<std::optional<Match>> Confirmation::Find(std::size_t index, network::ValueId id,
-                                                const Array* bound) {
+Result<std::optional<CounterpartMatch>> Confirmation::Find(std::size_t index, network::ValueId id,
+                                                           const Array* bound) {
   std::vector<network::ValueId> candidates;
   const auto add = [&](std::optional<network::ValueId> candidate) {
     const bool is_new = candidate && std::find(candidates.begin(), candidates.end(), *candidate) ==
@@ -46,13 +46,13 @@ Result<std::optional<Match>> Confirmation::Find(std::size_t index, network::Valu
                                              : WithinRoundingOfA(index, id, candidate));
     if (match) return match;
   }
-  return std::optional<Match>{};
+  return std::optional<CounterpartMatch>{};
 }
 
 // B has one operation where A has several with constants, which round what B's has exactly.
-Result<std::optional<Match>> Confirmation::WithinRoundingOfA(std::size_t index, network::ValueId id,
-                                                             network::ValueId candidate) {
-  const std::optional<Match> none;
+Result<std::optional<CounterpartMatch>> Confirmation::WithinRoundingOfA(
+    std::size_t index, network::ValueId id, network::ValueId candidate) {
+  const std::optional<CounterpartMatch> none;
   if (b_[id].value->kind != network::ElementKind::kReal) return none;
   std::vector<network::ValueId> from;
   for (const network::ValueId operand : b_.operation(index).operands) {
@@ -66,21 +66,22 @@ Result<std::optional<Match>> Confirmation::WithinRoundingOfA(std::size_t index, 
   for (const Sizes& order : a_.OrdersTo(candidate, b_[id].value->shape)) {
     const Array mine = Ordered(*bound, order);
     const Comparison found = Compare(*Ordered(twin, order), *b_[id].value, &mine, 1);
-    if (found.ratio <= 1) return std::optional(Match{candidate, order, found, 1});
+    if (found.ratio <= 1) return std::optional(CounterpartMatch{candidate, order, found, 1});
   }
   return none;
 }
 
-Result<std::optional<Match>> Confirmation::Within(std::size_t index, network::ValueId id,
-                                                  network::ValueId candidate, const Array* bound,
-                                                  bool wide) {
+Result<std::optional<CounterpartMatch>> Confirmation::Within(std::size_t index, network::ValueId id,
+                                                             network::ValueId candidate,
+                                                             const Array* bound, bool wide) {
   const Array& value = *b_[id].value;
   for (const Sizes& order : a_.OrdersTo(candidate, value.shape)) {
     CKPT_ASSIGN_OR_RETURN(const SharedArray twin, a_.values().Get(candidate));
     const SharedArray expected = Ordered(twin, order);
     if (!wide) {
       const Comparison found = Compare(*expected, value, bound, 1);
-      if (found.ratio <= 1) return std::optional(Match{candidate, order, found, found.largest > 0});
+      if (found.ratio <= 1)
+        return std::optional(CounterpartMatch{candidate, order, found, found.largest > 0});
       continue;
     }
     CKPT_ASSIGN_OR_RETURN(const auto wider, a_.WideBound(candidate, order, bound));
@@ -88,9 +89,9 @@ Result<std::optional<Match>> Confirmation::Within(std::size_t index, network::Va
     const Comparison found = Compare(*expected, value, &*wider, 5);
     if (!(found.ratio <= 1)) continue;
     CKPT_ASSIGN_OR_RETURN(const bool agree, ConstantPartsAgree(index, candidate, order));
-    if (agree) return std::optional(Match{candidate, order, found, 5});
+    if (agree) return std::optional(CounterpartMatch{candidate, order, found, 5});
   }
-  return std::optional<Match>{};
+  return std::optional<CounterpartMatch>{};
 }
 
 Result<bool> Confirmation::ConstantPartsAgree(std::size_t index, network::ValueId twin,

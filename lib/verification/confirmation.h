@@ -7,7 +7,7 @@
 namespace ckpt {
 
 // A value of A that a value of B is, with its axes in an order.
-struct Match {
+struct CounterpartMatch {
   network::ValueId twin;
   network::Sizes order = {};
   Comparison comparison = {};
@@ -22,8 +22,8 @@ class Confirmation {
   // By structure, then by content, each within the bound; then the same within the wide bound, or
   // where B rounds nothing, within what A rounds since the values that B's step reads.
   // `id` is a result of operation `index`. A null `bound` bounds nothing: equal values alone.
-  Result<std::optional<Match>> Find(std::size_t index, network::ValueId id,
-                                    const execution::Array* bound);
+  Result<std::optional<CounterpartMatch>> Find(std::size_t index, network::ValueId id,
+                                               const execution::Array* bound);
 
   // The kernel's part of a wide bound may hide a wrong constant: where the product reads zeros
   // there is none. True also where the steps are no product and its constants.
@@ -33,12 +33,12 @@ class Confirmation {
   Result<bool> HidesAConstant(std::size_t index, const execution::Array& bound);
 
  private:
-  Result<std::optional<Match>> Within(std::size_t index, network::ValueId id,
-                                      network::ValueId candidate, const execution::Array* bound,
-                                      bool wide);
+  Result<std::optional<CounterpartMatch>> Within(std::size_t index, network::ValueId id,
+                                                 network::ValueId candidate,
+                                                 const execution::Array* bound, bool wide);
 
-  Result<std::optional<Match>> WithinRoundingOfA(std::size_t index, network::ValueId id,
-                                                 network::ValueId candidate);
+  Result<std::optional<CounterpartMatch>> WithinRoundingOfA(std::size_t index, network::ValueId id,
+                                                            network::ValueId candidate);
 
   ReferenceSide& a_;
   WalkedValues& b_;

@@ -66,7 +66,7 @@ class Walk {
   Result<std::optional<Array>> BoundFor(std::size_t index, std::size_t result, const Array& y,
                                         const std::vector<BoundedOperand>& operands) const;
   Result<bool> LevelsOutAFault(std::size_t index);
-  Status Accept(std::size_t index, network::ValueId id, const Match& match);
+  Status Accept(std::size_t index, network::ValueId id, const CounterpartMatch& match);
   Status Trace(std::size_t index, std::size_t result);
   Status CheckOutput(const PortPair& pair);
   Result<bool> IsOutput(const WalkedValue& mine, network::ValueId theirs);
@@ -164,7 +164,7 @@ Status Walk::Judge(std::size_t index, std::size_t result, Array y,
   // A bound that went through a second product would be wide enough for anything.
   const bool any_pending = b_.AnyPending(index);
   if (any_pending && products > 1) return Trace(index, result);
-  CKPT_ASSIGN_OR_RETURN(const std::optional<Match> match,
+  CKPT_ASSIGN_OR_RETURN(const std::optional<CounterpartMatch> match,
                         confirmation_.Find(index, id, bound ? &*bound : nullptr));
   if (match) return Accept(index, id, *match);
   if (bound && is_product) {
@@ -206,7 +206,7 @@ Result<bool> Walk::LevelsOutAFault(std::size_t index) {
 }
 
 // The value takes the place that its twin has in A.
-Status Walk::Accept(std::size_t index, network::ValueId id, const Match& match) {
+Status Walk::Accept(std::size_t index, network::ValueId id, const CounterpartMatch& match) {
   ++result_.compared;
   const Comparison& found = match.comparison;
   const bool moved = found.largest > 0 && found.bound > 0;
