@@ -2,6 +2,8 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <filesystem>
+#include <map>
+#include <string_view>
 
 #include "ckpt/diff.h"
 #include "cli/choices.h"
@@ -22,6 +24,27 @@ bool AreSameFiles(const Manifest& a, const Manifest& b) {
                       std::error_code ignored;
                       return std::filesystem::equivalent(x, y, ignored);
                     });
+}
+
+std::map<std::string_view, std::size_t> PlacesOf(const Analysis& analysis) {
+  std::map<std::string_view, std::size_t> places;
+  for (std::size_t i = 0; i < analysis.batch_norms.size(); ++i)
+    places.emplace(analysis.batch_norms[i].scope, i);
+  return places;
+}
+
+// The batch norms that were compared, by their places in either analysis.
+std::vector<LayerPair> PairsOf(const std::vector<BatchNormDiff>& diffs, const Analysis& a,
+                               const Analysis& b) {
+  const auto in_a = PlacesOf(a), in_b = PlacesOf(b);
+  const auto find = [](const auto& places, const std::string& scope) {
+    const auto found = places.find(scope);
+    return found == places.end() ? std::nullopt : std::optional(found->second);
+  };
+  std::vector<LayerPair> pairs;
+  for (const BatchNormDiff& diff : diffs)
+    pairs.emplace_back(find(in_a, diff.scope_a), find(in_b, diff.scope_b));
+  return pairs;
 }
 
 class DiffCommand : public Command {
@@ -65,7 +88,7 @@ class DiffCommand : public Command {
     if (!reporter) return Complain(reporter.error());
     Comparison comparison{a_, b_};
     ExitCode code = ExitCode::kClean;
-    if (Result<CheckpointDiff> diff = Compare(); !diff) {
+    if (Result<CheckpointDiff> diff = Compare(comparison); !diff) {
       code = Complain(diff.error());
       comparison.error = std::move(diff).error();
     } else {
@@ -78,13 +101,19 @@ class DiffCommand : public Command {
   }
 
  private:
-  Result<CheckpointDiff> Compare() {
+  Result<CheckpointDiff> Compare(Comparison& comparison) const {
     CKPT_ASSIGN_OR_RETURN(const OpenedInput a, OpenInput(a_, options_, analysis_));
     CKPT_ASSIGN_OR_RETURN(const OpenedInput b, OpenInput(b_, options_, analysis_));
     const ProgressCheckpoint counted(*a.checkpoint, "diff", options_.quiet);
     DiffOptions options = diff_;
     options.same_file = AreSameFiles(a.checkpoint->manifest(), b.checkpoint->manifest());
-    return Diff(counted, a.analysis, *b.checkpoint, b.analysis, options);
+    CKPT_ASSIGN_OR_RETURN(CheckpointDiff diff,
+                          Diff(counted, a.analysis, *b.checkpoint, b.analysis, options));
+    if (Draws(options_)) {
+      comparison.profiles = ProfileBoth({*a.checkpoint, a.analysis}, {*b.checkpoint, b.analysis},
+                                        PairsOf(diff.batch_norms, a.analysis, b.analysis));
+    }
+    return diff;
   }
 
   CommonOptions options_;

@@ -33,11 +33,14 @@ class Inspect : public Command {
 
  private:
   Status Report(const std::vector<std::string>& inputs, Reporter& reporter, ExitCode& worst) {
+    const bool draws = Draws(options_);
     std::vector<std::optional<Result<OpenedInput>>> opened(inputs.size());
+    std::vector<std::vector<LayerProfile>> profiles(inputs.size());
     InspectSummary summary{inputs.size()};
     const auto work = [&](std::size_t i) {
       try {
-        opened[i].emplace(OpenInput(inputs[i], options_));
+        const Result<OpenedInput>& input = opened[i].emplace(OpenInput(inputs[i], options_));
+        if (draws && input) profiles[i] = ProfileLayers(*input->checkpoint, input->analysis);
       } catch (const std::bad_alloc&) {
         opened[i].emplace(Fail(NotEnoughMemory(inputs[i])));
       }
@@ -48,7 +51,7 @@ class Inspect : public Command {
         ++summary.failed;
         worst = std::max(worst, Complain(input.error()));
       }
-      return reporter.Add(InspectedInput{ReportOf(inputs[i], input)});
+      return reporter.Add(InspectedInput{ReportOf(inputs[i], input), std::move(profiles[i])});
     };
     CKPT_RETURN_IF_ERROR(ForEachInput(inputs.size(), options_.jobs, work, emit));
     summary.not_read = std::move(not_read_);

@@ -20,6 +20,7 @@
 #include "ckpt/diff.h"
 #include "ckpt/drift.h"
 #include "ckpt/formats/convert_file.h"
+#include "ckpt/layer_profile.h"
 #include "ckpt/op_graph.h"
 #include "ckpt/verify.h"
 
@@ -46,6 +47,8 @@ struct NotRead {
 
 struct InspectedInput {
   InputReport input;
+  // One for each batch norm, where a form draws them; else none.
+  std::vector<LayerProfile> profiles = {};
 };
 struct InspectSummary {
   std::uint64_t inputs = 0, failed = 0;
@@ -75,8 +78,9 @@ struct AuditedInput {
   InputReport input;
   std::vector<Finding> findings = {};  // indices are into `input.analysis` and `input.manifest`
   bool read_all = false;
-  std::string compared_with = {};        // the older checkpoint, if one was looked at
-  std::optional<DriftReport> data = {};  // --data, where the network could be run
+  std::string compared_with = {};           // the older checkpoint, if one was looked at
+  std::optional<DriftReport> data = {};     // --data, where the network could be run
+  std::vector<LayerProfile> profiles = {};  // as of InspectedInput
 };
 // What became of an input: of its findings the gravest counts, and notes are none.
 enum class InputState : std::uint8_t { kClean, kWarnings, kErrors, kUnreadable };
@@ -150,6 +154,8 @@ struct CalibrationReport {
   bool few = false;  // fewer than statistics can rest on
   std::vector<DataRange> inputs = {};
   std::vector<CalibratedNorm> layers = {};
+  // One for each of `layers`, before and after, where a form draws them; else none.
+  std::vector<LayerProfiles> profiles = {};
   std::vector<MarkedTensor> marked = {};        // for the record
   std::vector<formats::FileRecord> files = {};  // of the data
 };
@@ -180,6 +186,8 @@ struct Comparison {
   std::string a, b;  // as the user named them
   std::optional<Error> error = {};
   std::optional<CheckpointDiff> diff = {};  // absent where there is an error
+  // One for each of `diff->batch_norms`, where a form draws them; else none.
+  std::vector<LayerProfiles> profiles = {};
 };
 
 // What the user's own framework makes of the same inputs.

@@ -330,6 +330,7 @@ class Walk {
     Held& held = held_[id.index];
     ++result_.compared;
     const bool moved = found.largest > 0 && found.bound > 0;
+    Note(index, twin, moved ? found.ratio : 0, moved ? factor : 0);
     if (moved) result_.factor = std::max(result_.factor, factor);
     if (moved && (!result_.worst || found.ratio > result_.worst->ratio)) {
       result_.worst = Described(index, id, twin, order, found);
@@ -342,6 +343,13 @@ class Walk {
     held.value = std::move(expected);
     held.bound.reset();
     held.products = 0;
+  }
+
+  void Note(std::size_t index, network::ValueId twin, double ratio, int factor) {
+    if (result_.steps.size() == kMostStepRatios) return;
+    const Operation& op = b_.operations[index];
+    result_.steps.push_back({LayerOf(a_.network(), twin), LayerOfB(op),
+                             std::string(Name(op.computation)), ratio, factor});
   }
 
   // Rectifiers that are cut off elsewhere yield the same as long as no value gets there.
