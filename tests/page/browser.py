@@ -44,7 +44,7 @@ class Tab:
         request = urllib.request.Request(f"http://127.0.0.1:{browser.port}/json/new?about:blank", method="PUT")
         target = json.load(urllib.request.urlopen(request, timeout=30))
         self.socket = websocket.create_connection(target["webSocketDebuggerUrl"], timeout=60, suppress_origin=True)
-        self.ids, self.complaints, self.requests, self.loaded = 0, [], [], False
+        self.ids, self.complaints, self.requests, self.blocked, self.loaded = 0, [], [], [], False
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.call(f"{domain}.enable")
         self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600)
@@ -75,6 +75,8 @@ class Tab:
             self.complaints.append(str(params["args"]))
         elif method == "Network.requestWillBeSent":
             self.requests.append(params["request"]["url"])
+        elif method == "Network.loadingFailed" and params.get("blockedReason"):
+            self.blocked.append(params["blockedReason"])
         return message
 
     def call(self, method, **params):

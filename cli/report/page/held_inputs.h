@@ -15,14 +15,14 @@ namespace ckpt::cli::page {
 // even the shortest take more.
 std::string Fitted(const std::function<Json(std::size_t most)>& make, std::size_t room);
 
-// Never holds more bytes than its room: details go before rows, those of clean inputs before those
-// of others, the last of them first.
+// Never holds more bytes than its room, of which rows may take one half. What is of clean inputs
+// goes before what is of others, the last first.
 class HeldInputs {
  public:
   explicit HeldInputs(std::size_t room) : room_(room) {}
 
-  // `rank`: how grave what was found is. `row` is an object that stands for the input in a list of
-  // all, `make` gives what is shown when it is opened.
+  // `rank`: how grave what was found is, from 0. `row` is an object that stands for the input in a
+  // list of all, `make` gives what is shown when it is opened.
   void Add(int rank, const Json& row, const std::function<Json(std::size_t most)>& make);
 
   // [{"row": ..., "detail": ... or null}], in the order in which they were added.
@@ -34,12 +34,13 @@ class HeldInputs {
     int rank;
     std::string row, detail;
   };
-  bool DropADetail();
+  void DropADetail();
   void DropARow();
 
-  std::size_t room_, taken_ = 0;
+  std::size_t room_, rows_ = 0, details_ = 0;  // in bytes
   std::vector<Held> held_;
   std::uint64_t rows_left_out_ = 0;
+  int detail_dropped_ = -1, row_dropped_ = -1;  // the gravest of those that had to go
 };
 
 }  // namespace ckpt::cli::page

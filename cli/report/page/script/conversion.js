@@ -50,7 +50,7 @@ function conversionPage(data) {
   if (plan) tiles.push(tile(grouped(plan.tensors), "tensors in the output"));
   const audit = detail.audit && (detail.audit.errors || detail.audit.warnings
     ? `${plural(detail.audit.errors, "error")}, ${plural(detail.audit.warnings, "warning")} (${detail.audit.rules.join(", ")})` : "clean");
-  return {title: [detail.input, " → ", detail.output], verdict, tiles, nodes: [
+  return {title: `${baseName(detail.input)} → ${baseName(detail.output)}`, verdict, tiles, nodes: [
     detail.error ? el("p", {class: "callout error"}, badge("error"), " ", detail.error) : null,
     facts([["input", [code(detail.input), detail.from ? ` (${detail.from})` : ""]], ["output", [code(detail.output), detail.to ? ` (${detail.to})` : ""]],
       ["record", detail.written && code(detail.written.record)], ["written", detail.written && bytes(detail.written.bytes)],

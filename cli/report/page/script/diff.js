@@ -98,7 +98,7 @@ function tensorRow(tensor) {
 
 function diffPage(data) {
   const detail = data.detail;
-  const title = [detail.a, " and ", detail.b];
+  const title = `${baseName(detail.a)} and ${baseName(detail.b)}`;
   if (detail.error) return {title, verdict: badge("unreadable", "not compared"), tiles: [], nodes: [el("p", {class: "callout error"}, detail.error)]};
   const {counts} = detail;
   const verdict = detail.identical === "yes" ? badge("ok", "identical") : detail.within ? badge("ok", "the same, within the tolerance") : badge("warning", "different");

@@ -44,6 +44,7 @@ function powerTicks(low, high) {
   return marks;
 }
 
+const baseName = path => path.replace(/\/+$/, "").split("/").pop();
 const finite = value => typeof value === "number" && Number.isFinite(value);
 // As a number, where JSON has the infinite ones as words.
 const real = value => ({inf: Infinity, "-inf": -Infinity, nan: NaN}[value] ?? value);

@@ -52,7 +52,7 @@ function opinionSection(opinion) {
 
 function verifyPage(data) {
   const {a, b, error, run, opinion} = data.detail;
-  const title = [a, " and ", b];
+  const title = `${baseName(a)} and ${baseName(b)}`;
   if (!run) return {title, verdict: badge("unreadable", "not run"), tiles: [], nodes: [el("p", {class: "callout error"}, error)]};
   const within = run.steps.filter(step => step[2] === 0).length;
   return {title, verdict: badge(run.verdict),
