@@ -26,9 +26,10 @@ FAMILIES = ["ResNet50", "MobileNetV2", "EfficientNetB0", "DenseNet121", "Incepti
             "ConvNeXtTiny"]
 
 
-def build(name, seed=7):
+def build(name, size=None, seed=7):
     keras.utils.set_random_seed(seed)
-    model = getattr(keras.applications, name)(weights=None)
+    shape = None if size is None else (size, size, 3)
+    model = getattr(keras.applications, name)(weights=None, input_shape=shape)
     random = np.random.default_rng(seed)
     for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
@@ -63,9 +64,9 @@ def open_shape(model):
     return ["--shape", model.layers[0].name + "=1x" + "x".join(str(size or 224) for size in tensor.shape[1:])]
 
 
-def verify(ckpt, name, folder):
+def verify(ckpt, name, folder, size, allowed):
     model, folded = pathlib.Path(folder, "model.keras"), pathlib.Path(folder, "folded.keras")
-    built = build(name)
+    built = build(name, size)
     built.save(model)
     shape = open_shape(built)
     norms = sum(isinstance(layer, keras.layers.BatchNormalization) for layer in built.layers)
@@ -75,7 +76,7 @@ def verify(ckpt, name, folder):
     code, _, errors, _, _ = run(ckpt, "convert", "--bn", fold, "--quiet", model, folded)
     if code != 0:
         return {"verdict": f"convert: exit {code}: {errors.strip()[:200]}"}
-    code, out, errors, cpu, memory = run(ckpt, "verify", model, folded, "--format", "json", "--memory", "16GB", *shape)
+    code, out, errors, cpu, memory = run(ckpt, "verify", model, folded, "--format", "json", "--memory", allowed, *shape)
     if code not in (0, 1, 3) or not out:
         return {"verdict": f"verify: exit {code}: {errors.strip()[:200]}"}
     report = json.loads(out)
@@ -98,13 +99,15 @@ def main():
     parser.add_argument("models", nargs="*")
     parser.add_argument("--ckpt", default="build/release/ckpt")
     parser.add_argument("--all", action="store_true")
+    parser.add_argument("--size", type=int, help="of the images; without it each model's own")
+    parser.add_argument("--memory", default="16GB", help="--memory of ckpt verify")
     parser.add_argument("--into")
     given = parser.parse_intermixed_args()
     results = {}
     print("| model | batch norms | verdict | worst ratio | factor | silent channels | CPU | memory |\n|---|---|---|---|---|---|---|---|")
     for name in given.models or (APPLICATIONS if given.all else FAMILIES):
         with tempfile.TemporaryDirectory() as folder:
-            results[name] = verify(given.ckpt, name, folder)
+            results[name] = verify(given.ckpt, name, folder, given.size, given.memory)
         print(row(name, results[name]), flush=True)
         if given.into:
             pathlib.Path(given.into).write_text(json.dumps(results, indent=1))

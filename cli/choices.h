@@ -1,11 +1,12 @@
 // Options that take one word of a few.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <map>
 #include <string>
+#include <type_traits>
 #include <vector>
 
+#include "cli/arguments.h"
 #include "cli/nearest.h"
 
 namespace ckpt::cli {
@@ -19,29 +20,20 @@ std::vector<std::string> KeysOf(const std::map<std::string, T>& choices) {
 
 // A word of `choices` becomes its value; the help and the message name the words alone.
 template <typename T>
-CLI::Validator OneOf(const std::map<std::string, T>& choices) {
-  std::string words;
-  for (const auto& [word, value] : choices) words += (words.empty() ? "" : ", ") + word;
-  return CLI::Validator(
-      [choices, words](std::string& input) {
-        const auto found = choices.find(input);
-        if (found == choices.end())
-          return "\"" + input + "\" is none of " + words + DidYouMean(input, KeysOf(choices));
-        input = CLI::detail::value_string(found->second);
-        return std::string{};
-      },
-      "{" + words + "}", "");
-}
-
-// A number that is not negative, refused in words that do not name the largest of all.
-inline CLI::Validator NotNegative() {
-  return CLI::Validator(
-      [](std::string& input) {
-        double number = 0;
-        if (!CLI::detail::lexical_cast(input, number)) return input + " is no number";
-        return number >= 0 ? std::string{} : input + " is negative";
-      },
-      "", "");
+Check OneOf(const std::map<std::string, T>& choices) {
+  Check words = OneOfWords(KeysOf(choices));
+  const auto is_known = words.apply;
+  words.apply = [choices, is_known](std::string& word) {
+    std::string wrong = is_known(word);
+    if (!wrong.empty()) return wrong;
+    if constexpr (std::is_same_v<T, std::string>) {
+      word = choices.at(word);
+    } else {
+      word = std::to_string(static_cast<int>(choices.at(word)));
+    }
+    return wrong;
+  };
+  return words;
 }
 
 }  // namespace ckpt::cli

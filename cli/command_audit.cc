@@ -1,7 +1,5 @@
 // ckpt audit: is a checkpoint ready for serving?
-#include <CLI/CLI.hpp>
 #include <algorithm>
-#include <map>
 #include <new>
 #include <optional>
 
@@ -9,7 +7,9 @@
 #include "cli/calibration_data.h"
 #include "cli/choices.h"
 #include "cli/command.h"
+#include "cli/fail_on.h"
 #include "cli/input_pass.h"
+#include "cli/policy/audit_policy.h"
 #include "cli/progress.h"
 #include "cli/reporter.h"
 #include "cli/runnable_input.h"
@@ -39,20 +39,19 @@ AuditedInput ReportOf(const Outcome& outcome) {
 
 class Audit : public Command {
  public:
-  void Setup(CLI::App& app) override {
-    const std::map<std::string, int> thresholds = {
-        {"error", static_cast<int>(Severity::kError)},
-        {"warning", static_cast<int>(Severity::kWarning)},
-        {"info", static_cast<int>(Severity::kInfo)},
-        {"never", kNever}};
+  void Setup(Arguments& app) override {
     app.add_option("--fail-on", fail_on_,
                    "Exit 1 on findings of this severity or a higher one: error, warning, "
                    "info or never (default warning)")
-        ->transform(OneOf(thresholds))
+        ->transform(OneOf(FailOnChoices()))
         ->type_name("SEVERITY");
     app.add_option("--since", since_,
                    "An older checkpoint of the same run, to compare the statistics with")
         ->type_name("OLDER");
+    app.add_option("--parents", parents_,
+                   "The checkpoints that the input was merged of (averaged, added up): are its "
+                   "statistics its own?")
+        ->type_name("FILE");
     app.add_option("--graph", graph_,
                    "A file whose model graph is evidence for an input without one")
         ->type_name("FILE");
@@ -62,7 +61,7 @@ class Audit : public Command {
         ->type_name("X");
     app.add_option("--momentum", analysis_.momentum,
                    "Decay of layers for which nothing records one (Keras' sense)")
-        ->check(CLI::Range(0.0, 1.0))
+        ->check(Between(0.0, 1.0))
         ->type_name("X");
     AddDataOptions(app);
     app.add_flag("--checksums", audit_.all_data,
@@ -73,24 +72,19 @@ class Audit : public Command {
     app.add_option("--no-rule", audit_.without_rules, "Leave this rule out (may be repeated)")
         ->allow_extra_args(false)
         ->type_name("ID");
+    policy_.AddOptions(app);
     AddInputOptions(app, options_, &inputs_);
     AddReportOptions(app, CommandId::kAudit, options_);
   }
 
   ExitCode Run() override {
     if (Status status = CheckCommonOptions(options_); !status) return Complain(status.error());
-    for (auto* list : {&audit_.only_rules, &audit_.without_rules}) {
-      for (std::string& id : *list) {
-        const Rule* rule = FindRule(id);
-        if (rule == nullptr) return Complain({ErrorCode::kInvalidArgument, NoSuchRule(id)});
-        id = rule->id;
-      }
-    }
-    if (options_.memory > 0) budget_.memory_bytes = options_.memory;
+    if (Status status = Settings(); !status) return Complain(status.error());
     auto inputs = CollectInputs(options_, inputs_);
     if (!inputs) return Complain(inputs.error());
     not_read_ = std::move(inputs->not_read);
-    auto reporter = OpenReporter(options_, FailsOn());
+    if (Status status = OpenParents(); !status) return Complain(status.error());
+    auto reporter = OpenReporter(options_, policy_.writes_baseline() ? std::nullopt : FailsOn());
     if (!reporter) return Complain(reporter.error());
     ExitCode worst = ExitCode::kClean;
     if (Status status = Report(inputs->paths, *reporter, worst); !status)
@@ -99,14 +93,41 @@ class Audit : public Command {
   }
 
  private:
-  static constexpr int kNever = 100;
-
   std::optional<Severity> FailsOn() const {
-    if (fail_on_ == kNever) return std::nullopt;
-    return static_cast<Severity>(fail_on_);
+    return cli::FailsOn(fail_on_.value_or(static_cast<int>(Severity::kWarning)));
   }
 
-  void AddDataOptions(CLI::App& app) {
+  // What the command line leaves open is as ckpt.toml has it.
+  void TakeFrom(const AuditConfig& config) {
+    if (!fail_on_ && config.fail_on)
+      fail_on_ = *config.fail_on ? static_cast<int>(**config.fail_on) : kNeverFails;
+    if (!analysis_.epsilon) analysis_.epsilon = config.epsilon;
+    if (!analysis_.momentum) analysis_.momentum = config.momentum;
+    if (config.checksums.value_or(false)) audit_.all_data = true;
+    if (!max_operations_) max_operations_ = config.max_operations;
+  }
+
+  Status Settings() {
+    for (auto* list : {&audit_.only_rules, &audit_.without_rules}) {
+      for (std::string& id : *list) {
+        const Rule* rule = FindRule(id);
+        if (rule == nullptr) return Fail(ErrorCode::kInvalidArgument, NoSuchRule(id));
+        id = rule->id;
+      }
+    }
+    CKPT_RETURN_IF_ERROR(policy_.ReadConfig(options_));
+    if (policy_.config() != nullptr) TakeFrom(*policy_.config());
+    if (options_.memory > 0) budget_.memory_bytes = options_.memory;
+    if (max_operations_) budget_.operations = *max_operations_;
+    AuditScope scope{{}, audit_.only_rules, audit_.without_rules};
+    if (audit_.all_data) scope.looked_at.emplace_back("checksums");
+    if (!data_.files.empty() || !data_.inputs.empty()) scope.looked_at.emplace_back("data");
+    if (!since_.empty()) scope.looked_at.emplace_back("since");
+    if (!parents_.empty()) scope.looked_at.emplace_back("parents");
+    return policy_.ReadBaseline(options_, scope, FailsOn());
+  }
+
+  void AddDataOptions(Arguments& app) {
     app.add_option("--data", data_.files,
                    "Examples: .npz by the inputs' names, .npy for a lone input; the network is run "
                    "over them, and the statistics are compared with theirs")
@@ -114,10 +135,20 @@ class Audit : public Command {
     app.add_option("--data-input", data_.inputs, "The examples of one of several inputs")
         ->allow_extra_args(false)
         ->type_name("NAME=FILE");
-    app.add_option("--max-operations", budget_.operations,
+    app.add_option("--max-operations", max_operations_,
                    "Multiplications and additions that a run over --data may take")
-        ->check(CLI::PositiveNumber)
+        ->check(Positive())
         ->type_name("N");
+  }
+
+  Status OpenParents() {
+    for (const std::string& path : parents_) {
+      CKPT_ASSIGN_OR_RETURN(auto parent,
+                            formats::OpenCheckpoint(*options_.read, path, OpenOptionsOf(options_)));
+      audit_.parents.push_back(parent.get());
+      opened_parents_.push_back(std::move(parent));
+    }
+    return {};
   }
 
   Outcome AuditOne(const std::string& path) const {
@@ -181,6 +212,7 @@ class Audit : public Command {
   Status Report(const std::vector<std::string>& inputs, Reporter& reporter, ExitCode& worst) {
     std::vector<Outcome> outcomes(inputs.size());
     AuditSummary summary;
+    policy_.Begin(summary);
     const auto work = [&](std::size_t i) {
       try {
         outcomes[i] = AuditOne(inputs[i]);
@@ -188,31 +220,39 @@ class Audit : public Command {
         outcomes[i] = {inputs[i], Fail(NotEnoughMemory(inputs[i])), {}, {}, {}, {}};
       }
     };
+    const std::optional<Severity> fails_on = FailsOn();
     const auto emit = [&](std::size_t i) -> Status {
       const Outcome outcome = std::move(outcomes[i]);
-      const AuditedInput report = ReportOf(outcome);
+      AuditedInput report = ReportOf(outcome);
+      policy_.Settle(report);
       if (report.input.error) worst = std::max(worst, Complain(*report.input.error));
       summary.Add(report);
       for (const Finding& finding : report.findings) {
-        if (static_cast<int>(finding.severity) >= fail_on_)
+        if (fails_on && finding.severity >= *fails_on && !policy_.writes_baseline())
           worst = std::max(worst, ExitCode::kFindings);
       }
       return reporter.Add(report);
     };
     CKPT_RETURN_IF_ERROR(ForEachInput(inputs.size(), options_.jobs, work, emit));
     summary.not_read = std::move(not_read_);
-    return reporter.End(summary);
+    Status written = policy_.End(options_, summary);
+    Status reported = reporter.End(summary);
+    return written ? reported : written;
   }
 
   CommonOptions options_;
+  AuditPolicy policy_;
   AnalysisOptions analysis_;
   AuditOptions audit_;
   std::string since_, graph_;
+  std::vector<std::string> parents_;
+  std::vector<std::unique_ptr<Checkpoint>> opened_parents_;
   DataFiles data_;
   execution::Budget budget_;
   std::vector<std::string> inputs_;
   std::vector<NotRead> not_read_;
-  int fail_on_ = static_cast<int>(Severity::kWarning);
+  std::optional<int> fail_on_;
+  std::optional<std::uint64_t> max_operations_;
 };
 
 }  // namespace

@@ -1,5 +1,4 @@
 // ckpt calibrate: computes missing or stale statistics again from data.
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <map>
 #include <set>
@@ -29,7 +28,7 @@ constexpr std::uint64_t kMostBytes = std::uint64_t{1} << 26;  // of one statisti
 
 class CalibrateCommand : public Command {
  public:
-  void Setup(CLI::App& app) override {
+  void Setup(Arguments& app) override {
     app.add_option("INPUT", input_, "The file whose statistics are computed again")->required();
     app.add_option("OUTPUT", target_.path, "The file to write, of INPUT's format")->required();
     app.add_option("--data", data_.files,
@@ -50,7 +49,7 @@ class CalibrateCommand : public Command {
     app.add_flag("--all", choice_.all, "All batch norms, not only those that were never updated");
     app.add_option("--batch", calibrate_.batch,
                    "Examples at a time; the result does not depend on it")
-        ->check(CLI::PositiveNumber)
+        ->check(Positive())
         ->type_name("N");
     const std::map<std::string, VarianceRule> rules = {{"biased", VarianceRule::kBiased},
                                                        {"unbiased", VarianceRule::kUnbiased}};

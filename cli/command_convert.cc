@@ -1,5 +1,4 @@
 // ckpt convert: writes a serving-ready file.
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <map>
 
@@ -22,7 +21,7 @@ namespace {
 
 class ConvertCommand : public Command {
  public:
-  void Setup(CLI::App& app) override {
+  void Setup(Arguments& app) override {
     app.add_option("INPUT", input_, "The checkpoint to convert")->required();
     app.add_option("OUTPUT", target_.path, "The file to write")->required();
     app.add_option("--to", to_, "Format of OUTPUT (default: by its suffix)")->type_name("NAME");
@@ -72,7 +71,7 @@ class ConvertCommand : public Command {
         ->type_name("X");
     app.add_option("--momentum", analysis_.momentum,
                    "Decay of layers for which nothing records one (Keras' sense)")
-        ->check(CLI::Range(0.0, 1.0))
+        ->check(Between(0.0, 1.0))
         ->type_name("X");
     app.add_flag("--keep-training-state", convert_.keep_training_state,
                  "Keep optimizer slots, shadows and steps");
@@ -112,7 +111,7 @@ class ConvertCommand : public Command {
     app.add_flag("--force", target_.replace, "Replace OUTPUT if it exists");
     app.add_option("--shard-size", target_.shard_bytes,
                    "Bytes of a file of a sharded OUTPUT, .weights.json, at most (default 5GB)")
-        ->transform(CLI::AsSizeValue(true))
+        ->transform(SizeIn(SizeUnit::kThousand))
         ->type_name("SIZE");
     app.add_option("--record", target_.record_path,
                    "Where to write the record (default OUTPUT.ckpt.json; of a SavedModel "

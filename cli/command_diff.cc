@@ -1,5 +1,4 @@
 // ckpt diff: compares two checkpoints.
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <filesystem>
 #include <map>
@@ -49,7 +48,7 @@ std::vector<LayerPair> PairsOf(const std::vector<BatchNormDiff>& diffs, const An
 
 class DiffCommand : public Command {
  public:
-  void Setup(CLI::App& app) override {
+  void Setup(Arguments& app) override {
     app.add_option("A", a_, "The first checkpoint")->required();
     app.add_option("B", b_, "The second checkpoint")->required();
     app.add_option("--rtol", diff_.rtol, "Relative tolerance (default 0)")

@@ -1,5 +1,4 @@
 // ckpt explain: the rules, or the text of one.
-#include <CLI/CLI.hpp>
 
 #include "ckpt/audit.h"
 #include "cli/command.h"
@@ -11,7 +10,7 @@ namespace {
 
 class Explain : public Command {
  public:
-  void Setup(CLI::App& app) override {
+  void Setup(Arguments& app) override {
     app.add_option("RULE", rule_, "A rule's id or name, such as BN001");
     AddReportOptions(app, CommandId::kExplain, options_);
   }

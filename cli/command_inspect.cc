@@ -1,5 +1,4 @@
 // ckpt inspect: what is in a file.
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <optional>
 #include <utility>
@@ -13,7 +12,7 @@ namespace {
 
 class Inspect : public Command {
  public:
-  void Setup(CLI::App& app) override {
+  void Setup(Arguments& app) override {
     AddInputOptions(app, options_, &inputs_);
     AddReportOptions(app, CommandId::kInspect, options_);
   }

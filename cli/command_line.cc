@@ -1,4 +1,5 @@
-#include <CLI/CLI.hpp>
+#include <unistd.h>
+
 #include <algorithm>
 #include <array>
 #include <cstdio>
@@ -7,6 +8,8 @@
 
 #include "cli/command.h"
 #include "cli/report/error_text.h"
+#include "cli/report/wrapped_text.h"
+#include "cli/terminal_width.h"
 #include "cli/usage.h"
 
 namespace ckpt::cli {
@@ -20,7 +23,7 @@ struct Row {
 };
 
 // The commands, in the order of --help.
-constexpr std::array<Row, 7> kCommands = {{
+constexpr std::array<Row, 8> kCommands = {{
     {"inspect", "List tensors, roles, batch-norm layers and metadata",
      "Example:\n  ckpt inspect model.h5\n  ckpt inspect --format json logs/model.ckpt-1000",
      MakeInspect},
@@ -46,6 +49,10 @@ constexpr std::array<Row, 7> kCommands = {{
      "Example:\n  ckpt calibrate stale.h5 model.h5 --data images.npz\n"
      "  ckpt calibrate --all --variance biased model.onnx better.onnx --data a.npy b.npy",
      MakeCalibrate},
+    {"trend", "Follow the batch norms of a run over its checkpoints; exit 1 on findings",
+     "Example:\n  ckpt trend logs/                      # all that the state file lists\n"
+     "  ckpt trend epoch_*.pt\n  ckpt trend --format json runs/ -r",
+     MakeTrend},
     {"explain", "What a rule means, why it matters, how to fix it",
      "Example:\n  ckpt explain          # the list of rules\n  ckpt explain BN001", MakeExplain},
 }};
@@ -66,45 +73,36 @@ int Refuse(const std::string& why) {
 ExitCode Complain(const Error& error) {
   // Whoever closed the pipe, or sent the signal, knows.
   if (error.code == ErrorCode::kInterrupted) return ExitCodeFor(error.code);
-  std::cerr << "ckpt: " << Describe(error) << '\n';
+  std::cerr << Wrapped("ckpt: " + Describe(error), TerminalWidth(STDERR_FILENO)) << '\n';
   return ExitCodeFor(error.code);
 }
 
+std::unique_ptr<Program> DeclareProgram() {
+  std::unique_ptr<Program> program(
+      new Program{ArgumentParser("ckpt", "ckpt: audits, converts and compares trained checkpoints.",
+                                 "ckpt " CKPT_VERSION, kFooter)});
+  for (const Row& row : kCommands) {
+    program->commands.push_back(row.make());
+    program->commands.back()->Setup(program->parser.AddCommand(row.name, row.summary, row.footer));
+  }
+  return program;
+}
+
 int RunCommandLine(int argc, const char* const* argv) {
-  CLI::App app("ckpt: audits, converts and compares trained checkpoints.", "ckpt");
-  app.set_version_flag("--version", "ckpt " CKPT_VERSION);
-  app.require_subcommand(1);
-  app.footer(kFooter);
-  std::array<std::unique_ptr<Command>, kCommands.size()> commands;
-  for (std::size_t i = 0; i < kCommands.size(); ++i) {
-    commands[i] = kCommands[i].make();
-    CLI::App* sub = app.add_subcommand(kCommands[i].name, kCommands[i].summary);
-    sub->footer(kCommands[i].footer);
-    commands[i]->Setup(*sub);
+  const std::unique_ptr<Program> program = DeclareProgram();
+  const ArgumentParser::Parsed parsed = program->parser.Parse(
+      WithHelpAsOption(std::vector<std::string>(argv + std::min(argc, 1), argv + argc)));
+  Command* command = nullptr;
+  for (std::size_t i = 0; i < program->commands.size(); ++i) {
+    if (&program->parser.commands()[i] == parsed.command) command = program->commands[i].get();
   }
-  std::vector<std::string> arguments =
-      WithHelpAsOption(std::vector<std::string>(argv + std::min(argc, 1), argv + argc));
-  if (const std::string wrong = WrongCommand(app, arguments); !wrong.empty()) return Refuse(wrong);
-  std::reverse(arguments.begin(), arguments.end());  // as CLI11 takes them
-  try {
-    app.parse(std::move(arguments));
-  } catch (const CLI::ParseError& error) {
-    if (error.get_exit_code() != static_cast<int>(CLI::ExitCodes::Success)) {
-      std::string wrong = InWords(app, error);
-      const bool missing = error.get_exit_code() == static_cast<int>(CLI::ExitCodes::RequiredError);
-      for (std::size_t i = 0; missing && i < kCommands.size(); ++i) {
-        if (app.got_subcommand(kCommands[i].name)) wrong += commands[i]->HintOnMissing();
-      }
-      return Refuse(wrong);
-    }
-    app.exit(error, std::cout, std::cerr);
-    std::cout.flush();
-    return static_cast<int>(std::cout ? ExitCode::kClean : ExitCode::kIo);
+  if (!parsed.wrong.empty()) {
+    const bool has_hint = parsed.lacks_argument && command != nullptr;
+    return Refuse(parsed.wrong + (has_hint ? command->HintOnMissing() : ""));
   }
-  for (std::size_t i = 0; i < kCommands.size(); ++i) {
-    if (app.got_subcommand(kCommands[i].name)) return static_cast<int>(commands[i]->Run());
-  }
-  return static_cast<int>(ExitCode::kUsage);
+  if (command != nullptr) return static_cast<int>(command->Run());
+  std::cout << parsed.printed << std::flush;
+  return static_cast<int>(std::cout ? ExitCode::kClean : ExitCode::kIo);
 }
 
 }  // namespace ckpt::cli

@@ -1,5 +1,4 @@
 // ckpt verify: do two files compute the same function?
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <optional>
 #include <utility>
@@ -31,7 +30,7 @@ ExitCode CodeOf(Verdict verdict) {
 
 class VerifyCommand : public Command {
  public:
-  void Setup(CLI::App& app) override {
+  void Setup(Arguments& app) override {
     app.add_option("A", a_, "The file whose function is the right one")->required();
     app.add_option("B", b_, "The file that is held against it")->required();
     app.add_option("--input", input_file_,
@@ -39,7 +38,7 @@ class VerifyCommand : public Command {
                    "without it they are drawn")
         ->type_name("FILE");
     app.add_option("--batch", batch_, "Examples at a time (default: one, then three)")
-        ->check(CLI::Range(1, 1 << 20))
+        ->check(Between(1, 1 << 20))
         ->type_name("N");
     app.add_option("--seed", verify_.seed, "Of the drawn values (default 1)")->type_name("N");
     app.add_option("--shape", shapes_,
@@ -82,12 +81,12 @@ class VerifyCommand : public Command {
   }
 
  private:
-  void AddOpinionOptions(CLI::App& app) {
-    CLI::Option* const with =
+  void AddOpinionOptions(Arguments& app) {
+    Option* const with =
         app.add_option("--with", opinion_options_.framework,
                        "Ask a framework too, which is run on the files: tensorflow, keras, torch "
                        "or onnxruntime")
-            ->check(CLI::IsMember({"tensorflow", "keras", "torch", "onnxruntime"}))
+            ->check(OneOfWords({"tensorflow", "keras", "torch", "onnxruntime"}))
             ->type_name("FRAMEWORK");
     app.add_option("--python", opinion_options_.python,
                    "The Python that has the framework (default python3)")

@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <array>
 #include <cerrno>
@@ -15,11 +14,12 @@
 
 #include "cli/choices.h"
 #include "cli/nearest.h"
+#include "cli/policy/config_file.h"
 #include "formats/container/special_file.h"
 
 namespace ckpt::cli {
 
-void AddReportOptions(CLI::App& command, CommandId id, CommonOptions& options) {
+void AddReportOptions(Arguments& command, CommandId id, CommonOptions& options) {
   options.command = id;
   std::map<std::string, std::string> forms;
   for (const FormRow& row : Forms()) {
@@ -39,11 +39,28 @@ void AddReportOptions(CLI::App& command, CommandId id, CommonOptions& options) {
   command.add_option("--color", options.color, "Colour: auto (on a terminal), always or never")
       ->transform(OneOf(colors))
       ->type_name("WHEN");
+  Option* config = command
+                       .add_option("--config", options.config,
+                                   "Settings of audits in place of those of the nearest ckpt.toml")
+                       ->type_name("FILE");
+  command.add_flag("--no-config", options.no_config, "Look for no ckpt.toml")->excludes(config);
   command.add_flag("-q,--quiet", options.quiet,
                    "No progress, and no text report unless there is something to say");
+  if (id == CommandId::kExplain) return;
+  command.add_flag("-v,--verbose", options.verbose,
+                   "Text leaves nothing out: notes, and every line of a long list");
+  if (id == CommandId::kInspect) return;
+  const std::map<std::string, Severity> severities = {
+      {"error", Severity::kError}, {"warning", Severity::kWarning}, {"info", Severity::kInfo}};
+  command
+      .add_option("--show", options.show,
+                  "List findings of this severity and above: error, warning (default) or info; the "
+                  "others are counted. What makes the exit code 1 is always listed")
+      ->transform(OneOf(severities))
+      ->type_name("SEVERITY");
 }
 
-void AddInputOptions(CLI::App& command, CommonOptions& options, std::vector<std::string>* inputs) {
+void AddInputOptions(Arguments& command, CommonOptions& options, std::vector<std::string>* inputs) {
   command
       .add_option("--from", options.from, "Read the input as this format instead of detecting it")
       ->type_name("NAME");
@@ -51,7 +68,7 @@ void AddInputOptions(CLI::App& command, CommonOptions& options, std::vector<std:
       .add_option("--memory", options.memory,
                   "What the index of an input may take in memory (such as 4GB), where its own size "
                   "does not justify it")
-      ->transform(CLI::AsSizeValue(false))
+      ->transform(SizeIn(SizeUnit::k1024))
       ->type_name("SIZE");
   if (inputs == nullptr) return;
   command.add_option("INPUT", *inputs,
@@ -64,7 +81,7 @@ void AddInputOptions(CLI::App& command, CommonOptions& options, std::vector<std:
                    "Names of --files-from end with NUL, as those of find -print0");
   command.add_flag("-r,--recursive", options.recursive, "Look into folders below a folder, too");
   command.add_option("-j,--jobs", options.jobs, "Inputs worked on at a time")
-      ->check(CLI::Range(1U, 256U))
+      ->check(Between(1, 256))
       ->type_name("N");
 }
 
@@ -141,6 +158,9 @@ Status CheckReports(const CommonOptions& options) {
 
 Status CheckCommonOptions(const CommonOptions& options) {
   CKPT_RETURN_IF_ERROR(CheckReports(options));
+  // There are settings of audits alone; a mistake in the file is one for every command.
+  if (!options.config.empty() && options.command != CommandId::kAudit)
+    CKPT_RETURN_IF_ERROR(ReadConfig(*options.read, options.config));
   if (!options.from.empty() && formats::FindFormat(options.from) == nullptr) {
     const std::vector<std::string> names = FormatNames();
     std::string known;
@@ -195,7 +215,8 @@ Result<std::string> ReadList(const CommonOptions& options) {
 
 }  // namespace
 
-Result<InputList> CollectInputs(const CommonOptions& options, std::vector<std::string> inputs) {
+Result<std::vector<std::string>> NamedInputs(const CommonOptions& options,
+                                             std::vector<std::string> inputs) {
   if (!options.files_from.empty()) {
     CKPT_ASSIGN_OR_RETURN(const std::string text, ReadList(options));
     std::istringstream lines(text);
@@ -205,8 +226,14 @@ Result<InputList> CollectInputs(const CommonOptions& options, std::vector<std::s
     }
   }
   if (inputs.empty()) return Fail(ErrorCode::kInvalidArgument, "no INPUT was given");
+  return inputs;
+}
+
+Result<InputList> CollectInputs(const CommonOptions& options, std::vector<std::string> inputs) {
+  CKPT_ASSIGN_OR_RETURN(const std::vector<std::string> named,
+                        NamedInputs(options, std::move(inputs)));
   // With a format that the user gives, the files of one checkpoint may be several.
-  return ExpandFolders(inputs, {options.recursive, options.from.empty()});
+  return ExpandFolders(named, {options.recursive, options.from.empty()});
 }
 
 formats::OpenOptions OpenOptionsOf(const CommonOptions& options) {

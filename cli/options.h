@@ -6,14 +6,12 @@
 #include <string>
 #include <vector>
 
+#include "ckpt/audit.h"
 #include "ckpt/formats/format.h"
+#include "cli/arguments.h"
 #include "cli/folder_inputs.h"
 #include "cli/report/form.h"
 #include "formats/container/files_read.h"
-
-namespace CLI {
-class App;
-}
 
 namespace ckpt::cli {
 
@@ -25,20 +23,24 @@ struct CommonOptions {
   std::vector<std::string> reports;  // --report: FILE, or FORM:FILE
   ColorMode color = ColorMode::kAuto;
   bool quiet = false;
-  std::string from;            // --from; empty: by content
-  std::string files_from;      // --files-from; "-" is stdin
-  bool ends_with_nul = false;  // -0: names in that list end with NUL, not with a line
+  bool verbose = false;               // -v: text leaves nothing out
+  std::optional<Severity> show = {};  // --show: the mildest findings that are listed
+  std::string from;                   // --from; empty: by content
+  std::string files_from;             // --files-from; "-" is stdin
+  bool ends_with_nul = false;         // -0: names in that list end with NUL, not with a line
   bool recursive = false;
   unsigned jobs = 1;
+  std::string config;  // --config; empty: the nearest ckpt.toml
+  bool no_config = false;
   std::uint64_t memory = 0;  // --memory; 0: the limits of the library
   // Through which the command reads, so that it knows what it must not write over.
   std::shared_ptr<const formats::FilesRead> read = std::make_shared<const formats::FilesRead>();
 };
 
 // --format with the forms that `id` can be reported in, and where the report goes.
-void AddReportOptions(CLI::App& command, CommandId id, CommonOptions& options);
+void AddReportOptions(Arguments& command, CommandId id, CommonOptions& options);
 // --from and --memory, and for commands that take many inputs --files-from and --jobs.
-void AddInputOptions(CLI::App& command, CommonOptions& options, std::vector<std::string>* inputs);
+void AddInputOptions(Arguments& command, CommonOptions& options, std::vector<std::string>* inputs);
 
 // A report that goes to a file.
 struct ReportFile {
@@ -53,7 +55,10 @@ bool Draws(const CommonOptions& options);
 
 // kInvalidArgument for a format or a form that does not exist; nothing is opened.
 Status CheckCommonOptions(const CommonOptions& options);
-// The inputs of the command line and of --files-from, in that order, folders expanded.
+// The inputs of the command line and of --files-from, in that order.
+Result<std::vector<std::string>> NamedInputs(const CommonOptions& options,
+                                             std::vector<std::string> inputs);
+// The same, folders expanded.
 Result<InputList> CollectInputs(const CommonOptions& options, std::vector<std::string> inputs);
 
 formats::OpenOptions OpenOptionsOf(const CommonOptions& options);

@@ -1,5 +1,9 @@
 #include "cli/reporter.h"
 
+#include <unistd.h>
+
+#include "cli/terminal_width.h"
+
 namespace ckpt::cli {
 namespace {
 
@@ -18,7 +22,15 @@ const FormRow* FormOnStdout(const CommonOptions& options) {
 Result<Reporter> OpenReporter(const CommonOptions& options, std::optional<Severity> fails_on) {
   std::vector<Reporter::Channel> channels;
   const auto add = [&](const FormRow& row, bool to_stdout, std::unique_ptr<ReportSink> sink) {
-    const FormOptions form{StyleFor(options, to_stdout), options.quiet, fails_on};
+    FormOptions form{StyleFor(options, to_stdout), options.quiet, fails_on};
+    form.full = options.verbose;
+    form.show = options.show;
+    if (options.verbose && !form.show) form.show = Severity::kInfo;
+    if (to_stdout) {
+      form.width = TerminalWidth(STDOUT_FILENO);
+      // Unless a form for programs was asked for, which says all.
+      form.errors_told = row.name == "text" || row.name != options.form;
+    }
     channels.push_back({row.make(form), std::move(sink)});
   };
   for (const ReportFile& file : ReportFilesOf(options)) {

@@ -1,38 +1,22 @@
 #include "cli/usage.h"
 
-#include <CLI/CLI.hpp>
-
 #include "ckpt/error.h"
+#include "cli/arguments.h"
 #include "cli/nearest.h"
 
 namespace ckpt::cli {
 namespace {
 
-std::vector<std::string> CommandsOf(const CLI::App& app) {
-  std::vector<std::string> names;
-  for (const CLI::App* command : app.get_subcommands({})) names.push_back(command->get_name());
-  return names;
-}
-
-std::vector<std::string> OptionsOf(const CLI::App& command) {
-  std::vector<std::string> names;
-  for (const CLI::Option* option : command.get_options()) {
-    for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
+std::vector<std::string> OptionsOf(const Arguments* command) {
+  std::vector<std::string> names = {"--help"};
+  if (command == nullptr) names.emplace_back("--version");
+  if (command == nullptr) return names;
+  for (const Option& option : command->options()) {
+    for (const std::string& name : option.names()) {
+      if (name.starts_with("--")) names.push_back(name);
+    }
   }
   return names;
-}
-
-std::string Unexpected(const CLI::App& app, const std::vector<std::string>& extras) {
-  const auto used = app.get_subcommands();
-  const CLI::App& command = used.empty() ? app : *used.front();
-  const std::string of = used.empty() ? "" : " of " + command.get_name();
-  for (const std::string& extra : extras) {
-    if (extra.size() < 2 || extra.front() != '-') continue;
-    const std::string name = extra.substr(0, extra.find('='));
-    return "there is no option \"" + EscapeForDisplay(name) + "\"" + of +
-           DidYouMean(name, OptionsOf(command));
-  }
-  return "one argument too many: \"" + EscapeForDisplay(extras.front()) + "\"";
 }
 
 }  // namespace
@@ -45,8 +29,8 @@ std::vector<std::string> WithHelpAsOption(std::vector<std::string> arguments) {
   return {arguments[1], "--help"};
 }
 
-std::string WrongCommand(const CLI::App& app, const std::vector<std::string>& arguments) {
-  const std::vector<std::string> commands = CommandsOf(app);
+std::string WrongCommand(const std::vector<std::string>& commands,
+                         const std::vector<std::string>& arguments) {
   std::string known;
   for (const std::string& name : commands) known += (known.empty() ? "" : ", ") + name;
   if (arguments.empty()) return "a command is needed: " + known;
@@ -60,11 +44,15 @@ std::string WrongCommand(const CLI::App& app, const std::vector<std::string>& ar
          (meant.empty() ? "; there are " + known : meant);
 }
 
-std::string InWords(const CLI::App& app, const CLI::ParseError& error) {
-  const std::vector<std::string> extras = app.remaining(true);
-  const bool unexpected =
-      error.get_exit_code() == static_cast<int>(CLI::ExitCodes::ExtrasError) && !extras.empty();
-  return unexpected ? Unexpected(app, extras) : error.what();
+std::string Unexpected(const Arguments* command, const std::vector<std::string>& extras) {
+  const std::string of = command == nullptr ? "" : " of " + command->name();
+  for (const std::string& extra : extras) {
+    if (extra.size() < 2 || extra.front() != '-') continue;
+    const std::string name = extra.substr(0, extra.find('='));
+    return "there is no option \"" + EscapeForDisplay(name) + "\"" + of +
+           DidYouMean(name, OptionsOf(command));
+  }
+  return "one argument too many: \"" + EscapeForDisplay(extras.front()) + "\"";
 }
 
 }  // namespace ckpt::cli

@@ -16,6 +16,9 @@ std::string ToConcise(const IssueReport& report) {
       out += path + checked.verdict + "\n";
   }
   if (const std::string left = report.LeftOut(); !left.empty()) out += left + "\n";
+  for (const Remark& remark : report.remarks) {
+    if (!report.options.quiet || remark.matters) out += remark.text + "\n";
+  }
   if (!report.summary.empty() && !(report.options.quiet && out.empty()))
     out += report.summary + "\n";
   return out;

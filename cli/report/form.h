@@ -27,6 +27,8 @@ class Form {
   virtual std::string Add(const Conversion&) { return {}; }
   virtual std::string Add(const Comparison&) { return {}; }
   virtual std::string Add(const VerifiedPair&) { return {}; }
+  virtual std::string Add(const FollowedRun&) { return {}; }
+  virtual std::string End(const TrendSummary&) { return {}; }
   virtual std::string Add(const RuleList&) { return {}; }
 };
 
@@ -40,6 +42,16 @@ struct FormOptions {
   bool quiet = false;  // nothing where there is nothing to say, in forms for people
   // Findings of this severity and above make the exit code 1; absent: none does.
   std::optional<Severity> fails_on = Severity::kWarning;
+  // Findings of this severity and above are listed; absent: warnings and errors.
+  std::optional<Severity> show = {};
+  bool full = false;         // text leaves nothing out, however much there is
+  std::size_t width = 0;     // columns that lines of text are broken at; 0: they are not
+  bool errors_told = false;  // why an input could not be read stands on stderr already
+
+  // The mildest findings that forms for people list: what makes the exit code 1 is among them.
+  Severity ListedFrom() const noexcept;
+  // Lines of one kind that text has at most.
+  std::size_t MostLines() const noexcept;
 };
 
 enum class CommandId : std::uint8_t {
@@ -49,6 +61,7 @@ enum class CommandId : std::uint8_t {
   kDiff,
   kVerify,
   kCalibrate,
+  kTrend,
   kExplain
 };
 

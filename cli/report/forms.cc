@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <array>
+#include <limits>
 #include <vector>
 
 #include "cli/report/form.h"
@@ -9,10 +10,11 @@ namespace {
 
 constexpr Commands kEveryCommand = {CommandId::kInspect, CommandId::kAudit,  CommandId::kConvert,
                                     CommandId::kDiff,    CommandId::kVerify, CommandId::kCalibrate,
-                                    CommandId::kExplain};
+                                    CommandId::kTrend,   CommandId::kExplain};
 
 constexpr Commands kOfFiles = {CommandId::kInspect, CommandId::kAudit,  CommandId::kConvert,
-                               CommandId::kDiff,    CommandId::kVerify, CommandId::kCalibrate};
+                               CommandId::kDiff,    CommandId::kVerify, CommandId::kCalibrate,
+                               CommandId::kTrend};
 
 constexpr std::array kForms = {
     FormRow{.name = "text",
@@ -37,18 +39,20 @@ constexpr std::array kForms = {
             .make = MakeMarkdownForm},
     FormRow{.name = "html",
             .media_type = "text/html; charset=utf-8",
-            .commands = kOfFiles,
+            .commands = {CommandId::kInspect, CommandId::kAudit, CommandId::kConvert,
+                         CommandId::kDiff, CommandId::kVerify, CommandId::kCalibrate},
             .make = MakePageForm,
             .draws = true},
     FormRow{.name = "github",
             .media_type = "text/plain; charset=utf-8",
             .commands = {CommandId::kAudit, CommandId::kConvert, CommandId::kDiff,
-                         CommandId::kVerify, CommandId::kCalibrate},
+                         CommandId::kVerify, CommandId::kCalibrate, CommandId::kTrend},
             .make = MakeGithubForm},
-    FormRow{.name = "junit",
-            .media_type = "application/xml",
-            .commands = {CommandId::kAudit, CommandId::kDiff, CommandId::kVerify},
-            .make = MakeJunitForm},
+    FormRow{
+        .name = "junit",
+        .media_type = "application/xml",
+        .commands = {CommandId::kAudit, CommandId::kDiff, CommandId::kVerify, CommandId::kTrend},
+        .make = MakeJunitForm},
     FormRow{.name = "sarif",
             .media_type = "application/sarif+json",
             .commands = {CommandId::kAudit},
@@ -60,6 +64,15 @@ constexpr std::array kForms = {
 };
 
 }  // namespace
+
+Severity FormOptions::ListedFrom() const noexcept {
+  const Severity wanted = show.value_or(Severity::kWarning);
+  return fails_on ? std::min(wanted, *fails_on) : wanted;
+}
+
+std::size_t FormOptions::MostLines() const noexcept {
+  return full ? std::numeric_limits<std::size_t>::max() : 500;
+}
 
 std::span<const FormRow> Forms() noexcept { return kForms; }
 

@@ -36,6 +36,7 @@ std::string ToGithub(const IssueReport& report) {
   }
   if (const std::string left = report.LeftOut(); !left.empty())
     out += "::notice title=ckpt::" + Escaped(left, false) + "\n";
+  for (const Remark& remark : report.remarks) out += Escaped(remark.text, false) + "\n";
   if (!report.summary.empty()) out += report.summary + "\n";
   return out;
 }

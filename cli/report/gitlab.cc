@@ -43,6 +43,11 @@ std::string ToGitlab(const IssueReport& report) {
                                 TitleOf(issue) + ": " + SentenceOf(issue), print));
     }
   }
+  for (const Remark& remark : report.remarks) {
+    if (!remark.matters) continue;
+    entries.push_back(EntryOf(remark.path, remark.about, "info", remark.text,
+                              Sha256(std::string(remark.about) + remark.text)));
+  }
   if (const std::string left = report.LeftOut(); !left.empty()) {
     const std::string path = report.checked.empty() ? "." : report.checked.front().path;
     entries.push_back(EntryOf(path, "left-out", "info", left, Sha256(left)));

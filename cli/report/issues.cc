@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
-#include "ckpt/sha256.h"
 #include "cli/report/error_text.h"
+#include "cli/report/fingerprint.h"
 #include "cli/report/text_pieces.h"
 #include "cli/report/text_table.h"
 
@@ -11,23 +11,6 @@ namespace ckpt::cli {
 namespace {
 
 constexpr std::size_t kNames = 50, kTextBytes = 1000;
-
-std::vector<std::string> NamesOf(const Finding& finding, const Analysis* analysis) {
-  std::vector<std::string> names;
-  if (analysis != nullptr) {
-    for (const std::size_t layer : finding.layers)
-      names.push_back(analysis->batch_norms[layer].scope);
-  }
-  if (!names.empty()) return names;
-  for (const FindingTensor& tensor : finding.tensors) names.push_back(tensor.name);
-  return names;
-}
-
-std::string FingerprintOf(std::string_view rule, const std::vector<std::string>& names) {
-  std::string text(rule);
-  for (const std::string& name : names) text.append(1, '\0').append(name);
-  return Sha256(text);
-}
 
 Issue IssueOf(const Finding& finding, const Analysis* analysis) {
   Issue issue{finding.severity, finding.rule, std::string(finding.rule->id),
@@ -90,7 +73,7 @@ std::string SentenceOf(const Issue& issue) {
 
 std::string IssueReport::LeftOut() const {
   const auto& [errors, warnings, infos] = left_out;
-  if (errors + warnings + infos == 0) return {};
+  if (errors + warnings + infos + known_left_out == 0) return {};
   std::string out;
   const auto add = [&](std::uint64_t count, const char* what) {
     if (count > 0) out += (out.empty() ? "" : ", ") + Plural(count, what);
@@ -98,6 +81,7 @@ std::string IssueReport::LeftOut() const {
   add(errors, "error");
   add(warnings, "warning");
   add(infos, "note");
+  add(known_left_out, "known finding");
   return out + " more: too many for this report; --format json lists all";
 }
 
@@ -119,11 +103,30 @@ Checked CheckedOf(const AuditedInput& audited, const Wanted& wanted) {
   return checked;
 }
 
+Checked CheckedOf(const FollowedRun& run, const Wanted& wanted) {
+  Checked checked{
+      run.path,
+      Plural(run.steps.size(), "checkpoint") + ": " + std::string(Name(run.trend.verdict)),
+      {}};
+  for (const FollowedStep& step : run.steps) {
+    if (step.error) AddError(checked, *step.error, kUnreadable, wanted);
+  }
+  for (const Finding& finding : run.trend.findings) {
+    if (wanted(finding.severity)) checked.issues.push_back(IssueOf(finding, nullptr));
+  }
+  return checked;
+}
+
+void IssueForm::LeaveOutErrors() {
+  const auto told = std::erase_if(report_.checked.back().issues, [](const Issue& issue) {
+    return issue.entry == nullptr && issue.rule == kUnreadable;
+  });
+  kept_[static_cast<std::size_t>(Severity::kError)] -= told;
+}
+
 bool IssueForm::Wants(Severity severity) {
-  const Severity least =
-      std::min(Severity::kWarning, report_.options.fails_on.value_or(Severity::kWarning));
   std::size_t& count = kept_[static_cast<std::size_t>(severity)];
-  if (!kind_.all && severity < least) {
+  if (!kind_.all && severity < report_.options.ListedFrom()) {
     report_.not_shown.Add(severity);
   } else if (count < kind_.most) {
     ++count;
@@ -164,10 +167,22 @@ std::string IssueForm::End(const InspectSummary&) { return Print("inspect"); }
 
 std::string IssueForm::Add(const AuditedInput& audited) {
   Take(audited);
+  if (!kind_.all) return {};
+  for (const KnownFinding& known : audited.known) {
+    if (known_kept_ == kind_.most) {
+      ++report_.known_left_out;
+      continue;
+    }
+    ++known_kept_;
+    report_.checked.back().known.emplace_back(IssueOf(known.finding, audited.input.analysis),
+                                              ForPeople(known.reason));
+  }
   return {};
 }
 std::string IssueForm::End(const AuditSummary& summary) {
   report_.summary = InWords(summary);
+  report_.remarks = RemarksOf(summary);
+  report_.has_baseline = summary.baseline.has_value();
   return Print("audit");
 }
 
@@ -183,5 +198,10 @@ std::string IssueForm::Add(const VerifiedPair& verified) {
   Take(verified);
   return Print("verify");
 }
+std::string IssueForm::Add(const FollowedRun& run) {
+  Take(run);
+  return {};
+}
+std::string IssueForm::End(const TrendSummary&) { return Print("trend"); }
 
 }  // namespace ckpt::cli

@@ -8,9 +8,11 @@
 #include <functional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "cli/report/form.h"
+#include "cli/report/remarks.h"
 
 namespace ckpt::cli {
 
@@ -32,6 +34,8 @@ struct Checked {
   std::string path;           // as the user named it
   std::string verdict = {};   // for people: "npz, 3 batch norms"
   std::vector<Issue> issues;  // gravest first
+  // Those that a baseline knows, and why: not counted. Only for forms that list all severities.
+  std::vector<std::pair<Issue, std::string>> known = {};
 };
 
 struct IssueReport {
@@ -40,7 +44,10 @@ struct IssueReport {
   std::vector<Checked> checked = {};
   SeverityCounts left_out = {};   // found and not in `checked`, as they were too many
   SeverityCounts not_shown = {};  // milder than what this form lists
-  std::string summary = {};       // the closing line, for people; empty where there is none
+  std::uint64_t known_left_out = 0;
+  std::string summary = {};  // the closing line, for people; empty where there is none
+  std::vector<Remark> remarks = {};
+  bool has_baseline = false;
 
   // Does an issue of this severity make the command's exit code 1?
   bool Fails(Severity severity) const { return options.fails_on && severity >= *options.fails_on; }
@@ -67,6 +74,7 @@ using Wanted = std::function<bool(Severity)>;
 // What each piece of a report comes to: the issues that are wanted.
 Checked CheckedOf(const InspectedInput& inspected, const Wanted& wanted);
 Checked CheckedOf(const AuditedInput& audited, const Wanted& wanted);
+Checked CheckedOf(const FollowedRun& run, const Wanted& wanted);
 Checked CheckedOf(const Conversion& conversion, const Wanted& wanted);
 Checked CheckedOf(const Comparison& comparison, const Wanted& wanted);
 Checked CheckedOf(const VerifiedPair& verified, const Wanted& wanted);
@@ -95,19 +103,25 @@ class IssueForm : public Form {
   std::string Add(const Conversion& conversion) override;
   std::string Add(const Comparison& comparison) override;
   std::string Add(const VerifiedPair& verified) override;
+  std::string Add(const FollowedRun& run) override;
+  std::string End(const TrendSummary& summary) override;
 
  private:
   template <typename Piece>
   void Take(const Piece& piece) {
     report_.checked.push_back(
         CheckedOf(piece, [this](Severity severity) { return Wants(severity); }));
+    if (report_.options.errors_told) LeaveOutErrors();
   }
+  // Those that stand on stderr already, of what was added last.
+  void LeaveOutErrors();
   bool Wants(Severity severity);
   std::string Print(std::string_view command);
 
   Kind kind_;
   IssueReport report_;
   std::array<std::size_t, 3> kept_ = {};  // by severity
+  std::size_t known_kept_ = 0;
 };
 
 }  // namespace ckpt::cli

@@ -41,6 +41,9 @@ class JsonForm : public Form {
     json["findings"] = Json::array();
     for (const Finding& finding : audited.findings)
       json["findings"].push_back(FindingOf(audited, finding));
+    json["known"] = Json::array();
+    for (const KnownFinding& known : audited.known)
+      json["known"].push_back(FindingOf(audited, known));
     inputs_.push_back(std::move(json));
     return {};
   }
@@ -62,6 +65,20 @@ class JsonForm : public Form {
     return Dump(json, true);
   }
   std::string Add(const VerifiedPair& verified) override { return Dump(ToJson(verified), true); }
+  std::string Add(const FollowedRun& run) override {
+    Json json = HeadOf(run);
+    json["findings"] = Json::array();
+    for (const Finding& finding : run.trend.findings)
+      json["findings"].push_back(FindingOf(run, finding));
+    inputs_.push_back(std::move(json));
+    return {};
+  }
+  std::string End(const TrendSummary& summary) override {
+    Json json = WithSchema("trend");
+    json["runs"] = std::move(inputs_);
+    json["summary"] = ToJson(summary);
+    return Dump(json, true);
+  }
   std::string Add(const RuleList& rules) override {
     Json json = WithSchema("explain");
     json["rules"] = Json::array();

@@ -1,3 +1,4 @@
+#include "cli/report/fingerprint.h"
 #include "cli/report/json_pieces.h"
 
 namespace ckpt::cli {
@@ -55,7 +56,7 @@ Json HeadOf(const AuditedInput& audited) {
   return json;
 }
 
-Json FindingOf(const AuditedInput&, const Finding& finding) {
+Json FindingOf(const AuditedInput& audited, const Finding& finding) {
   Json json = {{"rule", finding.rule->id},
                {"name", finding.rule->name},
                {"severity", Name(finding.severity)},
@@ -65,6 +66,14 @@ Json FindingOf(const AuditedInput&, const Finding& finding) {
     json["tensors"].push_back(JsonText(tensor.name));
   json["message"] = JsonText(finding.message);
   json["fix"] = JsonText(finding.fix);
+  json["fingerprint"] = FingerprintOf(finding, audited.input.analysis);
+  return json;
+}
+
+Json FindingOf(const AuditedInput& audited, const KnownFinding& known) {
+  Json json = FindingOf(audited, known.finding);
+  json["reason"] = JsonText(known.reason);
+  if (!known.moved_from.empty()) json["moved_from"] = JsonText(known.moved_from);
   return json;
 }
 
@@ -79,6 +88,29 @@ Json JsonNotRead(const std::vector<NotRead>& not_read) {
   return json;
 }
 
+namespace {
+
+Json ToJson(const AuditSummary::Config& config) {
+  return {{"path", JsonText(config.path)},
+          {"hidden", ToJson(config.hidden)},
+          {"other_severity", config.other_severity}};
+}
+
+Json ToJson(const AuditSummary::Baseline& baseline) {
+  Json json = {{"path", JsonText(baseline.path)}, {"known", ToJson(baseline.known)}};
+  json["stale"] = Json::array();
+  for (const AuditSummary::Stale& stale : baseline.stale) {
+    json["stale"].push_back({{"path", JsonText(stale.path)},
+                             {"rule", JsonText(stale.rule)},
+                             {"subject", JsonText(stale.subject)},
+                             {"fingerprint", stale.fingerprint},
+                             {"reason", JsonText(stale.reason)}});
+  }
+  return json;
+}
+
+}  // namespace
+
 Json ToJson(const AuditSummary& summary) {
   Json json = ToJson(summary.counts);
   json["inputs"] = summary.inputs;
@@ -90,6 +122,13 @@ Json ToJson(const AuditSummary& summary) {
   json["not_clean"] = Json::array();
   for (const auto& [path, state] : summary.not_clean)
     json["not_clean"].push_back({{"path", JsonText(path)}, {"state", Name(state)}});
+  json["config"] = summary.config ? ToJson(*summary.config) : Json(nullptr);
+  json["baseline"] = summary.baseline ? ToJson(*summary.baseline) : Json(nullptr);
+  if (const auto& written = summary.written) {
+    json["written_baseline"] = {{"path", JsonText(written->path)},
+                                {"entries", written->entries},
+                                {"added", written->added}};
+  }
   return json;
 }
 

@@ -38,6 +38,11 @@ class JsonLinesForm : public Form {
       found.update(FindingOf(audited, finding));
       out += Dump(Line("audit", "finding", found), false);
     }
+    for (const KnownFinding& known : audited.known) {
+      Json found = {{"path", JsonText(audited.input.path)}};
+      found.update(FindingOf(audited, known));
+      out += Dump(Line("audit", "known", found), false);
+    }
     return out;
   }
   std::string End(const AuditSummary& summary) override {
@@ -60,6 +65,18 @@ class JsonLinesForm : public Form {
     Json json = ToJson(verified);
     json["type"] = "summary";
     return Dump(json, false);
+  }
+  std::string Add(const FollowedRun& run) override {
+    std::string out = Dump(Line("trend", "run", HeadOf(run)), false);
+    for (const Finding& finding : run.trend.findings) {
+      Json found = {{"path", JsonText(run.path)}};
+      found.update(FindingOf(run, finding));
+      out += Dump(Line("trend", "finding", found), false);
+    }
+    return out;
+  }
+  std::string End(const TrendSummary& summary) override {
+    return Dump(Line("trend", "summary", {{"summary", ToJson(summary)}}), false);
   }
   std::string Add(const RuleList& rules) override {
     std::string out;

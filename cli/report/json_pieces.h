@@ -16,6 +16,7 @@ Json TensorOf(const InputReport& input, std::size_t tensor);
 
 Json HeadOf(const AuditedInput& audited);  // without the findings
 Json FindingOf(const AuditedInput& audited, const Finding& finding);
+Json FindingOf(const AuditedInput& audited, const KnownFinding& known);
 Json ToJson(const SeverityCounts& counts);
 Json ToJson(const DataRange& range);
 Json ToJson(const AuditSummary& summary);
@@ -32,6 +33,10 @@ Json TensorOf(const TensorDiff& diff);
 
 Json ToJson(const VerifiedPair& verified);
 void AddVerification(Json& json, const Verification& verification);  // its keys
+
+Json HeadOf(const FollowedRun& run);  // without the findings
+Json FindingOf(const FollowedRun& run, const Finding& finding);
+Json ToJson(const TrendSummary& summary);
 
 Json ToJson(const Rule& rule);
 

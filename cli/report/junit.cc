@@ -1,5 +1,7 @@
 // JUnit XML, as CI servers read it: a suite for each input, a case for each finding; a case fails
 // where the finding makes the exit code 1.
+#include <algorithm>
+
 #include "cli/report/issues.h"
 
 namespace ckpt::cli {
@@ -40,7 +42,7 @@ std::string Escaped(std::string_view text) {
 }
 
 struct Counts {
-  std::size_t tests = 0, failures = 0, errors = 0;
+  std::size_t tests = 0, failures = 0, errors = 0, skipped = 0;
 };
 
 std::string InAttributes(const Counts& counts) {
@@ -59,7 +61,8 @@ Counts CountsOf(const IssueReport& report, const Checked& checked) {
       ++counts.failures;
     }
   }
-  if (checked.issues.empty()) counts.tests = 1;
+  counts.skipped = checked.known.size();
+  counts.tests = std::max<std::size_t>(counts.tests + counts.skipped, 1);
   return counts;
 }
 
@@ -79,17 +82,38 @@ std::string CaseOf(const IssueReport& report, const std::string& path, const Iss
   return out + "    </testcase>\n";
 }
 
+// One that a baseline knows.
+std::string SkippedOf(const std::string& path, const Issue& issue, const std::string& reason) {
+  std::string title = TitleOf(issue);
+  if (!issue.subject.empty()) title += ": " + issue.subject;
+  return "    <testcase name=\"" + Escaped(title) + "\" classname=\"" + path +
+         "\">\n      <skipped message=\"known: " + Escaped(reason) + "\"/>\n    </testcase>\n";
+}
+
 std::string SuiteOf(const IssueReport& report, const Checked& checked, const Counts& counts) {
   const std::string path = Escaped(ForPeople(checked.path));
-  std::string out =
-      "  <testsuite name=\"" + path + "\"" + InAttributes(counts) + " skipped=\"0\">\n";
+  std::string out = "  <testsuite name=\"" + path + "\"" + InAttributes(counts) + " skipped=\"" +
+                    std::to_string(counts.skipped) + "\">\n";
   for (const Issue& issue : checked.issues) out += CaseOf(report, path, issue);
-  if (checked.issues.empty()) {
+  for (const auto& [issue, reason] : checked.known) out += SkippedOf(path, issue, reason);
+  if (checked.issues.empty() && checked.known.empty()) {
     out +=
         "    <testcase name=\"" + std::string(report.command) + "\" classname=\"" + path + "\"/>\n";
   }
   if (!checked.verdict.empty())
     out += "    <system-out>" + Escaped(checked.verdict) + "</system-out>\n";
+  return out + "  </testsuite>\n";
+}
+
+std::string SuiteOf(const std::vector<Remark>& remarks) {
+  if (remarks.empty()) return {};
+  std::string out = "  <testsuite name=\"settings\" tests=\"" + std::to_string(remarks.size()) +
+                    "\" failures=\"0\" errors=\"0\" skipped=\"0\">\n";
+  for (const Remark& remark : remarks) {
+    out += "    <testcase name=\"" + std::string(remark.about) + "\" classname=\"" +
+           Escaped(ForPeople(remark.path)) + "\">\n      <system-out>" + Escaped(remark.text) +
+           "</system-out>\n    </testcase>\n";
+  }
   return out + "  </testsuite>\n";
 }
 
@@ -103,6 +127,8 @@ std::string ToJunit(const IssueReport& report) {
     all.errors += counts.errors;
     suites += SuiteOf(report, checked, counts);
   }
+  all.tests += report.remarks.size();
+  suites += SuiteOf(report.remarks);
   if (const std::string left = report.LeftOut(); !left.empty()) {
     ++all.tests;
     suites +=

@@ -1,5 +1,6 @@
 // Markdown for the summary of a job and for comments on a change: a table of what was found.
 #include "cli/report/issues.h"
+#include "cli/report/text_pieces.h"
 
 namespace ckpt::cli {
 namespace {
@@ -43,8 +44,9 @@ std::string ToMarkdown(const IssueReport& report) {
       out += "- " + Escaped(ForPeople(checked.path)) + ": " + Escaped(checked.verdict) + "\n";
   }
   if (!report.summary.empty()) out += report.summary + "\n";
-  if (const std::uint64_t notes = report.not_shown.infos; notes > 0)
-    out += "\n" + std::to_string(notes) + " notes are not listed.\n";
+  for (const Remark& remark : report.remarks) out += "\n" + Escaped(remark.text) + "\n";
+  if (const auto& [errors, warnings, notes] = report.not_shown; errors + warnings + notes > 0)
+    out += "\nNot listed: " + ToText(report.not_shown);
   if (!rows.empty())
     out += "\n| file | severity | rule | where | what |\n|---|---|---|---|---|\n" + rows;
   if (const std::string left = report.LeftOut(); !left.empty()) out += "\n" + Escaped(left) + "\n";

@@ -22,6 +22,7 @@
 #include "ckpt/formats/convert_file.h"
 #include "ckpt/layer_profile.h"
 #include "ckpt/op_graph.h"
+#include "ckpt/trend.h"
 #include "ckpt/verify.h"
 
 namespace ckpt::cli {
@@ -58,6 +59,8 @@ struct InspectSummary {
 struct SeverityCounts {
   std::uint64_t errors = 0, warnings = 0, infos = 0;
   void Add(Severity severity) noexcept;
+  void Add(const SeverityCounts& other) noexcept;
+  std::uint64_t All() const noexcept { return errors + warnings + infos; }
 };
 
 // What the values of an input look like.
@@ -74,6 +77,13 @@ struct DriftReport {
   bool judged() const noexcept { return drift.examples >= kFewestJudgedExamples; }
 };
 
+// A finding that the baseline of the audit knows: it is not counted.
+struct KnownFinding {
+  Finding finding;
+  std::string reason;           // as the baseline has it
+  std::string moved_from = {};  // where its file was then, if that is gone
+};
+
 struct AuditedInput {
   InputReport input;
   std::vector<Finding> findings = {};  // indices are into `input.analysis` and `input.manifest`
@@ -81,6 +91,10 @@ struct AuditedInput {
   std::string compared_with = {};           // the older checkpoint, if one was looked at
   std::optional<DriftReport> data = {};     // --data, where the network could be run
   std::vector<LayerProfile> profiles = {};  // as of InspectedInput
+  std::vector<KnownFinding> known = {};
+  // What ckpt.toml did to the findings: those that it left out are in none of the lists.
+  SeverityCounts hidden = {};
+  std::uint64_t other_severity = 0;
 };
 // What became of an input: of its findings the gravest counts, and notes are none.
 enum class InputState : std::uint8_t { kClean, kWarnings, kErrors, kUnreadable };
@@ -97,6 +111,29 @@ struct AuditSummary {
   };
   std::vector<NotClean> not_clean = {};  // in the order of the inputs
   std::vector<NotRead> not_read = {};
+
+  // Of an audit with a ckpt.toml.
+  struct Config {
+    std::string path;
+    SeverityCounts hidden = {};
+    std::uint64_t other_severity = 0;
+  };
+  std::optional<Config> config = {};
+  // An entry of the baseline for which nothing was found any more.
+  struct Stale {
+    std::string path, rule, subject, fingerprint, reason;
+  };
+  struct Baseline {
+    std::string path;
+    SeverityCounts known = {};
+    std::vector<Stale> stale = {};
+  };
+  std::optional<Baseline> baseline = {};
+  struct WrittenBaseline {
+    std::string path;
+    std::uint64_t entries = 0, added = 0;
+  };
+  std::optional<WrittenBaseline> written = {};
 
   std::uint64_t CountOf(InputState state) const { return states[static_cast<std::size_t>(state)]; }
   // Counts an input and its findings.
@@ -216,6 +253,28 @@ struct VerifiedPair {
   std::optional<Error> error = {};
   std::optional<Verification> verification = {};     // absent where there is an error
   std::optional<SecondOpinion> second_opinion = {};  // of --with
+};
+
+// A checkpoint of a run.
+struct FollowedStep {
+  std::string path;
+  std::optional<Error> error = {};           // it could not be opened, and is not in the trend
+  std::optional<std::uint64_t> number = {};  // in the name of the file or of its folder
+  std::optional<std::size_t> place = {};     // among the checkpoints of the trend
+};
+struct FollowedRun {
+  std::string path;                      // as the user named it
+  std::vector<FollowedStep> steps = {};  // oldest first
+  RunTrend trend = {};                   // of those that could be opened
+  // The global step that the checkpoint records, else the number in its name.
+  std::optional<double> StepOf(const FollowedStep& step) const;
+  std::size_t CountUnreadable() const;
+};
+struct TrendSummary {
+  std::uint64_t runs = 0, checkpoints = 0, unreadable = 0;
+  SeverityCounts counts = {};
+  std::vector<NotRead> not_read = {};
+  void Add(const FollowedRun& run);
 };
 
 struct RuleList {

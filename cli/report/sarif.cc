@@ -88,6 +88,14 @@ Json ResultOf(const Checked& checked, const Issue& issue, std::size_t rule) {
   return result;
 }
 
+// Against a baseline a result is new, or known and then suppressed by it.
+void AddState(Json& result, const std::string* reason) {
+  result["baselineState"] = reason == nullptr ? "new" : "unchanged";
+  if (reason == nullptr) return;
+  result["suppressions"] = Json::array(
+      {{{"kind", "external"}, {"status", "accepted"}, {"justification", JsonText(*reason)}}});
+}
+
 Json InvocationOf(const IssueReport& report) {
   Json notes = Json::array();
   bool successful = true;
@@ -102,18 +110,25 @@ Json InvocationOf(const IssueReport& report) {
     notes.push_back({{"level", "warning"}, {"message", MessageOf(left)}});
   Json invocation = {{"executionSuccessful", successful}};
   if (!notes.empty()) invocation["toolExecutionNotifications"] = std::move(notes);
+  for (const Remark& remark : report.remarks) {
+    invocation["toolConfigurationNotifications"].push_back(
+        {{"level", "note"}, {"message", MessageOf(WithoutLinks(remark.text))}});
+  }
   return invocation;
 }
 
 std::string ToSarif(const IssueReport& report) {
   Json rules = Json::array(), results = Json::array();
   std::map<std::string, std::size_t> index;  // of a rule in `rules`
+  const auto add = [&](const Checked& checked, const Issue& issue, const std::string* reason) {
+    const auto [place, is_new] = index.emplace(issue.rule, rules.size());
+    if (is_new) rules.push_back(RuleOf(issue));
+    results.push_back(ResultOf(checked, issue, place->second));
+    if (report.has_baseline) AddState(results.back(), reason);
+  };
   for (const Checked& checked : report.checked) {
-    for (const Issue& issue : checked.issues) {
-      const auto [place, is_new] = index.emplace(issue.rule, rules.size());
-      if (is_new) rules.push_back(RuleOf(issue));
-      results.push_back(ResultOf(checked, issue, place->second));
-    }
+    for (const Issue& issue : checked.issues) add(checked, issue, nullptr);
+    for (const auto& [issue, reason] : checked.known) add(checked, issue, &reason);
   }
   Json run;
   run["tool"]["driver"] = {{"name", "ckpt"}, {"semanticVersion", CKPT_VERSION}, {"rules", rules}};

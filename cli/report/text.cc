@@ -1,7 +1,11 @@
 // Text for people: the form of a terminal.
+#include <algorithm>
 #include <utility>
 
+#include "cli/report/remarks.h"
 #include "cli/report/text_pieces.h"
+#include "cli/report/text_table.h"
+#include "cli/report/wrapped_text.h"
 
 namespace ckpt::cli {
 
@@ -21,45 +25,82 @@ std::string Preamble(const InputReport& input) {
   return out;
 }
 
+std::string More(std::size_t listed, std::size_t all, const char* one) {
+  if (listed >= all) return {};
+  return "  and " + Plural(all - listed, one) + " more: -v lists all\n";
+}
+
 namespace {
 
 class TextForm : public Form {
  public:
-  explicit TextForm(const FormOptions& options) : style_(options.style), quiet_(options.quiet) {}
+  explicit TextForm(const FormOptions& options) : options_(options) {
+    // Who wants few words wants those that the exit code is about.
+    if (options.quiet && !options.show) options_.show = options.fails_on;
+  }
 
   std::string Add(const InspectedInput& inspected) override {
+    const std::string text = ToText(inspected, options_);
+    if (text.empty()) return {};
     const bool first = std::exchange(first_, false);
-    return (first ? "" : "\n") + ToText(inspected, style_);
+    return (first ? "" : "\n") + Broken(text);
   }
-  std::string End(const InspectSummary& summary) override { return ToText(summary.not_read); }
+  std::string End(const InspectSummary& summary) override {
+    return Broken(ToText(summary, options_));
+  }
   std::string Add(const AuditedInput& audited) override {
-    if (quiet_ && audited.input.opened() && audited.findings.empty()) return {};
-    return ToText(audited, style_);
+    const bool said = HasListed(audited) || audited.input.error;
+    any_ = any_ || said;
+    return options_.quiet && !said ? std::string() : Broken(ToText(audited, options_));
   }
   std::string End(const AuditSummary& summary) override {
-    const auto& [errors, warnings, infos] = summary.counts;
-    if (quiet_ && errors + warnings + infos == 0) return ToText(summary.not_read);
-    return ToText(summary);
+    if (options_.quiet && !any_) {
+      std::string out;
+      for (const Remark& remark : RemarksOf(summary)) {
+        if (remark.matters) out += remark.text + "\n";
+      }
+      return Broken(out + ToText(summary.not_read, options_));
+    }
+    return Broken(ToText(summary, options_));
   }
   std::string Add(const Conversion& conversion) override {
-    return quiet_ ? std::string() : ToText(conversion, style_);
+    return options_.quiet ? std::string() : Broken(ToText(conversion, options_));
   }
   std::string Add(const Comparison& comparison) override {
-    if (!comparison.diff || (quiet_ && comparison.diff->within_tolerance)) return {};
-    return ToText(comparison, style_);
+    if (!comparison.diff || (options_.quiet && comparison.diff->within_tolerance)) return {};
+    return Broken(ToText(comparison, options_));
   }
   std::string Add(const VerifiedPair& verified) override {
     const bool same =
         verified.verification && (verified.verification->verdict == Verdict::kSame ||
                                   verified.verification->verdict == Verdict::kSameUpToRounding);
-    return quiet_ && same ? std::string() : ToText(verified, style_);
+    return options_.quiet && same ? std::string() : Broken(ToText(verified, options_.style));
   }
-  std::string Add(const RuleList& rules) override { return ToText(rules, style_); }
+  std::string Add(const FollowedRun& run) override {
+    const std::string text = ToText(run, options_);
+    if (text.empty()) return {};
+    const bool first = std::exchange(first_, false);
+    return (first ? "" : "\n") + Broken(text);
+  }
+  std::string End(const TrendSummary& summary) override {
+    return Broken(options_.quiet ? ToText(summary.not_read, options_) : ToText(summary, options_));
+  }
+  std::string Add(const RuleList& rules) override {
+    const std::string text = ToText(rules, options_.style);
+    return rules.in_full ? Rewrapped(text, options_.width) : Broken(text);
+  }
 
  private:
-  Style style_;
-  bool quiet_;
+  std::string Broken(const std::string& text) const { return Wrapped(text, options_.width); }
+  bool HasListed(const AuditedInput& audited) const {
+    return std::any_of(
+        audited.findings.begin(), audited.findings.end(),
+        [&](const Finding& finding) { return finding.severity >= options_.ListedFrom(); });
+  }
+
+  FormOptions options_;
   bool first_ = true;
+  bool any_ = false;  // there was something to say of an input
 };
 
 }  // namespace

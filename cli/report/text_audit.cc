@@ -1,8 +1,11 @@
 #include <algorithm>
 #include <cstdio>
+#include <map>
 #include <utility>
 
 #include "cli/report/error_text.h"
+#include "cli/report/issues.h"
+#include "cli/report/remarks.h"
 #include "cli/report/text_pieces.h"
 #include "cli/report/text_table.h"
 
@@ -30,6 +33,23 @@ std::string FindingToText(const Finding& finding, const Style& style) {
   return out;
 }
 
+// "  known, not counted: BN011 (retrained in March), BN015 twice (...)"
+std::string KnownToText(const std::vector<KnownFinding>& known) {
+  std::map<std::pair<std::string_view, std::string_view>, std::uint64_t> counts;
+  for (const KnownFinding& one : known) ++counts[{one.finding.rule->id, one.reason}];
+  std::string out = "  known, not counted:";
+  constexpr std::size_t kListed = 5;
+  std::size_t listed = 0;
+  for (const auto& [what, count] : counts) {
+    if (listed == kListed)
+      return out + " and " + std::to_string(counts.size() - listed) + " more\n";
+    out += (listed++ == 0 ? " " : ", ") + std::string(what.first);
+    if (count > 1) out += " " + std::to_string(count) + " times";
+    out += " (" + ForPeople(what.second) + ")";
+  }
+  return out + "\n";
+}
+
 std::string Short(double value) {
   char text[32];
   std::snprintf(text, sizeof text, "%.2g", value);
@@ -43,7 +63,8 @@ std::string DriftToText(const Drift& drift) {
          " (noise 2^" + Short(spread.noise) + ")";
 }
 
-std::string DriftToText(const DriftReport& report, const Analysis& analysis) {
+std::string DriftToText(const DriftReport& report, const Analysis& analysis,
+                        std::size_t most_lines) {
   std::string out;
   for (const DataRange& range : report.inputs) out += ToText(range);
   out += "  " + Plural(report.drift.examples, "example") +
@@ -54,13 +75,18 @@ std::string DriftToText(const DriftReport& report, const Analysis& analysis) {
   const auto scope = [&](std::size_t layer) {
     return EscapeForDisplay(analysis.batch_norms[layer].scope);
   };
-  for (const LayerDrift& layer : report.drift.layers) {
+  const std::size_t listed = std::min(most_lines, report.drift.layers.size());
+  for (std::size_t i = 0; i < listed; ++i) {
+    const LayerDrift& layer = report.drift.layers[i];
     table.AddRow({scope(layer.layer), DriftToText(layer.as_served), DriftToText(layer.alone)});
   }
-  out += table.ToString();
-  for (const LayerNotMeasured& layer : report.drift.left_out) {
-    out += "    " + scope(layer.layer) + ": not measured, " + layer.why + "\n";
+  out += table.ToString() + More(listed, report.drift.layers.size(), "batch norm");
+  const auto& left_out = report.drift.left_out;
+  const std::size_t named = std::min(most_lines, left_out.size());
+  for (std::size_t i = 0; i < named; ++i) {
+    out += "    " + scope(left_out[i].layer) + ": not measured, " + left_out[i].why + "\n";
   }
+  out += More(named, left_out.size(), "batch norm");
   if (!report.judged()) {
     out += "  too few examples to judge by: " + std::to_string(kFewestJudgedExamples) +
            " are needed\n";
@@ -70,29 +96,43 @@ std::string DriftToText(const DriftReport& report, const Analysis& analysis) {
 
 }  // namespace
 
-std::string ToText(const AuditedInput& audited, const Style& style) {
+std::string ToText(const std::vector<Finding>& findings, const FormOptions& options) {
+  std::string out;
+  std::size_t listed = 0, all = 0;
+  for (const Finding& finding : findings) {
+    if (finding.severity < options.ListedFrom() || ++all > options.MostLines()) continue;
+    out += FindingToText(finding, options.style);
+    ++listed;
+  }
+  return out + More(listed, all, "finding");
+}
+
+std::string ToText(const AuditedInput& audited, const FormOptions& options) {
   const InputReport& input = audited.input;
+  const Style& style = options.style;
   std::string out = Heading(input, style);
+  std::string error;  // why it was not read, or not to its end
+  if (input.error && !options.errors_told) error = "  " + Describe(*input.error) + "\n";
   if (!input.opened()) {
-    out += ": " + Painted("error", style.red, style) + "\n";
-    return input.error ? out + "  " + Describe(*input.error) + "\n" : out;
+    if (options.errors_told) return {};
+    return out + ": " + Painted("error", style.red, style) + "\n" + error;
   }
   out += ": " + std::string(input.format) + ", " +
          Plural(input.analysis->batch_norms.size(), "batch norm") + ", read " +
          (audited.read_all ? "all data" : "the index and the batch-norm vectors") + "\n" +
-         Preamble(input);
+         Preamble(input) + error;
   if (!audited.compared_with.empty())
     out += "  compared with " + EscapeForDisplay(audited.compared_with) + "\n";
-  if (audited.data) out += DriftToText(*audited.data, *input.analysis);
-  constexpr std::size_t kListed = 1000;
-  const std::size_t listed = std::min(kListed, audited.findings.size());
-  for (std::size_t i = 0; i < listed; ++i) out += FindingToText(audited.findings[i], style);
-  if (audited.findings.size() > listed) {
-    out += "  and " + Plural(audited.findings.size() - listed, "finding") +
-           " more: --format json lists all\n";
+  if (audited.data) out += DriftToText(*audited.data, *input.analysis, options.MostLines());
+  const std::string findings = ToText(audited.findings, options);
+  out += findings;
+  if (StateOf(audited) == InputState::kClean && findings.empty()) {
+    const char* verdict = !audited.findings.empty() ? "clean"
+                          : audited.known.empty()   ? "no findings"
+                                                    : "no new findings";
+    out += "  " + Painted(verdict, style.green, style) + "\n";
   }
-  if (audited.findings.empty() && !input.error)
-    out += "  " + Painted("no findings", style.green, style) + "\n";
+  if (!audited.known.empty()) out += KnownToText(audited.known);
   return out;
 }
 
@@ -117,31 +157,51 @@ std::string ToText(const SeverityCounts& counts) {
          Plural(counts.infos, "note") + "\n";
 }
 
-std::string ToText(const AuditSummary& summary) {
-  std::string out = ToText(summary.counts);
-  if (summary.inputs < 2) return out + ToText(summary.not_read);
-  out += InWords(summary) + "\n";
-  constexpr std::size_t kListed = 100;
-  for (std::size_t i = 0; i < std::min(kListed, summary.not_clean.size()); ++i) {
+namespace {
+
+bool AreHidden(const SeverityCounts& counts, Severity listed_from) {
+  return (counts.infos > 0 && listed_from > Severity::kInfo) ||
+         (counts.warnings > 0 && listed_from > Severity::kWarning);
+}
+
+std::string NotCleanToText(const AuditSummary& summary, std::size_t most_lines) {
+  std::string out;
+  const std::size_t listed = std::min(most_lines, summary.not_clean.size());
+  for (std::size_t i = 0; i < listed; ++i) {
     const auto& [path, state] = summary.not_clean[i];
     out += "  " + std::string(Name(state)) + ": " + EscapeForDisplay(path) + "\n";
   }
-  if (summary.not_clean.size() > kListed)
-    out += "  and " + std::to_string(summary.not_clean.size() - kListed) + " more\n";
-  return out + ToText(summary.not_read);
+  return out + More(listed, summary.not_clean.size(), "file");
 }
 
-std::string ToText(const std::vector<NotRead>& not_read) {
+}  // namespace
+
+std::string ToText(const AuditSummary& summary, const FormOptions& options) {
+  std::string out;
+  for (const Remark& remark : RemarksOf(summary)) out += remark.text + "\n";
+  const bool read_any = summary.CountOf(InputState::kUnreadable) < summary.inputs;
+  if (read_any || summary.counts.errors + summary.counts.warnings > 0) {
+    out += ToText(summary.counts);
+    if (AreHidden(summary.counts, options.ListedFrom())) {
+      out.back() = ' ';
+      out += "(-v shows all)\n";
+    }
+  }
+  if (summary.inputs > 1 || summary.CountOf(InputState::kUnreadable) > 0)
+    out += InWords(summary) + "\n";
+  if (summary.inputs > 1) out += NotCleanToText(summary, options.MostLines());
+  return out + ToText(summary.not_read, options);
+}
+
+std::string ToText(const std::vector<NotRead>& not_read, const FormOptions& options) {
   if (not_read.empty()) return {};
   std::string out = "not read: " + std::to_string(not_read.size()) + "\n";
-  constexpr std::size_t kListed = 100;
-  for (std::size_t i = 0; i < std::min(kListed, not_read.size()); ++i) {
+  const std::size_t listed = std::min(options.MostLines(), not_read.size());
+  for (std::size_t i = 0; i < listed; ++i) {
     out += "  " + EscapeForDisplay(not_read[i].path) + ": " + EscapeForDisplay(not_read[i].reason) +
            "\n";
   }
-  if (not_read.size() > kListed)
-    out += "  and " + std::to_string(not_read.size() - kListed) + " more\n";
-  return out;
+  return out + More(listed, not_read.size(), "file");
 }
 
 }  // namespace ckpt::cli

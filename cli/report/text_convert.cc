@@ -158,7 +158,8 @@ std::string ToText(const CalibrationReport& calibration) {
 
 }  // namespace
 
-std::string ToText(const Conversion& conversion, const Style& style) {
+std::string ToText(const Conversion& conversion, const FormOptions& options) {
+  const Style& style = options.style;
   if (!conversion.formats || !conversion.plan) return {};
   const Conversion::Formats& formats = *conversion.formats;
   const std::string tensors = Plural(conversion.plan->tensors, "tensor");

@@ -89,7 +89,8 @@ std::string MappingToText(const CheckpointDiff& diff) {
 
 }  // namespace
 
-std::string ToText(const Comparison& comparison, const Style& style) {
+std::string ToText(const Comparison& comparison, const FormOptions& options) {
+  const Style& style = options.style;
   const CheckpointDiff& diff = *comparison.diff;
   std::string out = MappingToText(diff);
   TextTable table("");

@@ -65,10 +65,14 @@ std::string RoleSummary(const InputReport& input) {
 
 }  // namespace
 
-std::string ToText(const InspectedInput& inspected, const Style& style) {
+std::string ToText(const InspectedInput& inspected, const FormOptions& options) {
   const InputReport& input = inspected.input;
+  const Style& style = options.style;
   std::string out = Heading(input, style);
-  if (!input.opened()) return out + ": " + Painted("error", style.red, style) + "\n";
+  if (!input.opened()) {
+    if (options.errors_told || !input.error) return {};
+    return out + ": " + Painted("error", style.red, style) + "\n  " + Describe(*input.error) + "\n";
+  }
   const Manifest& manifest = *input.manifest;
   std::uint64_t bytes = 0;
   for (const TensorInfo& info : manifest.tensors) bytes += info.byte_size;
@@ -91,6 +95,17 @@ std::string ToText(const InspectedInput& inspected, const Style& style) {
   if (!manifest.tensors.empty()) out += "  " + RoleSummary(input) + "\n" + TensorTable(input);
   if (!input.analysis->batch_norms.empty()) out += BatchNormTable(input);
   return out;
+}
+
+std::string ToText(const InspectSummary& summary, const FormOptions& options) {
+  std::string out;
+  if (summary.failed > 0) {
+    const std::uint64_t read = summary.inputs - summary.failed;
+    out = Plural(summary.inputs, "file") + ": ";
+    if (read > 0) out += std::to_string(read) + " read, ";
+    out += std::to_string(summary.failed) + " unreadable\n";
+  }
+  return out + ToText(summary.not_read, options);
 }
 
 }  // namespace ckpt::cli

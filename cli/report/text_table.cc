@@ -4,40 +4,58 @@
 #include <array>
 #include <cmath>
 #include <cstdio>
+#include <string_view>
+
+#include "cli/report/wrapped_text.h"
 
 namespace ckpt::cli {
 namespace {
-
-// Code points of UTF-8 text: close enough to columns for names of tensors.
-std::size_t DisplayWidth(const std::string& text) {
-  return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), [](char c) {
-    return (static_cast<unsigned char>(c) & 0xC0) != 0x80;
-  }));
-}
 
 // One name that a hostile file spells in 60 KB would otherwise pad every row to that width.
 constexpr std::size_t kWidestColumn = 200;
 
 }  // namespace
 
+void TextTable::AddRow(const std::vector<std::string>& cells) {
+  for (const std::string& cell : cells) {
+    text_ += cell;
+    cell_ends_.push_back(text_.size());
+  }
+  row_ends_.push_back(cell_ends_.size());
+}
+
+template <typename Use>
+void TextTable::ForEachRow(Use use) const {
+  std::vector<std::string_view> cells;
+  std::size_t cell = 0, begin = 0;
+  for (const std::size_t end : row_ends_) {
+    cells.clear();
+    for (; cell < end; ++cell) {
+      cells.push_back(std::string_view(text_).substr(begin, cell_ends_[cell] - begin));
+      begin = cell_ends_[cell];
+    }
+    use(cells);
+  }
+}
+
 std::string TextTable::ToString() const {
   std::vector<std::size_t> widths;
-  for (const auto& row : rows_) {
+  ForEachRow([&](const std::vector<std::string_view>& row) {
     widths.resize(std::max(widths.size(), row.size()));
     for (std::size_t i = 0; i < row.size(); ++i)
-      widths[i] = std::max(widths[i], std::min(DisplayWidth(row[i]), kWidestColumn));
-  }
-  std::string out;
-  for (const auto& row : rows_) {
-    std::string line = indent_;
+      widths[i] = std::max(widths[i], std::min(WidthOf(row[i]), kWidestColumn));
+  });
+  std::string out, line;
+  ForEachRow([&](const std::vector<std::string_view>& row) {
+    line = indent_;
     for (std::size_t i = 0; i < row.size(); ++i) {
       line += row[i];
-      const std::size_t width = DisplayWidth(row[i]);
+      const std::size_t width = WidthOf(row[i]);
       if (i + 1 < row.size()) line.append(std::max(widths[i], width) - width + 2, ' ');
     }
     line.erase(line.find_last_not_of(' ') + 1);
     out += line + '\n';
-  }
+  });
   return out;
 }
 

@@ -1,6 +1,7 @@
 // Text for people: aligned columns and short numbers.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -11,13 +12,19 @@ namespace ckpt::cli {
 class TextTable {
  public:
   explicit TextTable(std::string indent) : indent_(std::move(indent)) {}
-  void AddRow(std::vector<std::string> cells) { rows_.push_back(std::move(cells)); }
-  bool empty() const { return rows_.empty(); }
+  void AddRow(const std::vector<std::string>& cells);
+  bool empty() const { return row_ends_.empty(); }
   std::string ToString() const;
 
  private:
+  // Calls `use` with each row's cells in turn.
+  template <typename Use>
+  void ForEachRow(Use use) const;
+
   std::string indent_;
-  std::vector<std::vector<std::string>> rows_;
+  // A table may have a million rows: their cells in one text, and where each ends there.
+  std::string text_;
+  std::vector<std::size_t> cell_ends_, row_ends_;  // the latter in cells
 };
 
 std::string FormatBytes(std::uint64_t bytes);              // "12.3 KB": powers of 1000

@@ -52,7 +52,7 @@ class ArchiveReader {
                          std::make_shared<MemberChecksums>(archive_)};
     CarriedPickles code(limits_);
     code.AddGraph(graph_);
-    code.AddArchive(*archive_, top_);
+    code.AddArchive(*archive_, top_, read_whole_);
     return MakeTorchCheckpoint(graph_, parts, std::move(storages), {std::move(notes_), code.Take()},
                                limits_);
   }
@@ -119,6 +119,8 @@ class ArchiveReader {
     CKPT_ASSIGN_OR_RETURN(const PickleId root, ReadPickle(input, graph_, limits));
     if (input.remaining() > 0) {
       notes_.push_back(std::to_string(input.remaining()) + " bytes follow the pickle in " + name);
+    } else {
+      read_whole_.push_back(*index);
     }
     return root;
   }
@@ -187,6 +189,7 @@ class ArchiveReader {
   std::string top_;  // with its slash
   bool big_endian_ = false;
   PickleGraph graph_;
+  std::vector<std::size_t> read_whole_;  // members that are in graph_ to their last byte
   std::vector<std::string> notes_;
   std::map<std::string, ScriptClasses> sources_;  // by the name of the record
   std::uint64_t source_bytes_left_ = kMaxSource;

@@ -42,11 +42,13 @@ void CarriedPickles::AddGraph(const PickleGraph& graph) {
   }
 }
 
-void CarriedPickles::AddArchive(const ZipArchive& archive, std::string_view top) {
+void CarriedPickles::AddArchive(const ZipArchive& archive, std::string_view top,
+                                const std::vector<std::size_t>& added) {
   const std::string data = std::string(top) + "data/", constants = std::string(top) + "constants/";
   for (std::size_t i = 0; i < archive.members().size(); ++i) {
     const ZipMember& member = archive.members()[i];
     if (member.name.starts_with(data) || member.name.starts_with(constants)) continue;
+    if (std::find(added.begin(), added.end(), i) != added.end()) continue;
     if (member.name.ends_with(".py") || member.size > bytes_left_) continue;
     if (member.size / kMaxInflation > member.compressed_size + kTarBlock) continue;
     bytes_left_ -= member.size;

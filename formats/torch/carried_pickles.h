@@ -20,8 +20,10 @@ class CarriedPickles {
 
   // The functions that `graph` names, and those in bytes that it hands to torch.load.
   void AddGraph(const PickleGraph& graph);
-  // Everything in `archive` but storages (below `top` + "data/" and "constants/").
-  void AddArchive(const ZipArchive& archive, std::string_view top);
+  // Everything in `archive` but storages (below `top` + "data/" and "constants/") and the members
+  // `added`, which are added already.
+  void AddArchive(const ZipArchive& archive, std::string_view top,
+                  const std::vector<std::size_t>& added = {});
   // A pickle, several in a row, a zip or a tar; nothing where it is none of them.
   void AddBytes(std::string_view bytes);
 

@@ -16,14 +16,14 @@ Status ReadToTheEnd(const ZipArchive& archive, std::size_t member) {
 }  // namespace
 
 MemberChecksums::MemberChecksums(std::shared_ptr<const ZipArchive> archive)
-    : archive_(std::move(archive)), results_(archive_->members().size()) {}
+    : archive_(std::move(archive)) {}
 
 Status MemberChecksums::Check(std::size_t member) {
   if (archive_->members()[member].crc32 == 0) return {};
   const std::lock_guard lock(mutex_);
-  std::optional<Status>& result = results_[member];
-  if (!result) result = ReadToTheEnd(*archive_, member);
-  return *result;
+  const auto known = results_.find(member);
+  if (known != results_.end()) return known->second;
+  return results_.emplace(member, ReadToTheEnd(*archive_, member)).first->second;
 }
 
 }  // namespace ckpt::formats

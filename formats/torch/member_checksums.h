@@ -4,8 +4,7 @@
 #include <cstddef>
 #include <memory>
 #include <mutex>
-#include <optional>
-#include <vector>
+#include <unordered_map>
 
 #include "formats/container/zip_archive.h"
 
@@ -22,7 +21,7 @@ class MemberChecksums {
  private:
   std::shared_ptr<const ZipArchive> archive_;
   std::mutex mutex_;
-  std::vector<std::optional<Status>> results_;  // by member
+  std::unordered_map<std::size_t, Status> results_;  // by member
 };
 
 }  // namespace ckpt::formats

@@ -4,6 +4,7 @@
 #include <limits>
 #include <numeric>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 
 #include "formats/encoding/json_events.h"
@@ -330,18 +331,34 @@ class Builder {
 
   // Tensors that are the same view of the same storage.
   void FindAliases() {
-    std::unordered_map<std::string, std::uint32_t> first;
+    const auto hash = [this](std::uint32_t i) { return HashOfView(infos_[i], places_[i]); };
+    const auto same = [this](std::uint32_t a, std::uint32_t b) {
+      const StoredPlace &x = places_[a], &y = places_[b];
+      return x.location.offset == y.location.offset && x.offset == y.offset &&
+             (x.location.held == nullptr) == (y.location.held == nullptr) &&
+             infos_[a].dtype == infos_[b].dtype && infos_[a].shape == infos_[b].shape &&
+             x.strides == y.strides;
+    };
+    std::unordered_set<std::uint32_t, decltype(hash), decltype(same)> first(infos_.size(), hash,
+                                                                            same);
     for (std::uint32_t i = 0; i < infos_.size(); ++i) {
-      const TensorInfo& info = infos_[i];
-      const StoredPlace& place = places_[i];
-      if (!info.data_present || info.shape.element_count() == 0) continue;
-      std::string key = place.location.held ? "pickle " : "";
-      key += std::to_string(place.location.offset) + "+" + std::to_string(place.offset) +
-             std::string(Name(info.dtype)) + ToString(info.shape);
-      for (const std::int64_t stride : place.strides) key += "," + std::to_string(stride);
-      const auto [entry, added] = first.emplace(std::move(key), i);
-      if (!added) infos_[i].alias_of = TensorId{entry->second};
+      if (!infos_[i].data_present || infos_[i].shape.element_count() == 0) continue;
+      const auto [entry, added] = first.insert(i);
+      if (!added) infos_[i].alias_of = TensorId{*entry};
     }
+  }
+
+  static std::size_t HashOfView(const TensorInfo& info, const StoredPlace& place) {
+    std::size_t hash = static_cast<std::size_t>(info.dtype);
+    const auto mix = [&](std::uint64_t value) {
+      hash = (hash ^ std::hash<std::uint64_t>()(value)) * std::size_t{0x9E3779B97F4A7C15U};
+      hash ^= hash >> 29;
+    };
+    mix(place.location.offset);
+    mix(place.offset);
+    for (const std::int64_t dim : info.shape.dims()) mix(static_cast<std::uint64_t>(dim));
+    for (const std::int64_t stride : place.strides) mix(static_cast<std::uint64_t>(stride));
+    return hash;
   }
 
   std::string NoteOnGlobals() const {

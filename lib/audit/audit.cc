@@ -46,6 +46,7 @@ void JudgeAll(const Subject& subject, const AuditOptions& options, FindingList& 
   JudgeLayerGraph(subject, findings);
   JudgeSavedMode(subject, findings);
   if (options.older != nullptr) JudgeHistory(subject, *options.older, findings);
+  if (!options.parents.empty()) JudgeMerge(subject, options.parents, findings);
   if (options.all_data) {
     JudgeAllData(subject, findings);
     JudgeFit(subject, findings);

@@ -36,6 +36,12 @@ bool Refuted(const LayerValues& values, double weight) {
 
 }  // namespace
 
+std::optional<double> InitialShare(const Subject& subject, std::size_t layer) {
+  const std::optional<InitialWeight> weight = WeightOf(subject, layer);
+  if (!weight || Refuted(subject.values[layer], weight->weight)) return std::nullopt;
+  return weight->weight;
+}
+
 std::vector<std::optional<InitialWeight>> InitialWeights(const Subject& subject) {
   std::vector<std::optional<InitialWeight>> weights(subject.layers().size());
   bool step_refuted = false;

@@ -1,6 +1,7 @@
 // The weight that the initial values still have in moving statistics.
 #pragma once
 
+#include <cstddef>
 #include <optional>
 #include <vector>
 
@@ -20,5 +21,8 @@ struct InitialWeight {
 // One entry for each batch norm; nothing where no decay or no count is known, where the layer was
 // calibrated, is initial throughout, or where the values refute the count.
 std::vector<std::optional<InitialWeight>> InitialWeights(const Subject& subject);
+// Of one batch norm by itself: nothing where no decay or no count is known, where it is initial
+// throughout, or where its own values refute the count.
+std::optional<double> InitialShare(const Subject& subject, std::size_t layer);
 
 }  // namespace ckpt::audit

@@ -275,6 +275,22 @@ constexpr std::array kRows = {
         "another order: each channel is shifted and scaled by the wrong numbers.",
         "look at what renamed, converted or merged the file, and take the statistics from the "
         "checkpoint that the kernels are of; ckpt calibrate computes them again from data"},
+    RuleRow{
+        "BN034", "merged-statistics", kWarning, kPasses,
+        "a merged checkpoint has the statistics of its parents, not of its own weights",
+        "Found with --parents. The weights are a weighted average of the parents' (stochastic "
+        "weight "
+        "averaging, model soups, federated averaging, task arithmetic) or otherwise differ from "
+        "theirs, and the moving statistics are the same average, or those of one parent bit for "
+        "bit. Statistics that were computed anew are neither, and are not found.",
+        "The mean and variance of activations are no linear function of the weights: averaged "
+        "networks mostly have smaller variances than the average of variances, so that serving "
+        "scales every channel too little.",
+        "compute the statistics again from training data: ckpt calibrate --all, or one pass of the "
+        "batch norms in training mode",
+        "", "",
+        "compute them again: torch.optim.swa_utils.update_bn(loader, model) before saving, or ckpt "
+        "calibrate --all"},
 
     // What the file does not say.
     RuleRow{

@@ -32,6 +32,7 @@ enum class RuleIndex : std::uint8_t {
   kSwappedValues,
   kTowersDisagree,
   kStatisticsMisfit,
+  kMergedStatistics,
   kEpsilonNotRecorded,
   kMomentumNotRecorded,
   kUnchangedStatistics,

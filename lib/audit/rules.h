@@ -56,6 +56,9 @@ void JudgeLayerGraph(const Subject& subject, FindingList& findings);
 void JudgeSavedMode(const Subject& subject, FindingList& findings);
 // BN050 to BN052: against an older checkpoint of the same run.
 void JudgeHistory(const Subject& subject, const Checkpoint& older, FindingList& findings);
+// BN034: a checkpoint that was merged of others.
+void JudgeMerge(const Subject& subject, const std::vector<const Checkpoint*>& parents,
+                FindingList& findings);
 // What the operation graph proves. GR001, GR002: whether the updates run.
 void JudgeGraphUpdates(const Subject& subject, FindingList& findings);
 // GR003, GR004: what is saved, and what a restore asks for.

@@ -8,7 +8,7 @@ namespace {
 
 TensorPart Split(const std::string& name) {
   const ParsedName parsed = ParseName(name);
-  if (parsed.leaf != nullptr) return {parsed.scope, std::string(parsed.leaf->leaf)};
+  if (parsed.leaf != nullptr) return {std::string(parsed.scope), std::string(parsed.leaf->leaf)};
   const NameParts parts = SplitName(name);
   return {parts.parent, parts.leaf};
 }

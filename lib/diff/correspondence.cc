@@ -55,7 +55,7 @@ struct Side {
   }
 
   void FindScopes() {
-    for (std::uint32_t i = 0; i < size(); ++i) scopes.push_back(ParseName(Info(i).name).scope);
+    for (std::uint32_t i = 0; i < size(); ++i) scopes.emplace_back(ParseName(Info(i).name).scope);
     for (const BatchNorm& layer : analysis.batch_norms) {
       for (const auto& id : {layer.gamma, layer.beta, layer.moving_mean, layer.moving_variance}) {
         if (id) scopes[id->index] = layer.scope;

@@ -28,7 +28,7 @@ bool IsPartOfModel(const Manifest& manifest, const Analysis& analysis, TensorId 
 
 std::string ScopeOf(const std::string& name) {
   const ParsedName parsed = ParseName(name);
-  return parsed.leaf != nullptr ? parsed.scope : SplitName(name).parent;
+  return parsed.leaf != nullptr ? std::string(parsed.scope) : SplitName(name).parent;
 }
 
 // By tensor: the batch norm whose vector it is.

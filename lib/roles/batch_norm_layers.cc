@@ -56,7 +56,7 @@ std::string CommonScope(const Manifest& manifest, const std::vector<TensorId>& i
     const ParsedName parsed = ParseName(name);
     same_scope = same_scope && parsed.leaf != nullptr && parsed.scope == first.scope;
   }
-  if (same_scope) return first.scope;
+  if (same_scope) return std::string(first.scope);
   const std::size_t separator = common.find_last_of("/.");
   return separator == std::string_view::npos ? std::string()
                                              : std::string(common.substr(0, separator));
@@ -119,6 +119,13 @@ FoundLayer FromGraph(const Manifest& manifest, LayerId id) {
       {source, graph.source + ": layer " + Quoted(layer.name) + " is a " + layer.op_type});
   found.convention = ConventionOf(manifest, norm);
   return found;
+}
+
+bool HasStatistic(const NamedScope& scope) {
+  return std::any_of(scope.members.begin(), scope.members.end(), [](const Member& member) {
+    return !member.helper &&
+           (member.leaf->part == Part::kMean || member.leaf->part == Part::kVariance);
+  });
 }
 
 // Finds and assembles the batch norm of one scope.
@@ -303,18 +310,27 @@ std::vector<FoundLayer> LayersOfGraph(const Manifest& manifest) {
 std::vector<FoundLayer> LayersByName(const Manifest& manifest, const NameIndex& names,
                                      const ModuleIndex& modules, const std::vector<bool>& usable) {
   const std::vector<NamedScope> scopes = GroupByScope(manifest, usable);
-  std::vector<std::optional<FoundLayer>> found(scopes.size());
+  // Of a million scopes few are batch norms: only those take room.
+  std::vector<std::pair<std::size_t, FoundLayer>> with_statistics;
   std::unordered_set<std::string> patterns;
   for (std::size_t i = 0; i < scopes.size(); ++i) {
-    found[i] = ScopeReader(manifest, names, modules, scopes[i]).WithStatistics();
-    if (found[i]) patterns.insert(NamingPattern(scopes[i].scope));
+    if (!HasStatistic(scopes[i])) continue;
+    auto found = ScopeReader(manifest, names, modules, scopes[i]).WithStatistics();
+    if (!found) continue;
+    with_statistics.emplace_back(i, *std::move(found));
+    patterns.insert(NamingPattern(scopes[i].scope));
   }
   std::vector<FoundLayer> layers;
+  auto next = with_statistics.begin();
   for (std::size_t i = 0; i < scopes.size(); ++i) {
-    const bool sibling = patterns.count(NamingPattern(scopes[i].scope)) != 0;
-    if (!found[i])
-      found[i] = ScopeReader(manifest, names, modules, scopes[i]).WithoutStatistics(sibling);
-    if (found[i]) layers.push_back(std::move(*found[i]));
+    if (next != with_statistics.end() && next->first == i) {
+      layers.push_back(std::move((next++)->second));
+      continue;
+    }
+    const bool sibling = !patterns.empty() && patterns.contains(NamingPattern(scopes[i].scope));
+    if (auto found = ScopeReader(manifest, names, modules, scopes[i]).WithoutStatistics(sibling)) {
+      layers.push_back(*std::move(found));
+    }
   }
   EraseVarianceNorms(layers);
   return layers;

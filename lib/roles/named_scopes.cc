@@ -1,6 +1,8 @@
 #include "roles/named_scopes.h"
 
 #include <algorithm>
+#include <deque>
+#include <string>
 #include <unordered_map>
 #include <unordered_set>
 
@@ -11,12 +13,15 @@
 namespace ckpt {
 namespace {
 
-// The owner that a file records wins over the path in the name.
-ParsedName ParseTensor(const TensorInfo& info) {
+// The owner that a file records wins over the path in the name. A scope that stands nowhere as a
+// whole is kept in `made`.
+ParsedName ParseTensor(const TensorInfo& info, std::deque<std::string>& made) {
   if (!info.owner.empty() && !info.local_name.empty()) {
     ParsedName parsed = ParseName(info.local_name);
     if (parsed.leaf != nullptr) {
-      parsed.scope = parsed.scope.empty() ? info.owner : info.owner + '/' + parsed.scope;
+      parsed.scope = parsed.scope.empty()
+                         ? std::string_view(info.owner)
+                         : made.emplace_back(info.owner + '/' + std::string(parsed.scope));
       return parsed;
     }
   }
@@ -45,13 +50,14 @@ bool IsOperationScope(std::string_view scope, std::string_view rest) {
 }
 
 // The layer's scope, the longest one known that `scope` lies in; or `scope` without its repetition.
-std::string LayerScope(const std::string& scope, const std::unordered_set<std::string>& layers) {
-  if (layers.count(scope) != 0) return scope;
-  for (std::size_t end = scope.rfind('/'); end != std::string::npos && end > 0;
+std::string_view LayerScope(std::string_view scope,
+                            const std::unordered_set<std::string_view>& layers) {
+  if (layers.contains(scope)) return scope;
+  for (std::size_t end = scope.rfind('/'); end != std::string_view::npos && end > 0;
        end = scope.rfind('/', end - 1)) {
-    const std::string outer = scope.substr(0, end);
-    const std::string_view rest = std::string_view(scope).substr(end + 1);
-    if (layers.count(outer) != 0 && IsOperationScope(outer, rest)) return outer;
+    const std::string_view outer = scope.substr(0, end);
+    const std::string_view rest = scope.substr(end + 1);
+    if (layers.contains(outer) && IsOperationScope(outer, rest)) return outer;
     if (outer == rest) return outer;
   }
   return scope;
@@ -72,11 +78,14 @@ namespace {
 struct Reading {
   ParsedName parsed;
   std::string number = {};  // "_1"
+
+  std::string NumberedScope() const { return std::string(parsed.scope) + number; }
 };
 
 // Scopes whose statistics have names of a kind: behind an underscore, or with a number at the end.
 struct StatisticScopes {
-  std::unordered_set<std::string> joined, numbered;  // of the latter with the number
+  std::unordered_set<std::string_view> joined;
+  std::unordered_set<std::string> numbered;  // with the number
 };
 
 Reading ReadNumbered(const TensorInfo& info) {
@@ -102,7 +111,7 @@ StatisticScopes FindStatisticScopes(const Manifest& manifest, const std::vector<
     }
     const Reading reading = ReadNumbered(manifest.tensors[i]);
     if (reading.parsed.leaf != nullptr && IsStatistic(*reading.parsed.leaf)) {
-      scopes.numbered.insert(reading.parsed.scope + reading.number);
+      scopes.numbered.insert(reading.NumberedScope());
     }
   }
   return scopes;
@@ -117,7 +126,7 @@ Reading ReadBesideStatistics(const TensorInfo& info, const StatisticScopes& scop
   if (scopes.numbered.empty()) return {};
   Reading reading = ReadNumbered(info);
   if (reading.parsed.leaf == nullptr) return {};
-  return scopes.numbered.contains(reading.parsed.scope + reading.number) ? reading : Reading{};
+  return scopes.numbered.contains(reading.NumberedScope()) ? reading : Reading{};
 }
 
 bool Disjoint(const NamedScope& a, const NamedScope& b) {
@@ -146,51 +155,82 @@ void PlaceNumbered(std::vector<NamedScope> numbered, const std::vector<std::stri
   }
 }
 
+// Tensors fall into scopes one by one; the names stay where they are, in the manifest.
+class ScopeGrouper {
+ public:
+  ScopeGrouper(const Manifest& manifest, const std::vector<bool>& usable)
+      : manifest_(manifest), usable_(usable), parsed_(manifest.tensors.size()) {}
+
+  std::vector<NamedScope> Run() {
+    Parse();
+    const StatisticScopes statistics = FindStatisticScopes(manifest_, usable_, parsed_);
+    positions_.reserve(parsed_.size() / 2);
+    for (std::uint32_t i = 0; i < parsed_.size(); ++i) {
+      if (!usable_[i]) continue;
+      if (parsed_[i].leaf == nullptr) {
+        Reading reading = ReadBesideStatistics(manifest_.tensors[i], statistics);
+        if (!reading.number.empty()) {
+          AddNumbered(reading, TensorId{i});
+          continue;
+        }
+        parsed_[i] = reading.parsed;
+      }
+      if (parsed_[i].leaf != nullptr) Add(parsed_[i], TensorId{i});
+    }
+    positions_.clear();
+    PlaceNumbered(std::move(numbered_), numbers_, scopes_);
+    std::sort(scopes_.begin(), scopes_.end(), [](const NamedScope& a, const NamedScope& b) {
+      return NaturalLess(a.scope, b.scope);
+    });
+    return std::move(scopes_);
+  }
+
+ private:
+  void Parse() {
+    for (std::uint32_t i = 0; i < parsed_.size(); ++i) {
+      if (!usable_[i]) continue;
+      parsed_[i] = ParseTensor(manifest_.tensors[i], made_);
+      const Leaf* leaf = parsed_[i].leaf;
+      if (leaf == nullptr || IsFromOperation(parsed_[i])) continue;
+      if (IsStatistic(*leaf) || leaf->part == Part::kGamma || leaf->part == Part::kBeta) {
+        layers_.insert(parsed_[i].scope);
+      }
+    }
+  }
+
+  void Add(const ParsedName& parsed, TensorId id) {
+    const std::string_view scope =
+        IsFromOperation(parsed) ? LayerScope(parsed.scope, layers_) : parsed.scope;
+    const auto [position, added] = positions_.emplace(scope, scopes_.size());
+    if (added) scopes_.push_back({std::string(scope), {}});
+    scopes_[position->second].members.push_back({parsed.leaf, id, parsed.of_statistic});
+  }
+
+  void AddNumbered(const Reading& reading, TensorId id) {
+    const auto [position, added] =
+        numbered_positions_.emplace(reading.NumberedScope(), numbered_.size());
+    if (added) {
+      numbered_.push_back({std::string(reading.parsed.scope), {}, true});
+      numbers_.push_back(reading.number);
+    }
+    numbered_[position->second].members.push_back({reading.parsed.leaf, id, false});
+  }
+
+  const Manifest& manifest_;
+  const std::vector<bool>& usable_;
+  std::deque<std::string> made_;
+  std::vector<ParsedName> parsed_;
+  std::unordered_set<std::string_view> layers_;
+  std::unordered_map<std::string_view, std::size_t> positions_;
+  std::unordered_map<std::string, std::size_t> numbered_positions_;
+  std::vector<NamedScope> scopes_, numbered_;
+  std::vector<std::string> numbers_;
+};
+
 }  // namespace
 
 std::vector<NamedScope> GroupByScope(const Manifest& manifest, const std::vector<bool>& usable) {
-  std::vector<ParsedName> parsed(manifest.tensors.size());
-  std::unordered_set<std::string> layers;
-  for (std::uint32_t i = 0; i < parsed.size(); ++i) {
-    if (!usable[i]) continue;
-    parsed[i] = ParseTensor(manifest.tensors[i]);
-    const Leaf* leaf = parsed[i].leaf;
-    if (leaf == nullptr || IsFromOperation(parsed[i])) continue;
-    if (IsStatistic(*leaf) || leaf->part == Part::kGamma || leaf->part == Part::kBeta) {
-      layers.insert(parsed[i].scope);
-    }
-  }
-  const StatisticScopes statistics = FindStatisticScopes(manifest, usable, parsed);
-  std::unordered_map<std::string, std::size_t> positions, numbered_positions;
-  std::vector<NamedScope> scopes, numbered;
-  std::vector<std::string> numbers;
-  for (std::uint32_t i = 0; i < parsed.size(); ++i) {
-    if (parsed[i].leaf == nullptr && usable[i]) {
-      Reading reading = ReadBesideStatistics(manifest.tensors[i], statistics);
-      if (!reading.number.empty()) {
-        const auto [position, added] =
-            numbered_positions.emplace(reading.parsed.scope + reading.number, numbered.size());
-        if (added) {
-          numbered.push_back({reading.parsed.scope, {}, true});
-          numbers.push_back(reading.number);
-        }
-        numbered[position->second].members.push_back({reading.parsed.leaf, TensorId{i}, false});
-        continue;
-      }
-      parsed[i] = std::move(reading.parsed);
-    }
-    if (parsed[i].leaf == nullptr) continue;
-    const std::string scope =
-        IsFromOperation(parsed[i]) ? LayerScope(parsed[i].scope, layers) : parsed[i].scope;
-    const auto [position, added] = positions.emplace(scope, scopes.size());
-    if (added) scopes.push_back({scope, {}});
-    scopes[position->second].members.push_back(
-        {parsed[i].leaf, TensorId{i}, parsed[i].of_statistic});
-  }
-  PlaceNumbered(std::move(numbered), numbers, scopes);
-  std::sort(scopes.begin(), scopes.end(),
-            [](const NamedScope& a, const NamedScope& b) { return NaturalLess(a.scope, b.scope); });
-  return scopes;
+  return ScopeGrouper(manifest, usable).Run();
 }
 
 }  // namespace ckpt

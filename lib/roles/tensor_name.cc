@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <string>
 #include <vector>
 
 #include "roles/scope_words.h"
@@ -34,12 +35,12 @@ std::string_view ScopeBefore(std::string_view name, std::string_view first_of_le
   return length == 0 ? std::string_view() : name.substr(0, length - 1);
 }
 
-std::string WithoutTree(std::string_view scope) {
+std::string_view WithoutTree(std::string_view scope) {
   for (const std::string_view tree : {"params", "batch_stats"}) {
     if (scope == tree) return {};
     if (scope.size() > tree.size() && scope.substr(0, tree.size()) == tree &&
         (scope[tree.size()] == '/' || scope[tree.size()] == '.')) {
-      return std::string(scope.substr(tree.size() + 1));
+      return scope.substr(tree.size() + 1);
     }
   }
   // Haiku keeps the averages of a layer's statistics in a child of its own.
@@ -47,7 +48,7 @@ std::string WithoutTree(std::string_view scope) {
   if (scope.size() > kChild.size() && scope.substr(scope.size() - kChild.size()) == kChild) {
     scope.remove_suffix(kChild.size());
   }
-  return std::string(scope);
+  return scope;
 }
 
 // "bn_a_gamma": the longest joinable leaf behind an underscore.

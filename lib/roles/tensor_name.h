@@ -1,7 +1,6 @@
 // Splits the name of a tensor into the scope of its layer and what it is there.
 #pragma once
 
-#include <string>
 #include <string_view>
 #include <vector>
 
@@ -10,7 +9,9 @@
 namespace ckpt {
 
 struct ParsedName {
-  std::string scope;           // "stem/bn"; empty where the name is the leaf alone
+  // "stem/bn"; empty where the name is the leaf alone. A part of the name that was parsed, which
+  // must outlive it: there may be a million of them.
+  std::string_view scope;
   const Leaf* leaf = nullptr;  // null: no table knows the leaf
   bool of_statistic = false;   // a helper of a statistic: "moving_mean/biased"; leaf is that of it
   bool joined = false;         // an underscore is what stands between scope and leaf: "bn_gamma"

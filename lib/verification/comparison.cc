@@ -22,10 +22,17 @@ double LargestOf(const Array& array) {
 
 Comparison Compare(const Array& a, const Array& y, const Array* bound, double factor) {
   Comparison found;
-  const double arithmetic = kArithmetic * std::max(LargestOf(a), 1e-290);
+  double size = 1e-290;
+  for (const double element : a.elements) {
+    if (std::isfinite(element)) size = std::max(size, std::abs(element));
+  }
+  const double arithmetic = kArithmetic * size;
   for (std::size_t i = 0; i < a.elements.size() && i < y.elements.size(); ++i) {
-    const double difference = std::abs(y.elements[i] - a.elements[i]);
-    const double allowed = factor * (bound == nullptr ? 0 : bound->elements[i]);
+    // Infinities of one sign are equal.
+    const bool equal = y.elements[i] == a.elements[i];
+    const double difference = equal ? 0 : std::abs(y.elements[i] - a.elements[i]);
+    double allowed = factor * (bound == nullptr ? 0 : bound->elements[i]);
+    if (!std::isfinite(allowed)) allowed = 0;  // a bound that bounds nothing
     const double ratio = std::isnan(difference) ? HUGE_VAL
                          : difference == 0      ? 0
                                                 : difference / (allowed + arithmetic);

@@ -69,6 +69,10 @@ std::string Sample(Form& form, CommandId command) {
       verified.verification.emplace();
       return form.Add(verified);
     }
+    case CommandId::kTrend: {
+      const std::string first = form.Add(FollowedRun{"a", {{"1.npz"}, {"2.npz"}}});
+      return first + form.End(TrendSummary{1});
+    }
     case CommandId::kExplain:
       return form.Add(RuleList{{FindRule("BN001")}, true});
   }
@@ -77,7 +81,7 @@ std::string Sample(Form& form, CommandId command) {
 
 constexpr std::array kCommands = {CommandId::kInspect, CommandId::kAudit,  CommandId::kConvert,
                                   CommandId::kDiff,    CommandId::kVerify, CommandId::kCalibrate,
-                                  CommandId::kExplain};
+                                  CommandId::kTrend,   CommandId::kExplain};
 
 TEST(Forms, PrintEveryCommandThatTheirRowLists) {
   for (const FormRow& row : Forms()) {

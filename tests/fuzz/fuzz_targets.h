@@ -11,6 +11,9 @@ namespace ckpt::fuzz {
 // and the checksum made right again, so that mutants get past it.
 enum class Sealed : unsigned char { kNothing, kZipMembers, kTableBlocks };
 
+// What is done with what the reader made of a mutant.
+enum class Judge : unsigned char { kCheckpoint, kNetwork };
+
 struct Target {
   std::string_view name;    // of the program: fuzz_<name>
   std::string_view format;  // row of the table of formats
@@ -19,7 +22,14 @@ struct Target {
   Sealed sealed = Sealed::kNothing;
   std::string_view beside_folder = {};  // in testdata: of the sound files beside it
   std::vector<std::string_view> beside = {};
+  Judge judge = Judge::kCheckpoint;
 };
+
+// One file, whose network is run.
+inline Target RunRow(std::string_view name, std::string_view format, std::string_view file,
+                     Sealed sealed = Sealed::kNothing) {
+  return {name, format, file, file, sealed, {}, {}, Judge::kNetwork};
+}
 
 inline const Target& FindTarget(std::string_view name) {
   static const std::vector<Target> targets = {
@@ -91,6 +101,26 @@ inline const Target& FindTarget(std::string_view name) {
        Sealed::kNothing,
        "tfjs/quantized",
        {"group1-shard1of2.bin", "group1-shard2of2.bin"}},
+      RunRow("onnx_network", "onnx", "m.onnx"),
+      RunRow("graph_def_network", "graph-def", "m.pb"),
+      RunRow("keras_network", "keras", "m.keras", Sealed::kZipMembers),
+      RunRow("caffe_network", "caffe", "m.caffemodel"),
+      {"darknet_network",
+       "darknet",
+       "small.weights",
+       "small.cfg",
+       Sealed::kNothing,
+       "darknet",
+       {"small.weights"},
+       Judge::kNetwork},
+      {"mxnet_network",
+       "mxnet",
+       "net-0010.params",
+       "net-symbol.json",
+       Sealed::kNothing,
+       "mxnet",
+       {"net-0010.params"},
+       Judge::kNetwork},
   };
   for (const Target& target : targets) {
     if (target.name == name) return target;

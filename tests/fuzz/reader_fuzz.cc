@@ -9,6 +9,7 @@
 #include "formats/container/file.h"
 #include "tests/fuzz/fuzz_targets.h"
 #include "tests/fuzz/judge_checkpoint.h"
+#include "tests/fuzz/judge_network.h"
 #include "tests/fuzz/sealed_mutation.h"
 
 extern "C" std::size_t LLVMFuzzerMutate(std::uint8_t* data, std::size_t size, std::size_t max_size);
@@ -67,7 +68,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     ExpectInWords(checkpoint.error());
     return 0;
   }
-  JudgeCheckpoint(**checkpoint, format);
+  TheTarget().judge == Judge::kNetwork ? JudgeNetwork(**checkpoint)
+                                       : JudgeCheckpoint(**checkpoint, format);
   return 0;
 }
 

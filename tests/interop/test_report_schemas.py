@@ -21,6 +21,7 @@ RUNS = {
     "convert": [["convert", "--dry-run", *FOLD, "o.npz"], ["convert", "--dry-run", "no/such", "o.npz"]],
     "diff": [["diff", GOOD, BAD], ["diff", GOOD, "no/such"]],
     "verify": [["verify", FOLD[2], FOLD[2]], ["verify", "no/such", FOLD[2]], ["verify", GOOD, GOOD]],
+    "trend": [["trend", "tf1/mnist/updates_not_run", "tf1/mnist/correct"], ["trend", GOOD, BAD, "no/such"]],
     "explain": [["explain"], ["explain", "BN001"]],
 }
 
@@ -44,6 +45,24 @@ def test_reports_follow_their_schema(command):
         assert lines
         for line in lines:
             check.validate(json.loads(line))
+
+
+def test_reports_with_settings_and_a_baseline_follow_theirs(tmp_path):
+    baseline, settings = tmp_path / "baseline.json", tmp_path / "ckpt.toml"
+    settings.write_text('[audit]\nno-rule = "BN040"\nseverity = {BN041 = "warning"}\n')
+    gate = ["audit", "--config", str(settings)]
+    write = ["--write-baseline", str(baseline), "--reason", "known"]
+    validator("audit").validate(json.loads(run(*gate, BAD, "bad_values", *write, "--format", "json")))
+    validator("baseline").validate(json.loads(baseline.read_text()))
+    entries = json.loads(baseline.read_text())
+    entries["findings"][0]["rule"] = "BN001"  # which is found no more
+    baseline.write_text(json.dumps(entries))
+    known = [*gate, BAD, "bad_values", "--baseline", str(baseline)]
+    report = json.loads(run(*known, "--format", "json"))
+    validator("audit").validate(report)
+    assert report["summary"]["baseline"]["stale"] and report["summary"]["config"]["hidden"]["infos"]
+    for line in run(*known, "--format", "jsonl").splitlines():
+        validator("audit").validate(json.loads(line))
 
 
 def test_records_follow_their_schema(tmp_path):

@@ -7,6 +7,7 @@
 #include "cli/report/page/held_inputs.h"
 #include "cli/report/page/page_document.h"
 #include "cli/report/page/page_values.h"
+#include "cli/report/remarks.h"
 
 namespace ckpt::cli {
 namespace {
@@ -62,6 +63,7 @@ class PageForm : public Form {
     plain_->Add(audited);
     NoteName(audited.input.path);
     for (const Finding& finding : audited.findings) rules_.insert(finding.rule);
+    for (const KnownFinding& known : audited.known) rules_.insert(known.finding.rule);
     inputs_.Add(static_cast<int>(StateOf(audited)), RowOf(audited),
                 [&](std::size_t most) { return page::Piece(audited, most); });
     return {};
@@ -70,6 +72,8 @@ class PageForm : public Form {
     Json head = {{"command", "audit"}};
     head["states"] = summary.states;
     head["rules"] = RulesToJson(rules_);
+    head["remarks"] = Json::array();
+    for (const Remark& remark : RemarksOf(summary)) head["remarks"].push_back(remark.text);
     return OfInputs("audit", std::move(head), summary.not_read, plain_->End(summary));
   }
 

@@ -113,6 +113,13 @@ Json Piece(const AuditedInput& audited, std::size_t most) {
   json["finding_count"] = audited.findings.size();
   for (std::size_t i = 0; i < std::min(most, audited.findings.size()); ++i)
     json["findings"].push_back(FindingToJson(audited.findings[i]));
+  json["known"] = Json::array();
+  for (std::size_t i = 0; i < std::min(most, audited.known.size()); ++i) {
+    const KnownFinding& known = audited.known[i];
+    json["known"].push_back(
+        {known.finding.rule->id, Text(known.finding.subject), Text(known.reason)});
+  }
+  json["known_count"] = audited.known.size();
   AddLayers(json, input, audited.profiles, Suspects(audited.findings), most);
   if (audited.data && input.opened()) json["drift"] = ToJson(*audited.data, *input.analysis, most);
   return json;

@@ -78,6 +78,8 @@ struct AuditOptions {
   // A checkpoint of the same run saved earlier (--since, or the older ones that a state file
   // names).
   const Checkpoint* older = nullptr;
+  // The checkpoints that this one was merged of (--parents): averaged, added up, cut together.
+  std::vector<const Checkpoint*> parents = {};
 };
 
 struct AuditResult {

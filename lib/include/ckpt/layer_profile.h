@@ -49,7 +49,7 @@ inline constexpr std::size_t kLayerVectors = 6;
 std::string_view Name(LayerVector vector) noexcept;  // "mean", "log_variance", "gamma", ...
 
 // The weight that the initial values still have in the moving statistics: decay^updates.
-struct InitialShare {
+struct InitialValues {
   double weight = 0, decay = 0, updates = 0;
   std::string counted_by = {};  // the name of the counter
 };
@@ -58,7 +58,7 @@ struct LayerProfile {
   // By LayerVector. Absent: the layer has no such tensor, its data could not be read, or (gains)
   // nothing says the epsilon.
   std::array<std::optional<Distribution>, kLayerVectors> of = {};
-  std::optional<InitialShare> initial = {};  // absent where nothing tells it
+  std::optional<InitialValues> initial = {};  // absent where nothing tells it
 
   const std::optional<Distribution>& Of(LayerVector vector) const {
     return of[static_cast<std::size_t>(vector)];

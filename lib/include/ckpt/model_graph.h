@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "ckpt/kernel_layout.h"
+#include "ckpt/network/operation.h"
 #include "ckpt/tensor.h"
 
 namespace ckpt {
@@ -57,6 +58,10 @@ struct Layer {
   std::string name;     // path: "bn_a", "inner/ic"
   std::string op_type;  // the framework's word: "Conv2D"
   OpKind kind = OpKind::kOther;
+  // What the layer computes, its own activation aside. Its operands are the node's inputs, in
+  // order, then its tensors: a convolution's data is input 0, and its kernel none. Unknown where
+  // the format does not say it (then `kind` is all that is known) or does not understand it.
+  network::Computation computation = network::Unknown{};
 
   // Tensors by their name in the layer: "kernel", "bias", "gamma", "beta", "moving_mean",
   // "moving_variance". A separable convolution's "kernel" is the pointwise one.
@@ -123,6 +128,8 @@ struct Value {
   std::vector<NodeId> consumers;   // a node that reads it twice is listed twice
   bool is_model_output = false;  // of the whole model, or read by something that is not understood
   std::optional<std::int64_t> rank = {};  // batch axis included, where known
+  // Its sizes as far as known, -1 for one that is not; then the rank is known, too.
+  std::optional<network::Sizes> shape = {};
 };
 
 // Which record of a model a graph was built from.

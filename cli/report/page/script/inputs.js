@@ -168,6 +168,9 @@ function inputBody({row, detail}, place, rules) {
   return [
     inputHead(row, detail),
     detail.findings ? findingsSection(detail, place, rules) : null,
+    detail.known_count > 0 ? section("Known by the baseline", folding({}, plural(detail.known_count, "finding"), () =>
+      longTable("Findings that the baseline knows", ["rule", "where", "reason"], detail.known.map(([rule, subject, reason]) =>
+        () => [[el("span", {class: "rule"}, rule), " ", (rules[rule] || {}).name], code(subject), reason])))) : null,
     items.length === 0 ? null : section("Batch norms", gainsFigure(detail, place, byLayer),
       layerList(items, {flag: "with an error or a warning",
         orders: {"largest gain first": item => item.gain, "initial values weigh most": item => item.initial,
@@ -234,6 +237,8 @@ function inputsPage(data) {
         () => inputBody(input, place, rules))))]
     : inputBody(data.inputs[0], 0, rules);
   const list = data.not_read.list;
+  if (data.remarks && data.remarks.length > 0)
+    nodes.unshift(el("ul", {class: "remarks"}, data.remarks.map(text => el("li", {}, text))));
   if (data.not_read.count > 0) {
     nodes.push(section("Not read", folding({}, plural(data.not_read.count, "file"), () =>
       table("Files that were not read", ["file", "reason"], list.map(([path, why]) => [code(path), why])))));
