@@ -10,6 +10,8 @@
 namespace ckpt::cli {
 namespace {
 
+const std::string kExamplesHeading = "Example:\n";
+
 CLI::Validator AsValidator(const Check& check) { return {check.apply, check.shown, ""}; }
 
 std::string Joined(const std::vector<std::string>& words) {
@@ -114,11 +116,14 @@ Option* Option::delimiter(char separator) {
 
 Option* Option::excludes(Option* other) {
   parsed_->excludes(other->parsed_);
+  excluded_.push_back(other);
+  other->excluded_.push_back(this);
   return this;
 }
 
 Option* Option::needs(Option* other) {
   parsed_->needs(other->parsed_);
+  needed_.push_back(other);
   return this;
 }
 
@@ -145,8 +150,11 @@ bool ReadWord(const std::string& word, std::uint64_t& value) {
   return CLI::detail::lexical_cast(word, value);
 }
 
-Arguments::Arguments(CLI::App& app, std::string name, std::string summary, std::string footer)
-    : app_(app), name_(std::move(name)), summary_(std::move(summary)), footer_(std::move(footer)) {}
+Arguments::Arguments(CLI::App& app, std::string name, std::string summary, std::string examples)
+    : app_(app),
+      name_(std::move(name)),
+      summary_(std::move(summary)),
+      examples_(std::move(examples)) {}
 
 Option* Arguments::Add(const std::string& names, std::string type, std::string help, Store store) {
   CLI::Option* parsed = app_.add_option(names, std::move(store), help);
@@ -177,22 +185,23 @@ Option* Arguments::add_flag(const std::string& names, bool& variable, std::strin
 }
 
 ArgumentParser::ArgumentParser(std::string name, std::string description,
-                               const std::string& version, std::string footer)
+                               const std::string& version, const std::string& notes,
+                               std::string examples)
     : app_(std::make_unique<CLI::App>(description, std::move(name))),
       description_(std::move(description)),
-      footer_(std::move(footer)) {
+      examples_(std::move(examples)) {
   app_->set_version_flag("--version", version);
   app_->require_subcommand(1);
-  app_->footer(footer_);
+  app_->footer(notes + kExamplesHeading + examples_);
 }
 
 ArgumentParser::~ArgumentParser() = default;
 
 Arguments& ArgumentParser::AddCommand(const std::string& name, const std::string& summary,
-                                      const std::string& footer) {
+                                      const std::string& examples) {
   CLI::App* command = app_->add_subcommand(name, summary);
-  command->footer(footer);
-  return commands_.emplace_back(*command, name, summary, footer);
+  command->footer(kExamplesHeading + examples);
+  return commands_.emplace_back(*command, name, summary, examples);
 }
 
 const Arguments* ArgumentParser::Chosen() const {

@@ -58,6 +58,8 @@ class Option {
     return value_;
   }  // what type_name() said; "" of a flag
   const std::vector<std::string>& words() const noexcept { return words_; }
+  const std::vector<const Option*>& excluded() const noexcept { return excluded_; }
+  const std::vector<const Option*>& needed() const noexcept { return needed_; }
   bool is_positional() const noexcept { return !names_.front().starts_with('-'); }
   bool is_required() const noexcept { return required_; }
   bool is_list() const noexcept { return list_; }
@@ -71,6 +73,7 @@ class Option {
   std::vector<std::string> names_;
   std::string help_, value_;
   std::vector<std::string> words_ = {};
+  std::vector<const Option*> excluded_ = {}, needed_ = {};
   bool list_, required_ = false;
 };
 
@@ -97,7 +100,7 @@ bool ReadWord(const std::string& word, std::optional<T>& value) {
 
 class Arguments {
  public:
-  Arguments(CLI::App& app, std::string name, std::string summary, std::string footer);
+  Arguments(CLI::App& app, std::string name, std::string summary, std::string examples);
   Arguments(const Arguments&) = delete;
   Arguments& operator=(const Arguments&) = delete;
 
@@ -116,7 +119,7 @@ class Arguments {
 
   const std::string& name() const noexcept { return name_; }
   const std::string& summary() const noexcept { return summary_; }
-  const std::string& footer() const noexcept { return footer_; }
+  const std::string& examples() const noexcept { return examples_; }  // one a line
   const std::deque<Option>& options() const noexcept {
     return options_;
   }  // --help is not among them
@@ -145,24 +148,25 @@ class Arguments {
   Option* Add(const std::string& names, std::string type, std::string help, Store store);
 
   CLI::App& app_;
-  std::string name_, summary_, footer_;
+  std::string name_, summary_, examples_;
   std::deque<Option> options_;
 };
 
 // The program: its commands, each with its arguments.
 class ArgumentParser {
  public:
+  // `notes` stand in --help before the examples.
   ArgumentParser(std::string name, std::string description, const std::string& version,
-                 std::string footer);
+                 const std::string& notes, std::string examples);
   ~ArgumentParser();
   ArgumentParser(const ArgumentParser&) = delete;
   ArgumentParser& operator=(const ArgumentParser&) = delete;
 
   Arguments& AddCommand(const std::string& name, const std::string& summary,
-                        const std::string& footer);
+                        const std::string& examples);
   const std::deque<Arguments>& commands() const noexcept { return commands_; }
   const std::string& description() const noexcept { return description_; }
-  const std::string& footer() const noexcept { return footer_; }
+  const std::string& examples() const noexcept { return examples_; }
 
   struct Parsed {
     const Arguments* command = nullptr;  // that is to run: everything is in its variables
@@ -178,7 +182,7 @@ class ArgumentParser {
   const Arguments* Chosen() const;
 
   std::unique_ptr<CLI::App> app_;
-  std::string description_, footer_;
+  std::string description_, examples_;
   std::deque<Arguments> commands_;
 };
 

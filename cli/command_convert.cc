@@ -51,13 +51,16 @@ class ConvertCommand : public Command {
     app.add_option("--graph", graph_,
                    "A file whose model graph is evidence for an input without one")
         ->type_name("FILE");
-    app.add_option("--inputs", serving_.inputs,
-                   "Tensors that a serving graph takes (default: by the signature, or derived)")
+    app.add_option(
+           "--inputs", serving_.inputs,
+           "Tensors that a serving graph takes (default: by the signature, or derived); KEY=TENSOR "
+           "says what a SavedModel's signature calls one")
         ->delimiter(',')
         ->allow_extra_args(false)
         ->type_name("A,B");
     app.add_option("--outputs", serving_.outputs,
-                   "Tensors that a serving graph yields (default: by the signature, or derived)")
+                   "Tensors that a serving graph yields (default: by the signature, or derived); "
+                   "KEY=TENSOR says what a SavedModel's signature calls one")
         ->delimiter(',')
         ->allow_extra_args(false)
         ->type_name("C,D");
@@ -182,6 +185,7 @@ class ConvertCommand : public Command {
                   "--inputs, --outputs and --feed are for OUTPUT with a graph (graph-def or "
                   "saved-model) and for a fold over one");
     }
+    CKPT_RETURN_IF_ERROR(CheckKeys());
     if (verify_) certificate_.mode = VerifyMode::kAlways;
     if (no_verify_) certificate_.mode = VerifyMode::kNever;
     if (options_.memory > 0) certificate_.verify.budget.memory_bytes = options_.memory;
@@ -193,6 +197,20 @@ class ConvertCommand : public Command {
     }
     if (!pairs_file_.empty()) {
       CKPT_ASSIGN_OR_RETURN(convert_.fold.pairs, ReadPairs(*options_.read, pairs_file_));
+    }
+    return {};
+  }
+
+  // Only a signature calls tensors something.
+  Status CheckKeys() const {
+    if (target_.format->name == "saved-model") return {};
+    for (const auto* tensors : {&serving_.inputs, &serving_.outputs}) {
+      for (const std::string& tensor : *tensors) {
+        if (tensor.find('=') == std::string::npos) continue;
+        return Fail(ErrorCode::kInvalidArgument,
+                    "\"" + tensor + "\": KEY=TENSOR names an argument of a signature, which " +
+                        std::string(target_.format->name) + " has not; --to saved-model has");
+      }
     }
     return {};
   }

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <string_view>
 
 #include "ckpt/diff.h"
@@ -51,6 +52,10 @@ class DiffCommand : public Command {
   void Setup(Arguments& app) override {
     app.add_option("A", a_, "The first checkpoint")->required();
     app.add_option("B", b_, "The second checkpoint")->required();
+    app.add_option(
+        "C", more_,
+        "More that should be the same: ranks, replicas, clients. Each is compared with A, "
+        "and all with one another");
     app.add_option("--rtol", diff_.rtol, "Relative tolerance (default 0)")
         ->check(NotNegative())
         ->type_name("X");
@@ -72,6 +77,21 @@ class DiffCommand : public Command {
                    "Epsilon of batch norms for which nothing records one")
         ->check(NotNegative())
         ->type_name("X");
+    const std::map<std::string, DiffOrder> orders = {{"name", DiffOrder::kName},
+                                                     {"max-abs", DiffOrder::kMaxAbs},
+                                                     {"max-rel", DiffOrder::kMaxRel},
+                                                     {"norm", DiffOrder::kNorm},
+                                                     {"differing", DiffOrder::kDiffering}};
+    app.add_option(
+           "--sort", order_,
+           "Order of the tensors in text: name, or the largest first by max-abs, max-rel, "
+           "norm (||b-a||/||a||) or differing (share of elements); default name, with --top "
+           "norm")
+        ->transform(OneOf(orders))
+        ->type_name("KEY");
+    app.add_option("--top", most_, "Text lists the first N tensors, and counts the others")
+        ->check(Positive())
+        ->type_name("N");
     AddInputOptions(app, options_, nullptr);
     AddReportOptions(app, CommandId::kDiff, options_);
   }
@@ -83,26 +103,59 @@ class DiffCommand : public Command {
       if (!rename) return Complain(rename.error());
       diff_.rename = std::move(rename->names);
     }
+    if (!more_.empty() && Draws(options_)) {
+      return Complain({ErrorCode::kInvalidArgument,
+                       "--report html: a page draws two files beside each other, and not several"});
+    }
     auto reporter = OpenReporter(options_);
     if (!reporter) return Complain(reporter.error());
-    Comparison comparison{a_, b_};
     ExitCode code = ExitCode::kClean;
-    if (Result<CheckpointDiff> diff = Compare(comparison); !diff) {
-      code = Complain(diff.error());
-      comparison.error = std::move(diff).error();
-    } else {
-      if (!diff->within_tolerance) code = ExitCode::kFindings;
-      comparison.diff = *std::move(diff);
+    Status status = reporter->Add(CompareWith(b_, code));
+    for (const std::string& path : more_) {
+      if (status) status = reporter->Add(CompareWith(path, code));
     }
-    Status status = reporter->Add(comparison);
+    if (status && !more_.empty()) status = reporter->Add(CompareAll());
     if (status) status = reporter->Finish();
     return status ? code : std::max(code, Complain(status.error()));
   }
 
  private:
-  Result<CheckpointDiff> Compare(Comparison& comparison) const {
+  Comparison CompareWith(const std::string& path, ExitCode& code) const {
+    Comparison comparison{a_, path};
+    comparison.most = most_;
+    comparison.order = order_.value_or(most_ ? DiffOrder::kNorm : DiffOrder::kName);
+    comparison.of_several = !more_.empty();
+    if (Result<CheckpointDiff> diff = Compare(path, comparison); !diff) {
+      code = std::max(code, Complain(diff.error()));
+      comparison.error = std::move(diff).error();
+    } else {
+      if (!diff->within_tolerance) code = std::max(code, ExitCode::kFindings);
+      comparison.diff = *std::move(diff);
+    }
+    return comparison;
+  }
+
+  // Those that cannot be read were complained of already.
+  ReplicaComparison CompareAll() const {
+    ReplicaComparison all;
+    ReplicaBuilder builder;
+    std::vector<std::string> paths = {a_, b_};
+    paths.insert(paths.end(), more_.begin(), more_.end());
+    for (const std::string& path : paths) {
+      const Result<OpenedInput> opened = OpenInput(path, options_, analysis_);
+      if (opened && builder.Add(*opened->checkpoint, opened->analysis)) {
+        all.paths.push_back(path);
+      } else {
+        ++all.unreadable;
+      }
+    }
+    all.report = std::move(builder).Finish();
+    return all;
+  }
+
+  Result<CheckpointDiff> Compare(const std::string& path, Comparison& comparison) const {
     CKPT_ASSIGN_OR_RETURN(const OpenedInput a, OpenInput(a_, options_, analysis_));
-    CKPT_ASSIGN_OR_RETURN(const OpenedInput b, OpenInput(b_, options_, analysis_));
+    CKPT_ASSIGN_OR_RETURN(const OpenedInput b, OpenInput(path, options_, analysis_));
     const ProgressCheckpoint counted(*a.checkpoint, "diff", options_.quiet);
     DiffOptions options = diff_;
     options.same_file = AreSameFiles(a.checkpoint->manifest(), b.checkpoint->manifest());
@@ -119,6 +172,9 @@ class DiffCommand : public Command {
   AnalysisOptions analysis_;
   DiffOptions diff_;
   std::string a_, b_, rename_file_;
+  std::vector<std::string> more_;
+  std::optional<DiffOrder> order_;
+  std::optional<std::size_t> most_;
 };
 
 }  // namespace

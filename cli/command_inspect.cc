@@ -5,6 +5,7 @@
 
 #include "cli/command.h"
 #include "cli/input_pass.h"
+#include "cli/progress.h"
 #include "cli/reporter.h"
 
 namespace ckpt::cli {
@@ -13,6 +14,13 @@ namespace {
 class Inspect : public Command {
  public:
   void Setup(Arguments& app) override {
+    app.add_option("--only", only_, "List only tensors that match GLOB (may be repeated)")
+        ->allow_extra_args(false)
+        ->type_name("GLOB");
+    app.add_flag("--summary", summary_only_, "Text counts tensors and batch norms, and lists none");
+    app.add_flag("--stats", stats_,
+                 "Read all data: least, largest and mean value and standard deviation of each "
+                 "tensor, NaN and infinities counted");
     AddInputOptions(app, options_, &inputs_);
     AddReportOptions(app, CommandId::kInspect, options_);
   }
@@ -31,26 +39,45 @@ class Inspect : public Command {
   }
 
  private:
+  // --stats of what is listed; where data cannot be read, that is the input's error.
+  void Measure(const Checkpoint& checkpoint, InspectedInput& inspected) const {
+    if (!stats_) return;
+    const ProgressCheckpoint counted(checkpoint, "inspect", options_.quiet);
+    for (const std::size_t i : inspected.tensors) {
+      auto measured = MeasureTensor(counted, TensorId{static_cast<std::uint32_t>(i)});
+      if (!measured && !inspected.input.error) inspected.input.error = measured.error();
+      inspected.statistics.push_back(measured ? *std::move(measured) : std::nullopt);
+    }
+  }
+
   Status Report(const std::vector<std::string>& inputs, Reporter& reporter, ExitCode& worst) {
     const bool draws = Draws(options_);
     std::vector<std::optional<Result<OpenedInput>>> opened(inputs.size());
-    std::vector<std::vector<LayerProfile>> profiles(inputs.size());
+    std::vector<InspectedInput> found(inputs.size());
     InspectSummary summary{inputs.size()};
     const auto work = [&](std::size_t i) {
       try {
-        const Result<OpenedInput>& input = opened[i].emplace(OpenInput(inputs[i], options_));
-        if (draws && input) profiles[i] = ProfileLayers(*input->checkpoint, input->analysis);
+        opened[i].emplace(OpenInput(inputs[i], options_));
+        found[i] = Inspected(ReportOf(inputs[i], *opened[i]), only_);
+        if (*opened[i]) Measure(*(*opened[i])->checkpoint, found[i]);
+        if (draws && *opened[i]) {
+          found[i].profiles = ProfileLayers(*(*opened[i])->checkpoint, (*opened[i])->analysis);
+        }
+        found[i].summary_only = summary_only_;
       } catch (const std::bad_alloc&) {
         opened[i].emplace(Fail(NotEnoughMemory(inputs[i])));
+        found[i] = {ReportOf(inputs[i], *opened[i])};
       }
     };
     const auto emit = [&](std::size_t i) -> Status {
-      const Result<OpenedInput> input = *std::exchange(opened[i], std::nullopt);
-      if (!input) {
+      const InspectedInput inspected = std::move(found[i]);
+      if (inspected.input.error) {
         ++summary.failed;
-        worst = std::max(worst, Complain(input.error()));
+        worst = std::max(worst, Complain(*inspected.input.error));
       }
-      return reporter.Add(InspectedInput{ReportOf(inputs[i], input), std::move(profiles[i])});
+      Status added = reporter.Add(inspected);
+      opened[i].reset();
+      return added;
     };
     CKPT_RETURN_IF_ERROR(ForEachInput(inputs.size(), options_.jobs, work, emit));
     summary.not_read = std::move(not_read_);
@@ -58,8 +85,9 @@ class Inspect : public Command {
   }
 
   CommonOptions options_;
-  std::vector<std::string> inputs_;
+  std::vector<std::string> inputs_, only_;
   std::vector<NotRead> not_read_;
+  bool summary_only_ = false, stats_ = false;
 };
 
 }  // namespace

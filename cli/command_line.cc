@@ -18,50 +18,61 @@ namespace {
 struct Row {
   const char* name;
   const char* summary;
-  const char* footer;
+  const char* examples;  // one a line
   std::unique_ptr<Command> (*make)();
 };
 
 // The commands, in the order of --help.
 constexpr std::array<Row, 8> kCommands = {{
     {"inspect", "List tensors, roles, batch-norm layers and metadata",
-     "Example:\n  ckpt inspect model.h5\n  ckpt inspect --format json logs/model.ckpt-1000",
-     MakeInspect},
+     "  ckpt inspect model.h5\n  ckpt inspect --format json logs/model.ckpt-1000", MakeInspect},
     {"audit", "Judge readiness for serving; exit 1 on findings",
-     "Example:\n  ckpt audit logs/                      # the latest checkpoint of a training run\n"
+     "  ckpt audit logs/                      # the latest checkpoint of a training run\n"
      "  ckpt audit --fail-on error *.safetensors\n  ckpt audit --since model.ckpt-900 "
      "model.ckpt-1000",
      MakeAudit},
     {"convert", "Write a serving-ready file",
-     "Example:\n  ckpt convert --bn fold model.h5 serving.h5\n"
+     "  ckpt convert --bn fold model.h5 serving.h5\n"
      "  ckpt convert logs/model.ckpt-1000 serving.safetensors\n"
      "  ckpt convert --bn fold --pair-by-order --dry-run model.ckpt-1000 serving.npz",
      MakeConvert},
     {"diff", "Compare two checkpoints; exit 1 when they differ",
-     "Example:\n  ckpt diff model.h5 serving.h5\n  ckpt diff --rtol 1e-5 model.ckpt-900 "
+     "  ckpt diff model.h5 serving.h5\n  ckpt diff --rtol 1e-5 model.ckpt-900 "
      "model.safetensors",
      MakeDiff},
     {"verify", "Run two files: do they compute the same function? exit 1 when they do not",
-     "Example:\n  ckpt verify model.h5 serving.h5\n  ckpt verify model.keras model.onnx\n"
+     "  ckpt verify model.h5 serving.h5\n  ckpt verify model.keras model.onnx\n"
      "  ckpt verify --input images.npz --format json model.h5 serving.h5",
      MakeVerify},
     {"calibrate", "Compute missing or stale statistics again from data, and write them",
-     "Example:\n  ckpt calibrate stale.h5 model.h5 --data images.npz\n"
+     "  ckpt calibrate stale.h5 model.h5 --data images.npz\n"
      "  ckpt calibrate --all --variance biased model.onnx better.onnx --data a.npy b.npy",
      MakeCalibrate},
     {"trend", "Follow the batch norms of a run over its checkpoints; exit 1 on findings",
-     "Example:\n  ckpt trend logs/                      # all that the state file lists\n"
+     "  ckpt trend logs/                      # all that the state file lists\n"
      "  ckpt trend epoch_*.pt\n  ckpt trend --format json runs/ -r",
      MakeTrend},
     {"explain", "What a rule means, why it matters, how to fix it",
-     "Example:\n  ckpt explain          # the list of rules\n  ckpt explain BN001", MakeExplain},
+     "  ckpt explain          # the list of rules\n  ckpt explain BN001", MakeExplain},
 }};
 
-constexpr const char* kFooter =
-    "Exit codes: 0 done and clean, 1 findings or differences, 2 usage, 3 input malformed, "
-    "unsupported or unfit,\n"
-    "4 I/O or a limit, 5 internal error.\n\nExample:\n  ckpt audit model.ckpt-1000\n"
-    "  ckpt convert --bn fold model.h5 serving.h5";
+constexpr const char* kExamples =
+    "  ckpt audit model.ckpt-1000\n  ckpt convert --bn fold model.h5 serving.h5";
+
+// "Exit codes: 0 done and clean, 1 ...", in lines of about a hundred characters.
+std::string ExitCodesInLines() {
+  std::string text = "Exit codes:";
+  std::size_t column = text.size();
+  for (std::size_t code = 0; code < kExitMeanings.size(); ++code) {
+    const bool is_last = code + 1 == kExitMeanings.size();
+    const std::string item =
+        std::to_string(code) + " " + kExitMeanings[code] + (is_last ? "." : ",");
+    const bool breaks = column + 1 + item.size() > 106;
+    text += (breaks ? "\n" : " ") + item;
+    column = breaks ? item.size() : column + 1 + item.size();
+  }
+  return text;
+}
 
 int Refuse(const std::string& why) {
   std::cerr << "ckpt: " << why << "\nRun with --help for more information.\n";
@@ -80,10 +91,11 @@ ExitCode Complain(const Error& error) {
 std::unique_ptr<Program> DeclareProgram() {
   std::unique_ptr<Program> program(
       new Program{ArgumentParser("ckpt", "ckpt: audits, converts and compares trained checkpoints.",
-                                 "ckpt " CKPT_VERSION, kFooter)});
+                                 "ckpt " CKPT_VERSION, ExitCodesInLines() + "\n\n", kExamples)});
   for (const Row& row : kCommands) {
     program->commands.push_back(row.make());
-    program->commands.back()->Setup(program->parser.AddCommand(row.name, row.summary, row.footer));
+    program->commands.back()->Setup(
+        program->parser.AddCommand(row.name, row.summary, row.examples));
   }
   return program;
 }

@@ -1,6 +1,8 @@
 // Exit codes of the program; documented in README.md and relied on by scripts.
 #pragma once
 
+#include <array>
+
 #include "ckpt/error.h"
 
 namespace ckpt::cli {
@@ -13,6 +15,11 @@ enum class ExitCode : int {
   kIo = 4,        // I/O or a limit: a retry may help
   kInternal = 5,
 };
+
+// What each of them says, for --help and the man pages.
+inline constexpr std::array<const char*, 6> kExitMeanings = {
+    "done and clean", "findings or differences", "usage", "input malformed, unsupported or unfit",
+    "I/O or a limit", "internal error"};
 
 ExitCode ExitCodeFor(ErrorCode code) noexcept;
 

@@ -6,6 +6,8 @@
 #include <string>
 #include <utility>
 
+#include "ckpt/serving_shapes.h"
+
 namespace ckpt::cli {
 namespace {
 
@@ -97,6 +99,7 @@ Result<ServingConversion> PlanServing(const Checkpoint& source, const AuditResul
         "a fingerprint (fingerprint.pb) describes the source alone and is not written");
   }
   CKPT_ASSIGN_OR_RETURN(OpGraph graph, serving.model->Apply(plan));
+  AddKnownShapes(*serving.model, graph);
   if (target.name == "graph-def" && !graph.initializer.empty()) {
     return Fail(ErrorCode::kUnfit,
                 "what it serves reads lookup tables or the paths of assets, which a loader gives "

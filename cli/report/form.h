@@ -26,6 +26,7 @@ class Form {
   virtual std::string End(const AuditSummary&) { return {}; }
   virtual std::string Add(const Conversion&) { return {}; }
   virtual std::string Add(const Comparison&) { return {}; }
+  virtual std::string Add(const ReplicaComparison&) { return {}; }
   virtual std::string Add(const VerifiedPair&) { return {}; }
   virtual std::string Add(const FollowedRun&) { return {}; }
   virtual std::string End(const TrendSummary&) { return {}; }

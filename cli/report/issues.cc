@@ -192,8 +192,9 @@ std::string IssueForm::Add(const Conversion& conversion) {
 }
 std::string IssueForm::Add(const Comparison& comparison) {
   Take(comparison);
-  return Print("diff");
+  return comparison.of_several ? std::string() : Print("diff");
 }
+std::string IssueForm::Add(const ReplicaComparison&) { return Print("diff"); }
 std::string IssueForm::Add(const VerifiedPair& verified) {
   Take(verified);
   return Print("verify");

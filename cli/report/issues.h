@@ -102,6 +102,7 @@ class IssueForm : public Form {
   std::string End(const AuditSummary& summary) override;
   std::string Add(const Conversion& conversion) override;
   std::string Add(const Comparison& comparison) override;
+  std::string Add(const ReplicaComparison& all) override;
   std::string Add(const VerifiedPair& verified) override;
   std::string Add(const FollowedRun& run) override;
   std::string End(const TrendSummary& summary) override;

@@ -39,6 +39,7 @@ std::string HowItDiffers(const TensorDiff& tensor) {
   std::string out = std::to_string(tensor.differing) + " of " + std::to_string(tensor.elements) +
                     " elements differ, max abs " + FormatNumber(tensor.max_abs) + ", max rel " +
                     FormatNumber(tensor.max_rel);
+  if (tensor.nan_b > 0) out += ", " + std::to_string(tensor.nan_b) + " NaN in B";
   if (tensor.non_finite > 0) out += ", " + std::to_string(tensor.non_finite) + " not finite";
   return out;
 }

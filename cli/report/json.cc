@@ -62,6 +62,15 @@ class JsonForm : public Form {
         json["tensors"].push_back(TensorOf(tensor));
       AddTail(json, *comparison.diff);
     }
+    if (!comparison.of_several) return Dump(json, true);
+    json.erase("schema");
+    inputs_.push_back(std::move(json));
+    return {};
+  }
+  std::string Add(const ReplicaComparison& all) override {
+    Json json = WithSchema("diff");
+    json["comparisons"] = std::move(inputs_);
+    json["replicas"] = ToJson(all);
     return Dump(json, true);
   }
   std::string Add(const VerifiedPair& verified) override { return Dump(ToJson(verified), true); }

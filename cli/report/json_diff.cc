@@ -84,6 +84,9 @@ Json TensorOf(const TensorDiff& diff) {
   json["differing"] = diff.differing;
   json["beyond_tolerance"] = diff.beyond_tolerance;
   json["non_finite"] = diff.non_finite;
+  json["nan_a"] = diff.nan_a;
+  json["nan_b"] = diff.nan_b;
+  json["relative_norm"] = JsonNumber(diff.relative_norm);
   json["cosine"] = JsonNumber(diff.cosine);
   json["max_ulp"] = diff.max_ulp;
   return json;

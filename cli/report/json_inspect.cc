@@ -2,8 +2,21 @@
 
 namespace ckpt::cli {
 
-Json TensorOf(const InputReport& input, std::size_t tensor) {
-  return JsonTensor(input.manifest->tensors[tensor], input.analysis->roles[tensor]);
+Json TensorOf(const InspectedInput& inspected, std::size_t place) {
+  const InputReport& input = inspected.input;
+  const std::size_t tensor = inspected.tensors[place];
+  Json json = JsonTensor(input.manifest->tensors[tensor], input.analysis->roles[tensor]);
+  if (inspected.statistics.empty()) return json;
+  json["statistics"] = nullptr;
+  if (const auto& found = inspected.statistics[place]) {
+    json["statistics"] = {{"min", JsonNumber(found->min)},
+                          {"max", JsonNumber(found->max)},
+                          {"mean", JsonNumber(found->mean)},
+                          {"std", JsonNumber(found->deviation())},
+                          {"nan", found->nan},
+                          {"infinite", found->infinite}};
+  }
+  return json;
 }
 
 Json HeadOf(const InspectedInput& inspected, bool with_tensors) {
@@ -23,8 +36,8 @@ Json HeadOf(const InspectedInput& inspected, bool with_tensors) {
   json["resolved"] = JsonText(manifest.resolved);
   json["notes"] = JsonTexts(input.notes);
   json["format"] = input.format;
-  json["status"] = "ok";
-  json["error"] = nullptr;
+  json["status"] = input.error ? "error" : "ok";
+  json["error"] = input.error ? JsonError(*input.error) : Json(nullptr);
   json["framework"] = analysis.framework ? Json(Name(*analysis.framework)) : Json(nullptr);
   json["framework_version"] =
       manifest.framework_version.empty() ? Json(nullptr) : JsonText(manifest.framework_version);
@@ -36,13 +49,12 @@ Json HeadOf(const InspectedInput& inspected, bool with_tensors) {
     json["problems"].push_back(JsonError(problem.error));
   if (with_tensors) {
     json["tensors"] = Json::array();
-    for (std::size_t i = 0; i < manifest.tensors.size(); ++i) {
-      json["tensors"].push_back(TensorOf(input, i));
-    }
+    for (std::size_t i = 0; i < inspected.tensors.size(); ++i)
+      json["tensors"].push_back(TensorOf(inspected, i));
   }
   json["batch_norm"] = Json::array();
-  for (const BatchNorm& layer : analysis.batch_norms)
-    json["batch_norm"].push_back(JsonBatchNorm(layer, manifest));
+  for (const std::size_t i : inspected.batch_norms)
+    json["batch_norm"].push_back(JsonBatchNorm(analysis.batch_norms[i], manifest));
   return json;
 }
 

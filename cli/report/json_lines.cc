@@ -19,9 +19,9 @@ class JsonLinesForm : public Form {
     const InputReport& input = inspected.input;
     std::string out = Dump(Line("inspect", "input", HeadOf(inspected, false)), false);
     if (!input.opened()) return out;
-    for (std::size_t i = 0; i < input.manifest->tensors.size(); ++i) {
+    for (std::size_t i = 0; i < inspected.tensors.size(); ++i) {
       Json tensor = {{"path", JsonText(input.path)}};
-      tensor.update(TensorOf(input, i));
+      tensor.update(TensorOf(inspected, i));
       out += Dump(Line("inspect", "tensor", tensor), false);
     }
     return out;
@@ -60,6 +60,9 @@ class JsonLinesForm : public Form {
     head["type"] = "summary";
     AddTail(head, *comparison.diff);
     return out + Dump(head, false);
+  }
+  std::string Add(const ReplicaComparison& all) override {
+    return Dump(Line("diff", "replicas", ToJson(all)), false);
   }
   std::string Add(const VerifiedPair& verified) override {
     Json json = ToJson(verified);

@@ -12,7 +12,8 @@ Json WithSchema(std::string_view command);
 Json Line(std::string_view command, std::string_view type, const Json& body);
 
 Json HeadOf(const InspectedInput& inspected, bool with_tensors);
-Json TensorOf(const InputReport& input, std::size_t tensor);
+// Of `inspected.tensors[place]`.
+Json TensorOf(const InspectedInput& inspected, std::size_t place);
 
 Json HeadOf(const AuditedInput& audited);  // without the findings
 Json FindingOf(const AuditedInput& audited, const Finding& finding);
@@ -30,6 +31,7 @@ void AddConversion(Json& json, const Conversion& conversion);
 Json HeadOf(const Comparison& comparison);
 void AddTail(Json& json, const CheckpointDiff& diff);
 Json TensorOf(const TensorDiff& diff);
+Json ToJson(const ReplicaComparison& all);
 
 Json ToJson(const VerifiedPair& verified);
 void AddVerification(Json& json, const Verification& verification);  // its keys

@@ -66,6 +66,11 @@ void AddVerification(Json& json, const Verification& verification) {
   json["reason"] = verification.reason.empty() ? Json(nullptr) : JsonText(verification.reason);
   json["inputs"] = json["outputs"] = Json::array();
   for (const UsedInput& input : verification.inputs) json["inputs"].push_back(InputOf(input));
+  json["unread_inputs"] = Json::array();
+  for (const UnreadInput& input : verification.unread_inputs) {
+    json["unread_inputs"].push_back(
+        {{"side", input.in_b ? "b" : "a"}, {"name", JsonText(input.name)}});
+  }
   for (const OutputDifference& output : verification.outputs)
     json["outputs"].push_back(OutputOf(output));
   json["steps"] = {{"compared", verification.steps_compared},

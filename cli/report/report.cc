@@ -1,5 +1,11 @@
 #include "cli/report/report.h"
 
+#include <algorithm>
+#include <utility>
+
+#include "ckpt/name_glob.h"
+#include "ckpt/natural_order.h"
+
 namespace ckpt::cli {
 
 void SeverityCounts::Add(Severity severity) noexcept {
@@ -67,6 +73,32 @@ void TrendSummary::Add(const FollowedRun& run) {
   checkpoints += run.steps.size();
   unreadable += run.CountUnreadable();
   for (const Finding& finding : run.trend.findings) counts.Add(finding.severity);
+}
+
+InspectedInput Inspected(InputReport input, const std::vector<std::string>& only) {
+  InspectedInput inspected{std::move(input)};
+  if (!inspected.input.opened()) return inspected;
+  const Manifest& manifest = *inspected.input.manifest;
+  const std::vector<BatchNorm>& layers = inspected.input.analysis->batch_norms;
+  std::vector<bool> listed(manifest.tensors.size());
+  for (std::size_t i = 0; i < manifest.tensors.size(); ++i) {
+    listed[i] = only.empty() || MatchesAny(only, manifest.tensors[i]);
+    if (listed[i]) inspected.tensors.push_back(i);
+  }
+  for (std::size_t i = 0; i < layers.size(); ++i) {
+    const BatchNorm& layer = layers[i];
+    const auto vectors = {layer.gamma, layer.beta, layer.moving_mean, layer.moving_variance};
+    const bool owns = std::any_of(vectors.begin(), vectors.end(),
+                                  [&](const auto& id) { return id && listed[id->index]; });
+    if (only.empty() || owns) inspected.batch_norms.push_back(i);
+  }
+  std::sort(inspected.tensors.begin(), inspected.tensors.end(), [&](std::size_t a, std::size_t b) {
+    return NaturalLess(manifest.tensors[a].name, manifest.tensors[b].name);
+  });
+  std::stable_sort(
+      inspected.batch_norms.begin(), inspected.batch_norms.end(),
+      [&](std::size_t a, std::size_t b) { return NaturalLess(layers[a].scope, layers[b].scope); });
+  return inspected;
 }
 
 PlanReport ReportOf(const ConversionPlan& plan) {

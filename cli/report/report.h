@@ -22,6 +22,8 @@
 #include "ckpt/formats/convert_file.h"
 #include "ckpt/layer_profile.h"
 #include "ckpt/op_graph.h"
+#include "ckpt/replicas.h"
+#include "ckpt/tensor_statistics.h"
 #include "ckpt/trend.h"
 #include "ckpt/verify.h"
 
@@ -48,9 +50,17 @@ struct NotRead {
 
 struct InspectedInput {
   InputReport input;
+  // Indices of the tensors and batch norms to list, in natural order of their names.
+  std::vector<std::size_t> tensors = {}, batch_norms = {};
+  // --stats: of each of `tensors`; else empty.
+  std::vector<std::optional<TensorStatistics>> statistics = {};
+  bool summary_only = false;  // text lists nothing, it counts
   // One for each batch norm, where a form draws them; else none.
   std::vector<LayerProfile> profiles = {};
 };
+// With the tensors that match one of the patterns, all if there is none, and the batch norms that
+// own one of them.
+InspectedInput Inspected(InputReport input, const std::vector<std::string>& only);
 struct InspectSummary {
   std::uint64_t inputs = 0, failed = 0;
   std::vector<NotRead> not_read = {};
@@ -219,12 +229,25 @@ struct Conversion {
   std::optional<Written> written = {};
 };
 
+// By what text orders the tensors of a comparison: by name, or the largest first.
+enum class DiffOrder : std::uint8_t { kName, kMaxAbs, kMaxRel, kNorm, kDiffering };
+
 struct Comparison {
   std::string a, b;  // as the user named them
   std::optional<Error> error = {};
   std::optional<CheckpointDiff> diff = {};  // absent where there is an error
+  DiffOrder order = DiffOrder::kName;       // of text
+  std::optional<std::size_t> most = {};     // tensors that text lists
   // One for each of `diff->batch_norms`, where a form draws them; else none.
   std::vector<LayerProfiles> profiles = {};
+  bool of_several = false;  // a ReplicaComparison ends the report
+};
+
+// Several that should be the same.
+struct ReplicaComparison {
+  std::vector<std::string> paths = {};  // one for each replica of the report
+  std::size_t unreadable = 0;           // which are none of those
+  ReplicaReport report = {};
 };
 
 // What the user's own framework makes of the same inputs.

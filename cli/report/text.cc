@@ -70,6 +70,9 @@ class TextForm : public Form {
     if (!comparison.diff || (options_.quiet && comparison.diff->within_tolerance)) return {};
     return Broken(ToText(comparison, options_));
   }
+  std::string Add(const ReplicaComparison& all) override {
+    return options_.quiet && all.report.groups <= 1 ? std::string() : Broken(ToText(all, options_));
+  }
   std::string Add(const VerifiedPair& verified) override {
     const bool same =
         verified.verification && (verified.verification->verdict == Verdict::kSame ||

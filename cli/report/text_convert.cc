@@ -1,5 +1,7 @@
+#include <algorithm>
 #include <map>
 
+#include "cli/report/collapsed_names.h"
 #include "cli/report/text_pieces.h"
 #include "cli/report/text_table.h"
 
@@ -41,60 +43,126 @@ std::string BatchNormsToText(const PlanReport& plan) {
   return out;
 }
 
-std::string PlanToText(const PlanReport& plan, const Style& style) {
-  std::string out;
-  TextTable folded("  ");
+std::string EpsilonOf(const Folded& fold) {
+  return "epsilon " + FormatNumber(fold.epsilon.value) + " (" +
+         std::string(Name(fold.epsilon.evidence.source)) + ")";
+}
+
+// Each layer with the kernels that took it.
+std::string EachFold(const PlanReport& plan) {
+  TextTable table("  ");
   for (const Folded& fold : plan.folded) {
-    folded.AddRow({"folded " + EscapeForDisplay(fold.batch_norm),
-                   std::string(Name(fold.direction)) + " into " + Join(fold.into),
-                   "epsilon " + FormatNumber(fold.epsilon.value) + " (" +
-                       std::string(Name(fold.epsilon.evidence.source)) + ")",
-                   "error bound " + FormatNumber(fold.error_bound)});
+    table.AddRow({"folded " + EscapeForDisplay(fold.batch_norm),
+                  std::string(Name(fold.direction)) + " into " + Join(fold.into), EpsilonOf(fold),
+                  "error bound " + FormatNumber(fold.error_bound)});
   }
-  out += folded.ToString();
-  std::map<std::string, std::vector<std::string>> kept, dropped;
+  return table.ToString();
+}
+
+// Repeated layers in one line each.
+std::string FoldsTogether(const PlanReport& plan, const FormOptions& options) {
+  std::vector<NamedThing> things;
+  for (const Folded& fold : plan.folded)
+    things.push_back({fold.batch_norm, std::string(Name(fold.direction)) + "  " + EpsilonOf(fold)});
+  const std::vector<CollapsedName> lines = CollapseNames(things);
+  TextTable table("  ");
+  std::size_t listed = 0;
+  for (std::size_t i = 0; i < std::min(options.MostLines(), lines.size()); ++i) {
+    const auto& [name, members] = lines[i];
+    double bound = 0;
+    for (const std::size_t member : members)
+      bound = std::max(bound, plan.folded[member].error_bound);
+    listed += members.size();
+    table.AddRow({"folded " + name, Plural(members.size(), "batch norm"),
+                  things[members.front()].kind, "error bound " + FormatNumber(bound) + " at most"});
+  }
+  return table.ToString() + More(listed, plan.folded.size(), "batch norm") +
+         "  -v lists each batch norm with what it was folded into\n";
+}
+
+std::string FoldedToText(const PlanReport& plan, const FormOptions& options) {
+  const bool many = plan.folded.size() > kMostNamesInFull && !options.full;
+  return many ? FoldsTogether(plan, options) : EachFold(plan);
+}
+
+// One line for each reason: "WORD bn1, bn2: reason".
+std::string ByReason(std::string_view word,
+                     const std::map<std::string, std::vector<std::string>>& layers,
+                     const FormOptions& options) {
+  std::string out;
+  std::size_t lines = 0, listed = 0, all = 0;
+  for (const auto& [reason, scopes] : layers) {
+    all += scopes.size();
+    if (++lines > options.MostLines()) continue;
+    listed += scopes.size();
+    const bool named = scopes.size() <= kNamedLayers || options.full;
+    out += "  " + Painted(word, options.style.yellow, options.style) + " " +
+           (named ? Join(scopes) : Plural(scopes.size(), "batch norm")) + ": " +
+           EscapeForDisplay(reason) + "\n";
+  }
+  return out + More(listed, all, "batch norm");
+}
+
+std::string DroppedToText(const PlanReport& plan, const FormOptions& options) {
+  // The optimizer state of "w" is one kind for every w.
+  std::map<std::string, std::vector<std::string>> dropped;
+  for (const Dropped& tensor : plan.dropped) dropped[tensor.reason].push_back(tensor.name);
+  std::string out;
+  std::size_t lines = 0, listed = 0;
+  for (const auto& [reason, names] : dropped) {
+    if (++lines > options.MostLines()) break;
+    listed += names.size();
+    out += "  dropped " + Plural(names.size(), "tensor") + ": " + EscapeForDisplay(reason) + "\n";
+    if (options.full) out += "    " + Join(names) + "\n";
+  }
+  return out + More(listed, plan.dropped.size(), "tensor");
+}
+
+std::string PlanToText(const PlanReport& plan, const FormOptions& options) {
+  std::map<std::string, std::vector<std::string>> kept, changed;
   for (const Kept& layer : plan.kept) {
     kept[(layer.affine ? "as one scale and one offset per channel: " : "") + layer.reason]
         .push_back(layer.batch_norm);
   }
-  for (const auto& [reason, scopes] : kept) {
-    out += "  " + std::string(style.yellow) + "kept" + std::string(style.reset) + " " +
-           (scopes.size() <= kNamedLayers ? Join(scopes) : Plural(scopes.size(), "batch norm")) +
-           ": " + EscapeForDisplay(reason) + "\n";
-  }
-  for (const Changed& layer : plan.changed) {
-    out += "  " + std::string(style.yellow) + "changed" + std::string(style.reset) + " " +
-           EscapeForDisplay(layer.batch_norm) + ": " + EscapeForDisplay(layer.reason) + "\n";
-  }
-  // The optimizer state of "w" is one kind for every w.
-  for (const Dropped& tensor : plan.dropped) dropped[tensor.reason].push_back(tensor.name);
-  for (const auto& [reason, names] : dropped) {
-    out += "  dropped " + Plural(names.size(), "tensor") + ": " + EscapeForDisplay(reason) + "\n";
-  }
+  for (const Changed& layer : plan.changed) changed[layer.reason].push_back(layer.batch_norm);
+  std::string out = FoldedToText(plan, options) + ByReason("kept", kept, options) +
+                    ByReason("changed", changed, options) + DroppedToText(plan, options);
   if (!plan.renamed.empty()) out += "  renamed " + Plural(plan.renamed.size(), "tensor") + "\n";
   if (!plan.reordered.empty()) {
     out += "  put " + Plural(plan.reordered.size(), "kernel") + " in another layout\n";
   }
   out += BatchNormsToText(plan);
-  for (const std::string& note : plan.notes) out += "  " + EscapeForDisplay(note) + "\n";
-  return out;
+  constexpr std::size_t kMostNotes = 20;
+  const std::size_t listed =
+      std::min(options.full ? options.MostLines() : kMostNotes, plan.notes.size());
+  for (std::size_t i = 0; i < listed; ++i) out += "  " + EscapeForDisplay(plan.notes[i]) + "\n";
+  return out + More(listed, plan.notes.size(), "note");
 }
 
-std::string ServedToText(const ServedReport& served, const Style& style) {
+// "images:0", or "logits=head/BiasAdd:0" where callers call it something else.
+std::string Called(const std::string& key, const std::string& tensor) {
+  return tensor == key + ":0" ? tensor : key + "=" + tensor;
+}
+
+std::string ServedToText(const ServedReport& served, const FormOptions& options) {
   std::string out;
-  for (const OpSignature& signature : served.signatures) {
+  const std::size_t listed = std::min(options.MostLines(), served.signatures.size());
+  for (std::size_t i = 0; i < listed; ++i) {
+    const OpSignature& signature = served.signatures[i];
     std::vector<std::string> inputs, outputs;
-    for (const auto& [key, tensor] : signature.inputs) inputs.push_back(tensor);
-    for (const auto& [key, tensor] : signature.outputs) outputs.push_back(tensor);
+    for (const auto& [key, tensor] : signature.inputs) inputs.push_back(Called(key, tensor));
+    for (const auto& [key, tensor] : signature.outputs) outputs.push_back(Called(key, tensor));
     out += "  serves " + EscapeForDisplay(signature.name) + ": " + Join(inputs) + " -> " +
            Join(outputs) + "\n";
   }
-  for (const Dropped& signature : served.dropped) {
-    out += "  " + std::string(style.yellow) + "dropped" + std::string(style.reset) +
-           " the signature " + EscapeForDisplay(signature.name) + ": " +
-           EscapeForDisplay(signature.reason) + "\n";
+  out += More(listed, served.signatures.size(), "signature");
+  const std::size_t left_out = std::min(options.MostLines(), served.dropped.size());
+  for (std::size_t i = 0; i < left_out; ++i) {
+    out += "  " + Painted("dropped", options.style.yellow, options.style) + " the signature " +
+           EscapeForDisplay(served.dropped[i].name) + ": " +
+           EscapeForDisplay(served.dropped[i].reason) + "\n";
   }
-  return out;
+  return out + More(left_out, served.dropped.size(), "signature");
 }
 
 // "audit: 1 warning (BN011)", "audit: clean".
@@ -133,10 +201,12 @@ std::string ToText(const Certificate::Signature& signature) {
          Plural(signature.verification.steps_compared, "step") + " compared\n";
 }
 
-std::string ToText(const CalibrationReport& calibration) {
+std::string ToText(const CalibrationReport& calibration, const FormOptions& options) {
   std::string out;
   for (const DataRange& range : calibration.inputs) out += ToText(range);
-  for (const CalibratedNorm& layer : calibration.layers) {
+  const std::size_t listed = std::min(options.MostLines(), calibration.layers.size());
+  for (std::size_t i = 0; i < listed; ++i) {
+    const CalibratedNorm& layer = calibration.layers[i];
     if (!calibration.taken_from.empty()) {
       out += "  took the statistics of " + EscapeForDisplay(layer.scope) + " from " +
              EscapeForDisplay(calibration.taken_from) + ", means moved by " +
@@ -148,6 +218,7 @@ std::string ToText(const CalibrationReport& calibration) {
            " elements a channel, variance " + std::string(Name(layer.variance)) +
            ", means moved by " + FormatNumber(layer.mean_shift) + " deviations at most\n";
   }
+  out += More(listed, calibration.layers.size(), "batch norm");
   if (calibration.few) {
     out += "  warning: " + Plural(calibration.examples, "example") +
            " are few: a mean is uncertain by up to 1/sqrt(" + std::to_string(calibration.examples) +
@@ -159,7 +230,6 @@ std::string ToText(const CalibrationReport& calibration) {
 }  // namespace
 
 std::string ToText(const Conversion& conversion, const FormOptions& options) {
-  const Style& style = options.style;
   if (!conversion.formats || !conversion.plan) return {};
   const Conversion::Formats& formats = *conversion.formats;
   const std::string tensors = Plural(conversion.plan->tensors, "tensor");
@@ -167,9 +237,9 @@ std::string ToText(const Conversion& conversion, const FormOptions& options) {
                     ") -> " + EscapeForDisplay(conversion.output) + " (" + std::string(formats.to) +
                     ")\n";
   for (const std::string& note : formats.notes) out += "  " + EscapeForDisplay(note) + "\n";
-  if (conversion.served) out += ServedToText(*conversion.served, style);
-  if (conversion.calibration) out += ToText(*conversion.calibration);
-  out += PlanToText(*conversion.plan, style);
+  if (conversion.served) out += ServedToText(*conversion.served, options);
+  if (conversion.calibration) out += ToText(*conversion.calibration, options);
+  out += PlanToText(*conversion.plan, options);
   if (conversion.dry_run) out += "  dry run: " + tensors + " would be written; not verified\n";
   if (conversion.written) {
     out += "  wrote " + tensors + ", " + FormatBytes(conversion.written->bytes) +

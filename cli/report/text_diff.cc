@@ -1,5 +1,7 @@
 #include <algorithm>
+#include <limits>
 
+#include "cli/report/collapsed_names.h"
 #include "cli/report/text_pieces.h"
 #include "cli/report/text_table.h"
 
@@ -37,6 +39,31 @@ char Mark(TensorStatus status) {
   return '?';
 }
 
+// How far the values are apart; where none are finite in both there is no distance.
+std::string Distances(const TensorDiff& diff) {
+  const bool any = diff.non_finite < diff.elements;
+  const auto number = [&](double value) { return any ? FormatNumber(value) : std::string("-"); };
+  std::string out = "max abs " + number(diff.max_abs) + "  max rel " + number(diff.max_rel) +
+                    "  rel norm " + number(diff.relative_norm) + "  " +
+                    std::to_string(diff.differing) + " of " + std::to_string(diff.elements) +
+                    " differ";
+  if (diff.beyond_tolerance != diff.differing)
+    out += ", " + std::to_string(diff.beyond_tolerance) + " beyond tolerance";
+  return out;
+}
+
+// ": all NaN in B", "; 5 not finite (2 NaN in A, 3 NaN in B)".
+std::string NotFinite(const TensorDiff& diff) {
+  if (diff.non_finite == 0) return {};
+  if (diff.nan_b == diff.elements && diff.nan_a == 0) return ": all NaN in B";
+  if (diff.nan_a == diff.elements && diff.nan_b == 0) return ": all NaN in A";
+  std::string out = "; " + std::to_string(diff.non_finite) + " not finite";
+  std::string nan;
+  if (diff.nan_a > 0) nan = std::to_string(diff.nan_a) + " NaN in A";
+  if (diff.nan_b > 0) nan += (nan.empty() ? "" : ", ") + std::to_string(diff.nan_b) + " NaN in B";
+  return nan.empty() ? out : out + " (" + nan + ")";
+}
+
 std::string Details(const TensorDiff& diff) {
   std::string out;
   if (diff.status == TensorStatus::kAdded)
@@ -49,19 +76,14 @@ std::string Details(const TensorDiff& diff) {
     out = std::string(Name(diff.dtype_a)) + " -> " + std::string(Name(diff.dtype_b)) + "  ";
   }
   if (diff.by == ComparedBy::kChecksum) return out + "by stored checksum";
-  out += "max abs " + FormatNumber(diff.max_abs) + "  max rel " + FormatNumber(diff.max_rel) +
-         "  " + std::to_string(diff.differing) + " of " + std::to_string(diff.elements) + " differ";
-  if (diff.beyond_tolerance != diff.differing)
-    out += ", " + std::to_string(diff.beyond_tolerance) + " beyond tolerance";
-  if (diff.non_finite > 0) out += "  " + std::to_string(diff.non_finite) + " not finite";
-  return out;
+  return out + Distances(diff) + NotFinite(diff);
 }
 
 // Why a tensor of one file alone is no difference, or may be one after all.
 std::string Remark(const TensorDiff& diff) {
   const bool alone = diff.status == TensorStatus::kAdded || diff.status == TensorStatus::kRemoved;
   std::string out = alone ? diff.note : "";
-  if (!diff.counts) out += std::string(out.empty() ? "" : "; ") + "does not count";
+  if (!diff.counts) out += std::string(out.empty() ? "" : "; ") + "not counted as a difference";
   return out.empty() ? out : "  (" + out + ")";
 }
 
@@ -72,68 +94,187 @@ std::string Pair(const TensorDiff& tensor) {
 }
 
 // Which tensor was held against which, and how that was found.
-std::string MappingToText(const CheckpointDiff& diff) {
+std::string MappingToText(const CheckpointDiff& diff, const FormOptions& options) {
   std::string out;
   if (!diff.by_names_alone) out += "matched by " + EscapeForDisplay(diff.mapping) + "\n";
   if (!diff.across) return out;
   TextTable table("    ");
+  std::size_t listed = 0, all = 0;
   for (const TensorDiff& tensor : diff.tensors) {
     if (tensor.name_a.empty() || tensor.name_b.empty()) continue;
     const bool plain = tensor.matched_by == MatchedBy::kName && tensor.reordered.empty();
-    if (plain) continue;
+    if (plain || ++all > options.MostLines()) continue;
     table.AddRow({Pair(tensor), "by " + std::string(Name(tensor.matched_by)),
                   EscapeForDisplay(tensor.reordered)});
+    ++listed;
   }
-  return out + table.ToString();
+  return out + table.ToString() + More(listed, all, "pair");
+}
+
+// What a tensor is put in order by. Values that are not finite on one side are the largest change
+// there is; tensors that are not compared come behind all that are.
+double KeyOf(const TensorDiff& tensor, DiffOrder order) {
+  if (tensor.by != ComparedBy::kBytes) return -1;
+  const bool lost = tensor.nan_a != tensor.nan_b;
+  if (lost && order != DiffOrder::kDiffering) return std::numeric_limits<double>::infinity();
+  switch (order) {
+    case DiffOrder::kMaxAbs:
+      return tensor.max_abs;
+    case DiffOrder::kMaxRel:
+      return tensor.max_rel;
+    case DiffOrder::kNorm:
+      return tensor.relative_norm;
+    case DiffOrder::kDiffering:
+      return tensor.elements == 0
+                 ? 0
+                 : static_cast<double>(tensor.differing) / static_cast<double>(tensor.elements);
+    case DiffOrder::kName:
+      break;
+  }
+  return 0;
+}
+
+std::vector<const TensorDiff*> Listed(const Comparison& comparison) {
+  std::vector<const TensorDiff*> listed;
+  for (const TensorDiff& tensor : comparison.diff->tensors) {
+    if (tensor.status != TensorStatus::kEqual) listed.push_back(&tensor);
+  }
+  if (comparison.order == DiffOrder::kName) return listed;
+  std::stable_sort(listed.begin(), listed.end(), [&](const TensorDiff* a, const TensorDiff* b) {
+    return KeyOf(*a, comparison.order) > KeyOf(*b, comparison.order);
+  });
+  return listed;
+}
+
+// In long lists tensors of repeated layers that are on one side alone are one line.
+std::vector<CollapsedName> LinesOf(const std::vector<const TensorDiff*>& tensors, bool collapses) {
+  std::vector<NamedThing> things;
+  for (std::size_t i = 0; i < tensors.size(); ++i) {
+    const TensorDiff& tensor = *tensors[i];
+    const bool alone =
+        tensor.status == TensorStatus::kAdded || tensor.status == TensorStatus::kRemoved;
+    const std::string_view name = tensor.name_a.empty() ? tensor.name_b : tensor.name_a;
+    things.push_back({name, std::string(1, Mark(tensor.status)) + std::string(Name(tensor.role)) +
+                                (alone ? Details(tensor) + Remark(tensor) : std::to_string(i))});
+  }
+  if (collapses) return CollapseNames(things);
+  std::vector<CollapsedName> lines;
+  for (std::size_t i = 0; i < tensors.size(); ++i) lines.push_back({Pair(*tensors[i]), {i}});
+  return lines;
+}
+
+std::string TensorsToText(const Comparison& comparison, const FormOptions& options) {
+  const std::vector<const TensorDiff*> tensors = Listed(comparison);
+  const bool collapses = tensors.size() > kMostNamesInFull && !options.full && !comparison.most;
+  std::size_t left = comparison.most.value_or(options.MostLines()), listed = 0;
+  TextTable table("");
+  for (const auto& [name, members] : LinesOf(tensors, collapses)) {
+    if (left-- == 0) break;
+    listed += members.size();
+    const TensorDiff& tensor = *tensors[members.front()];
+    const std::string shown = members.size() == 1 ? Pair(tensor) : name;
+    const std::string count =
+        members.size() == 1 ? "" : ", " + std::to_string(members.size()) + " of them";
+    table.AddRow({std::string(1, Mark(tensor.status)) + " " + shown, std::string(Name(tensor.role)),
+                  Details(tensor) + count + Remark(tensor)});
+  }
+  return table.ToString() + More(listed, tensors.size(), "tensor");
+}
+
+// What is said of a batch norm; empty for one that is equal without a reason to give.
+std::string InWords(const BatchNormDiff& layer) {
+  if (layer.equal_as_function && layer.note.empty()) return {};
+  if (!layer.compared) return EscapeForDisplay(layer.note);
+  const std::string out = layer.equal_as_function
+                              ? "the same function"
+                              : "scale differs by " + FormatNumber(layer.max_scale_diff) +
+                                    ", shift by " + FormatNumber(layer.max_shift_diff);
+  return layer.note.empty() ? out : out + " (" + EscapeForDisplay(layer.note) + ")";
+}
+
+// Layers of which the same is said are one line, where there are many.
+std::string BatchNormsToText(const CheckpointDiff& diff, const FormOptions& options) {
+  constexpr std::size_t kMostAlone = 20;
+  std::vector<NamedThing> things;
+  for (const BatchNormDiff& layer : diff.batch_norms) {
+    std::string words = InWords(layer);
+    if (words.empty()) continue;
+    things.push_back({layer.scope_a.empty() ? layer.scope_b : layer.scope_a, std::move(words)});
+  }
+  std::vector<CollapsedName> lines;
+  if (things.size() > kMostAlone && !options.full) {
+    lines = CollapseNames(things);
+  } else {
+    for (std::size_t i = 0; i < things.size(); ++i)
+      lines.push_back({EscapeForDisplay(things[i].name), {i}});
+  }
+  std::string out;
+  std::size_t listed = 0;
+  for (std::size_t i = 0; i < std::min(options.MostLines(), lines.size()); ++i) {
+    const auto& [name, members] = lines[i];
+    listed += members.size();
+    const std::string count = members.size() == 1 ? "" : std::to_string(members.size()) + " ";
+    out += count + (members.size() == 1 ? "batch norm " : "batch norms ") + name + ": " +
+           things[members.front()].kind + "\n";
+  }
+  return out + More(listed, things.size(), "batch norm");
+}
+
+std::string SignaturesToText(const CheckpointDiff& diff, const FormOptions& options) {
+  std::string out;
+  const std::size_t listed = std::min(options.MostLines(), diff.signatures.size());
+  for (std::size_t i = 0; i < listed; ++i) {
+    const Signature& signature = diff.signatures[i];
+    out += Painted(signature.id, options.style.yellow, options.style) + ": " +
+           EscapeForDisplay(signature.message) + "\n";
+  }
+  return out + More(listed, diff.signatures.size(), "remark");
+}
+
+// "9.18407 (conv/kernel)", "0".
+std::string Largest(const CheckpointDiff& diff, double most, const std::optional<std::size_t>& of) {
+  return FormatNumber(most) + (of ? " (" + Pair(diff.tensors[*of]) + ")" : "");
+}
+
+// The closing line.
+std::string Total(const CheckpointDiff& diff) {
+  const bool functions_equal =
+      !diff.batch_norms.empty() &&
+      std::all_of(diff.batch_norms.begin(), diff.batch_norms.end(),
+                  [](const BatchNormDiff& layer) { return layer.equal_as_function; });
+  const auto count = [&](auto is) {
+    return static_cast<std::uint64_t>(std::count_if(diff.tensors.begin(), diff.tensors.end(), is));
+  };
+  const std::uint64_t uncounted = count([](const TensorDiff& tensor) { return !tensor.counts; });
+  const std::uint64_t not_finite =
+      count([](const TensorDiff& tensor) { return tensor.non_finite > 0; });
+  std::string out = std::to_string(diff.equal) + " equal, " + std::to_string(diff.changed) +
+                    " changed, " + std::to_string(diff.added) + " added, " +
+                    std::to_string(diff.removed) + " removed, " + std::to_string(diff.retyped) +
+                    " retyped, " + std::to_string(diff.reshaped) + " reshaped";
+  if (uncounted > 0)
+    out += "; " + std::to_string(uncounted) + " of these are not counted as differences";
+  if (diff.changed > 0) {
+    out += "; largest change in weights " +
+           Largest(diff, diff.weights_max_abs, diff.weights_largest) + ", in moving statistics " +
+           Largest(diff, diff.statistics_max_abs, diff.statistics_largest);
+  }
+  if (not_finite > 0) out += "; values that are not finite in " + Plural(not_finite, "tensor");
+  if (diff.identical == Identical::kNo && functions_equal)
+    out += "; every batch norm computes the same function";
+  return out + Verdict(diff) + "\n";
 }
 
 }  // namespace
 
 std::string ToText(const Comparison& comparison, const FormOptions& options) {
-  const Style& style = options.style;
   const CheckpointDiff& diff = *comparison.diff;
-  std::string out = MappingToText(diff);
-  TextTable table("");
-  for (const TensorDiff& tensor : diff.tensors) {
-    if (tensor.status == TensorStatus::kEqual) continue;
-    table.AddRow({std::string(1, Mark(tensor.status)) + " " + Pair(tensor),
-                  std::string(Name(tensor.role)), Details(tensor) + Remark(tensor)});
+  if (comparison.of_several) {
+    return EscapeForDisplay(comparison.a) + " and " + EscapeForDisplay(comparison.b) + ": " +
+           Total(diff);
   }
-  out += table.ToString();
-  for (const BatchNormDiff& layer : diff.batch_norms) {
-    if (layer.equal_as_function && layer.note.empty()) continue;
-    out += "batch norm " + EscapeForDisplay(layer.scope_a.empty() ? layer.scope_b : layer.scope_a) +
-           ": ";
-    if (!layer.compared) {
-      out += EscapeForDisplay(layer.note) + "\n";
-      continue;
-    }
-    out += layer.equal_as_function ? "the same function"
-                                   : "scale differs by " + FormatNumber(layer.max_scale_diff) +
-                                         ", shift by " + FormatNumber(layer.max_shift_diff);
-    out += (layer.note.empty() ? "" : " (" + EscapeForDisplay(layer.note) + ")") + "\n";
-  }
-  for (const Signature& signature : diff.signatures) {
-    out += std::string(style.yellow) + signature.id + std::string(style.reset) + ": " +
-           EscapeForDisplay(signature.message) + "\n";
-  }
-  const bool functions_equal =
-      !diff.batch_norms.empty() &&
-      std::all_of(diff.batch_norms.begin(), diff.batch_norms.end(),
-                  [](const BatchNormDiff& layer) { return layer.equal_as_function; });
-  const auto uncounted = std::count_if(diff.tensors.begin(), diff.tensors.end(),
-                                       [](const TensorDiff& tensor) { return !tensor.counts; });
-  out += std::to_string(diff.equal) + " equal, " + std::to_string(diff.changed) + " changed, " +
-         std::to_string(diff.added) + " added, " + std::to_string(diff.removed) + " removed, " +
-         std::to_string(diff.retyped) + " retyped, " + std::to_string(diff.reshaped) + " reshaped";
-  if (uncounted > 0) out += "; " + std::to_string(uncounted) + " of these do not count";
-  if (diff.changed > 0) {
-    out += "; largest change in weights " + FormatNumber(diff.weights_max_abs) +
-           ", in moving statistics " + FormatNumber(diff.statistics_max_abs);
-  }
-  if (diff.identical == Identical::kNo && functions_equal)
-    out += "; every batch norm computes the same function";
-  return out + Verdict(diff) + "\n";
+  return MappingToText(diff, options) + TensorsToText(comparison, options) +
+         BatchNormsToText(diff, options) + SignaturesToText(diff, options) + Total(diff);
 }
 
 }  // namespace ckpt::cli

@@ -1,7 +1,10 @@
+#include <algorithm>
 #include <array>
+#include <map>
 #include <optional>
 #include <utility>
 
+#include "cli/report/collapsed_names.h"
 #include "cli/report/error_text.h"
 #include "cli/report/text_pieces.h"
 #include "cli/report/text_table.h"
@@ -11,48 +14,139 @@ namespace {
 
 constexpr std::size_t kLongestMetadata = 120;
 
+using Row = std::vector<std::string>;
+
+void Append(Row& row, Row more) {
+  for (std::string& cell : more) row.push_back(std::move(cell));
+}
+
 std::string Which(const std::optional<TensorId>& id) { return id ? "yes" : "-"; }
 
-std::string BatchNormTable(const InputReport& input) {
-  TextTable table("  ");
-  table.AddRow(
-      {"batch norm", "channels", "gamma", "beta", "mean", "variance", "epsilon", "momentum"});
-  const auto number = [](const std::optional<SourcedNumber>& value) {
-    return value
-               ? FormatNumber(value->value) + " (" + std::string(Name(value->evidence.source)) + ")"
-               : "unknown";
-  };
-  for (const BatchNorm& layer : input.analysis->batch_norms) {
-    table.AddRow({EscapeForDisplay(layer.scope),
-                  layer.channels ? std::to_string(*layer.channels) : "differ", Which(layer.gamma),
-                  Which(layer.beta), Which(layer.moving_mean), Which(layer.moving_variance),
-                  number(layer.epsilon), number(layer.momentum)});
-  }
-  return table.ToString();
+std::string Sourced(const std::optional<SourcedNumber>& value) {
+  if (!value) return "unknown";
+  return FormatNumber(value->value) + " (" + std::string(Name(value->evidence.source)) + ")";
 }
 
-std::string TensorTable(const InputReport& input) {
-  const Manifest& manifest = *input.manifest;
-  TextTable table("  ");
-  table.AddRow({"tensor", "dtype", "shape", "role", "trainable"});
-  for (std::size_t i = 0; i < manifest.tensors.size(); ++i) {
-    const TensorInfo& info = manifest.tensors[i];
+Row CellsOf(const BatchNorm& layer) {
+  return {layer.channels ? std::to_string(*layer.channels) : "differ",
+          Which(layer.gamma),
+          Which(layer.beta),
+          Which(layer.moving_mean),
+          Which(layer.moving_variance),
+          Sourced(layer.epsilon),
+          Sourced(layer.momentum)};
+}
+
+Row CellsOf(const TensorInfo& info, const TensorRole& role) {
+  const char* trainable = !role.trainable ? "?" : *role.trainable ? "yes" : "no";
+  return {std::string(Name(info.dtype)), ToString(info.shape), std::string(Name(role.role)),
+          trainable};
+}
+
+Row CellsOf(const std::optional<TensorStatistics>& found) {
+  if (!found) return {"-", "-", "-", "-"};
+  Row row;
+  for (const double value : {found->min, found->mean, found->max, found->deviation()})
+    row.push_back(found->finite > 0 ? FormatNumber(value) : "-");
+  std::string others;
+  if (found->nan > 0) others = std::to_string(found->nan) + " NaN";
+  if (found->infinite > 0)
+    others += (others.empty() ? "" : ", ") + std::to_string(found->infinite) + " infinite";
+  if (!others.empty()) row.push_back(others);
+  return row;
+}
+
+// Rows of things with names; in long lists those that differ in the numbers of their names alone
+// are one row.
+class Listing {
+ public:
+  Listing(std::string_view what, const FormOptions& options) : what_(what), options_(options) {}
+  void Add(std::string_view name, Row cells) {
+    NamedThing thing{name, {}};
+    for (const std::string& cell : cells) thing.kind.append(cell).append(1, '\0');
+    things_.push_back(std::move(thing));
+    cells_.push_back(std::move(cells));
+  }
+  // `more`: cells behind those of the first of a row, from the indices of all.
+  template <typename MoreCells>
+  std::string ToText(Row titles, const MoreCells& more) const {
+    const bool collapses = things_.size() > kMostNamesInFull && !options_.full;
+    std::vector<CollapsedName> lines;
+    if (collapses) {
+      lines = CollapseNames(things_);
+    } else {
+      for (std::size_t i = 0; i < things_.size(); ++i)
+        lines.push_back({EscapeForDisplay(things_[i].name), {i}});
+    }
+    TextTable table("  ");
+    Row head = {std::string(what_)};
+    if (collapses) head.push_back("count");
+    Append(head, std::move(titles));
+    table.AddRow(std::move(head));
+    std::size_t listed = 0;
+    for (std::size_t i = 0; i < std::min(lines.size(), options_.MostLines()); ++i) {
+      auto& [name, members] = lines[i];
+      listed += members.size();
+      Row row = {std::move(name)};
+      if (collapses) row.push_back(std::to_string(members.size()));
+      Append(row, cells_[members.front()]);
+      Append(row, more(members));
+      table.AddRow(std::move(row));
+    }
+    return table.ToString() + More(listed, things_.size(), std::string(what_).c_str());
+  }
+
+ private:
+  std::string_view what_;
+  const FormOptions& options_;
+  std::vector<NamedThing> things_;
+  std::vector<Row> cells_;
+};
+
+std::string BatchNormTable(const InspectedInput& inspected, const FormOptions& options) {
+  Listing listing("batch norm", options);
+  for (const std::size_t i : inspected.batch_norms) {
+    const BatchNorm& layer = inspected.input.analysis->batch_norms[i];
+    listing.Add(layer.scope, CellsOf(layer));
+  }
+  return listing.ToText({"channels", "gamma", "beta", "mean", "variance", "epsilon", "momentum"},
+                        [](const auto&) { return Row{}; });
+}
+
+std::string TensorTable(const InspectedInput& inspected, const FormOptions& options) {
+  const InputReport& input = inspected.input;
+  Listing listing("tensor", options);
+  bool unknown = false;
+  for (const std::size_t i : inspected.tensors) {
     const TensorRole& role = input.analysis->roles[i];
-    std::string trainable = !role.trainable ? "?" : *role.trainable ? "yes" : "no";
-    table.AddRow({EscapeForDisplay(info.name), std::string(Name(info.dtype)), ToString(info.shape),
-                  std::string(Name(role.role)), std::move(trainable)});
+    unknown = unknown || !role.trainable;
+    listing.Add(input.manifest->tensors[i].name, CellsOf(input.manifest->tensors[i], role));
   }
-  return table.ToString();
+  Row titles = {"dtype", "shape", "role", "trainable"};
+  const bool measured = !inspected.statistics.empty();
+  if (measured) Append(titles, {"min", "mean", "max", "std"});
+  const auto statistics = [&](const std::vector<std::size_t>& members) {
+    if (!measured) return Row{};
+    std::optional<TensorStatistics> all;
+    for (const std::size_t i : members) {
+      const auto& one = inspected.statistics[i];
+      if (one && all) all->Add(*one);
+      if (one && !all) all = one;
+    }
+    return CellsOf(all);
+  };
+  const std::string table = listing.ToText(std::move(titles), statistics);
+  return unknown ? table + "  trainable ?: the file has no optimizer or graph that says\n" : table;
 }
 
-std::string RoleSummary(const InputReport& input) {
-  const Manifest& manifest = *input.manifest;
+std::string RoleSummary(const InspectedInput& inspected) {
+  const InputReport& input = inspected.input;
   std::array<std::pair<std::uint64_t, std::uint64_t>, static_cast<std::size_t>(Role::kOther) + 1>
       totals{};
-  for (std::size_t i = 0; i < manifest.tensors.size(); ++i) {
+  for (const std::size_t i : inspected.tensors) {
     auto& [count, bytes] = totals[static_cast<std::size_t>(input.analysis->roles[i].role)];
     ++count;
-    bytes += manifest.tensors[i].byte_size;
+    bytes += input.manifest->tensors[i].byte_size;
   }
   std::string out;
   for (std::size_t i = 0; i < totals.size(); ++i) {
@@ -63,37 +157,90 @@ std::string RoleSummary(const InputReport& input) {
   return out;
 }
 
-}  // namespace
+// "float32 (22), int64 (4)", the commonest first.
+std::string Counted(const std::map<std::string, std::size_t>& counts, const FormOptions& options) {
+  std::vector<std::pair<std::string, std::size_t>> sorted(counts.begin(), counts.end());
+  std::stable_sort(sorted.begin(), sorted.end(),
+                   [](const auto& a, const auto& b) { return a.second > b.second; });
+  std::string out;
+  const std::size_t listed = options.full ? sorted.size() : std::min<std::size_t>(sorted.size(), 8);
+  for (std::size_t i = 0; i < listed; ++i)
+    out += (i == 0 ? "" : ", ") + sorted[i].first + " (" + std::to_string(sorted[i].second) + ")";
+  return listed < sorted.size() ? out + ", " + std::to_string(sorted.size() - listed) + " others"
+                                : out;
+}
 
-std::string ToText(const InspectedInput& inspected, const FormOptions& options) {
-  const InputReport& input = inspected.input;
-  const Style& style = options.style;
-  std::string out = Heading(input, style);
-  if (!input.opened()) {
-    if (options.errors_told || !input.error) return {};
-    return out + ": " + Painted("error", style.red, style) + "\n  " + Describe(*input.error) + "\n";
+// What --summary has in place of the lists.
+std::string Totals(const InspectedInput& inspected, const FormOptions& options) {
+  std::map<std::string, std::size_t> types, epsilons, momenta;
+  for (const std::size_t i : inspected.tensors)
+    ++types[std::string(Name(inspected.input.manifest->tensors[i].dtype))];
+  std::size_t without = 0;
+  for (const std::size_t i : inspected.batch_norms) {
+    const BatchNorm& layer = inspected.input.analysis->batch_norms[i];
+    without += layer.moving_mean && layer.moving_variance ? 0 : 1;
+    ++epsilons[Sourced(layer.epsilon)];
+    ++momenta[Sourced(layer.momentum)];
   }
-  const Manifest& manifest = *input.manifest;
+  std::string out = "  types: " + Counted(types, options) + "\n";
+  if (inspected.batch_norms.empty()) return out;
+  if (without > 0) out += "  " + Plural(without, "batch norm") + " without both statistics\n";
+  return out + "  epsilon: " + Counted(epsilons, options) +
+         "\n  momentum: " + Counted(momenta, options) + "\n";
+}
+
+std::string MetadataToText(const Manifest& manifest, const FormOptions& options) {
+  std::string out;
+  std::size_t listed = 0;
+  for (const auto& [key, value] : manifest.metadata) {
+    if (++listed > options.MostLines()) break;
+    std::string shown = EscapeForDisplay(value);
+    if (shown.size() > kLongestMetadata && !options.full)
+      shown = shown.substr(0, kLongestMetadata - 3) + "...";
+    out += "  " + EscapeForDisplay(key) + ": " + shown + "\n";
+  }
+  out += More(std::min(listed, options.MostLines()), manifest.metadata.size(), "entry of metadata");
+  const std::size_t problems = std::min(options.MostLines(), manifest.problems.size());
+  for (std::size_t i = 0; i < problems; ++i)
+    out += "  problem: " + Describe(manifest.problems[i].error) + "\n";
+  return out + More(problems, manifest.problems.size(), "problem");
+}
+
+std::string Head(const InspectedInput& inspected) {
+  const Manifest& manifest = *inspected.input.manifest;
   std::uint64_t bytes = 0;
   for (const TensorInfo& info : manifest.tensors) bytes += info.byte_size;
-  out += ": " + std::string(input.format) + ", " + Plural(manifest.tensors.size(), "tensor") +
-         ", " + FormatBytes(bytes) + ", " +
-         Plural(input.analysis->batch_norms.size(), "batch norm") + "\n" + Preamble(input);
-  if (const auto framework = input.analysis->framework) {
+  std::string out = ": " + std::string(inspected.input.format) + ", " +
+                    Plural(manifest.tensors.size(), "tensor") + ", " + FormatBytes(bytes) + ", " +
+                    Plural(inspected.input.analysis->batch_norms.size(), "batch norm") + "\n" +
+                    Preamble(inspected.input);
+  if (const auto framework = inspected.input.analysis->framework) {
     out += "  framework " + std::string(Name(*framework));
     if (!manifest.framework_version.empty())
       out += " " + EscapeForDisplay(manifest.framework_version);
     out += "\n";
   }
-  for (const auto& [key, value] : manifest.metadata) {
-    std::string shown = EscapeForDisplay(value);
-    if (shown.size() > kLongestMetadata) shown = shown.substr(0, kLongestMetadata - 3) + "...";
-    out += "  " + EscapeForDisplay(key) + ": " + shown + "\n";
+  return out;
+}
+
+}  // namespace
+
+std::string ToText(const InspectedInput& inspected, const FormOptions& options) {
+  const InputReport& input = inspected.input;
+  std::string out = Heading(input, options.style), error;
+  if (input.error && !options.errors_told) error = "  " + Describe(*input.error) + "\n";
+  if (!input.opened()) {
+    if (options.errors_told) return {};
+    return out + ": " + Painted("error", options.style.red, options.style) + "\n" + error;
   }
-  for (const Problem& problem : manifest.problems)
-    out += "  problem: " + Describe(problem.error) + "\n";
-  if (!manifest.tensors.empty()) out += "  " + RoleSummary(input) + "\n" + TensorTable(input);
-  if (!input.analysis->batch_norms.empty()) out += BatchNormTable(input);
+  const std::size_t tensors = input.manifest->tensors.size();
+  out += Head(inspected) + error + MetadataToText(*input.manifest, options);
+  if (inspected.tensors.size() < tensors)
+    out += "  " + std::to_string(inspected.tensors.size()) + " of these match --only\n";
+  if (!inspected.tensors.empty()) out += "  " + RoleSummary(inspected) + "\n";
+  if (inspected.summary_only) return out + Totals(inspected, options);
+  if (!inspected.tensors.empty()) out += TensorTable(inspected, options);
+  if (!inspected.batch_norms.empty()) out += BatchNormTable(inspected, options);
   return out;
 }
 

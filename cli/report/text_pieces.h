@@ -21,6 +21,7 @@ std::string ToText(const std::vector<NotRead>& not_read, const FormOptions& opti
 std::string InWords(const AuditSummary& summary);
 std::string ToText(const Conversion& conversion, const FormOptions& options);
 std::string ToText(const Comparison& comparison, const FormOptions& options);
+std::string ToText(const ReplicaComparison& all, const FormOptions& options);
 std::string ToText(const DataRange& range);
 std::string ToText(const VerifiedPair& verified, const Style& style);
 std::string ToText(const FollowedRun& run, const FormOptions& options);

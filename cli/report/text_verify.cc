@@ -93,6 +93,10 @@ std::string ToText(const VerifiedPair& verified, const Style& style) {
     out += " " + PlaceToText(input.shape) + (input.drawn ? ", drawn" : ", as given");
     out += std::string(input.permuted ? ", its axes in another order in B" : "") + "\n";
   }
+  for (const UnreadInput& input : found.unread_inputs) {
+    out += "input " + Quoted(input.name) + " of " + (input.in_b ? "B" : "A") +
+           " is read by nothing, and the other file does not have it\n";
+  }
   for (const OutputDifference& output : found.outputs) out += OutputToText(output);
   if (found.channels > 0) {
     out += std::to_string(found.silent_channels) + " of " + std::to_string(found.channels) +

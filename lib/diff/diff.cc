@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "ckpt/name_glob.h"
 #include "diff/batch_norm_diff.h"
 #include "diff/compare.h"
 #include "diff/correspondence.h"
@@ -203,6 +204,9 @@ class Differ {
     diff.max_rel = statistics.max_rel;
     diff.max_ulp = statistics.max_ulp;
     diff.cosine = statistics.cosine;
+    diff.relative_norm = statistics.relative_norm;
+    diff.nan_a = statistics.nan_a;
+    diff.nan_b = statistics.nan_b;
     diff.differing = statistics.differing;
     diff.beyond_tolerance = statistics.beyond_tolerance;
     diff.non_finite = statistics.non_finite;
@@ -258,8 +262,9 @@ class Differ {
   void Summarise() {
     bool same = true;
     result_.within_tolerance = true;
-    for (const TensorDiff& diff : result_.tensors) {
-      Count(diff);
+    for (std::size_t i = 0; i < result_.tensors.size(); ++i) {
+      const TensorDiff& diff = result_.tensors[i];
+      Count(i);
       same = same && diff.same_bits;
       if (diff.by == ComparedBy::kChecksum) ++result_.by_checksum;
       const bool structural = diff.status == TensorStatus::kAdded ||
@@ -272,7 +277,13 @@ class Differ {
     result_.identical = !same ? Identical::kNo : all_read ? Identical::kYes : Identical::kUnread;
   }
 
-  void Count(const TensorDiff& diff) {
+  void Count(std::size_t i) {
+    const TensorDiff& diff = result_.tensors[i];
+    const auto keep_larger = [&](double& most, std::optional<std::size_t>& largest) {
+      if (diff.max_abs <= most) return;
+      most = diff.max_abs;
+      largest = i;
+    };
     std::uint64_t CheckpointDiff::*const counters[] = {
         &CheckpointDiff::equal,   &CheckpointDiff::changed, &CheckpointDiff::added,
         &CheckpointDiff::removed, &CheckpointDiff::retyped, &CheckpointDiff::reshaped};
@@ -280,14 +291,14 @@ class Differ {
     switch (diff.role) {
       case Role::kMovingMean:
       case Role::kMovingVariance:
-        result_.statistics_max_abs = std::max(result_.statistics_max_abs, diff.max_abs);
+        keep_larger(result_.statistics_max_abs, result_.statistics_largest);
         break;
       case Role::kKernel:
       case Role::kBias:
       case Role::kGamma:
       case Role::kBeta:
       case Role::kOther:
-        result_.weights_max_abs = std::max(result_.weights_max_abs, diff.max_abs);
+        keep_larger(result_.weights_max_abs, result_.weights_largest);
         break;
       default:
         break;

@@ -142,11 +142,12 @@ void ElementComparison::AddEqual(std::span<const std::byte> both) {
     const auto x = std::span(x_).first(std::min(kBlock, count - done));
     DecodeToDouble(part, both.subspan(done * size, x.size() * size), x);
     const double norm = SumOfSquares(x);
-    AddProducts(norm, norm, norm);
+    AddProducts({norm, norm, norm, 0});
     if (std::isfinite(norm)) continue;
     const std::size_t parts = complex ? 2 : 1;
     for (std::size_t i = 0; i < x.size(); i += parts) {
-      if (!AllFinite(x.subspan(i, parts))) AddNonFinite(true);
+      const auto element = x.subspan(i, parts);
+      if (!AllFinite(element)) AddNonFinite(element, element);
     }
   }
 }
@@ -168,9 +169,9 @@ bool ElementComparison::AddFinite(std::span<const double> x, std::span<const dou
   const double rtol = tolerance_.rtol, atol = tolerance_.atol;
   const double *a = x.data(), *b = y.data();
   const std::size_t count = x.size();
-  double dot = 0, norm_a = 0, norm_b = 0, max_abs = 0, max_rel = 0;
+  double dot = 0, norm_a = 0, norm_b = 0, squares = 0, max_abs = 0, max_rel = 0;
   double differing = 0, beyond = 0;  // counts, in the one type that all of the loop has
-#pragma omp simd reduction(+ : dot, norm_a, norm_b, differing, beyond) reduction(max : max_abs, max_rel)
+#pragma omp simd reduction(+ : dot, norm_a, norm_b, squares, differing, beyond) reduction(max : max_abs, max_rel)
   for (std::size_t i = 0; i < count; ++i) {
     const double p = a[i], q = b[i];
     const double distance = std::fabs(p - q);
@@ -180,6 +181,7 @@ bool ElementComparison::AddFinite(std::span<const double> x, std::span<const dou
     dot += p * q;
     norm_a += p * p;
     norm_b += q * q;
+    squares += distance * distance;
     max_abs = distance > max_abs ? distance : max_abs;
     max_rel = relative > max_rel ? relative : max_rel;
     differing += distance > 0 ? 1.0 : 0.0;
@@ -187,7 +189,7 @@ bool ElementComparison::AddFinite(std::span<const double> x, std::span<const dou
   }
   // A sum of squares is finite only if every element is.
   if (!std::isfinite(norm_a + norm_b)) return false;
-  AddProducts(dot, norm_a, norm_b);
+  AddProducts({dot, norm_a, norm_b, squares});
   max_abs_ = std::max(max_abs_, max_abs);
   max_rel_ = std::max(max_rel_, max_rel);
   differing_ += static_cast<std::uint64_t>(differing);
@@ -197,24 +199,29 @@ bool ElementComparison::AddFinite(std::span<const double> x, std::span<const dou
 
 void ElementComparison::AddAny(double x, double y) {
   if (!std::isfinite(x) || !std::isfinite(y)) {
-    AddNonFinite(IsSame(x, y));
+    AddNonFinite({&x, 1}, {&y, 1});
     return;
   }
-  AddProducts(x * y, x * x, y * y);
+  AddProducts({x * y, x * x, y * y, (x - y) * (x - y)});
   AddDistance(std::fabs(x - y), std::max(std::fabs(x), std::fabs(y)));
 }
 
-void ElementComparison::AddNonFinite(bool same) {
+void ElementComparison::AddNonFinite(std::span<const double> x, std::span<const double> y) {
+  const auto is_nan = [](double value) { return std::isnan(value); };
+  nan_a_ += std::any_of(x.begin(), x.end(), is_nan) ? 1 : 0;
+  nan_b_ += std::any_of(y.begin(), y.end(), is_nan) ? 1 : 0;
+  const bool same = std::equal(x.begin(), x.end(), y.begin(), IsSame);
   ++non_finite_;
   finite_ = false;
   differing_ += same ? 0 : 1;
   beyond_ += same ? 0 : 1;
 }
 
-void ElementComparison::AddProducts(double dot, double norm_a, double norm_b) {
-  dot_ += dot;
-  norm_a_ += norm_a;
-  norm_b_ += norm_b;
+void ElementComparison::AddProducts(const Products& products) {
+  sums_.dot += products.dot;
+  sums_.norm_a += products.norm_a;
+  sums_.norm_b += products.norm_b;
+  sums_.distance += products.distance;
 }
 
 void ElementComparison::AddDistance(double distance, double magnitude) {
@@ -235,9 +242,10 @@ void ElementComparison::AddWideIntegers(std::span<const std::byte> a,
     const double x = is_signed ? static_cast<double>(sp) : static_cast<double>(p);
     const double y = is_signed ? static_cast<double>(sq) : static_cast<double>(q);
     const std::uint64_t distance = (is_signed ? sp > sq : p > q) ? p - q : q - p;
-    AddProducts(x * y, x * x, y * y);
+    const auto apart = static_cast<double>(distance);
+    AddProducts({x * y, x * x, y * y, apart * apart});
     max_ulp_ = std::max(max_ulp_, distance);
-    AddDistance(static_cast<double>(distance), std::max(std::fabs(x), std::fabs(y)));
+    AddDistance(apart, std::max(std::fabs(x), std::fabs(y)));
   }
 }
 
@@ -251,12 +259,13 @@ void ElementComparison::AddComplex(std::span<const std::byte> a, std::span<const
   for (std::size_t i = 0; i < 2 * count; i += 2) {
     const std::span<const double> p = std::span(x).subspan(i, 2), q = std::span(y).subspan(i, 2);
     if (!AllFinite(p) || !AllFinite(q)) {
-      AddNonFinite(IsSame(p[0], q[0]) && IsSame(p[1], q[1]));
+      AddNonFinite(p, q);
       continue;
     }
-    AddProducts(p[0] * q[0] + p[1] * q[1], p[0] * p[0] + p[1] * p[1], q[0] * q[0] + q[1] * q[1]);
-    AddDistance(std::hypot(p[0] - q[0], p[1] - q[1]),
-                std::max(std::hypot(p[0], p[1]), std::hypot(q[0], q[1])));
+    const double apart = std::hypot(p[0] - q[0], p[1] - q[1]);
+    AddProducts({p[0] * q[0] + p[1] * q[1], p[0] * p[0] + p[1] * p[1], q[0] * q[0] + q[1] * q[1],
+                 apart * apart});
+    AddDistance(apart, std::max(std::hypot(p[0], p[1]), std::hypot(q[0], q[1])));
   }
 }
 
@@ -285,11 +294,16 @@ ElementStatistics ElementComparison::Finish() const {
   result.differing = differing_;
   result.beyond_tolerance = beyond_;
   result.non_finite = non_finite_;
-  const double norms = std::sqrt(norm_a_) * std::sqrt(norm_b_);
+  result.nan_a = nan_a_;
+  result.nan_b = nan_b_;
+  // Of A's zeros any change is infinite.
+  result.relative_norm =
+      sums_.distance == 0 ? 0 : std::sqrt(sums_.distance) / std::sqrt(sums_.norm_a);
+  const double norms = std::sqrt(sums_.norm_a) * std::sqrt(sums_.norm_b);
   const bool defined = finite_ && norms > 0 && std::isfinite(norms);
   // Rounding may carry the quotient of parallel vectors past 1.
   result.cosine =
-      defined ? std::clamp(dot_ / norms, -1.0, 1.0) : std::numeric_limits<double>::quiet_NaN();
+      defined ? std::clamp(sums_.dot / norms, -1.0, 1.0) : std::numeric_limits<double>::quiet_NaN();
   return result;
 }
 

@@ -20,8 +20,8 @@ struct Tolerance {
 struct ElementStatistics {
   double max_abs = 0, max_rel = 0;
   std::uint64_t max_ulp = 0;
-  double cosine = 1;
-  std::uint64_t differing = 0, beyond_tolerance = 0, non_finite = 0;
+  double cosine = 1, relative_norm = 0;
+  std::uint64_t differing = 0, beyond_tolerance = 0, non_finite = 0, nan_a = 0, nan_b = 0;
 };
 
 // Can elements of these types be compared as numbers? Both real or both complex.
@@ -47,9 +47,13 @@ class ElementComparison {
   // overflow.
   bool AddFinite(std::span<const double> x, std::span<const double> y);
   void AddAny(double x, double y);
-  void AddProducts(double dot, double norm_a, double norm_b);
+  struct Products {
+    double dot, norm_a, norm_b, distance;  // sums of a*b, a*a, b*b, (a-b)^2
+  };
+  void AddProducts(const Products& products);
   void AddDistance(double distance, double magnitude);
-  void AddNonFinite(bool same);
+  // One element, complex ones in two parts, that is not finite on one side or both.
+  void AddNonFinite(std::span<const double> x, std::span<const double> y);
   void AddUlps(std::span<const std::byte> a, std::span<const std::byte> b,
                std::span<const double> x, std::span<const double> y, bool finite);
 
@@ -57,8 +61,9 @@ class ElementComparison {
   Tolerance tolerance_;
   bool finite_ = true;
   double max_abs_ = 0, max_rel_ = 0;
-  double dot_ = 0, norm_a_ = 0, norm_b_ = 0;
+  Products sums_{};
   std::uint64_t max_ulp_ = 0, differing_ = 0, beyond_ = 0, non_finite_ = 0;
+  std::uint64_t nan_a_ = 0, nan_b_ = 0;
   std::vector<double> x_, y_;  // one block of each side, widened
 };
 

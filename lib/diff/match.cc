@@ -1,7 +1,5 @@
 #include "diff/match.h"
 
-#include <fnmatch.h>
-
 #include <algorithm>
 #include <map>
 #include <string_view>
@@ -9,6 +7,7 @@
 #include <unordered_set>
 #include <utility>
 
+#include "ckpt/natural_order.h"
 #include "diff/possible_orders.h"
 
 namespace ckpt {
@@ -161,7 +160,7 @@ void SortMatches(const Manifest& a, const Manifest& b, std::vector<Match>& match
     return match.a ? a.tensors[match.a->index].name : b.tensors[match.b->index].name;
   };
   std::stable_sort(matches.begin(), matches.end(),
-                   [&](const Match& x, const Match& y) { return name(x) < name(y); });
+                   [&](const Match& x, const Match& y) { return NaturalLess(name(x), name(y)); });
 }
 
 std::string_view WithoutPrefix(std::string_view name, std::string_view prefix) {
@@ -198,13 +197,6 @@ bool IsTrainingState(const TensorInfo& info, const TensorRole& role) noexcept {
     default:
       return false;
   }
-}
-
-bool MatchesAny(const std::vector<std::string>& globs, const TensorInfo& info) {
-  return std::any_of(globs.begin(), globs.end(), [&](const std::string& glob) {
-    return fnmatch(glob.c_str(), info.name.c_str(), 0) == 0 ||
-           fnmatch(glob.c_str(), info.stored_as.c_str(), 0) == 0;
-  });
 }
 
 Result<Matching> MatchByNames(const Manifest& a, const Analysis& analysis_a, const Manifest& b,

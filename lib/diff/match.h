@@ -20,7 +20,7 @@ struct Match {
 };
 
 struct Matching {
-  std::vector<Match> matches;      // sorted by the name in A, or in B for added tensors
+  std::vector<Match> matches;      // see SortMatches
   std::string prefix_a, prefix_b;  // stripped before names were compared
   // Names of the model's tensors that agree, of how many there are on the smaller side.
   std::size_t agreeing = 0, of = 0;
@@ -33,7 +33,7 @@ struct Matching {
 Result<Matching> MatchByNames(const Manifest& a, const Analysis& analysis_a, const Manifest& b,
                               const Analysis& analysis_b, const DiffOptions& options);
 
-// Sorted by the name in A, or in B for added tensors.
+// In natural order of the name in A, or in B for added tensors.
 void SortMatches(const Manifest& a, const Manifest& b, std::vector<Match>& matches);
 
 // The prefixes, separators included, without which most of these names agree; empty where none are
@@ -48,8 +48,5 @@ std::string_view WithoutPrefix(std::string_view name, std::string_view prefix);
 
 // What only training needs: slots, shadows, steps, counters, helpers of statistics, bookkeeping.
 bool IsTrainingState(const TensorInfo& info, const TensorRole& role) noexcept;
-
-// Does a shell pattern ("conv*/kernel", '*' also matches '/') match the name or the stored name?
-bool MatchesAny(const std::vector<std::string>& globs, const TensorInfo& info);
 
 }  // namespace ckpt

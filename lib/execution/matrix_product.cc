@@ -70,10 +70,39 @@ void Multiply(const network::MatrixProduct& product, const Call& call) {
   } while (counter.Next());
 }
 
+// The matrix on the right comes in blocks of its stored rows: parts of the depth, or of the columns
+// of the result. REQUIRES: the left one is not transposed.
+template <class T>
+Status MultiplyStreamed(const network::MatrixProduct& product, const Call& call) {
+  const Array& a = call[0];
+  const StreamedMatrix& b = *call[1].streamed;
+  const bool rows_are_depth = product.transpose_b == b.is_transposed();
+  const std::int64_t depth = rows_are_depth ? b.rows() : b.columns();
+  const std::int64_t columns = rows_are_depth ? b.columns() : b.rows();
+  const std::int64_t lines = depth == 0 ? 0 : Length(a) / depth;
+  double* const result = call.result().elements.data();
+  return b.Read([&](std::int64_t first, std::int64_t rows, std::span<const double> block) {
+    const double* base = a.elements.data() + (rows_are_depth ? first : 0);
+    const StridedPanels<T> left(base, depth, 1);
+    if (rows_are_depth) {
+      const StridedPanels<T> right(block.data(), 1, columns);
+      AddProduct<T>(lines, columns, rows, left, right, {result, columns, 1}, product.factor);
+    } else {
+      const StridedPanels<T> right(block.data(), depth, 1);
+      AddProduct<T>(lines, rows, depth, left, right, {result + first, columns, 1}, product.factor);
+    }
+    return Status{};
+  });
+}
+
 }  // namespace
 
 Status Compute(const network::MatrixProduct& product, const Call& call) {
   if (call.result().elements.empty()) return {};
+  if (call[1].streamed) {
+    return call.single ? MultiplyStreamed<float>(product, call)
+                       : MultiplyStreamed<double>(product, call);
+  }
   call.single ? Multiply<float>(product, call) : Multiply<double>(product, call);
   return {};
 }

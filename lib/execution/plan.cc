@@ -6,6 +6,7 @@
 #include "execution/constants.h"
 #include "execution/cost.h"
 #include "execution/planning.h"
+#include "execution/streamed_constants.h"
 #include "execution/strided.h"
 #include "network/size_arithmetic.h"
 
@@ -36,6 +37,8 @@ class Planner {
     planned_.in_place.assign(network_.operations.size(), false);
     kinds_.resize(network_.values.size());
     is_input_.assign(network_.values.size(), false);
+    planned_.streamed = StreamedConstants(network_, weights_);
+    for (const ValueId id : planned_.schedule.wanted) planned_.streamed[id.index] = false;
     CKPT_RETURN_IF_ERROR(TakeInputs(inputs));
     for (std::size_t i = 0; i < network_.operations.size(); ++i) {
       if (!planned_.schedule.runs[i]) continue;
@@ -128,8 +131,10 @@ Status Planner::TakeInputs(std::span<const InputOutline> inputs) {
 Status Planner::HoldConstant(ValueId id) {
   const auto& constant = network_.value(id).constant;
   if (!constant || IsHeld(id)) return {};
-  CKPT_ASSIGN_OR_RETURN(const ConstantOutline outline, OutlineOf(*constant, weights_));
-  CKPT_RETURN_IF_ERROR(Hold(SaturatingPlus(outline.bytes, outline.reading_bytes)));
+  CKPT_ASSIGN_OR_RETURN(ConstantOutline outline, OutlineOf(*constant, weights_));
+  if (planned_.streamed[id.index]) outline.reading_bytes = 0;
+  const std::uint64_t bytes = planned_.streamed[id.index] ? kStreamedBytes : outline.bytes;
+  CKPT_RETURN_IF_ERROR(Hold(SaturatingPlus(bytes, outline.reading_bytes)));
   held_ -= outline.reading_bytes;
   planned_.plan.shapes[id.index] = outline.shape;
   kinds_[id.index] = outline.kind;
@@ -266,7 +271,7 @@ void Planner::LetGo(std::size_t i) {
     known_.erase(id.index);
     // Its elements became result 0's.
     if (planned_.in_place[i] && id == operation.operands[0]) continue;
-    held_ -= BytesOf(ShapeOf(id));
+    held_ -= planned_.streamed[id.index] ? kStreamedBytes : BytesOf(ShapeOf(id));
   }
   // What took them dies at once.
   if (planned_.in_place[i] && operation.results[0] == network::kNoValue) {

@@ -15,6 +15,7 @@ struct PlannedRun {
   Schedule schedule = {};
   std::vector<Outline> outlines = {};  // by operation; empty where it does not run
   std::vector<bool> in_place = {};     // by operation: result 0 takes operand 0's elements
+  std::vector<bool> streamed = {};     // by value: StreamedConstants
 };
 
 // An input by its shape and kind, and its elements where they may decide shapes.

@@ -58,7 +58,8 @@ class Runner {
     if (value) return &*value;
     const auto& constant = network_.value(id).constant;
     if (!constant) return Fail(ErrorCode::kInternal, "a value that is not made");
-    CKPT_ASSIGN_OR_RETURN(value, ReadConstant(*constant, weights_, options_.budget));
+    CKPT_ASSIGN_OR_RETURN(
+        value, ReadOperand(*constant, weights_, options_.budget, planned_.streamed[id.index]));
     if (options_.precision == Precision::kFloat32) RoundToFloat(*value);
     return &*value;
   }

@@ -177,9 +177,6 @@ class NameFolder {
       if (!candidate.folded || candidate.evidence.front().source != EvidenceSource::kUser) continue;
       if (pairs_.at(i).front().given) continue;
       any = true;
-      context_.notes.push_back(candidate.evidence.front().detail + " (" +
-                               std::to_string(candidate.batch_norm.channels.value_or(0)) +
-                               " channels)");
     }
     if (!any) return;
     std::string note =

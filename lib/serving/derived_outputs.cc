@@ -289,12 +289,13 @@ Result<std::vector<Tensor>> Tensors(const WorkingGraph& graph,
                                     const std::vector<std::string>& names) {
   std::vector<Tensor> tensors;
   for (const std::string& name : names) {
-    CKPT_ASSIGN_OR_RETURN(const TensorName parsed, ParseTensorName(name));
-    const auto id = graph.Find(parsed.op);
+    CKPT_ASSIGN_OR_RETURN(const CalledTensor called, ParseCalledTensor(name));
+    const auto id = graph.Find(called.tensor.op);
     if (!id) {
-      return Fail(ErrorCode::kInvalidArgument, "the graph has no operation " + Quoted(parsed.op));
+      return Fail(ErrorCode::kInvalidArgument,
+                  "the graph has no operation " + Quoted(called.tensor.op));
     }
-    tensors.emplace_back(*id, parsed.output);
+    tensors.emplace_back(*id, called.tensor.output);
   }
   return tensors;
 }

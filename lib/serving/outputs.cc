@@ -14,8 +14,7 @@ namespace {
 // Signatures times operations, each of which is walked for each signature.
 constexpr std::size_t kMaxWork = std::size_t{1} << 30;
 
-Result<OpEdge> EdgeOf(const WorkingGraph& graph, const std::string& name) {
-  CKPT_ASSIGN_OR_RETURN(const TensorName parsed, ParseTensorName(name));
+Result<OpEdge> EdgeOf(const WorkingGraph& graph, const TensorName& parsed) {
   const auto id = graph.Find(parsed.op);
   if (!id)
     return Fail(ErrorCode::kInvalidArgument, "the graph has no operation " + Quoted(parsed.op));
@@ -30,10 +29,16 @@ Result<std::vector<NamedEdge>> NamedByUser(const WorkingGraph& graph,
                                            const std::vector<std::string>& names) {
   std::vector<NamedEdge> edges;
   for (const std::string& name : names) {
-    CKPT_ASSIGN_OR_RETURN(const TensorName parsed, ParseTensorName(name));
-    CKPT_ASSIGN_OR_RETURN(OpEdge edge, EdgeOf(graph, name));
+    CKPT_ASSIGN_OR_RETURN(const CalledTensor called, ParseCalledTensor(name));
+    const bool twice = std::any_of(edges.begin(), edges.end(),
+                                   [&](const NamedEdge& edge) { return edge.key == called.key; });
+    if (twice) {
+      return Fail(ErrorCode::kInvalidArgument,
+                  "two tensors are to be called " + Quoted(called.key));
+    }
+    CKPT_ASSIGN_OR_RETURN(OpEdge edge, EdgeOf(graph, called.tensor));
     OpTensorType type = RecordedType(graph.op(edge.op), edge.output);
-    edges.push_back({KeyOf(parsed), KeyOf(parsed), std::move(edge), std::move(type)});
+    edges.push_back({called.key, KeyOf(called.tensor), std::move(edge), std::move(type)});
   }
   return edges;
 }
@@ -47,7 +52,7 @@ Result<NamedEdge> OfSignature(const WorkingGraph& graph, const OpSignature& sign
   if (tensor.empty())
     return failed(ErrorCode::kUnsupported, "is a sparse tensor or one of several parts");
   const auto parsed = ParseTensorName(tensor);
-  const auto edge = parsed ? EdgeOf(graph, tensor) : Result<OpEdge>(Fail(parsed));
+  const auto edge = parsed ? EdgeOf(graph, *parsed) : Result<OpEdge>(Fail(parsed));
   if (!edge) return failed(ErrorCode::kCorrupt, edge.error().message);
   const Op& op = graph.op(edge->op);
   // A call's result has no name of its own once the function is written out.
@@ -157,6 +162,17 @@ void MakeNamesUnique(std::vector<ServingSignature>& signatures) {
 }
 
 }  // namespace
+
+Result<CalledTensor> ParseCalledTensor(const std::string& text) {
+  const std::size_t equals = text.find('=');  // which no name of an operation has
+  const bool called = equals != std::string::npos;
+  CKPT_ASSIGN_OR_RETURN(TensorName tensor,
+                        ParseTensorName(called ? text.substr(equals + 1) : text));
+  if (called && (equals == 0 || tensor.op.empty()))
+    return Fail(ErrorCode::kInvalidArgument, Quoted(text) + " is not KEY=TENSOR");
+  std::string key = called ? text.substr(0, equals) : KeyOf(tensor);
+  return CalledTensor{std::move(key), std::move(tensor)};
+}
 
 Result<ServingEnds> FindServingEnds(const WorkingGraph& graph, const OpGraph& source,
                                     const ServingOptions& options,

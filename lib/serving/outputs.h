@@ -16,6 +16,14 @@ struct NamedEdge {
   OpTensorType type = {};  // as recorded, or as the operation says
 };
 
+// "logits=head/BiasAdd:0": what callers call a tensor, and which it is. Without a key it is called
+// as its operation. kInvalidArgument for what is neither.
+struct CalledTensor {
+  std::string key;
+  TensorName tensor;
+};
+Result<CalledTensor> ParseCalledTensor(const std::string& text);
+
 struct ServingSignature {
   std::string name = "serving_default";
   std::string method = "tensorflow/serving/predict";

@@ -50,6 +50,11 @@ Array Ordered(const Array& array, const Sizes& order) {
   return result;
 }
 
+std::shared_ptr<const Array> Ordered(const std::shared_ptr<const Array>& array,
+                                     const Sizes& order) {
+  return order.empty() ? array : std::make_shared<const Array>(Ordered(*array, order));
+}
+
 Sizes Squeezed(const Sizes& shape) {
   Sizes result;
   std::copy_if(shape.begin(), shape.end(), std::back_inserter(result),

@@ -1,6 +1,7 @@
 // Arrays of one content whose axes stand in different orders.
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <vector>
 
@@ -15,6 +16,8 @@ std::vector<network::Sizes> LikelyOrders(std::size_t rank);
 network::Sizes Ordered(const network::Sizes& shape, const network::Sizes& order);
 // Elements in the new order; the array itself where `order` is empty.
 execution::Array Ordered(const execution::Array& array, const network::Sizes& order);
+std::shared_ptr<const execution::Array> Ordered(
+    const std::shared_ptr<const execution::Array>& array, const network::Sizes& order);
 // Without axes of size 1.
 network::Sizes Squeezed(const network::Sizes& shape);
 // The index of an element in C order.

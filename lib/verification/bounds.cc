@@ -4,6 +4,8 @@
 #include <cmath>
 #include <utility>
 
+#include "execution/streamed_constants.h"
+
 namespace ckpt {
 
 using execution::Array;
@@ -144,16 +146,16 @@ struct Classify {
 
 // Integers say axes and places, and stay what they are.
 Array Absolute(const Array& array) {
+  if (array.streamed) return execution::AbsoluteOfStreamed(array);
   if (array.kind != network::ElementKind::kReal) return array;
   Array result = array;
   for (double& element : result.elements) element = std::abs(element);
   return result;
 }
 
-Array Scaled(const Array& array, double factor) {
-  Array result = array;
-  for (double& element : result.elements) element = std::abs(element) * factor;
-  return result;
+Array Scaled(Array array, double factor) {
+  for (double& element : array.elements) element = std::abs(element) * factor;
+  return array;
 }
 
 // The sum of both, of one shape.
@@ -204,7 +206,7 @@ class Bounding {
   // constants have no rule.
   Result<std::optional<Array>> OfExact() const {
     if (AnyPending()) return std::optional<Array>{};
-    if (!AnyRounded()) return std::optional(Zeros());
+    if (!AnyRounded() || IsWholePower()) return std::optional(Zeros());
     const bool norm = std::holds_alternative<network::LayerNormalization>(computation_) ||
                       std::holds_alternative<network::GroupNormalization>(computation_);
     if (!norm) return std::optional<Array>{};
@@ -219,6 +221,17 @@ class Bounding {
       bound.elements[i] = roundoff * (std::abs(scaled.elements[i]) + std::abs(offset));
     }
     return std::optional(std::move(bound));
+  }
+
+  // A small whole exponent is no rounded number.
+  bool IsWholePower() const {
+    const auto* binary = std::get_if<network::Binary>(&computation_);
+    if (binary == nullptr || binary->function != BinaryFunction::kPower) return false;
+    if (operands_.size() != 2 || operands_[0].constant) return false;
+    const std::vector<double>& exponents = operands_[1].value->elements;
+    return std::all_of(exponents.begin(), exponents.end(), [](double exponent) {
+      return exponent == std::round(exponent) && std::abs(exponent) <= 16;
+    });
   }
 
   // Operations that are sums of products with terms that keep their sign's absolute value: each
@@ -240,7 +253,7 @@ class Bounding {
     }
     if (rounded > 0 && ckpt::KindOf(computation_) != StepKind::kMoves) {
       CKPT_ASSIGN_OR_RETURN(Array term, Term(absolute, operands_.size()));
-      AddTo(sum, Scaled(term, rounded));
+      AddTo(sum, Scaled(std::move(term), rounded));
     }
     return std::optional(sum ? *std::move(sum) : Zeros());
   }

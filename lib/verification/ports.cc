@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "verification/axis_orders.h"
+#include "verification/network_reading.h"
 
 namespace ckpt {
 
@@ -184,7 +185,13 @@ class Giver {
       : a_(*a.network), b_(*b.network), options_(options), drawing_(options.seed) {}
 
   Result<GivenInputs> Give() {
-    if (a_.inputs.size() != b_.inputs.size()) {
+    // Inputs that nothing reads need no counterpart.
+    std::vector<Port> of_a = a_.inputs, of_b = b_.inputs;
+    if (of_a.size() != of_b.size()) {
+      of_a = TakeRead(a_, false);
+      of_b = TakeRead(b_, true);
+    }
+    if (of_a.size() != of_b.size()) {
       return Fail(ErrorCode::kUnfit,
                   "A has the inputs " + Listed(a_.inputs) + ", and B has " + Listed(b_.inputs));
     }
@@ -198,15 +205,38 @@ class Giver {
         return Fail(Usage("no input is called \"" + name + "\": " + Listed(a_.inputs)));
       }
     }
-    CKPT_ASSIGN_OR_RETURN(given_.pairs,
-                          PairByNames(a_.inputs, b_.inputs, options_.input_map, "input"));
+    CKPT_ASSIGN_OR_RETURN(given_.pairs, PairByNames(of_a, of_b, options_.input_map, "input"));
     given_.a.resize(a_.inputs.size());
     given_.b.resize(b_.inputs.size());
-    for (PortPair& pair : given_.pairs) CKPT_RETURN_IF_ERROR(GiveOne(pair));
+    for (PortPair& pair : given_.pairs) {
+      pair.a = *FindPort(a_.inputs, of_a[pair.a].name);
+      pair.b = *FindPort(b_.inputs, of_b[pair.b].name);
+      CKPT_RETURN_IF_ERROR(GiveOne(pair));
+    }
     return std::move(given_);
   }
 
  private:
+  // The inputs that its outputs need; notes the others.
+  std::vector<Port> TakeRead(const Network& net, bool in_b) {
+    std::vector<bool> read(net.values.size(), false);
+    std::vector<network::ValueId> outputs;
+    for (const Port& output : net.outputs) outputs.push_back(output.value);
+    for (const network::ValueId id : outputs) read[id.index] = true;
+    const std::vector<bool> needed = NeededFor(net, outputs);
+    for (std::size_t i = 0; i < net.operations.size(); ++i) {
+      for (const network::ValueId id : net.operations[i].operands) {
+        if (needed[i] && id != network::kNoValue) read[id.index] = true;
+      }
+    }
+    std::vector<Port> ports;
+    for (const Port& port : net.inputs) {
+      if (read[port.value.index]) ports.push_back(port);
+      if (!read[port.value.index]) given_.unread.push_back({in_b, port.name});
+    }
+    return ports;
+  }
+
   Status GiveOne(PortPair& pair) {
     const Port &port_a = a_.inputs[pair.a], &port_b = b_.inputs[pair.b];
     const auto given = options_.inputs.find(port_a.name);

@@ -18,6 +18,7 @@ struct GivenInputs {
   std::vector<PortPair> pairs = {};
   std::vector<execution::Array> a = {}, b = {};  // by place in Network::inputs
   std::vector<UsedInput> used = {};
+  std::vector<UnreadInput> unread = {};  // an array of one element stands for each
 };
 
 // kInvalidArgument as VerifySameFunction says; kUnfit where inputs cannot be told apart.

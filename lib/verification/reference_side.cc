@@ -14,6 +14,14 @@ using network::kNoValue;
 using network::Operation;
 using network::Sizes;
 
+namespace {
+
+bool Contains(const std::vector<network::ValueId>& ids, network::ValueId id) {
+  return std::find(ids.begin(), ids.end(), id) != ids.end();
+}
+
+}  // namespace
+
 double RoundoffOf(const network::Constant& constant, const Checkpoint& weights) {
   const auto* stored = std::get_if<network::StoredConstant>(&constant);
   if (stored == nullptr) {
@@ -28,13 +36,14 @@ bool IsAffineStep(const Operation& operation) {
   return KindOf(operation.computation) == StepKind::kAffine && operation.operands.size() > 1;
 }
 
-ReferenceSide::ReferenceSide(const Runnable& a, const RecordedValues& values,
+ReferenceSide::ReferenceSide(const Runnable& a, const ReferenceValues& values,
                              const execution::Budget& budget)
     : network_(*a.network),
       weights_(*a.weights),
       values_(values),
       budget_(budget),
-      alias_(network_.values.size()) {
+      alias_(network_.values.size()),
+      streamed_(execution::StreamedConstants(network_, weights_)) {
   for (std::uint32_t i = 0; i < alias_.size(); ++i) alias_[i] = network::ValueId{i};
   for (std::uint32_t i = 0; i < network_.operations.size(); ++i) {
     const Operation& op = network_.operations[i];
@@ -117,66 +126,92 @@ network::ValueId ReferenceSide::EndOfAffineSteps(network::ValueId id) const {
 }
 
 std::vector<Sizes> ReferenceSide::OrdersTo(network::ValueId id, const Sizes& shape) const {
-  const Array& array = values_[id];
+  const Sizes& mine = values_.ShapeOf(id);
   std::vector<Sizes> orders;
-  for (const Sizes& order : LikelyOrders(array.shape.size())) {
-    if (Squeezed(Ordered(array.shape, order)) == Squeezed(shape)) orders.push_back(order);
+  for (const Sizes& order : LikelyOrders(mine.size())) {
+    if (Squeezed(Ordered(mine, order)) == Squeezed(shape)) orders.push_back(order);
   }
   return orders;
 }
 
-std::optional<Array> ReferenceSide::WideBound(network::ValueId id, const Sizes& order,
-                                              const Array* bound) {
-  if (bound == nullptr || LargestOf(*bound) == 0) return std::nullopt;
-  auto known = own_bounds_.find(id);
-  if (known == own_bounds_.end()) known = own_bounds_.emplace(id, OwnBound(id, 1)).first;
-  Array wide = *bound;
-  if (!known->second) return wide;
-  const Array mine = Ordered(*known->second, order);
-  for (std::size_t i = 0; i < wide.elements.size(); ++i) {
-    wide.elements[i] = std::max(wide.elements[i], mine.elements[i]);
+Result<Array> ReferenceSide::Constant(network::ValueId id) const {
+  return execution::ReadOperand(*network_.value(id).constant, weights_, budget_,
+                                streamed_[id.index]);
+}
+
+Result<std::optional<Array>> ReferenceSide::WideBound(network::ValueId id, const Sizes& order,
+                                                      const Array* bound) {
+  constexpr int kMostSteps = 64;
+  if (bound == nullptr || LargestOf(*bound) == 0) return std::optional<Array>{};
+  if (bounded_ != id) {
+    own_bound_.reset();
+    CKPT_ASSIGN_OR_RETURN(own_bound_, OwnBound(id, {1, kMostSteps, nullptr}));
+    bounded_ = id;
+  }
+  std::optional<Array> wide = *bound;
+  if (!own_bound_) return wide;
+  const Array mine = Ordered(*own_bound_, order);
+  for (std::size_t i = 0; i < wide->elements.size(); ++i) {
+    wide->elements[i] = std::max(wide->elements[i], mine.elements[i]);
   }
   return wide;
 }
 
-// Back over the affine operations that made it, and `products` with a kernel.
-std::optional<Array> ReferenceSide::OwnBound(network::ValueId id, int products) const {
+Result<std::optional<Array>> ReferenceSide::SpanBound(
+    network::ValueId id, const std::vector<network::ValueId>& from) const {
+  constexpr int kMostSteps = 16;
+  return OwnBound(id, {0, kMostSteps, &from});
+}
+
+// Back over the operations that made it. Where what is exact is not said, a step without a rule and
+// a product too many count as exact; where it is said, they have no bound.
+Result<std::optional<Array>> ReferenceSide::OwnBound(network::ValueId id, Extent extent) const {
+  const std::optional<Array> none;
   const auto& producer = network_.value(id).producer;
   // Sizes and indices are exact.
-  if (!producer || values_[id].kind != network::ElementKind::kReal) return std::nullopt;
+  if (!producer || !values_.Has(id) || !values_.IsReal(id) || extent.steps == 0) return none;
   const Operation& op = network_.operation(*producer);
   const StepKind kind = KindOf(op.computation);
   const bool is_product = kind == StepKind::kProduct;
-  if (kind == StepKind::kExact || (is_product && products == 0)) return std::nullopt;
-  std::vector<Array> read(op.operands.size());
+  const bool is_open = extent.exact_from == nullptr;
+  if ((kind == StepKind::kExact && is_open) || (is_product && extent.products == 0) ||
+      op.results[0] != id) {
+    return none;
+  }
+  --extent.steps;
+  if (is_product) --extent.products;
+  std::vector<SharedArray> read(op.operands.size());
   std::vector<std::optional<Array>> bounds(op.operands.size());
   std::vector<BoundedOperand> operands(op.operands.size());
   for (std::size_t i = 0; i < op.operands.size(); ++i) {
     const network::ValueId operand = op.operands[i];
     if (operand == kNoValue) continue;
     if (const auto& constant = network_.value(operand).constant) {
-      auto array = execution::ReadConstant(*constant, weights_, budget_);
-      if (!array) return std::nullopt;
-      read[i] = *std::move(array);
-      operands[i] = {&read[i], nullptr, true, RoundoffOf(*constant, weights_)};
+      CKPT_ASSIGN_OR_RETURN(Array array, Constant(operand));
+      read[i] = std::make_shared<const Array>(std::move(array));
+      operands[i] = {read[i].get(), nullptr, true, RoundoffOf(*constant, weights_)};
       continue;
     }
-    if (!values_.Has(operand)) return std::nullopt;
-    bounds[i] = OwnBound(operand, products - (is_product ? 1 : 0));
-    operands[i] = {&values_[operand], bounds[i] ? &*bounds[i] : nullptr, false, 0};
+    if (!values_.Has(operand)) return none;
+    CKPT_ASSIGN_OR_RETURN(read[i], values_.Get(operand));
+    operands[i] = {read[i].get(), nullptr, false, 0};
+    if (!is_open && Contains(*extent.exact_from, Alias(operand))) continue;
+    CKPT_ASSIGN_OR_RETURN(bounds[i], OwnBound(operand, extent));
+    if (!bounds[i] && !is_open && values_.IsReal(operand)) return none;
+    if (bounds[i]) operands[i].bound = &*bounds[i];
   }
-  auto bound = BoundOf(op.computation, operands, values_[id], budget_);
-  if (!bound || !*bound || op.results[0] != id) return std::nullopt;
-  return **std::move(bound);
+  CKPT_ASSIGN_OR_RETURN(const SharedArray y, values_.Get(id));
+  return BoundOf(op.computation, operands, *y, budget_);
 }
 
-std::optional<ReferenceSide::ConstantPart> ReferenceSide::ConstantPartOf(
+Result<std::optional<ReferenceSide::ConstantPart>> ReferenceSide::ConstantPartOf(
     network::ValueId id) const {
+  const std::optional<ConstantPart> none;
   const auto& producer = network_.value(id).producer;
-  if (!producer) return std::nullopt;
+  if (!producer) return none;
   const Operation& op = network_.operation(*producer);
   const bool is_product = KindOf(op.computation) == StepKind::kProduct;
-  if ((!is_product && !IsAffineStep(op)) || op.results[0] != id) return std::nullopt;
+  if ((!is_product && !IsAffineStep(op)) || op.results[0] != id) return none;
   std::vector<Array> read(op.operands.size()), bounds(op.operands.size());
   std::vector<BoundedOperand> operands(op.operands.size());
   std::vector<const Array*> values(op.operands.size(), nullptr);
@@ -185,30 +220,30 @@ std::optional<ReferenceSide::ConstantPart> ReferenceSide::ConstantPartOf(
     if (operand == kNoValue) continue;
     values[i] = &read[i];
     if (const auto& constant = network_.value(operand).constant) {
-      auto array = execution::ReadConstant(*constant, weights_, budget_);
-      if (!array) return std::nullopt;
-      read[i] = *std::move(array);
+      CKPT_ASSIGN_OR_RETURN(read[i], Constant(operand));
       operands[i] = {&read[i], nullptr, true, RoundoffOf(*constant, weights_)};
     } else if (is_product) {
-      if (!values_.Has(operand)) return std::nullopt;
-      read[i] = values_[operand];
+      if (!values_.Has(operand)) return none;
+      CKPT_ASSIGN_OR_RETURN(const SharedArray value, values_.Get(operand));
+      read[i] = *value;
       if (read[i].kind == network::ElementKind::kReal) {
         std::fill(read[i].elements.begin(), read[i].elements.end(), 0.0);
       }
       operands[i] = {&read[i], nullptr, false, 0};
     } else {
-      auto part = ConstantPartOf(operand);
-      if (!part) return std::nullopt;
+      CKPT_ASSIGN_OR_RETURN(auto part, ConstantPartOf(operand));
+      if (!part) return none;
       read[i] = std::move(part->value);
       bounds[i] = std::move(part->bound);
       operands[i] = {&read[i], &bounds[i], false, 0};
     }
   }
-  auto made = execution::Evaluate(op.computation, values, 1, budget_);
-  if (!made) return std::nullopt;
-  auto bound = BoundOf(op.computation, operands, (*made)[0], budget_);
-  if (!bound || !*bound) return std::nullopt;
-  return ConstantPart{std::move((*made)[0]), **std::move(bound)};
+  CKPT_ASSIGN_OR_RETURN(std::vector<Array> made,
+                        execution::Evaluate(op.computation, values, 1, budget_));
+  CKPT_ASSIGN_OR_RETURN(std::optional<Array> bound,
+                        BoundOf(op.computation, operands, made[0], budget_));
+  if (!bound) return none;
+  return std::optional(ConstantPart{std::move(made[0]), *std::move(bound)});
 }
 
 }  // namespace ckpt

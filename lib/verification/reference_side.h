@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "verification/bounds.h"
-#include "verification/recorded_values.h"
+#include "verification/reference_values.h"
 
 namespace ckpt {
 
@@ -19,10 +19,10 @@ bool IsAffineStep(const network::Operation& operation);
 
 class ReferenceSide {
  public:
-  ReferenceSide(const Runnable& a, const RecordedValues& values, const execution::Budget& budget);
+  ReferenceSide(const Runnable& a, const ReferenceValues& values, const execution::Budget& budget);
 
   const network::Network& network() const { return network_; }
-  const RecordedValues& values() const { return values_; }
+  const ReferenceValues& values() const { return values_; }
   // The value that it is through operations that yield what they read.
   network::ValueId Alias(network::ValueId id) const { return alias_[id.index]; }
 
@@ -43,29 +43,44 @@ class ReferenceSide {
 
   // `bound`, or by element the bound by A's own formula of the value where that is larger: its
   // terms are those that a fold makes one constant of. Absent where nothing is rounded.
-  std::optional<execution::Array> WideBound(network::ValueId id, const network::Sizes& order,
-                                            const execution::Array* bound);
+  Result<std::optional<execution::Array>> WideBound(network::ValueId id,
+                                                    const network::Sizes& order,
+                                                    const execution::Array* bound);
+
+  // By A's own formula, what the constants between the values `from` (aliases) and this one may
+  // move it when they are rounded. Absent where the way is too long, or a step on it has no rule.
+  Result<std::optional<execution::Array>> SpanBound(
+      network::ValueId id, const std::vector<network::ValueId>& from) const;
 
   // What the affine steps and the product that make the value yield where the product reads zeros,
   // and the bound of that: the constant part of the span. Absent where it is no such span.
   struct ConstantPart {
     execution::Array value, bound;
   };
-  std::optional<ConstantPart> ConstantPartOf(network::ValueId id) const;
+  Result<std::optional<ConstantPart>> ConstantPartOf(network::ValueId id) const;
 
  private:
   std::optional<std::uint32_t> AffineReader(network::ValueId id) const;
-  std::optional<execution::Array> OwnBound(network::ValueId id, int products) const;
+  // What ends the way back over A's operations.
+  struct Extent {
+    int products = 0, steps = 0;                                // at most
+    const std::vector<network::ValueId>* exact_from = nullptr;  // values that count as exact
+  };
+  Result<std::optional<execution::Array>> OwnBound(network::ValueId id, Extent extent) const;
+  Result<execution::Array> Constant(network::ValueId id) const;
   bool ReadsAll(const network::Operation& operation,
                 const std::vector<network::ValueId>& wanted) const;
 
   const network::Network& network_;
   const Checkpoint& weights_;
-  const RecordedValues& values_;
+  const ReferenceValues& values_;
   const execution::Budget& budget_;
   std::vector<network::ValueId> alias_;  // by value
   std::map<network::ValueId, std::vector<std::uint32_t>> readers_;
-  std::map<network::ValueId, std::optional<execution::Array>> own_bounds_;
+  std::vector<bool> streamed_;  // by value: execution::StreamedConstants
+  // The bound by A's own formula that was asked for last: it is asked for again with other orders.
+  std::optional<network::ValueId> bounded_;
+  std::optional<execution::Array> own_bound_;
 };
 
 }  // namespace ckpt

@@ -9,7 +9,7 @@
 
 #include "verification/bounds.h"
 #include "verification/ports.h"
-#include "verification/recorded_values.h"
+#include "verification/reference_values.h"
 
 namespace ckpt {
 
@@ -25,7 +25,7 @@ struct WalkResult {
 };
 
 // `of_a` holds A's values, `inputs` are those of B. Compares what `outputs` need.
-Result<WalkResult> WalkSteps(const Runnable& a, const RecordedValues& of_a, const Runnable& b,
+Result<WalkResult> WalkSteps(const Runnable& a, const ReferenceValues& of_a, const Runnable& b,
                              const GivenInputs& inputs, const std::vector<PortPair>& outputs,
                              const execution::Budget& budget);
 

@@ -8,8 +8,10 @@
 #include "verification/comparison.h"
 #include "verification/network_reading.h"
 #include "verification/ports.h"
-#include "verification/recorded_values.h"
+#include "verification/reference_values.h"
+#include "verification/silent_channels.h"
 #include "verification/step_walk.h"
+#include "verification/walk_memory.h"
 
 namespace ckpt {
 
@@ -47,20 +49,26 @@ bool HasNan(const Array& array) {
                      [](double element) { return std::isnan(element); });
 }
 
-// The first layer that yields a NaN, and the values of A for the walk.
+// The first layer that yields a NaN, channels that are silent, and the values of A for the walk.
 class Recorder : public execution::Observer {
  public:
-  explicit Recorder(const Network& net) : net_(net), values_(net.values.size()) {}
+  Recorder(const Runnable& a, const execution::Budget& budget)
+      : net_(*a.network), values_(a, budget, KeptBytes(budget)) {}
   Status Made(network::ValueId id, const Array& value) override {
     if (nan_layer_.empty() && HasNan(value)) nan_layer_ = LayerOf(net_, id);
+    const ChannelCount count = SilentChannels(net_, id, value);
+    channels_.channels += count.channels;
+    channels_.silent += count.silent;
     return values_.Made(id, value);
   }
-  RecordedValues& values() { return values_; }
+  ReferenceValues& values() { return values_; }
+  const ChannelCount& channels() const { return channels_; }
   const std::string& nan_layer() const { return nan_layer_; }
 
  private:
   const Network& net_;
-  RecordedValues values_;
+  ReferenceValues values_;
+  ChannelCount channels_;
   std::string nan_layer_;
 };
 
@@ -96,8 +104,9 @@ class Verifier {
     if (!given) return Fail(std::move(given).error());
     given_ = *std::move(given);
     result_.inputs = given_.used;
+    result_.unread_inputs = given_.unread;
     CKPT_RETURN_IF_ERROR(CheckMemory());
-    Recorder recorder(*a_.network);
+    Recorder recorder(a_, options_.budget);
     CKPT_ASSIGN_OR_RETURN(const auto of_a, RunOne(a_, given_.a, false, &recorder));
     CKPT_ASSIGN_OR_RETURN(const auto noisy,
                           RunOne(a_, given_.a, false, nullptr, execution::Precision::kFloat32));
@@ -111,14 +120,15 @@ class Verifier {
     if (!recorder.nan_layer().empty() || !nan_in_b.layer.empty()) {
       return WithNan(recorder.nan_layer(), nan_in_b.layer);
     }
-    CountSilent(recorder.values());
-    for (std::size_t i = 0; i < given_.a.size(); ++i) {
-      recorder.values().Keep(a_.network->inputs[i].value, given_.a[i]);
+    result_.channels = recorder.channels().channels;
+    result_.silent_channels = recorder.channels().silent;
+    for (const PortPair& pair : given_.pairs) {
+      recorder.values().Hold(a_.network->inputs[pair.a].value, given_.a[pair.a]);
     }
     // An output may be a constant, which no step makes.
     for (std::size_t i = 0; i < pairs_.size(); ++i) {
       const network::ValueId output = a_.network->outputs[pairs_[i].a].value;
-      if (!recorder.values().Has(output)) recorder.values().Keep(output, of_a[i]);
+      if (!recorder.values().Has(output)) recorder.values().Hold(output, of_a[i]);
     }
     CKPT_ASSIGN_OR_RETURN(WalkResult walk,
                           WalkSteps(a_, recorder.values(), b_, given_, pairs_, options_.budget));
@@ -175,26 +185,17 @@ class Verifier {
     return options;
   }
 
-  // All values of A are kept while B is walked over.
   Status CheckMemory() {
     CKPT_ASSIGN_OR_RETURN(
-        const execution::Plan plan,
+        const execution::Plan of_a,
         execution::PlanRun(*a_.network, *a_.weights, std::span<const Array>(given_.a),
                            RunOptionsFor(false)));
-    result_.multiply_adds = plan.total_multiply_adds;
-    std::uint64_t bytes = plan.peak_bytes;
-    for (std::size_t i = 0; i < plan.shapes.size(); ++i) {
-      if (!plan.shapes[i] || a_.network->values[i].constant) continue;
-      std::uint64_t size = sizeof(double);
-      for (const std::int64_t axis : *plan.shapes[i]) size *= static_cast<std::uint64_t>(axis);
-      bytes += size;
-    }
-    if (bytes <= options_.budget.memory_bytes) return {};
-    Error error{ErrorCode::kLimitExceeded,
-                "comparing all steps takes " + std::to_string(bytes >> 20) + " MiB, and " +
-                    std::to_string(options_.budget.memory_bytes >> 20) + " MiB are allowed"};
-    error.remedy = Remedy::kMoreMemory;
-    return Fail(std::move(error));
+    CKPT_ASSIGN_OR_RETURN(
+        const execution::Plan of_b,
+        execution::PlanRun(*b_.network, *b_.weights, std::span<const Array>(given_.b),
+                           RunOptionsFor(true)));
+    result_.multiply_adds = of_a.total_multiply_adds;
+    return CheckWalkMemory(*a_.network, of_a, *b_.network, of_b, options_.budget);
   }
 
   Result<std::vector<Array>> RunOne(
@@ -233,44 +234,6 @@ class Verifier {
       return std::move(result_);
     }
     return CannotTell("both yield NaN, A first in \"" + in_a + "\", B in \"" + in_b + "\"");
-  }
-
-  // A channel behind a rectifier that is zero everywhere proves nothing about what feeds it.
-  void CountSilent(const RecordedValues& values) {
-    for (const Operation& op : a_.network->operations) {
-      const auto* unary = std::get_if<network::Unary>(&op.computation);
-      if (unary == nullptr || op.results[0] == kNoValue || !values.Has(op.results[0])) continue;
-      const bool rectifies = unary->function == network::UnaryFunction::kRelu ||
-                             (unary->function == network::UnaryFunction::kClip && unary->a == 0);
-      const Array& array = values[op.results[0]];
-      if (!rectifies || array.shape.size() < 2 || array.elements.empty()) continue;
-      CountSilent(array, ChannelAxisOf(op));
-    }
-  }
-  void CountSilent(const Array& array, std::int64_t axis) {
-    const auto at = static_cast<std::size_t>(
-        axis < 0 ? axis + static_cast<std::int64_t>(array.shape.size()) : axis);
-    std::size_t behind = 1;
-    for (std::size_t i = at + 1; i < array.shape.size(); ++i) {
-      behind *= static_cast<std::size_t>(array.shape[i]);
-    }
-    const auto channels = static_cast<std::size_t>(array.shape[at]);
-    std::vector<bool> active(channels, false);
-    for (std::size_t i = 0; i < array.elements.size(); ++i) {
-      if (array.elements[i] != 0) active[i / behind % channels] = true;
-    }
-    result_.channels += channels;
-    result_.silent_channels +=
-        static_cast<std::uint64_t>(std::count(active.begin(), active.end(), false));
-  }
-  // Of what the rectifier reads: the axis of the convolution or batch norm that made it.
-  std::int64_t ChannelAxisOf(const Operation& op) const {
-    const auto& producer = a_.network->value(op.operands[0]).producer;
-    if (!producer) return -1;
-    const network::Computation& made = a_.network->operation(*producer).computation;
-    if (const auto* conv = std::get_if<network::Convolution>(&made)) return conv->channel_axis;
-    if (const auto* norm = std::get_if<network::BatchNormalization>(&made)) return norm->axis;
-    return -1;
   }
 
   void Conclude(WalkResult walk) {

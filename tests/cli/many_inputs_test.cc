@@ -189,7 +189,7 @@ TEST(Typos, NameTheWordAndTheNearestOne) {
   EXPECT_THAT(refusal({"audit", "--rule", "BN20", "x"}), HasSubstr("did you mean BN020?"));
   EXPECT_THAT(refusal({"explain", "never-updatde"}), HasSubstr("did you mean never-updated?"));
   EXPECT_THAT(refusal({"audit", "--epsilon=-1", "x"}), HasSubstr("--epsilon: -1 is negative"));
-  EXPECT_THAT(refusal({"diff", "a", "b", "c"}), HasSubstr("\"c\""));
+  EXPECT_THAT(refusal({"verify", "a", "b", "c"}), HasSubstr("\"c\""));
   EXPECT_THAT(refusal({}), HasSubstr("a command is needed: inspect, audit"));
   EXPECT_THAT(refusal({"help", "audt"}), HasSubstr("did you mean audit?"));
 }

@@ -120,6 +120,91 @@ TEST(Wrapping, JoinsParagraphsThatWereBrokenElsewhere) {
   EXPECT_EQ(Rewrapped("one two\nthree\n", 10), "one two\nthree\n");
 }
 
+TensorDiff Changed(const std::string& name, double max_abs, double norm) {
+  TensorDiff tensor;
+  tensor.name_a = tensor.name_b = name;
+  tensor.status = TensorStatus::kChanged;
+  tensor.by = ComparedBy::kBytes;
+  tensor.elements = 16;
+  tensor.differing = tensor.beyond_tolerance = 16;
+  tensor.max_abs = max_abs;
+  tensor.relative_norm = norm;
+  return tensor;
+}
+
+TEST(Diff, ShowsNanAsNanAndNotAsNoDifference) {
+  Comparison comparison{"a", "b"};
+  comparison.diff.emplace();
+  TensorDiff lost = Changed("bn.running_var", 0, 0);
+  lost.non_finite = lost.nan_b = 16;
+  TensorDiff partly = Changed("w", 0.5, 0.25);
+  partly.non_finite = 3;
+  partly.nan_b = 2;
+  comparison.diff->tensors = {lost, partly};
+  comparison.diff->changed = 2;
+  const std::string text = FindForm("text")->make({})->Add(comparison);
+  EXPECT_THAT(text, HasSubstr("max abs -  max rel -  rel norm -  16 of 16 differ: all NaN in B"));
+  EXPECT_THAT(text, HasSubstr("rel norm 0.25  16 of 16 differ; 3 not finite (2 NaN in B)"));
+  EXPECT_THAT(text, HasSubstr("values that are not finite in 2 tensors"));
+}
+
+TEST(Diff, PutsTheLargestFirstOnRequest) {
+  Comparison comparison{"a", "b"};
+  comparison.diff.emplace();
+  TensorDiff lost = Changed("lost", 0, 0);
+  lost.non_finite = lost.nan_b = 1;
+  comparison.diff->tensors = {Changed("small", 9, 0.1), Changed("large", 1, 0.9), lost};
+  const auto order = [&](DiffOrder by, std::optional<std::size_t> most) {
+    comparison.order = by;
+    comparison.most = most;
+    std::string names;
+    for (const std::string& line : LinesOf(FindForm("text")->make({})->Add(comparison)))
+      if (line.starts_with("* ")) names += line.substr(2, line.find(' ', 2) - 2) + " ";
+    return names;
+  };
+  EXPECT_EQ(order(DiffOrder::kName, {}), "small large lost ");
+  EXPECT_EQ(order(DiffOrder::kNorm, {}), "lost large small ");
+  EXPECT_EQ(order(DiffOrder::kMaxAbs, {}), "lost small large ");
+  EXPECT_EQ(order(DiffOrder::kNorm, 2), "lost large ");
+}
+
+TEST(Diff, SaysOnceWhatHoldsForManyBatchNorms) {
+  Comparison comparison{"a", "b"};
+  comparison.diff.emplace();
+  for (int i = 0; i < 40; ++i) {
+    BatchNormDiff layer;
+    layer.scope_b = "block" + std::to_string(i) + ".bn";
+    layer.compared = false;
+    layer.note = "not compared: not in A";
+    comparison.diff->batch_norms.push_back(layer);
+  }
+  const std::string text = FindForm("text")->make({})->Add(comparison);
+  EXPECT_THAT(text, HasSubstr("40 batch norms block{0..39}.bn: not compared: not in A\n"));
+  EXPECT_THAT(LinesOf(text), SizeIs(2));
+}
+
+TEST(Convert, HasOneLineForEachPairAndForEachReason) {
+  Conversion conversion{"a", "b"};
+  conversion.formats = {"a", "npz", "npz", {}};
+  conversion.plan.emplace();
+  for (int i = 0; i < 300; ++i) {
+    const std::string n = std::to_string(i);
+    Folded fold;
+    fold.batch_norm = "block" + n + ".bn";
+    fold.into = {"block" + n + ".conv"};
+    conversion.plan->folded.push_back(fold);
+    conversion.plan->dropped.push_back({"m" + n, "optimizer state", "w" + n});
+  }
+  const std::string text = FindForm("text")->make({})->Add(conversion);
+  EXPECT_THAT(text, AllOf(HasSubstr("folded block{0..299}.bn  300 batch norms  backward"),
+                          HasSubstr("dropped 300 tensors: optimizer state\n")));
+  EXPECT_THAT(LinesOf(text), SizeIs(4));
+  FormOptions full;
+  full.full = true;
+  EXPECT_THAT(FindForm("text")->make(full)->Add(conversion),
+              HasSubstr("folded block7.bn    backward into block7.conv"));
+}
+
 // Runs with a terminal of `columns` as stdout, and returns what it showed.
 std::string OnATerminal(const std::vector<std::string>& arguments, unsigned short columns) {
   const int terminal = ::posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);

@@ -18,11 +18,11 @@ constexpr double kInf = std::numeric_limits<double>::infinity();
 
 // The metrics by their definitions, over values that the type holds exactly.
 struct Expected {
-  double max_abs = 0, max_rel = 0, cosine = 0;
+  double max_abs = 0, max_rel = 0, cosine = 0, relative_norm = 0;
   std::uint64_t differing = 0, beyond = 0;
 
   Expected(const std::vector<double>& a, const std::vector<double>& b, double rtol, double atol) {
-    long double dot = 0, aa = 0, bb = 0;
+    long double dot = 0, aa = 0, bb = 0, apart = 0;
     for (std::size_t i = 0; i < a.size(); ++i) {
       const double distance = std::fabs(a[i] - b[i]);
       const double larger = std::max(std::fabs(a[i]), std::fabs(b[i]));
@@ -33,8 +33,10 @@ struct Expected {
       dot += static_cast<long double>(a[i]) * b[i];
       aa += static_cast<long double>(a[i]) * a[i];
       bb += static_cast<long double>(b[i]) * b[i];
+      apart += static_cast<long double>(b[i] - a[i]) * (b[i] - a[i]);
     }
     cosine = static_cast<double>(dot / std::sqrt(aa * bb));
+    relative_norm = static_cast<double>(std::sqrt(apart / aa));
   }
 };
 
@@ -88,6 +90,7 @@ TEST_P(FloatValues, AreMeasuredByTheDefinitions) {
   EXPECT_EQ(diff.beyond_tolerance, expected.beyond);
   EXPECT_EQ(diff.non_finite, 0u);
   EXPECT_NEAR(diff.cosine, expected.cosine, 1e-13);
+  EXPECT_NEAR(diff.relative_norm, expected.relative_norm, 1e-13 * expected.relative_norm);
 }
 
 INSTANTIATE_TEST_SUITE_P(All, FloatValues,
@@ -166,6 +169,15 @@ TEST(Nan, EqualsNanOnly) {
   EXPECT_EQ(diff.non_finite, 3u);
   EXPECT_EQ(diff.max_abs, 1);
   EXPECT_TRUE(std::isnan(diff.cosine));
+  EXPECT_EQ(diff.nan_a, 2u);
+  EXPECT_EQ(diff.nan_b, 2u);
+  EXPECT_DOUBLE_EQ(diff.relative_norm, 0.2);  // of 5 and 6, the one pair that is finite
+}
+
+TEST(RelativeNorm, OfAChangeOfZerosIsInfinite) {
+  TwoCheckpoints two;
+  two.Add("x", {0, 0}, {0, 1e-30});
+  EXPECT_EQ(Only(two.Compare()).relative_norm, kInf);
 }
 
 TEST(Nan, OfAnotherPayloadIsEqualAndNotIdentical) {

@@ -227,6 +227,72 @@ TEST(Evaluate, RefusesARangeThatEndsBeforeItBegins) {
   EXPECT_THAT((*rounded)[0].elements, ElementsAre(1, 1.5));
 }
 
+// A kernel that takes 18 MB as doubles, in each way in which a product may read it.
+struct LargeKernel {
+  bool stored_transposed, read_in_order, product_transposes;
+};
+class StreamedKernel : public ::testing::TestWithParam<LargeKernel> {
+ protected:
+  static constexpr std::int64_t kIn = 1500, kOut = 1507;
+  static double Weight(std::int64_t in, std::int64_t out) {
+    return static_cast<double>((in * 31 + out * 17) % 64 - 32) / 8;
+  }
+};
+
+TEST_P(StreamedKernel, YieldsWhatItsElementsSayAndIsNeverHeld) {
+  const auto [stored_transposed, read_in_order, product_transposes] = GetParam();
+  // What the file has: [in, out], or [out, in] where one of the two turns it round.
+  std::vector<double> elements;
+  const std::int64_t rows = stored_transposed ? kOut : kIn, columns = kIn + kOut - rows;
+  for (std::int64_t i = 0; i < rows; ++i) {
+    for (std::int64_t j = 0; j < columns; ++j) {
+      elements.push_back(stored_transposed ? Weight(j, i) : Weight(i, j));
+    }
+  }
+  ckpt::testing::MemoryCheckpoint weights;
+  weights.Add("kernel", {rows, columns}, elements);
+  weights.chunk_bytes = 1 << 16;
+  weights.Seal();
+  NetworkBuilder builder(kOrigin);
+  const ValueId x = builder.AddInput("x", network::Sizes{2, kIn});
+  network::StoredConstant stored{*FindTensor(weights.manifest(), "kernel"), {}, {}};
+  if (!read_in_order) stored.order = {1, 0};
+  const bool read_transposed = stored_transposed == read_in_order;
+  const ValueId kernel = builder.AddStored(
+      "kernel", stored, read_transposed ? network::Sizes{kOut, kIn} : network::Sizes{kIn, kOut});
+  ASSERT_EQ(read_transposed, product_transposes);
+  network::MatrixProduct product;
+  product.transpose_b = product_transposes;
+  product.factor = 0.5;
+  builder.AddOutput("y", builder.Add(product, {x, kernel}));
+  const network::Network network = Finished(std::move(builder));
+
+  Array input{{2, kIn}, {}};
+  for (std::int64_t i = 0; i < 2 * kIn; ++i) input.elements.push_back(static_cast<double>(i % 13));
+  const auto plan = PlanRun(network, weights, std::span<const Array>(&input, 1), {});
+  ASSERT_TRUE(plan) << ToString(plan.error());
+  EXPECT_LT(plan->peak_bytes, static_cast<std::uint64_t>(kIn * kOut) * sizeof(double));
+  const auto made = execution::Run(network, weights, std::span(&input, 1), {});
+  ASSERT_TRUE(made) << ToString(made.error());
+  ASSERT_EQ((*made)[0].shape, (network::Sizes{2, kOut}));
+  for (std::int64_t n = 0; n < 2; ++n) {
+    for (std::int64_t out = 0; out < kOut; ++out) {
+      double sum = 0;  // exact: eighths far below 2^53
+      for (std::int64_t in = 0; in < kIn; ++in) {
+        sum += static_cast<double>((n * kIn + in) % 13) * Weight(in, out);
+      }
+      ASSERT_EQ((*made)[0].elements[static_cast<std::size_t>(n * kOut + out)], sum / 2)
+          << n << " " << out;
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Layouts, StreamedKernel,
+                         ::testing::Values(LargeKernel{false, true, false},
+                                           LargeKernel{false, false, true},
+                                           LargeKernel{true, true, true},
+                                           LargeKernel{true, false, false}));
+
 TEST(Run, RunsALongChainOfOperations) {
   NetworkBuilder builder(kOrigin);
   ValueId x = builder.AddInput("x", network::Sizes{1});

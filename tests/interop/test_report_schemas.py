@@ -16,10 +16,11 @@ GOOD, BAD = "safetensors/torch_good.safetensors", "safetensors/torch_never_updat
 FOLD = ["--bn", "fold", "keras_h5/bn_conv_same_no_shift.h5"]
 
 RUNS = {
-    "inspect": [["inspect", GOOD, "no/such"], ["inspect", "torch", "safetensors", "onnx"]],
+    "inspect": [["inspect", GOOD, "no/such"], ["inspect", "torch", "safetensors", "onnx"],
+                ["inspect", "--stats", "--only", "*bn1*", GOOD, "bad_values/inf_mean.h5"]],
     "audit": [["audit", BAD, "no/such"], ["audit", "bad_values"], ["audit", "-r", "torch", "malformed"]],
     "convert": [["convert", "--dry-run", *FOLD, "o.npz"], ["convert", "--dry-run", "no/such", "o.npz"]],
-    "diff": [["diff", GOOD, BAD], ["diff", GOOD, "no/such"]],
+    "diff": [["diff", GOOD, BAD], ["diff", GOOD, BAD, GOOD, "no/such"], ["diff", GOOD, "no/such"]],
     "verify": [["verify", FOLD[2], FOLD[2]], ["verify", "no/such", FOLD[2]], ["verify", GOOD, GOOD]],
     "trend": [["trend", "tf1/mnist/updates_not_run", "tf1/mnist/correct"], ["trend", GOOD, BAD, "no/such"]],
     "explain": [["explain"], ["explain", "BN001"]],

@@ -3,6 +3,7 @@
 CKPT_BINARY is the program, CKPT_TESTDATA the folder of fixtures. The source is an archive that NumPy itself wrote.
 """
 
+import json
 import os
 import pathlib
 import subprocess
@@ -33,3 +34,15 @@ def test_safetensors_loads(tmp_path):
 
 def test_numpy_loads(tmp_path):
     assert_same(dict(np.load(convert(tmp_path / "out.npz"), allow_pickle=False)))
+
+
+def test_statistics_are_those_of_numpy():
+    command = [os.environ["CKPT_BINARY"], "inspect", "--stats", "--format", "json", str(SOURCE)]
+    report = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)["inputs"][0]
+    source = dict(np.load(SOURCE))
+    assert len(report["tensors"]) == len(source)
+    for tensor in report["tensors"]:
+        value, found = source[tensor["stored_as"]].astype(np.float64), tensor["statistics"]
+        assert (found["min"], found["max"]) == (value.min(), value.max())
+        np.testing.assert_allclose([found["mean"], found["std"]], [value.mean(), value.std()], rtol=1e-12, atol=1e-15)
+        assert (found["nan"], found["infinite"]) == (0, 0)

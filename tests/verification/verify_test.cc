@@ -164,6 +164,51 @@ TEST(Verify, TheSameNetworkIsTheSameAndSaysTheSameTwice) {
   EXPECT_EQ(first.outputs[0].size, second.outputs[0].size);
 }
 
+// Of 64 examples at 9x9, the values of A do not fit an eighth of 9 MiB.
+TEST(Verify, ValuesThatDoNotFitMemoryAreComputedAgainAndTheVerdictIsTheSame) {
+  VerifyOptions roomy, narrow;
+  roomy.batch = narrow.batch = 64;
+  narrow.budget.memory_bytes = std::uint64_t{9} << 20;
+  for (const bool faulty : {false, true}) {
+    const TestNet net(11);
+    TestNet changed = net;
+    if (faulty) changed.weights["beta2"][1] += 1e-4;
+    Made a, b;
+    NetMaker(net, a).MakePlain();
+    NetMaker(changed, b).MakeFolded();
+    for (const auto& [first, second] : {std::pair(&a, &b), std::pair(&b, &a)}) {
+      const Verification wide = Verified(*first, *second, roomy);
+      const Verification small = Verified(*first, *second, narrow);
+      EXPECT_EQ(small.verdict, faulty ? Verdict::kDifferent : Verdict::kSameUpToRounding);
+      EXPECT_EQ(small.verdict, wide.verdict);
+      EXPECT_EQ(small.steps_compared, wide.steps_compared);
+      ASSERT_EQ(small.worst.has_value(), wide.worst.has_value());
+      if (small.worst) {
+        EXPECT_EQ(small.worst->ratio, wide.worst->ratio);
+      }
+      ASSERT_EQ(small.first_beyond.has_value(), wide.first_beyond.has_value());
+      if (!small.first_beyond) continue;
+      EXPECT_EQ(small.first_beyond->layer_b, wide.first_beyond->layer_b);
+      EXPECT_EQ(small.first_beyond->value_a, wide.first_beyond->value_a);
+    }
+  }
+}
+
+TEST(Verify, MoreMemoryIsAskedForBeforeAnythingIsRun) {
+  const TestNet net(11);
+  Made a, b;
+  NetMaker(net, a).MakePlain();
+  NetMaker(net, b).MakeFolded();
+  VerifyOptions options;
+  options.batch = 64;
+  options.budget.memory_bytes = std::uint64_t{1} << 20;
+  const auto found =
+      VerifySameFunction({&a.network, &a.weights}, {&b.network, &b.weights}, options);
+  ASSERT_FALSE(found);
+  EXPECT_EQ(found.error().code, ErrorCode::kLimitExceeded);
+  EXPECT_EQ(found.error().remedy, Remedy::kMoreMemory);
+}
+
 TEST(Verify, AnOutputThatIsAConstantIsComparedToo) {
   const TestNet net(3);
   Made a, b, c;
@@ -211,6 +256,80 @@ TEST(Verify, AFaultThatAFlatFunctionLevelsOutIsSeenBeforeIt) {
   EXPECT_EQ(Verified(a, same, options).verdict, Verdict::kSame);
   const Verdict found = Verified(a, wrong, options).verdict;
   EXPECT_TRUE(found == Verdict::kDifferent || found == Verdict::kCannotTell) << Name(found);
+}
+
+// A product, then the function as one operation or written out with `constants` in float32.
+void MakeGated(Made& made, std::optional<network::UnaryFunction> whole, bool by_tanh,
+               std::vector<double> constants) {
+  std::vector<double> kernel;
+  for (int i = 0; i < 8 * 4; ++i) kernel.push_back(std::sin(i));
+  made.weights.Add("kernel", {8, 4}, kernel, Dtype::kF32);
+  made.weights.Seal();
+  network::NetworkBuilder builder(network::Origin::kOnnxGraph);
+  const auto input = builder.AddInput("x", network::Sizes{4, 8});
+  const auto stored = builder.AddStored("kernel", {{0}, {}, {}}, network::Sizes{8, 4});
+  builder.StartLayer("dense", "MatMul");
+  const auto x = builder.Add(network::MatrixProduct{}, {input, stored});
+  builder.StartLayer("gate", "Gelu");
+  if (whole) {
+    builder.AddOutput("y", builder.Add(network::Unary{*whole}, {x}));
+  } else {
+    const auto scalar = [&](double value) { return builder.AddScalar(TestNet::Float(value)); };
+    const auto binary = [&](network::BinaryFunction function, auto a, auto b) {
+      return builder.Add(network::Binary{function}, {a, b});
+    };
+    using Function = network::BinaryFunction;
+    auto inner = binary(Function::kDivide, x, scalar(constants[0]));
+    if (by_tanh) {
+      const auto cube = binary(Function::kPower, x, scalar(3));
+      const auto term = binary(Function::kMultiply, cube, scalar(constants[1]));
+      inner = binary(Function::kMultiply, binary(Function::kAdd, x, term), scalar(constants[0]));
+    }
+    const auto bent = by_tanh ? network::UnaryFunction::kTanh : network::UnaryFunction::kErf;
+    const auto sum = binary(Function::kAdd, builder.Add(network::Unary{bent}, {inner}), scalar(1));
+    builder.AddOutput(
+        "y", binary(Function::kMultiply, binary(Function::kMultiply, x, sum), scalar(0.5)));
+  }
+  made.network = *std::move(builder).Finish();
+}
+
+TEST(Verify, AFunctionWrittenOutIsThatFunctionUpToRounding) {
+  for (const bool by_tanh : {false, true}) {
+    const auto function =
+        by_tanh ? network::UnaryFunction::kGeluTanh : network::UnaryFunction::kGelu;
+    const std::vector<double> right = {by_tanh ? std::sqrt(2 / std::acos(-1)) : std::sqrt(2.0),
+                                       0.044715};
+    Made whole, written, wrong;
+    MakeGated(whole, function, by_tanh, {});
+    MakeGated(written, {}, by_tanh, right);
+    MakeGated(wrong, {}, by_tanh, {right[0] * 1.001, right[1]});
+    EXPECT_EQ(Verified(whole, written).verdict, Verdict::kSameUpToRounding) << by_tanh;
+    const Verification found = Verified(written, whole);
+    EXPECT_EQ(found.verdict, Verdict::kSameUpToRounding) << by_tanh << found.reason;
+    ASSERT_TRUE(found.worst);
+    EXPECT_GT(found.worst->ratio, 0);
+    for (const auto& [a, b] : {std::pair(&whole, &wrong), std::pair(&wrong, &whole)}) {
+      const Verdict verdict = Verified(*a, *b).verdict;
+      EXPECT_TRUE(verdict == Verdict::kDifferent || verdict == Verdict::kCannotTell);
+    }
+  }
+}
+
+TEST(Verify, AnInputThatNothingReadsNeedsNoCounterpart) {
+  const TestNet net(3);
+  Made a, b;
+  NetMaker(net, a).MakePlain();
+  NetMaker(net, b).MakeFolded();
+  b.network.values.push_back({"mask", network::Sizes{network::kUnknownSize}});
+  b.network.inputs.insert(b.network.inputs.begin(),
+                          {"mask", {static_cast<std::uint32_t>(b.network.values.size() - 1)}});
+  for (const auto& [first, second] : {std::pair(&a, &b), std::pair(&b, &a)}) {
+    const Verification found = Verified(*first, *second);
+    EXPECT_EQ(found.verdict, Verdict::kSameUpToRounding) << found.reason;
+    ASSERT_EQ(found.unread_inputs.size(), 1u);
+    EXPECT_EQ(found.unread_inputs[0].name, "mask");
+    EXPECT_EQ(found.unread_inputs[0].in_b, first == &a);
+  }
 }
 
 TEST(Verify, ANaNOfOneIsDifferentAndOfBothCannotBeTold) {

@@ -31,10 +31,12 @@ Json RolesToJson(const InputReport& input) {
   return json;
 }
 
-Json TensorsToJson(const InputReport& input, std::size_t most) {
+Json TensorsToJson(const InspectedInput& inspected, std::size_t most) {
+  const InputReport& input = inspected.input;
   Json json = Json::array();
   const std::vector<TensorInfo>& tensors = input.manifest->tensors;
-  for (std::size_t i = 0; i < std::min(most, tensors.size()); ++i) {
+  for (const std::size_t i : inspected.tensors) {
+    if (json.size() == most) break;
     json.push_back({Text(tensors[i].name), Name(tensors[i].dtype), Text(ToString(tensors[i].shape)),
                     Name(input.analysis->roles[i].role), tensors[i].byte_size});
   }
@@ -97,11 +99,16 @@ Json ToJson(const DriftReport& report, const Analysis& analysis, std::size_t mos
 
 Json Piece(const InspectedInput& inspected, std::size_t most) {
   const InputReport& input = inspected.input;
-  Json json = Json::object();
-  AddLayers(json, input, inspected.profiles, {}, most);
+  Json json = {{"layers", Json::array()}};
   if (!input.opened()) return json;
+  // In the order of the model, as they are drawn.
+  std::vector<std::size_t> layers = inspected.batch_norms;
+  std::sort(layers.begin(), layers.end());
+  layers.resize(std::min(most, layers.size()));
+  for (const std::size_t i : layers)
+    json["layers"].push_back(LayerToJson(input, i, inspected.profiles));
   json["roles"] = RolesToJson(input);
-  json["tensors"] = TensorsToJson(input, 2 * most);
+  json["tensors"] = TensorsToJson(inspected, 2 * most);
   return json;
 }
 

@@ -29,6 +29,7 @@ Json ToJson(const TensorDiff& tensor) {
   if (tensor.by != ComparedBy::kBytes) return json;
   json["max_abs"] = Number(tensor.max_abs);
   json["max_rel"] = Number(tensor.max_rel);
+  json["norm"] = Number(tensor.relative_norm);
   json["cosine"] = Number(tensor.cosine);
   json["elements"] = tensor.elements;
   json["differing"] = tensor.differing;

@@ -63,10 +63,14 @@ struct TensorDiff {
   // half a unit (a correct rounding) is 0.
   std::uint64_t max_ulp = 0;
   double cosine = 1;  // NaN where a vector is zero or not finite
+  // ||a - b|| / ||a|| over elements that are finite in both (Euclidean norms); infinite where A's
+  // are all 0 and B's are not.
+  double relative_norm = 0;
   std::uint64_t elements = 0, differing = 0, beyond_tolerance = 0;
   // Elements not finite in A or B. Not counted in tensors whose bytes are the same: those are not
   // looked into.
   std::uint64_t non_finite = 0;
+  std::uint64_t nan_a = 0, nan_b = 0;  // of these, NaN in A and in B
   MatchedBy matched_by = MatchedBy::kName;
   // How the elements of B were put in A's order: "OIHW -> HWIO"; empty where they were not.
   std::string reordered = {};
@@ -99,11 +103,13 @@ struct CheckpointDiff {
   std::string mapping;
   bool by_names_alone = true;  // `mapping` is "names"
   bool across = false;         // tensors were sought by convention and content, not by name alone
-  std::vector<TensorDiff> tensors;  // sorted by name
+  std::vector<TensorDiff> tensors;  // in natural order of their names
   std::vector<BatchNormDiff> batch_norms;
   std::vector<Signature> signatures;
   std::uint64_t equal = 0, changed = 0, added = 0, removed = 0, retyped = 0, reshaped = 0;
   double weights_max_abs = 0, statistics_max_abs = 0;
+  // Indices in `tensors` of those that have them; absent where nothing changed.
+  std::optional<std::size_t> weights_largest = {}, statistics_largest = {};
   std::uint64_t bytes_read = 0;
   std::uint64_t by_checksum = 0;  // tensors whose data was not read
 };

@@ -55,6 +55,12 @@ struct UsedInput {
   bool permuted = false;  // B has its axes in another order
 };
 
+// An input that no output needs, and that the other file does not have.
+struct UnreadInput {
+  bool in_b = false;
+  std::string name;
+};
+
 struct OutputDifference {
   std::string name_a, name_b;
   double max_abs = 0;                    // between A and B, both run in float64
@@ -100,6 +106,7 @@ struct Verification {
   Verdict verdict = Verdict::kCannotTell;
   std::string reason = {};  // of kDifferent and kCannotTell, for people
   std::vector<UsedInput> inputs = {};
+  std::vector<UnreadInput> unread_inputs = {};
   std::vector<OutputDifference> outputs = {};
   std::size_t steps_compared = 0;
   // The factor on u that the worst step needs: 1 or 5; 0 where all are equal.

@@ -4,6 +4,7 @@ const ROLE_NAMES = {moving_mean: "mean", moving_variance: "variance"};
 
 // How a tensor changed, as a number between nothing and all.
 const MEASURES = {
+  "size of the change, ‖b − a‖ / ‖a‖": tensor => real(tensor.norm),
   "largest difference": tensor => real(tensor.max_abs),
   "largest relative difference": tensor => real(tensor.max_rel),
   "share of values that differ": tensor => tensor.elements > 0 ? tensor.differing / tensor.elements : 0,

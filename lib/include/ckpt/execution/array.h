@@ -1,17 +1,36 @@
 // A value of a network while it runs.
 #pragma once
 
+#include <functional>
+#include <memory>
+#include <span>
 #include <vector>
 
 #include "ckpt/network/network.h"
 
 namespace ckpt::execution {
 
+// The elements of a matrix that is too large to be held, as a file has them.
+class StreamedMatrix {
+ public:
+  virtual ~StreamedMatrix() = default;
+  // As it is stored, which is the transposed matrix where `is_transposed`.
+  virtual std::int64_t rows() const = 0;
+  virtual std::int64_t columns() const = 0;
+  virtual bool is_transposed() const = 0;
+  // Calls `use` for blocks of whole stored rows, in their order: the first row, how many, elements.
+  using Use =
+      std::function<Status(std::int64_t first, std::int64_t rows, std::span<const double> block)>;
+  virtual Status Read(const Use& use) const = 0;
+};
+
 // Elements in C order; integers and booleans (0 and 1) as doubles, exact below 2^53.
 struct Array {
   network::Sizes shape = {};
   std::vector<double> elements = {0.0};
   network::ElementKind kind = network::ElementKind::kReal;
+  // Where set there are no `elements`; the second operand of a matrix product alone may be so.
+  std::shared_ptr<const StreamedMatrix> streamed = nullptr;
 };
 
 }  // namespace ckpt::execution
