@@ -23,11 +23,16 @@ struct Outcome {
   AuditResult audit;
   std::string compared_with;  // the older checkpoint, if one was looked at
   std::optional<DriftReport> data;
+  std::vector<LayerProfile> profiles;
 };
 
 AuditedInput ReportOf(const Outcome& outcome) {
-  AuditedInput report{ReportOf(outcome.path, outcome.opened), outcome.audit.findings,
-                      outcome.audit.read_all, outcome.compared_with, outcome.data};
+  AuditedInput report{ReportOf(outcome.path, outcome.opened),
+                      outcome.audit.findings,
+                      outcome.audit.read_all,
+                      outcome.compared_with,
+                      outcome.data,
+                      outcome.profiles};
   if (outcome.audit.error) report.input.error = outcome.audit.error;
   return report;
 }
@@ -147,7 +152,7 @@ class Audit : public Command {
   }
 
   Outcome AuditOne(const std::string& path) const {
-    Outcome outcome{path, OpenInput(path, options_, analysis_, graph_), {}, {}, {}};
+    Outcome outcome{path, OpenInput(path, options_, analysis_, graph_), {}, {}, {}, {}};
     if (!outcome.opened) return outcome;
     Result<std::unique_ptr<Checkpoint>> older =
         OpenOlder(*outcome.opened->checkpoint, outcome.compared_with);
@@ -160,6 +165,9 @@ class Audit : public Command {
     const ProgressCheckpoint counted(*outcome.opened->checkpoint, "audit",
                                      options_.quiet || !audit_.all_data);
     outcome.audit = ckpt::Audit(counted, outcome.opened->analysis, options);
+    if (Draws(options_)) {
+      outcome.profiles = ProfileLayers(*outcome.opened->checkpoint, outcome.opened->analysis);
+    }
     if (data_.files.empty() && data_.inputs.empty()) return outcome;
     Status compared = CompareWithData(outcome);
     if (!compared && !outcome.audit.error) outcome.audit.error = std::move(compared).error();
@@ -209,7 +217,7 @@ class Audit : public Command {
       try {
         outcomes[i] = AuditOne(inputs[i]);
       } catch (const std::bad_alloc&) {
-        outcomes[i] = {inputs[i], Fail(NotEnoughMemory(inputs[i])), {}, {}, {}};
+        outcomes[i] = {inputs[i], Fail(NotEnoughMemory(inputs[i])), {}, {}, {}, {}};
       }
     };
     const std::optional<Severity> fails_on = FailsOn();

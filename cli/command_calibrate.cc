@@ -122,7 +122,28 @@ class CalibrateCommand : public Command {
                           ChooseLayers(net, source, input.analysis, completed.added, choice_));
     CKPT_ASSIGN_OR_RETURN(const auto layers, Compute(net, source, *report.calibration));
     CKPT_RETURN_IF_ERROR(reporter.Check());
-    return Write(*WithStatistics(source, layers), completed, report);
+    const auto calibrated = WithStatistics(source, layers);
+    if (Draws(options_)) {
+      report.calibration->profiles = Profiles(source, *calibrated, input.analysis, layers);
+    }
+    return Write(*calibrated, completed, report);
+  }
+
+  // Before and after; nothing of a layer whose statistics are no batch norm of the analysis.
+  static std::vector<LayerProfiles> Profiles(const Checkpoint& before, const Checkpoint& after,
+                                             const Analysis& analysis,
+                                             const std::vector<CalibratedLayer>& layers) {
+    std::vector<LayerPair> pairs;
+    for (const CalibratedLayer& layer : layers) {
+      const auto norm =
+          std::find_if(analysis.batch_norms.begin(), analysis.batch_norms.end(),
+                       [&](const BatchNorm& one) { return one.moving_mean == layer.mean; });
+      std::optional<std::size_t> place;
+      if (norm != analysis.batch_norms.end())
+        place = static_cast<std::size_t>(norm - analysis.batch_norms.begin());
+      pairs.emplace_back(place, place);
+    }
+    return ProfileBoth({before, analysis}, {after, analysis}, pairs);
   }
 
   // The file stays what it is, and only statistics change; V1 checkpoints are not written.

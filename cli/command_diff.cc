@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <map>
 #include <optional>
+#include <string_view>
 
 #include "ckpt/diff.h"
 #include "cli/choices.h"
@@ -24,6 +25,27 @@ bool AreSameFiles(const Manifest& a, const Manifest& b) {
                       std::error_code ignored;
                       return std::filesystem::equivalent(x, y, ignored);
                     });
+}
+
+std::map<std::string_view, std::size_t> PlacesOf(const Analysis& analysis) {
+  std::map<std::string_view, std::size_t> places;
+  for (std::size_t i = 0; i < analysis.batch_norms.size(); ++i)
+    places.emplace(analysis.batch_norms[i].scope, i);
+  return places;
+}
+
+// The batch norms that were compared, by their places in either analysis.
+std::vector<LayerPair> PairsOf(const std::vector<BatchNormDiff>& diffs, const Analysis& a,
+                               const Analysis& b) {
+  const auto in_a = PlacesOf(a), in_b = PlacesOf(b);
+  const auto find = [](const auto& places, const std::string& scope) {
+    const auto found = places.find(scope);
+    return found == places.end() ? std::nullopt : std::optional(found->second);
+  };
+  std::vector<LayerPair> pairs;
+  for (const BatchNormDiff& diff : diffs)
+    pairs.emplace_back(find(in_a, diff.scope_a), find(in_b, diff.scope_b));
+  return pairs;
 }
 
 class DiffCommand : public Command {
@@ -68,6 +90,10 @@ class DiffCommand : public Command {
       if (!rename) return Complain(rename.error());
       diff_.rename = std::move(rename->names);
     }
+    if (!more_.empty() && Draws(options_)) {
+      return Complain({ErrorCode::kInvalidArgument,
+                       "--report html: a page draws two files beside each other, and not several"});
+    }
     auto reporter = OpenReporter(options_);
     if (!reporter) return Complain(reporter.error());
     ExitCode code = ExitCode::kClean;
@@ -86,7 +112,7 @@ class DiffCommand : public Command {
     comparison.most = most_;
     comparison.order = order_.value_or(most_ ? DiffOrder::kNorm : DiffOrder::kName);
     comparison.of_several = !more_.empty();
-    if (Result<CheckpointDiff> diff = Compare(path); !diff) {
+    if (Result<CheckpointDiff> diff = Compare(path, comparison); !diff) {
       code = std::max(code, Complain(diff.error()));
       comparison.error = std::move(diff).error();
     } else {
@@ -114,13 +140,19 @@ class DiffCommand : public Command {
     return all;
   }
 
-  Result<CheckpointDiff> Compare(const std::string& path) const {
+  Result<CheckpointDiff> Compare(const std::string& path, Comparison& comparison) const {
     CKPT_ASSIGN_OR_RETURN(const OpenedInput a, OpenInput(a_, options_, analysis_));
     CKPT_ASSIGN_OR_RETURN(const OpenedInput b, OpenInput(path, options_, analysis_));
     const ProgressCheckpoint counted(*a.checkpoint, "diff", options_.quiet);
     DiffOptions options = diff_;
     options.same_file = AreSameFiles(a.checkpoint->manifest(), b.checkpoint->manifest());
-    return Diff(counted, a.analysis, *b.checkpoint, b.analysis, options);
+    CKPT_ASSIGN_OR_RETURN(CheckpointDiff diff,
+                          Diff(counted, a.analysis, *b.checkpoint, b.analysis, options));
+    if (Draws(options_)) {
+      comparison.profiles = ProfileBoth({*a.checkpoint, a.analysis}, {*b.checkpoint, b.analysis},
+                                        PairsOf(diff.batch_norms, a.analysis, b.analysis));
+    }
+    return diff;
   }
 
   CommonOptions options_;

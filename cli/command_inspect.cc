@@ -55,6 +55,7 @@ class Inspect : public Command {
   }
 
   Status Report(const std::vector<std::string>& inputs, Reporter& reporter, ExitCode& worst) {
+    const bool draws = Draws(options_);
     std::vector<std::optional<Result<OpenedInput>>> opened(inputs.size());
     std::vector<InspectedInput> found(inputs.size());
     InspectSummary summary{inputs.size()};
@@ -63,6 +64,9 @@ class Inspect : public Command {
         opened[i].emplace(OpenInput(inputs[i], options_));
         found[i] = Inspected(ReportOf(inputs[i], *opened[i]), only_);
         if (*opened[i]) Measure(*(*opened[i])->checkpoint, found[i]);
+        if (draws && *opened[i]) {
+          found[i].profiles = ProfileLayers(*(*opened[i])->checkpoint, (*opened[i])->analysis);
+        }
         found[i].summary_only = summary_only_;
       } catch (const std::bad_alloc&) {
         opened[i].emplace(Fail(NotEnoughMemory(inputs[i])));

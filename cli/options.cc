@@ -110,6 +110,14 @@ std::vector<std::string> ReportPathsOf(const CommonOptions& options) {
   return paths;
 }
 
+bool Draws(const CommonOptions& options) {
+  const FormRow* form = FindForm(options.form);
+  if (form != nullptr && form->draws) return true;
+  const std::vector<ReportFile> files = ReportFilesOf(options);
+  return std::any_of(files.begin(), files.end(),
+                     [](const ReportFile& file) { return file.form->draws; });
+}
+
 namespace {
 
 // A word before a colon that is no form is a slip more likely than a file of that name.

@@ -51,6 +51,8 @@ struct ReportFile {
 };
 std::vector<ReportFile> ReportFilesOf(const CommonOptions& options);
 std::vector<std::string> ReportPathsOf(const CommonOptions& options);
+// Does one of the forms that were asked for draw the distributions of batch norms?
+bool Draws(const CommonOptions& options);
 
 // kInvalidArgument for a format or a form that does not exist; nothing is opened.
 Status CheckCommonOptions(const CommonOptions& options);

@@ -87,6 +87,7 @@ struct FormRow {
   std::string_view media_type;
   Commands commands;  // that can be reported so
   std::unique_ptr<Form> (*make)(const FormOptions& options);
+  bool draws = false;  // the distributions of batch norms, which are read for it
 };
 
 std::span<const FormRow> Forms() noexcept;
@@ -103,5 +104,6 @@ std::unique_ptr<Form> MakeGithubForm(const FormOptions& options);
 std::unique_ptr<Form> MakeGitlabForm(const FormOptions& options);
 std::unique_ptr<Form> MakeMarkdownForm(const FormOptions& options);
 std::unique_ptr<Form> MakeConciseForm(const FormOptions& options);
+std::unique_ptr<Form> MakePageForm(const FormOptions& options);
 
 }  // namespace ckpt::cli

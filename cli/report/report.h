@@ -20,6 +20,7 @@
 #include "ckpt/diff.h"
 #include "ckpt/drift.h"
 #include "ckpt/formats/convert_file.h"
+#include "ckpt/layer_profile.h"
 #include "ckpt/op_graph.h"
 #include "ckpt/replicas.h"
 #include "ckpt/tensor_statistics.h"
@@ -54,6 +55,8 @@ struct InspectedInput {
   // --stats: of each of `tensors`; else empty.
   std::vector<std::optional<TensorStatistics>> statistics = {};
   bool summary_only = false;  // text lists nothing, it counts
+  // One for each batch norm, where a form draws them; else none.
+  std::vector<LayerProfile> profiles = {};
 };
 // With the tensors that match one of the patterns, all if there is none, and the batch norms that
 // own one of them.
@@ -95,8 +98,9 @@ struct AuditedInput {
   InputReport input;
   std::vector<Finding> findings = {};  // indices are into `input.analysis` and `input.manifest`
   bool read_all = false;
-  std::string compared_with = {};        // the older checkpoint, if one was looked at
-  std::optional<DriftReport> data = {};  // --data, where the network could be run
+  std::string compared_with = {};           // the older checkpoint, if one was looked at
+  std::optional<DriftReport> data = {};     // --data, where the network could be run
+  std::vector<LayerProfile> profiles = {};  // as of InspectedInput
   std::vector<KnownFinding> known = {};
   // What ckpt.toml did to the findings: those that it left out are in none of the lists.
   SeverityCounts hidden = {};
@@ -197,6 +201,8 @@ struct CalibrationReport {
   bool few = false;  // fewer than statistics can rest on
   std::vector<DataRange> inputs = {};
   std::vector<CalibratedNorm> layers = {};
+  // One for each of `layers`, before and after, where a form draws them; else none.
+  std::vector<LayerProfiles> profiles = {};
   std::vector<MarkedTensor> marked = {};        // for the record
   std::vector<formats::FileRecord> files = {};  // of the data
 };
@@ -232,7 +238,9 @@ struct Comparison {
   std::optional<CheckpointDiff> diff = {};  // absent where there is an error
   DiffOrder order = DiffOrder::kName;       // of text
   std::optional<std::size_t> most = {};     // tensors that text lists
-  bool of_several = false;                  // a ReplicaComparison ends the report
+  // One for each of `diff->batch_norms`, where a form draws them; else none.
+  std::vector<LayerProfiles> profiles = {};
+  bool of_several = false;  // a ReplicaComparison ends the report
 };
 
 // Several that should be the same.

@@ -6,6 +6,7 @@
 #include "ckpt/network/operation_table.h"
 #include "verification/axis_orders.h"
 #include "verification/first_difference.h"
+#include "verification/network_reading.h"
 #include "verification/rectifiers.h"
 
 namespace ckpt {
@@ -66,6 +67,7 @@ class Walk {
   Result<std::optional<Array>> BoundFor(std::size_t index, std::size_t result, const Array& y,
                                         const std::vector<BoundedOperand>& operands) const;
   Result<bool> LevelsOutAFault(std::size_t index);
+  void Note(std::size_t index, network::ValueId twin, double ratio, int factor);
   Status Accept(std::size_t index, network::ValueId id, const CounterpartMatch& match);
   Status Trace(std::size_t index, std::size_t result);
   Status CheckOutput(const PortPair& pair);
@@ -206,10 +208,17 @@ Result<bool> Walk::LevelsOutAFault(std::size_t index) {
 }
 
 // The value takes the place that its twin has in A.
+void Walk::Note(std::size_t index, network::ValueId twin, double ratio, int factor) {
+  if (result_.steps.size() == kMostStepRatios) return;
+  result_.steps.push_back({LayerOf(a_.network(), twin), b_.LayerOf(index),
+                           std::string(Name(b_.operation(index).computation)), ratio, factor});
+}
+
 Status Walk::Accept(std::size_t index, network::ValueId id, const CounterpartMatch& match) {
   ++result_.compared;
   const Comparison& found = match.comparison;
   const bool moved = found.largest > 0 && found.bound > 0;
+  Note(index, match.twin, moved ? found.ratio : 0, moved ? match.factor : 0);
   if (moved) result_.factor = std::max(result_.factor, match.factor);
   if (moved && (!result_.worst || found.ratio > result_.worst->ratio)) {
     CKPT_ASSIGN_OR_RETURN(result_.worst,

@@ -18,6 +18,7 @@ struct WalkResult {
   std::size_t compared = 0;
   int factor = 0;
   std::optional<StepDifference> worst = {}, first_beyond = {};
+  std::vector<StepRatio> steps = {};
   // A function of one value that is another one in B, although no value of this run shows it.
   std::optional<StepDifference> unseen = {};
   std::string undecided = {};  // why nothing can be told behind some step; empty: all was decided

@@ -130,9 +130,9 @@ class Verifier {
       const network::ValueId output = a_.network->outputs[pairs_[i].a].value;
       if (!recorder.values().Has(output)) recorder.values().Hold(output, of_a[i]);
     }
-    CKPT_ASSIGN_OR_RETURN(const WalkResult walk,
+    CKPT_ASSIGN_OR_RETURN(WalkResult walk,
                           WalkSteps(a_, recorder.values(), b_, given_, pairs_, options_.budget));
-    Conclude(walk);
+    Conclude(std::move(walk));
     return std::move(result_);
   }
 
@@ -236,7 +236,8 @@ class Verifier {
     return CannotTell("both yield NaN, A first in \"" + in_a + "\", B in \"" + in_b + "\"");
   }
 
-  void Conclude(const WalkResult& walk) {
+  void Conclude(WalkResult walk) {
+    result_.steps = std::move(walk.steps);
     result_.steps_compared = walk.compared;
     result_.factor = walk.factor;
     result_.worst = walk.worst;

@@ -79,6 +79,15 @@ struct StepDifference {
   double ratio = 0;  // |value_b - value_a| / bound
 };
 
+// A step that was confirmed. 1 is the bound: with `factor` 5 the wider one.
+struct StepRatio {
+  std::string layer_a, layer_b, operation;
+  double ratio = 0;  // 0: the same values
+  int factor = 0;    // as of Verification
+};
+// Of so many steps the ratio is kept, of the first ones in B's order.
+inline constexpr std::size_t kMostStepRatios = 4096;
+
 struct NotUnderstood {
   bool in_b = false;
   std::string layer, what, why;
@@ -103,6 +112,7 @@ struct Verification {
   // The factor on u that the worst step needs: 1 or 5; 0 where all are equal.
   int factor = 0;
   std::optional<StepDifference> worst = {}, first_beyond = {};
+  std::vector<StepRatio> steps = {};  // those compared, in B's order
   std::vector<NotUnderstood> unknown = {};
   // Channels behind a rectifier, and how many of them were zero for every element.
   std::uint64_t channels = 0, silent_channels = 0;
