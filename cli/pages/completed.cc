@@ -16,21 +16,17 @@ struct Row {
   Value value;
 };
 
-constexpr std::array<Row, 27> kValues = {
-    {{"FILE", Value::kFile},      {"[FORM:]FILE", Value::kFile},
-     {"NAME=FILE", Value::kFile}, {"PATH", Value::kFile},
-     {"FOLDER", Value::kFile},    {"OLDER", Value::kFile},
-     {"OTHER", Value::kFile},     {"INPUT", Value::kFile},
-     {"OUTPUT", Value::kFile},    {"A", Value::kFile},
-     {"B", Value::kFile},         {"ID", Value::kRule},
-     {"RULE", Value::kRule},      {"NAME", Value::kFormat},
-     {"DTYPE", Value::kType},     {"N", Value::kAny},
-     {"X", Value::kAny},          {"SIZE", Value::kAny},
-     {"SHAPE", Value::kAny},      {"GLOB", Value::kAny},
-     {"LAYER", Value::kAny},      {"TEXT", Value::kAny},
-     {"REASON", Value::kAny},     {"TENSOR", Value::kAny},
-     {"A,B", Value::kAny},        {"C,D", Value::kAny},
-     {"NAME=VALUE", Value::kAny}}};
+constexpr std::array<Row, 29> kValues = {
+    {{"FILE", Value::kFile},      {"[FORM:]FILE", Value::kFile}, {"NAME=FILE", Value::kFile},
+     {"PATH", Value::kFile},      {"FOLDER", Value::kFile},      {"OLDER", Value::kFile},
+     {"OTHER", Value::kFile},     {"INPUT", Value::kFile},       {"OUTPUT", Value::kFile},
+     {"A", Value::kFile},         {"B", Value::kFile},           {"C", Value::kFile},
+     {"ARGUMENTS", Value::kFile}, {"ID", Value::kRule},          {"RULE", Value::kRule},
+     {"NAME", Value::kFormat},    {"DTYPE", Value::kType},       {"N", Value::kAny},
+     {"X", Value::kAny},          {"SIZE", Value::kAny},         {"SHAPE", Value::kAny},
+     {"GLOB", Value::kAny},       {"LAYER", Value::kAny},        {"TEXT", Value::kAny},
+     {"REASON", Value::kAny},     {"TENSOR", Value::kAny},       {"A,B", Value::kAny},
+     {"C,D", Value::kAny},        {"NAME=VALUE", Value::kAny}}};
 
 std::vector<std::string> RuleIds() {
   std::vector<std::string> ids;

@@ -21,9 +21,10 @@ Error Refused(const std::string& path, std::string why) {
   return {ErrorCode::kInvalidArgument, std::move(why), path, {}, {}};
 }
 
-// A file that is not there or cannot be read is a mistake of the call, as one with a mistake in it.
+// A file that is not there is a mistake of the call, as one with a mistake in it; what the system
+// refuses is none.
 Error AsUsage(Error error) {
-  error.code = ErrorCode::kInvalidArgument;
+  if (error.code != ErrorCode::kIo) error.code = ErrorCode::kInvalidArgument;
   return error;
 }
 
@@ -44,7 +45,7 @@ Status CheckOwner(int descriptor, const std::string& path) {
       ": --config ckpt.toml takes it all the same, --no-config does not";
   struct stat status {};
   if (::fstat(descriptor, &status) != 0)
-    return Fail(Refused(path, std::generic_category().message(errno)));
+    return Fail(Error{ErrorCode::kIo, std::generic_category().message(errno), path, {}, {}});
   if (status.st_uid != ::geteuid() && status.st_uid != 0)
     return Fail(Refused(path, std::string("belongs to another user") + kWayOut));
   const bool by_group = (status.st_mode & S_IWGRP) != 0 && status.st_gid != status.st_uid;
@@ -90,7 +91,8 @@ Result<std::optional<AuditConfig>> FindConfig(const formats::FilesRead& files) {
     }
     const int why = errno;  // EACCES may be of a folder above, which then has none for this user
     if (why != ENOENT && (why != EACCES || fs::exists(path, failed)))
-      return Fail(Refused(path, "cannot open: " + std::generic_category().message(why)));
+      return Fail(Error{
+          ErrorCode::kIo, "cannot open: " + std::generic_category().message(why), path, {}, {}});
     const bool last = folder == home || folder == folder.root_path();
     if (last || fs::exists(folder / ".git", failed)) return std::optional<AuditConfig>();
   }

@@ -367,10 +367,8 @@ TEST_P(PairByNameTest, FindsThePair) {
   const auto plan = names.Plan({.pair_by_name = true});
   EXPECT_EQ(Pairs(plan), std::string(batch_norm) + " -> " + kernel);
   ASSERT_TRUE(plan);
-  EXPECT_THAT(plan->notes,
-              ElementsAre(AllOf(HasSubstr("--pair-by-name"), HasSubstr(kernel),
-                                HasSubstr(batch_norm), HasSubstr("3 channels")),
-                          AllOf(HasSubstr("cannot see an activation"), HasSubstr("--graph"))));
+  EXPECT_THAT(plan->notes, ElementsAre(AllOf(HasSubstr("cannot see an activation"),
+                                             HasSubstr("--graph"))));
 }
 
 INSTANTIATE_TEST_SUITE_P(
@@ -598,7 +596,7 @@ TEST(PairByOrderTest, NumberedNeighboursNeedNoStoredOrder) {
   const auto plan = names.Plan({.pair_by_order = true});
   EXPECT_EQ(Pairs(plan), "f.1 -> f.0.weight, f.10 -> f.9.weight");
   ASSERT_TRUE(plan);
-  EXPECT_THAT(plan->notes, SizeIs(3));
+  EXPECT_THAT(plan->notes, SizeIs(1));
   EXPECT_EQ(Pairs(names.Plan({.pair_by_name = true})), "f.1 -> f.0.weight, f.10 -> f.9.weight");
 }
 

@@ -26,7 +26,7 @@ KEPT = {
     "bn_alone": "", "bn_between_relus": "Relu", "bn_conv_padded": "pads with zeros",
     "average_pool_counted_bn": "AveragePool", "max_pool_negative_bn": "negative", "conv_is_output_bn": "output",
     "gemm_matrix_bias_bn": "shape", "bn_gemm_transposed_input": "transposed", "matmul_rank3_bn": "axis",
-    "matmul_transpose_bn": "Transpose", "written_norm_alone": "", "written_norm_other_axis": "different ones",
+    "written_norm_alone": "", "written_norm_other_axis": "different ones",
 }
 PARTLY_KEPT = {"local_function": 1, "taken_names": 1}
 # Batch norms that no node is: written out in simple operations.

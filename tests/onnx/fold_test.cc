@@ -135,7 +135,6 @@ TEST(OnnxFold, RefusalsSayWhy) {
       {"conv_is_output_bn", "is an output of the model as well"},
       {"bn_conv_padded", "pads with zeros"},
       {"matmul_rank3_bn", "different ones"},
-      {"matmul_transpose_bn", "\"node_t\" (Transpose) lies between"},
       {"average_pool_counted_bn", "(AveragePool) lies between"},
       {"max_pool_negative_bn", "some of its scales are negative"},
       {"gemm_matrix_bias_bn", "has shape [3, 5]"},
@@ -166,6 +165,7 @@ TEST(OnnxFold, WhatTheGraphWritesOutOrStoresOtherwiseIsFoldedToo) {
       {"conv_shared_filled_bias_bn", {"Expand", "Mul", "Conv", "Relu"}},
       {"conv_transpose_add_constant_bn", {"ConvTranspose", "Add", "Relu"}},
       {"bn_reshape_gemm", {"Reshape", "Gemm"}},
+      {"matmul_transpose_bn", {"MatMul", "Add", "Transpose"}},
   };
   for (const auto& [name, operators] : cases) {
     const Folded folded(FixturePath(name));
