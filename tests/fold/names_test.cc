@@ -367,8 +367,8 @@ TEST_P(PairByNameTest, FindsThePair) {
   const auto plan = names.Plan({.pair_by_name = true});
   EXPECT_EQ(Pairs(plan), std::string(batch_norm) + " -> " + kernel);
   ASSERT_TRUE(plan);
-  EXPECT_THAT(plan->notes, ElementsAre(AllOf(HasSubstr("cannot see an activation"),
-                                             HasSubstr("--graph"))));
+  EXPECT_THAT(plan->notes,
+              ElementsAre(AllOf(HasSubstr("cannot see an activation"), HasSubstr("--graph"))));
 }
 
 INSTANTIATE_TEST_SUITE_P(
