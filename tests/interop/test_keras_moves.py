@@ -15,6 +15,11 @@ import numpy as np
 import pytest
 
 L = keras.layers
+THREE = keras.__version__.startswith("3")
+
+
+def set_policy(policy):
+    (keras.mixed_precision.set_dtype_policy if THREE else keras.mixed_precision.set_global_policy)(policy)
 
 
 def conv(x, filters=4, size=1):
@@ -51,10 +56,14 @@ CASES = {
 
 @pytest.fixture(autouse=True)
 def in_float64():
-    before = keras.backend.floatx()
+    # The policy of whoever made a layer before stays, whatever floatx becomes.
+    policies = keras.mixed_precision
+    before, policy = keras.backend.floatx(), policies.dtype_policy() if THREE else policies.global_policy()
     keras.backend.set_floatx("float64")
+    set_policy("float64")
     yield
     keras.backend.set_floatx(before)
+    set_policy(policy)
 
 
 def randomize(model, random):
