@@ -24,7 +24,7 @@ from random_onnx import random_model  # noqa: E402
 # What stays a batch norm, and a word of the reason. All others fold without a rest.
 KEPT = {
     "bn_alone": "", "bn_between_relus": "Relu", "bn_conv_padded": "pads with zeros",
-    "average_pool_counted_bn": "AveragePool", "max_pool_negative_bn": "negative", "conv_is_output_bn": "output",
+    "average_pool_counted_bn": "pads with zeros", "max_pool_negative_bn": "negative", "conv_is_output_bn": "output",
     "gemm_matrix_bias_bn": "shape", "bn_gemm_transposed_input": "transposed", "matmul_rank3_bn": "axis",
     "written_norm_alone": "", "written_norm_other_axis": "different ones",
 }
