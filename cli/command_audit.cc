@@ -5,7 +5,6 @@
 
 #include "ckpt/audit.h"
 #include "cli/calibration_data.h"
-#include "cli/choices.h"
 #include "cli/command.h"
 #include "cli/fail_on.h"
 #include "cli/input_pass.h"
@@ -40,11 +39,7 @@ AuditedInput ReportOf(const Outcome& outcome) {
 class Audit : public Command {
  public:
   void Setup(Arguments& app) override {
-    app.add_option("--fail-on", fail_on_,
-                   "Exit 1 on findings of this severity or a higher one: error, warning, "
-                   "info or never (default warning)")
-        ->transform(OneOf(FailOnChoices()))
-        ->type_name("SEVERITY");
+    AddFailOnOption(app, fail_on_);
     app.add_option("--since", since_,
                    "An older checkpoint of the same run, to compare the statistics with")
         ->type_name("OLDER");
@@ -55,14 +50,7 @@ class Audit : public Command {
     app.add_option("--graph", graph_,
                    "A file whose model graph is evidence for an input without one")
         ->type_name("FILE");
-    app.add_option("--epsilon", analysis_.epsilon,
-                   "Epsilon of layers for which nothing records one")
-        ->check(NotNegative())
-        ->type_name("X");
-    app.add_option("--momentum", analysis_.momentum,
-                   "Decay of layers for which nothing records one (Keras' sense)")
-        ->check(Between(0.0, 1.0))
-        ->type_name("X");
+    AddAnalysisOptions(app, analysis_, "layers");
     AddDataOptions(app);
     app.add_flag("--checksums", audit_.all_data,
                  "Read all data: check every checksum, look for NaN everywhere");

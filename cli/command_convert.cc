@@ -68,14 +68,7 @@ class ConvertCommand : public Command {
                    "What a scalar placeholder of the graph is at serving (may be repeated)")
         ->allow_extra_args(false)
         ->type_name("NAME=VALUE");
-    app.add_option("--epsilon", analysis_.epsilon,
-                   "Epsilon of batch norms for which nothing records one")
-        ->check(NotNegative())
-        ->type_name("X");
-    app.add_option("--momentum", analysis_.momentum,
-                   "Decay of layers for which nothing records one (Keras' sense)")
-        ->check(Between(0.0, 1.0))
-        ->type_name("X");
+    AddAnalysisOptions(app, analysis_, "batch norms");
     app.add_flag("--keep-training-state", convert_.keep_training_state,
                  "Keep optimizer slots, shadows and steps");
     app.add_flag("--ema", convert_.use_ema,

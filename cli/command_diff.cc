@@ -97,22 +97,47 @@ class DiffCommand : public Command {
     auto reporter = OpenReporter(options_);
     if (!reporter) return Complain(reporter.error());
     ExitCode code = ExitCode::kClean;
-    Status status = reporter->Add(CompareWith(b_, code));
-    for (const std::string& path : more_) {
-      if (status) status = reporter->Add(CompareWith(path, code));
-    }
-    if (status && !more_.empty()) status = reporter->Add(CompareAll());
+    Status status = CompareEach(*reporter, code);
     if (status) status = reporter->Finish();
     return status ? code : std::max(code, Complain(status.error()));
   }
 
  private:
-  Comparison CompareWith(const std::string& path, ExitCode& code) const {
+  // A with each of the others and, where they are several, all with one another. Each is opened
+  // once.
+  Status CompareEach(Reporter& reporter, ExitCode& code) const {
+    const Result<OpenedInput> a = OpenInput(a_, options_, analysis_);
+    ReplicaComparison all;
+    ReplicaBuilder builder;
+    const bool several = !more_.empty();
+    const auto join = [&](const std::string& path, const Result<OpenedInput>& opened) {
+      // Those that cannot be read were complained of already.
+      if (opened && builder.Add(*opened->checkpoint, opened->analysis)) {
+        all.paths.push_back(path);
+      } else {
+        ++all.unreadable;
+      }
+    };
+    if (several) join(a_, a);
+    std::vector<std::string> others = {b_};
+    others.insert(others.end(), more_.begin(), more_.end());
+    for (const std::string& path : others) {
+      const Result<OpenedInput> b = OpenInput(path, options_, analysis_);
+      CKPT_RETURN_IF_ERROR(reporter.Add(CompareWith(a, path, b, code)));
+      if (several) join(path, b);
+    }
+    if (!several) return {};
+    all.report = std::move(builder).Finish();
+    return reporter.Add(all);
+  }
+
+  Comparison CompareWith(const Result<OpenedInput>& a, const std::string& path,
+                         const Result<OpenedInput>& b, ExitCode& code) const {
     Comparison comparison{a_, path};
     comparison.most = most_;
     comparison.order = order_.value_or(most_ ? DiffOrder::kNorm : DiffOrder::kName);
     comparison.of_several = !more_.empty();
-    if (Result<CheckpointDiff> diff = Compare(path, comparison); !diff) {
+    if (Result<CheckpointDiff> diff = Compare(a, b, comparison); !diff) {
       code = std::max(code, Complain(diff.error()));
       comparison.error = std::move(diff).error();
     } else {
@@ -122,27 +147,12 @@ class DiffCommand : public Command {
     return comparison;
   }
 
-  // Those that cannot be read were complained of already.
-  ReplicaComparison CompareAll() const {
-    ReplicaComparison all;
-    ReplicaBuilder builder;
-    std::vector<std::string> paths = {a_, b_};
-    paths.insert(paths.end(), more_.begin(), more_.end());
-    for (const std::string& path : paths) {
-      const Result<OpenedInput> opened = OpenInput(path, options_, analysis_);
-      if (opened && builder.Add(*opened->checkpoint, opened->analysis)) {
-        all.paths.push_back(path);
-      } else {
-        ++all.unreadable;
-      }
-    }
-    all.report = std::move(builder).Finish();
-    return all;
-  }
-
-  Result<CheckpointDiff> Compare(const std::string& path, Comparison& comparison) const {
-    CKPT_ASSIGN_OR_RETURN(const OpenedInput a, OpenInput(a_, options_, analysis_));
-    CKPT_ASSIGN_OR_RETURN(const OpenedInput b, OpenInput(path, options_, analysis_));
+  Result<CheckpointDiff> Compare(const Result<OpenedInput>& opened_a,
+                                 const Result<OpenedInput>& opened_b,
+                                 Comparison& comparison) const {
+    if (!opened_a) return Fail(opened_a.error());
+    if (!opened_b) return Fail(opened_b.error());
+    const OpenedInput &a = *opened_a, &b = *opened_b;
     const ProgressCheckpoint counted(*a.checkpoint, "diff", options_.quiet);
     DiffOptions options = diff_;
     options.same_file = AreSameFiles(a.checkpoint->manifest(), b.checkpoint->manifest());

@@ -3,7 +3,6 @@
 #include <new>
 
 #include "ckpt/trend.h"
-#include "cli/choices.h"
 #include "cli/command.h"
 #include "cli/fail_on.h"
 #include "cli/input_pass.h"
@@ -16,19 +15,8 @@ namespace {
 class TrendCommand : public Command {
  public:
   void Setup(Arguments& app) override {
-    app.add_option("--fail-on", fail_on_,
-                   "Exit 1 on findings of this severity or a higher one: error, warning, "
-                   "info or never (default warning)")
-        ->transform(OneOf(FailOnChoices()))
-        ->type_name("SEVERITY");
-    app.add_option("--epsilon", analysis_.epsilon,
-                   "Epsilon of layers for which nothing records one")
-        ->check(NotNegative())
-        ->type_name("X");
-    app.add_option("--momentum", analysis_.momentum,
-                   "Decay of layers for which nothing records one (Keras' sense)")
-        ->check(Between(0.0, 1.0))
-        ->type_name("X");
+    AddFailOnOption(app, fail_on_);
+    AddAnalysisOptions(app, analysis_, "layers");
     AddInputOptions(app, options_, &inputs_);
     AddReportOptions(app, CommandId::kTrend, options_);
   }

@@ -6,6 +6,8 @@
 #include <string>
 
 #include "ckpt/audit.h"
+#include "cli/arguments.h"
+#include "cli/choices.h"
 
 namespace ckpt::cli {
 
@@ -18,6 +20,16 @@ inline std::map<std::string, int> FailOnChoices() {
           {"warning", static_cast<int>(Severity::kWarning)},
           {"info", static_cast<int>(Severity::kInfo)},
           {"never", kNeverFails}};
+}
+
+// Declares --fail-on; `fail_on` is an int, or an optional one where nothing given is told apart.
+template <typename Number>
+void AddFailOnOption(Arguments& app, Number& fail_on) {
+  app.add_option("--fail-on", fail_on,
+                 "Exit 1 on findings of this severity or a higher one: error, warning, "
+                 "info or never (default warning)")
+      ->transform(OneOf(FailOnChoices()))
+      ->type_name("SEVERITY");
 }
 
 // As forms take it.

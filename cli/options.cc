@@ -64,6 +64,19 @@ void AddColorOption(Arguments& command, CommonOptions& options) {
       ->type_name("WHEN");
 }
 
+void AddAnalysisOptions(Arguments& command, AnalysisOptions& analysis, const std::string& what) {
+  command
+      .add_option("--epsilon", analysis.epsilon,
+                  "Epsilon of " + what + " for which nothing records one")
+      ->check(NotNegative())
+      ->type_name("X");
+  command
+      .add_option("--momentum", analysis.momentum,
+                  "Decay of layers for which nothing records one (Keras' sense)")
+      ->check(Between(0.0, 1.0))
+      ->type_name("X");
+}
+
 void AddInputOptions(Arguments& command, CommonOptions& options, std::vector<std::string>* inputs) {
   command
       .add_option("--from", options.from, "Read the input as this format instead of detecting it")

@@ -40,6 +40,8 @@ struct CommonOptions {
 // --format with the forms that `id` can be reported in, and where the report goes.
 void AddReportOptions(Arguments& command, CommandId id, CommonOptions& options);
 void AddColorOption(Arguments& command, CommonOptions& options);
+// --epsilon and --momentum, for `what` ("layers") that nothing records one of.
+void AddAnalysisOptions(Arguments& command, AnalysisOptions& analysis, const std::string& what);
 // --from and --memory, and for commands that take many inputs --files-from and --jobs.
 void AddInputOptions(Arguments& command, CommonOptions& options, std::vector<std::string>* inputs);
 

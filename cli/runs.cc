@@ -14,6 +14,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr std::string_view kStateFile = "checkpoint";  // of TensorFlow
+
 bool IsDigit(char c) { return std::isdigit(static_cast<unsigned char>(c)) != 0; }
 
 // The path without a slash at its end.
@@ -48,6 +50,9 @@ std::string Family(const std::string& path) {
 
 // The checkpoints that a state file lists, with the latest; empty where it is no state file's.
 std::vector<std::string> ListedByState(const CommonOptions& options, const std::string& path) {
+  std::error_code ignored;
+  const bool may_list = fs::is_directory(path, ignored) || fs::path(path).filename() == kStateFile;
+  if (!may_list) return {};
   const auto latest = formats::OpenCheckpoint(*options.read, path, OpenOptionsOf(options));
   if (!latest || (*latest)->input_name().older.empty()) return {};
   std::vector<std::string> paths = (*latest)->input_name().older;

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <iostream>
@@ -13,6 +12,7 @@
 
 #include "ckpt/formats/foreign_code.h"
 #include "cli/framework_run.h"
+#include "cli/report/text_table.h"
 
 namespace ckpt::cli {
 namespace {
@@ -133,12 +133,6 @@ FrameworkOutput AgainstOurs(bool of_b, std::size_t i, const std::string& name, c
   output.max_abs = LargestDifference(ours[i], theirs);
   output.allowed = kNoiseFactor * known.noise + kOfSize * known.size;
   return output;
-}
-
-std::string ThreeDigits(double number) {
-  std::array<char, 32> text{};
-  std::snprintf(text.data(), text.size(), "%.3g", number);
-  return text.data();
 }
 
 }  // namespace

@@ -6,7 +6,6 @@
 #include <vector>
 
 #include "ckpt/batch_norm.h"
-#include "ckpt/elements.h"
 #include "ckpt/formats/format.h"
 #include "ckpt/natural_order.h"
 #include "ckpt/sha256.h"
@@ -21,7 +20,6 @@ namespace ckpt::cli {
 namespace {
 
 constexpr std::size_t kHashDigits = 16, kLongestValue = 200;
-constexpr std::size_t kBlock = 4096;  // elements widened at a time
 
 std::string Short(const std::string& hash) { return hash.substr(0, kHashDigits); }
 
@@ -71,19 +69,11 @@ Result<Values> Measure(const Checkpoint& checkpoint, TensorId id) {
   CKPT_ASSIGN_OR_RETURN(const auto stream, checkpoint.Open(id));
   Sha256Digest hash;
   Values values;
-  std::vector<double> numbers;
   while (true) {
-    CKPT_ASSIGN_OR_RETURN(std::span<const std::byte> bytes, stream->Next());
+    CKPT_ASSIGN_OR_RETURN(const auto bytes, stream->Next());
     if (bytes.empty()) break;
     hash.Update(bytes);
-    const std::size_t bits = IsReal(dtype) ? BitSize(dtype) : 0;
-    while (bits > 0 && !bytes.empty()) {
-      const auto part = bytes.first(std::min(bytes.size(), kBlock * bits / 8));
-      numbers.resize(part.size() * 8 / bits);
-      DecodeToDouble(dtype, part, numbers);
-      values.statistics.Add(numbers);
-      bytes = bytes.subspan(part.size());
-    }
+    if (IsReal(dtype)) values.statistics.Add(dtype, bytes);
   }
   values.hash = std::move(hash).Finish();
   return values;

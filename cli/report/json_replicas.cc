@@ -1,14 +1,6 @@
 #include "cli/report/json_pieces.h"
 
 namespace ckpt::cli {
-namespace {
-
-Json OrNull(const std::optional<double>& number) {
-  return number ? JsonNumber(*number) : Json(nullptr);
-}
-
-}  // namespace
-
 Json ToJson(const ReplicaComparison& all) {
   const ReplicaReport& report = all.report;
   Json json = {{"groups", report.groups},
@@ -30,8 +22,8 @@ Json ToJson(const ReplicaComparison& all) {
     layer["farthest"] = norm.farthest ? JsonText(all.paths[*norm.farthest]) : Json(nullptr);
     layer["replicas"] = Json::array();
     for (const ReplicaNorm::Distance& distance : norm.replicas) {
-      layer["replicas"].push_back({{"mean_shift", OrNull(distance.mean_shift)},
-                                   {"variance_ratio", OrNull(distance.variance_ratio)}});
+      layer["replicas"].push_back({{"mean_shift", JsonNumber(distance.mean_shift)},
+                                   {"variance_ratio", JsonNumber(distance.variance_ratio)}});
     }
     json["batch_norm"].push_back(std::move(layer));
   }

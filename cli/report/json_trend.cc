@@ -3,14 +3,10 @@
 namespace ckpt::cli {
 namespace {
 
-Json OrNull(const std::optional<double>& number) {
-  return number ? JsonNumber(*number) : Json(nullptr);
-}
-
 Json StepToJson(const FollowedRun& run, const FollowedStep& step) {
   Json json = {{"path", JsonText(step.path)}};
   const bool recorded = step.place && run.trend.recorded_steps[*step.place];
-  json["step"] = OrNull(run.StepOf(step));
+  json["step"] = JsonNumber(run.StepOf(step));
   json["step_from"] = recorded ? Json("file") : step.number ? Json("name") : Json(nullptr);
   json["status"] = step.error ? "error" : "ok";
   json["error"] = step.error ? JsonError(*step.error) : Json(nullptr);
@@ -21,9 +17,9 @@ Json NormStepToJson(const NormAtStep& step) {
   return {{"present", step.present},
           {"statistics", Name(step.statistics)},
           {"weights", Name(step.weights)},
-          {"mean_shift", OrNull(step.mean_shift)},
-          {"variance_ratio", OrNull(step.variance_ratio)},
-          {"initial_share", OrNull(step.initial_share)},
+          {"mean_shift", JsonNumber(step.mean_shift)},
+          {"variance_ratio", JsonNumber(step.variance_ratio)},
+          {"initial_share", JsonNumber(step.initial_share)},
           {"initial", step.initial},
           {"non_finite", step.non_finite}};
 }

@@ -35,6 +35,10 @@ Json JsonNumber(double value) {
   return value;
 }
 
+Json JsonNumber(const std::optional<double>& value) {
+  return value ? JsonNumber(*value) : Json(nullptr);
+}
+
 Json JsonError(const Error& error) {
   Json json = {{"code", ErrorCodeName(error.code)}, {"message", JsonText(error.message)}};
   json["file"] = error.file.empty() ? Json(nullptr) : JsonText(error.file);

@@ -16,7 +16,8 @@ using Json = nlohmann::ordered_json;
 
 Json JsonText(std::string_view text);  // a string, escaped where it is not UTF-8
 Json JsonTexts(const std::vector<std::string>& texts);
-Json JsonNumber(double value);  // a number, or "nan", "inf", "-inf"
+Json JsonNumber(double value);                        // a number, or "nan", "inf", "-inf"
+Json JsonNumber(const std::optional<double>& value);  // null where there is none
 Json JsonError(const Error& error);
 Json JsonEvidence(const std::vector<Evidence>& evidence);
 Json JsonSourced(

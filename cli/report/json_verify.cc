@@ -35,7 +35,7 @@ Json OutputOf(const OutputDifference& output) {
 Json OutputOf(const FrameworkOutput& output) {
   return {{"name", JsonText(output.name)},
           {"size", JsonNumber(output.size)},
-          {"max_abs", output.max_abs ? JsonNumber(*output.max_abs) : Json(nullptr)}};
+          {"max_abs", JsonNumber(output.max_abs)}};
 }
 
 Json OpinionOf(const SecondOpinion& opinion) {

@@ -1,18 +1,10 @@
 #include <algorithm>
-#include <cstdio>
 
 #include "cli/report/text_pieces.h"
 #include "cli/report/text_table.h"
 
 namespace ckpt::cli {
 namespace {
-
-std::string Short(const std::optional<double>& value) {
-  if (!value) return "-";
-  char text[32];
-  std::snprintf(text, sizeof text, "%.3g", *value);
-  return text;
-}
 
 std::string Count(std::uint64_t count) { return count == 0 ? "-" : std::to_string(count); }
 
@@ -41,8 +33,9 @@ std::string NormTable(const ReplicaComparison& all, const FormOptions& options) 
       continue;
     }
     const ReplicaNorm::Distance& distance = norm.replicas[*norm.farthest];
-    table.AddRow({EscapeForDisplay(norm.scope), Short(distance.mean_shift),
-                  Short(distance.variance_ratio), EscapeForDisplay(all.paths[*norm.farthest])});
+    table.AddRow({EscapeForDisplay(norm.scope), ThreeDigits(distance.mean_shift),
+                  ThreeDigits(distance.variance_ratio),
+                  EscapeForDisplay(all.paths[*norm.farthest])});
   }
   return "  from the median of all, in its deviations, the farthest one:\n" + table.ToString() +
          More(listed, norms.size(), "batch norm");

@@ -79,6 +79,16 @@ std::string FormatNumber(double value) {
   return text.data();
 }
 
+std::string ThreeDigits(double value) {
+  std::array<char, 32> text{};
+  std::snprintf(text.data(), text.size(), "%.3g", value);
+  return text.data();
+}
+
+std::string ThreeDigits(const std::optional<double>& value) {
+  return value ? ThreeDigits(*value) : "-";
+}
+
 std::string Plural(std::uint64_t count, const char* one) {
   return std::to_string(count) + " " + one + (count == 1 ? "" : "s");
 }

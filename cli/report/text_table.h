@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -27,8 +28,10 @@ class TextTable {
   std::vector<std::size_t> cell_ends_, row_ends_;  // the latter in cells
 };
 
-std::string FormatBytes(std::uint64_t bytes);              // "12.3 KB": powers of 1000
-std::string FormatNumber(double value);                    // "%.6g", "nan", "inf"
-std::string Plural(std::uint64_t count, const char* one);  // "1 tensor", "2 tensors"
+std::string FormatBytes(std::uint64_t bytes);                 // "12.3 KB": powers of 1000
+std::string FormatNumber(double value);                       // "%.6g", "nan", "inf"
+std::string ThreeDigits(double value);                        // "%.3g": more differs by machine
+std::string ThreeDigits(const std::optional<double>& value);  // "-" where there is none
+std::string Plural(std::uint64_t count, const char* one);     // "1 tensor", "2 tensors"
 
 }  // namespace ckpt::cli

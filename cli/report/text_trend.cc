@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <cstdio>
 #include <vector>
 
 #include "cli/report/error_text.h"
@@ -10,13 +9,6 @@ namespace ckpt::cli {
 namespace {
 
 constexpr std::size_t kMostSteps = 60;
-
-std::string Short(const std::optional<double>& value) {
-  if (!value) return "-";
-  char text[32];
-  std::snprintf(text, sizeof text, "%.3g", *value);
-  return text;
-}
 
 std::string StepName(const FollowedRun& run, const FollowedStep& step) {
   const std::optional<double> number = run.StepOf(step);
@@ -64,10 +56,10 @@ std::vector<std::string> StepRow(const FollowedRun& run, const FollowedStep& ste
   };
   return {StepName(run, step),
           *step.place == 0 ? "-" : std::to_string(moved) + " of " + std::to_string(present),
-          Short(Median(shifts)),
-          Short(most(shifts)),
-          Short(Median(Numbers(run.trend, *step.place, &NormAtStep::variance_ratio))),
-          Short(most(shares)),
+          ThreeDigits(Median(shifts)),
+          ThreeDigits(most(shifts)),
+          ThreeDigits(Median(Numbers(run.trend, *step.place, &NormAtStep::variance_ratio))),
+          ThreeDigits(most(shares)),
           non_finite == 0 ? "-" : std::to_string(non_finite)};
 }
 
@@ -107,8 +99,9 @@ std::string LayerTable(const FollowedRun& run, const FormOptions& options) {
   for (std::size_t i = 0; i < listed; ++i) {
     const NormTrend& norm = run.trend.norms[i];
     const NormAtStep& last = norm.steps.back();
-    table.AddRow({EscapeForDisplay(norm.scope), Short(last.mean_shift), Short(last.variance_ratio),
-                  Short(last.initial_share), TurnsInWords(run, norm)});
+    table.AddRow({EscapeForDisplay(norm.scope), ThreeDigits(last.mean_shift),
+                  ThreeDigits(last.variance_ratio), ThreeDigits(last.initial_share),
+                  TurnsInWords(run, norm)});
   }
   return "  at the end, since the checkpoint before:\n" + table.ToString() +
          More(listed, run.trend.norms.size(), "batch norm");

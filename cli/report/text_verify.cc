@@ -1,6 +1,3 @@
-#include <array>
-#include <cstdio>
-
 #include "cli/report/text_pieces.h"
 #include "cli/report/text_table.h"
 
@@ -8,13 +5,6 @@ namespace ckpt::cli {
 namespace {
 
 std::string Quoted(const std::string& name) { return "\"" + EscapeForDisplay(name) + "\""; }
-
-// More would differ from machine to machine.
-std::string ThreeDigits(double number) {
-  std::array<char, 32> text;
-  std::snprintf(text.data(), text.size(), "%.3g", number);
-  return text.data();
-}
 
 std::string PlaceToText(const std::vector<std::int64_t>& place) {
   std::string out = "[";

@@ -15,12 +15,12 @@ std::size_t CommonComponents(std::string_view a, std::string_view b) {
   return common;
 }
 
-bool IsTrained(Role role) {
+}  // namespace
+
+bool IsTrained(Role role) noexcept {
   return role == Role::kKernel || role == Role::kBias || role == Role::kGamma ||
          role == Role::kBeta;
 }
-
-}  // namespace
 
 std::optional<std::vector<double>> CheckpointChange::OlderValues(
     const std::optional<TensorId>& id) {

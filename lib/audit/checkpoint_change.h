@@ -14,6 +14,9 @@
 
 namespace ckpt::audit {
 
+// Is it what an optimizer trains?
+bool IsTrained(Role role) noexcept;
+
 enum class Change : std::uint8_t { kUnknown, kSame, kMoved };
 
 // Tensors are compared when they are asked for, each once, by stored checksums where both have one.

@@ -5,8 +5,8 @@
 
 #include "audit/findings.h"
 #include "audit/wording.h"
-#include "calibration/median.h"
 #include "ckpt/drift.h"
+#include "core/median.h"
 
 namespace ckpt {
 namespace {

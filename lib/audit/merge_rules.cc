@@ -53,11 +53,9 @@ class MergeJudge {
   void ReadWeights() {
     parent_weights_.resize(changes_.size());
     for (std::uint32_t i = 0; i < subject_.analysis.roles.size(); ++i) {
-      const Role role = subject_.analysis.roles[i].role;
       const std::uint64_t elements = subject_.manifest().tensors[i].shape.element_count();
-      const bool trained = role == Role::kKernel || role == Role::kBias || role == Role::kGamma ||
-                           role == Role::kBeta;
-      if (!trained || elements > kWeightsRead - weights_.size()) continue;
+      if (!IsTrained(subject_.analysis.roles[i].role) || elements > kWeightsRead - weights_.size())
+        continue;
       AddWeights(TensorId{i});
     }
   }

@@ -7,7 +7,7 @@
 
 #include "calibration/grouped_moments.h"
 #include "calibration/measured_norms.h"
-#include "calibration/median.h"
+#include "core/median.h"
 
 namespace ckpt {
 

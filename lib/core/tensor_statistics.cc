@@ -51,6 +51,18 @@ void TensorStatistics::Add(std::span<const double> values) {
   Add(block);
 }
 
+void TensorStatistics::Add(Dtype dtype, std::span<const std::byte> bytes) {
+  const std::size_t bits = BitSize(dtype);
+  std::vector<double> values;
+  while (!bytes.empty()) {
+    const auto part = bytes.first(std::min(bytes.size(), kBlock * bits / 8));
+    values.resize(part.size() * 8 / bits);
+    DecodeToDouble(dtype, part, values);
+    Add(values);
+    bytes = bytes.subspan(part.size());
+  }
+}
+
 // Chan, Golub and LeVeque: "Updating formulae and a pairwise algorithm for computing sample
 // variances" (1979).
 void TensorStatistics::Add(const TensorStatistics& other) {
@@ -79,19 +91,11 @@ Result<std::optional<TensorStatistics>> MeasureTensor(const Checkpoint& checkpoi
   const TensorInfo& info = checkpoint.manifest().tensors[id.index];
   if (!IsReal(info.dtype) || !info.data_present) return std::optional<TensorStatistics>();
   CKPT_ASSIGN_OR_RETURN(auto stream, checkpoint.Open(id));
-  const std::size_t bits = BitSize(info.dtype);
-  std::vector<double> values;
   TensorStatistics statistics;
   while (true) {
-    CKPT_ASSIGN_OR_RETURN(std::span<const std::byte> bytes, stream->Next());
+    CKPT_ASSIGN_OR_RETURN(const auto bytes, stream->Next());
     if (bytes.empty()) return std::optional(statistics);
-    while (!bytes.empty()) {
-      const auto part = bytes.first(std::min(bytes.size(), kBlock * bits / 8));
-      values.resize(part.size() * 8 / bits);
-      DecodeToDouble(info.dtype, part, values);
-      statistics.Add(values);
-      bytes = bytes.subspan(part.size());
-    }
+    statistics.Add(info.dtype, bytes);
   }
 }
 

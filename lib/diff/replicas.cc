@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "ckpt/sha256.h"
+#include "core/median.h"
 
 namespace ckpt {
 namespace {
@@ -60,13 +61,6 @@ struct Statistics {
   std::vector<double> mean, variance;
 };
 
-double Median(std::vector<double> values) {
-  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
-  std::nth_element(values.begin(), middle, values.end());
-  if (values.size() % 2 == 1) return *middle;
-  return (*middle + *std::max_element(values.begin(), middle)) / 2;
-}
-
 // Channel by channel, of those that have the layer.
 std::vector<double> Medians(const std::vector<std::optional<Statistics>>& all,
                             std::vector<double> Statistics::*part, std::size_t channels) {
@@ -76,7 +70,7 @@ std::vector<double> Medians(const std::vector<std::optional<Statistics>>& all,
     for (const auto& one : all) {
       if (one && std::isfinite(((*one).*part)[c])) values.push_back(((*one).*part)[c]);
     }
-    medians[c] = values.empty() ? std::nan("") : Median(values);
+    medians[c] = values.empty() ? std::nan("") : MedianOf(values);
   }
   return medians;
 }

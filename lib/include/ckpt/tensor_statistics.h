@@ -1,6 +1,7 @@
 // What the values of a tensor look like in a few numbers, taken in one pass over its bytes.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <limits>
 #include <optional>
@@ -21,6 +22,8 @@ struct TensorStatistics {
 
   double deviation() const;  // sqrt(squares / finite), as numpy.std has it
   void Add(std::span<const double> values);
+  // Whole elements as they are stored. REQUIRES: IsReal(dtype).
+  void Add(Dtype dtype, std::span<const std::byte> bytes);
   // The statistics of both together.
   void Add(const TensorStatistics& other);
 };
