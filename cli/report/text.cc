@@ -1,5 +1,4 @@
 // Text for people: the form of a terminal.
-#include <algorithm>
 #include <utility>
 
 #include "cli/report/remarks.h"
@@ -49,7 +48,7 @@ class TextForm : public Form {
     return Broken(ToText(summary, options_));
   }
   std::string Add(const AuditedInput& audited) override {
-    const bool said = HasListed(audited) || audited.input.error;
+    const bool said = HasListed(audited.findings, options_) || audited.input.error;
     any_ = any_ || said;
     return options_.quiet && !said ? std::string() : Broken(ToText(audited, options_));
   }
@@ -95,11 +94,6 @@ class TextForm : public Form {
 
  private:
   std::string Broken(const std::string& text) const { return Wrapped(text, options_.width); }
-  bool HasListed(const AuditedInput& audited) const {
-    return std::any_of(
-        audited.findings.begin(), audited.findings.end(),
-        [&](const Finding& finding) { return finding.severity >= options_.ListedFrom(); });
-  }
 
   FormOptions options_;
   bool first_ = true;

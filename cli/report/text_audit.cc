@@ -96,6 +96,12 @@ std::string DriftToText(const DriftReport& report, const Analysis& analysis,
 
 }  // namespace
 
+bool HasListed(const std::vector<Finding>& findings, const FormOptions& options) {
+  return std::any_of(findings.begin(), findings.end(), [&](const Finding& finding) {
+    return finding.severity >= options.ListedFrom();
+  });
+}
+
 std::string ToText(const std::vector<Finding>& findings, const FormOptions& options) {
   std::string out;
   std::size_t listed = 0, all = 0;

@@ -11,6 +11,8 @@ namespace ckpt::cli {
 std::string ToText(const InspectedInput& inspected, const FormOptions& options);
 std::string ToText(const InspectSummary& summary, const FormOptions& options);
 std::string ToText(const AuditedInput& audited, const FormOptions& options);
+// Is one of them listed, and not only counted?
+bool HasListed(const std::vector<Finding>& findings, const FormOptions& options);
 // Of those that are listed, as many as there is room for.
 std::string ToText(const std::vector<Finding>& findings, const FormOptions& options);
 std::string ToText(const SeverityCounts& counts);  // "1 error, 0 warnings, 2 notes"

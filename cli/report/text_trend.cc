@@ -127,10 +127,7 @@ std::string_view ColorOf(TrendVerdict verdict, const Style& style) {
 
 std::string ToText(const FollowedRun& run, const FormOptions& options) {
   const Style& style = options.style;
-  const bool listed =
-      std::any_of(run.trend.findings.begin(), run.trend.findings.end(),
-                  [&](const Finding& finding) { return finding.severity >= options.ListedFrom(); });
-  if (options.quiet && !listed) return {};
+  if (options.quiet && !HasListed(run.trend.findings, options)) return {};
   std::string out =
       Painted(EscapeForDisplay(run.path), style.bold, style) + ": " +
       Plural(run.steps.size(), "checkpoint") + ", " + Plural(run.trend.norms.size(), "batch norm") +
