@@ -71,16 +71,31 @@ class Builder {
       const bool of_node = i < of_nodes_.nodes.size() && of_nodes_.nodes[i] != kNoNode;
       places[i] = of_node ? static_cast<LayerId>(of_nodes_.nodes[i]) : next++;
     }
-    std::vector<Layer> layers(next);
-    for (std::size_t i = 0; i < places.size(); ++i) {
-      layers[places[i]] = std::move(graph_.layers[i]);
-      MoveOperations(places, layers[places[i]]);
-    }
-    graph_.layers = std::move(layers);
+    for (Layer& layer : graph_.layers) MoveOperations(places, layer);
+    MoveLayers(places, next);
     called_.resize(next, false);
     for (Node& node : graph_.nodes) {
       node.layer = places[node.layer];
       called_[node.layer] = true;
+    }
+  }
+  // Layer i becomes layer places[i] of `count`, in place: a layer is large, and there may be one
+  // for each node of a large graph.
+  void MoveLayers(std::vector<LayerId> places, LayerId count) {
+    constexpr auto kEmpty = static_cast<LayerId>(-1);  // nothing is left there that has to move
+    std::vector<Layer>& layers = graph_.layers;
+    layers.reserve(count + 1);  // AddOutputs
+    layers.resize(count);
+    for (LayerId i = 0; i < places.size(); ++i) {
+      while (places[i] != i && places[i] != kEmpty) {
+        const LayerId to = places[i];
+        std::swap(layers[i], layers[to]);
+        if (to < places.size()) {
+          std::swap(places[i], places[to]);
+        } else {
+          places[i] = kEmpty;
+        }
+      }
     }
   }
   static void MoveOperations(const std::vector<LayerId>& places, Layer& layer) {

@@ -47,6 +47,8 @@ class Finder {
 
  private:
   void AddLayers() {
+    // With room for one that the format may add: growing would copy them all.
+    graph_.layers.reserve(network_.layers.size() + network_.inputs.size() + 1);
     for (const network::LayerName& name : network_.layers) {
       graph_.layers.push_back({name.name, name.op_type});
     }
