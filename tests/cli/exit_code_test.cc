@@ -229,7 +229,8 @@ TEST(Help, WordsOfAChoiceAreNamed) {
   }
   const auto result = Ckpt({"inspect", "--format", "xml", "x"});
   EXPECT_EQ(result.exit_code, 2);
-  EXPECT_THAT(result.err, HasSubstr("\"xml\" is none of concise, html, json, jsonl, markdown, text"));
+  EXPECT_THAT(result.err,
+              HasSubstr("\"xml\" is none of concise, html, json, jsonl, markdown, text"));
 }
 
 TEST(Help, EveryLevelHasAnExample) {
