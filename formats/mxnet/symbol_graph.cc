@@ -1,6 +1,7 @@
 #include "formats/mxnet/symbol_graph.h"
 
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 
@@ -62,6 +63,19 @@ void FindMissing(const Symbol& symbol, const SymbolNode& node, const Manifest& m
   }
 }
 
+// Nodes that yield more than their first output to someone.
+std::set<std::size_t> NodesOfFurtherOutputs(const Symbol& symbol) {
+  std::set<std::size_t> nodes;
+  const auto add = [&](const auto& entries) {
+    for (const auto& [node, output] : entries) {
+      if (output != 0) nodes.insert(node);
+    }
+  };
+  for (const SymbolNode& node : symbol.nodes) add(node.inputs);
+  add(symbol.heads);
+  return nodes;
+}
+
 }  // namespace
 
 Result<Symbol> ReadSymbolNodes(std::string_view text) {
@@ -102,11 +116,15 @@ ModelGraph GraphOfSymbol(const Symbol& symbol, const Manifest& manifest) {
   ModelGraph graph = FindLayers(*net.network, facts);
   graph.origin = GraphOrigin::kMxnetSymbol;
   graph.source = "MXNet symbol";
+  const std::set<std::size_t> further = NodesOfFurtherOutputs(symbol);
   for (LayerId id = 0; id < net.nodes.size(); ++id) {
     if (net.nodes[id] == kNoSymbolNode) continue;
     const SymbolNode& node = symbol.nodes[net.nodes[id]];
     Layer& layer = graph.layers[id];
     FindMissing(symbol, node, manifest, layer);
+    if (IsBatchNorm(node) && further.contains(net.nodes[id])) {
+      layer.not_affine = "its other outputs are read";
+    }
     const std::string function = Attribute(node, "act_type");
     if (layer.kind == OpKind::kActivation && !function.empty()) layer.activation = function;
   }
