@@ -103,6 +103,13 @@ class ConvertCommand : public Command {
                    "leaves open")
         ->allow_extra_args(false)
         ->type_name("SHAPE");
+    app.add_flag("--no-digest", no_digest_,
+                 "Take no SHA-256 of INPUT and OUTPUT: the record has null for them");
+    app.add_option(
+           "-j,--jobs", jobs_,
+           "1: one thread does all; more: the SHA-256 are taken beside the writing (default)")
+        ->check(Between(1, 256))
+        ->type_name("N");
     app.add_flag("--dry-run", dry_run_, "Print the plan, write nothing");
     app.add_flag("--force", target_.replace, "Replace OUTPUT if it exists");
     app.add_option("--shard-size", target_.shard_bytes,
@@ -158,6 +165,8 @@ class ConvertCommand : public Command {
       target_.record_path = formats::DefaultRecordPath(target_.path, target_.format->name);
     }
     target_.report_paths = ReportPathsOf(options_);
+    target_.digest = !no_digest_;
+    target_.one_thread = jobs_ == 1;
     if (!cast_.empty()) {
       convert_.cast = DtypeFromName(cast_);
       if (!convert_.cast || !IsFloat(*convert_.cast)) {
@@ -316,7 +325,8 @@ class ConvertCommand : public Command {
   std::string input_, to_, pairs_file_, rename_file_, cast_, graph_;
   std::vector<std::string> shapes_;
   CertificateOptions certificate_;
-  bool dry_run_ = false, verify_ = false, no_verify_ = false;
+  bool dry_run_ = false, verify_ = false, no_verify_ = false, no_digest_ = false;
+  unsigned jobs_ = 2;
 };
 
 }  // namespace

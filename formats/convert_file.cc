@@ -130,9 +130,11 @@ Status CheckWritten(const Files& files, const ConversionTarget& target, const Co
   return target.accept ? target.accept(*written) : Status{};
 }
 
-// Runs `work` beside the caller, or, where no thread is to be had, when its result is asked for.
+// Runs `work` beside the caller, or, where no thread is to be had or wanted, when its result is
+// asked for.
 template <typename Work>
-auto Beside(Work work) {
+auto Beside(const ConversionTarget& target, Work work) {
+  if (target.one_thread) return std::async(std::launch::deferred, work);
   try {
     return std::async(std::launch::async, work);
   } catch (const std::system_error&) {
@@ -187,6 +189,43 @@ Result<WriteSummary> Write(AtomicOutput& output, const ConversionTarget& target,
   return Fail(std::move(error));
 }
 
+FileRecord RecordOf(const std::string& path, FileDigest digest) {
+  return {fs::path(path).filename().string(), digest.bytes, std::move(digest.sha256)};
+}
+
+// The files of INPUT for the record.
+Result<std::vector<FileRecord>> SourceFiles(const FilesRead& files, const Manifest& manifest,
+                                            bool digest) {
+  if (digest) return DigestFiles(files, manifest.files);
+  std::vector<FileRecord> records;
+  for (const std::string& path : manifest.files) {
+    CKPT_ASSIGN_OR_RETURN(const auto file, files.Open(path));
+    records.push_back(RecordOf(path, {file->size(), {}}));
+  }
+  return records;
+}
+
+// Those of OUTPUT: the digests that were taken while it was written, and others from its files.
+Result<std::vector<FileRecord>> OutputFiles(AtomicOutput& output, const WriteSummary& written,
+                                            bool digest) {
+  std::vector<FileRecord> records;
+  for (const std::string& path : written.files) {
+    std::optional<FileDigest> taken;
+    if (digest) {
+      CKPT_ASSIGN_OR_RETURN(taken, output.DigestOf(path));
+    }
+    if (!taken) {
+      CKPT_ASSIGN_OR_RETURN(const auto file, output.files().Open(path));
+      taken = FileDigest{file->size(), {}};
+      if (digest) {
+        CKPT_ASSIGN_OR_RETURN(taken, DigestFile(*file));
+      }
+    }
+    records.push_back(RecordOf(path, *std::move(taken)));
+  }
+  return records;
+}
+
 }  // namespace
 
 Result<std::vector<FileRecord>> DigestFiles(const Files& files,
@@ -195,7 +234,7 @@ Result<std::vector<FileRecord>> DigestFiles(const Files& files,
   for (const std::string& path : paths) {
     CKPT_ASSIGN_OR_RETURN(const auto file, files.Open(path));
     CKPT_ASSIGN_OR_RETURN(FileDigest digest, DigestFile(*file));
-    records.push_back({fs::path(path).filename().string(), digest.bytes, std::move(digest.sha256)});
+    records.push_back(RecordOf(path, std::move(digest)));
   }
   return records;
 }
@@ -263,16 +302,18 @@ Result<ConversionOutcome> Convert(const Checkpoint& source, const ConversionPlan
   AtomicOutput output(
       target.replace ? AtomicOutput::Overwrite::kReplace : AtomicOutput::Overwrite::kRefuse,
       &not_written);
-  // The input's digests are computed beside the writing: the second core is free and the pages are
-  // warm.
-  auto source_digests = Beside([&] { return DigestFiles(read, source.manifest().files); });
+  // The digests are computed beside the writing: the input's of pages that it warms for the
+  // reader, the output's of pages that were just written.
+  auto source_files =
+      Beside(target, [&] { return SourceFiles(read, source.manifest(), target.digest); });
+  if (target.digest && !target.one_thread) output.DigestWhileWriting();
   const auto written = Write(output, target, model, std::move(ops));
   if (!written) return Fail(written);
-  auto output_digests = Beside([&] { return DigestFiles(output.files(), written->files); });
+  auto output_files = Beside(target, [&] { return OutputFiles(output, *written, target.digest); });
   CKPT_RETURN_IF_ERROR(CheckWritten(output.files(), target, plan, sums));
   ConversionRecord digests;
-  CKPT_ASSIGN_OR_RETURN(digests.source, source_digests.get());
-  CKPT_ASSIGN_OR_RETURN(digests.output, output_digests.get());
+  CKPT_ASSIGN_OR_RETURN(digests.source, source_files.get());
+  CKPT_ASSIGN_OR_RETURN(digests.output, output_files.get());
   CKPT_RETURN_IF_ERROR(read.CheckUnchanged());
   CKPT_RETURN_IF_ERROR(WriteRecord(output, target, record(digests)));
   read.AddTo(not_written);

@@ -8,7 +8,9 @@ namespace {
 Json FilesToJson(const std::vector<formats::FileRecord>& files) {
   Json list = Json::array();
   for (const formats::FileRecord& file : files) {
-    list.push_back({{"name", JsonText(file.name)}, {"bytes", file.bytes}, {"sha256", file.sha256}});
+    Json entry = {{"name", JsonText(file.name)}, {"bytes", file.bytes}};
+    entry["sha256"] = file.sha256.empty() ? Json() : Json(file.sha256);
+    list.push_back(std::move(entry));
   }
   return list;
 }

@@ -15,6 +15,7 @@
 #include "formats/container/folder_lock.h"
 #include "formats/container/output_commit.h"
 #include "formats/container/partial_file.h"
+#include "formats/container/running_digest.h"
 #include "formats/container/special_file.h"
 #include "formats/container/staged_files.h"
 #include "formats/container/staging_folder.h"
@@ -113,8 +114,10 @@ struct AtomicOutput::State {
   std::optional<std::size_t> set_size = {};
   std::vector<fs::path> made = {};  // folders above the target
   StagedFiles view = {};
+  std::unique_ptr<RunningDigests> digests = {};
 
   ~State() {
+    digests.reset();  // it reads from the files
     files.clear();
     scratch.clear();
     stagings.clear();
@@ -183,6 +186,8 @@ Result<Placement> AtomicOutput::State::NewPlacement(Placement::Kind kind, const 
 
 Result<PartialFile*> AtomicOutput::State::AddFile(fs::path target, fs::path temporary) {
   CKPT_ASSIGN_OR_RETURN(auto file, PartialFile::Create(std::move(target), std::move(temporary)));
+  file->WriteBackEarly();
+  if (digests != nullptr && !set_size) file->DigestBy(*digests);
   return files.emplace_back(std::move(file)).get();
 }
 
@@ -259,6 +264,16 @@ AtomicOutput::~AtomicOutput() = default;
 
 bool AtomicOutput::replaces() const noexcept { return state_->overwrite == Overwrite::kReplace; }
 const Files& AtomicOutput::files() const { return state_->view; }
+void AtomicOutput::DigestWhileWriting() { state_->digests = RunningDigests::Start(); }
+
+Result<std::optional<FileDigest>> AtomicOutput::DigestOf(const fs::path& target) {
+  for (const auto& file : state_->files) {
+    if (file->target() != target || file->digest() == nullptr || file->size() == 0) continue;
+    return state_->digests->Finish(*file->digest(), file->size());
+  }
+  return std::nullopt;
+}
+
 void AtomicOutput::CloseSet() { state_->set_size = state_->placements.size(); }
 
 Result<OutputFile*> AtomicOutput::Create(const fs::path& target, std::uint64_t expected_size) {
@@ -337,6 +352,7 @@ Status AtomicOutput::Commit() {
     const bool checked = state_->not_written != nullptr && placement.staging != nullptr;
     if (checked) CKPT_RETURN_IF_ERROR(state_->not_written->Check(placement.target));
   }
+  state_->digests.reset();
   for (const auto& file : state_->files) CKPT_RETURN_IF_ERROR(file->Finish());
   for (const State::Folder& folder : state_->folders) {
     CKPT_RETURN_IF_ERROR(state_->FinishFolder(folder));

@@ -15,6 +15,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -25,11 +26,14 @@ namespace ckpt::formats {
 
 class Files;
 class ProtectedFiles;
+struct FileDigest;
 
 class OutputFile {
  public:
   virtual ~OutputFile() = default;
   virtual Status Append(std::span<const std::byte> bytes) = 0;
+  // Announces a WriteAt behind `offset`: until then what lies there is not final.
+  virtual void WillRewrite(std::uint64_t /*offset*/) {}
   // Overwrites bytes already appended (headers whose content is known only at the end).
   virtual Status WriteAt(std::uint64_t offset, std::span<const std::byte> bytes) = 0;
   virtual std::uint64_t size() const noexcept = 0;
@@ -70,6 +74,13 @@ class AtomicOutput {
   // What was created so far belongs together, its last file is what makes it readable (an index).
   // What is created afterwards (a record) is put in place behind it. Without a call: all of it.
   void CloseSet();
+
+  // The SHA-256 of the set's files that are created from here on is taken while they are written,
+  // where there is a thread to be had for it.
+  void DigestWhileWriting();
+  // Waits for that of `target`, which is written. Absent where it was not taken so: of a file that
+  // a library wrote by path.
+  Result<std::optional<FileDigest>> DigestOf(const std::filesystem::path& target);
 
   // The file system as it will be after Commit(): targets are read from their temporary files.
   const Files& files() const;

@@ -14,6 +14,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr std::uint64_t kWriteBackBytes = std::uint64_t{32} << 20;
+
 Status WriteAll(int descriptor, const fs::path& path, std::span<const std::byte> bytes,
                 std::uint64_t offset) {
   while (!bytes.empty()) {
@@ -59,11 +61,25 @@ PartialFile::~PartialFile() {
 Status PartialFile::Append(std::span<const std::byte> bytes) {
   CKPT_RETURN_IF_ERROR(WriteAll(descriptor_, target_, bytes, size_));
   size_ += bytes.size();
+  if (digest_ != nullptr && !to_rewrite_) digest_->Settle(size_);
+  if (write_back_early_ && size_ - written_back_ >= kWriteBackBytes) {
+    // What fails here fails again when the file is flushed.
+    (void)::sync_file_range(descriptor_, static_cast<off_t>(written_back_),
+                            static_cast<off_t>(size_ - written_back_), SYNC_FILE_RANGE_WRITE);
+    written_back_ = size_;
+  }
   return {};
 }
 
+void PartialFile::WillRewrite(std::uint64_t offset) { to_rewrite_ = offset; }
+
 Status PartialFile::WriteAt(std::uint64_t offset, std::span<const std::byte> bytes) {
-  return WriteAll(descriptor_, target_, bytes, offset);
+  CKPT_RETURN_IF_ERROR(WriteAll(descriptor_, target_, bytes, offset));
+  if (digest_ == nullptr) return {};
+  if (!to_rewrite_ || offset < *to_rewrite_) digest_->Spoil();
+  to_rewrite_.reset();
+  digest_->Settle(size_);
+  return {};
 }
 
 Status PartialFile::Reserve(std::uint64_t bytes) const {

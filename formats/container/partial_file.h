@@ -1,7 +1,10 @@
 // A file of an output while it is written: at its temporary path.
 #pragma once
 
+#include <optional>
+
 #include "formats/container/atomic_output.h"
+#include "formats/container/running_digest.h"
 
 namespace ckpt::formats {
 
@@ -15,6 +18,7 @@ class PartialFile : public OutputFile {
   PartialFile& operator=(const PartialFile&) = delete;
 
   Status Append(std::span<const std::byte> bytes) override;
+  void WillRewrite(std::uint64_t offset) override;
   Status WriteAt(std::uint64_t offset, std::span<const std::byte> bytes) override;
   std::uint64_t size() const noexcept override { return size_; }
   const std::filesystem::path& temporary_path() const noexcept override { return temporary_; }
@@ -22,6 +26,13 @@ class PartialFile : public OutputFile {
 
   // The size of the file stays 0, so that no zeros are left of what is not written.
   Status Reserve(std::uint64_t bytes) const;
+  // The system starts to write to the disk while more is appended, so that Finish waits less.
+  void WriteBackEarly() noexcept { write_back_early_ = true; }
+  // `digests` must outlive all that is written.
+  void DigestBy(RunningDigests& digests) {
+    digest_ = digests.Follow(descriptor_, target_.string());
+  }
+  RunningDigest* digest() const noexcept { return digest_; }  // null: none is taken
   // Gives back what was reserved and not appended, takes over the mode of the older file, flushes
   // to the disk and closes.
   Status Finish();
@@ -32,7 +43,10 @@ class PartialFile : public OutputFile {
 
   std::filesystem::path target_, temporary_;
   int descriptor_;
-  std::uint64_t size_ = 0;
+  std::uint64_t size_ = 0, written_back_ = 0;
+  bool write_back_early_ = false;
+  RunningDigest* digest_ = nullptr;
+  std::optional<std::uint64_t> to_rewrite_ = {};
 };
 
 // Flushes a file or folder to the disk. `what` is named in the message.

@@ -77,6 +77,7 @@ Status ZipWriter::Begin(std::string name, std::uint64_t size, std::uint64_t alig
   members_.push_back({std::move(name), size, out_.size(), 0});
   left_ = size;
   open_ = true;
+  out_.WillRewrite(out_.size());  // the checksum
   return out_.Append(header.bytes());
 }
 

@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <thread>
 
+#include "ckpt/sha256.h"
 #include "tests/cli/ckpt_program.h"
 
 namespace ckpt {
@@ -44,6 +45,28 @@ TEST_F(OutputSafety, ARecordThatCannotBeWrittenLeavesTheOlderOutput) {
     EXPECT_EQ(folder_.Read("out.npz"), "older");
   }
   EXPECT_THAT(folder_.Names(), ElementsAre("in.h5", "out.npz", "out.npz.ckpt.json"));
+}
+
+// The record says nothing of how many threads there were, so that it is the same, too.
+TEST_F(OutputSafety, OneThreadWritesTheSameBytesAndTheSameRecord) {
+  for (const std::string out : {"out.npz", "out.pt", "out.h5", "out.safetensors"}) {
+    ASSERT_EQ(Run({"convert", "in.h5", out}).exit_code, 0) << out;
+    const std::string bytes = folder_.Read(out), record = folder_.Read(out + ".ckpt.json");
+    EXPECT_EQ(nlohmann::json::parse(record)["output_files"][0]["sha256"], Sha256(bytes)) << out;
+    ASSERT_EQ(Run({"convert", "--force", "--jobs", "1", "in.h5", out}).exit_code, 0) << out;
+    EXPECT_EQ(folder_.Read(out), bytes) << out;
+    EXPECT_EQ(folder_.Read(out + ".ckpt.json"), record) << out;
+  }
+}
+
+TEST_F(OutputSafety, WithoutDigestsTheRecordSaysThatThereAreNone) {
+  ASSERT_EQ(Run({"convert", "in.h5", "out.npz"}).exit_code, 0);
+  const std::string bytes = folder_.Read("out.npz");
+  auto record = nlohmann::json::parse(folder_.Read("out.npz.ckpt.json"));
+  ASSERT_EQ(Run({"convert", "--force", "--no-digest", "in.h5", "out.npz"}).exit_code, 0);
+  EXPECT_EQ(folder_.Read("out.npz"), bytes);
+  for (const char* files : {"source_files", "output_files"}) record[files][0]["sha256"] = nullptr;
+  EXPECT_EQ(nlohmann::json::parse(folder_.Read("out.npz.ckpt.json")), record);
 }
 
 TEST_F(OutputSafety, NoFileThatIsReadIsWrittenOver) {

@@ -26,6 +26,8 @@ struct ConversionTarget {
   std::function<Status(const Checkpoint& written)> accept = {};
   bool replace = false;                           // an OUTPUT that is there
   std::optional<std::uint64_t> shard_bytes = {};  // see WriteOptions
+  bool digest = true;       // SHA-256 of the files of INPUT and OUTPUT, for the record
+  bool one_thread = false;  // nothing is done beside the writing; the bytes are the same
 };
 
 // Can an output of `target` keep the documents (graph, config) of a source of that format?
@@ -48,7 +50,7 @@ Status CheckHeld(const ConversionTarget& target, const ConversionPlan& plan);
 struct FileRecord {
   std::string name;
   std::uint64_t bytes = 0;
-  std::string sha256;
+  std::string sha256;  // empty: was not taken
 };
 Result<std::vector<FileRecord>> DigestFiles(const Files& files,
                                             const std::vector<std::string>& paths);
