@@ -1,3 +1,4 @@
+#include <malloc.h>
 #include <unistd.h>
 
 #include <csignal>
@@ -63,10 +64,20 @@ ckpt::cli::ExitCode SayWhy(const std::exception_ptr& thrown) noexcept {
 // Before the constants of the program are made, for which there may be no memory either.
 [[gnu::constructor(101)]] void InstallEnd() { std::set_terminate(EndOnException); }
 
+// Values of a network come and go by the hundred, a few MB each. glibc gives each back to the
+// system, which has to fill it with zeros anew: a third of the time of a run.
+void KeepFreedMemory() {
+#if defined(__GLIBC__)
+  ::mallopt(M_MMAP_THRESHOLD, 32 << 20);
+  ::mallopt(M_TRIM_THRESHOLD, 128 << 20);
+#endif
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   InstallSignalHandlers();
+  KeepFreedMemory();
   try {
     return ckpt::cli::RunCommandLine(argc, argv);
   } catch (...) {

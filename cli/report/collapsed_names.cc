@@ -6,6 +6,7 @@
 #include <optional>
 #include <span>
 #include <tuple>
+#include <utility>
 
 #include "ckpt/error.h"
 #include "ckpt/natural_order.h"
@@ -99,10 +100,10 @@ std::string ToText(Numbers numbers) {
   return "{" + out + "}";
 }
 
-std::string NameOf(const Parts& parts, const Block& block) {
-  std::string out = EscapeForDisplay(parts.texts.front());
+std::string NameOf(const std::vector<std::string_view>& texts, const Block& block) {
+  std::string out = EscapeForDisplay(texts.front());
   for (std::size_t i = 0; i < block.places.size(); ++i)
-    out += ToText(block.places[i]) + EscapeForDisplay(parts.texts[i + 1]);
+    out += ToText(block.places[i]) + EscapeForDisplay(texts[i + 1]);
   return out;
 }
 
@@ -119,13 +120,13 @@ std::vector<CollapsedName> CollapseNames(const std::vector<NamedThing>& things) 
       names.push_back({EscapeForDisplay(things[i].name), {i}});
       parts[i] = {};
     } else {
-      patterns[{things[i].kind, parts[i].texts}].push_back(i);
+      patterns[{things[i].kind, std::move(parts[i].texts)}].push_back(i);
     }
   }
   for (const auto& [pattern, members] : patterns) {
     for (Block& block : BlocksOf(parts, members, 0)) {
       std::sort(block.members.begin(), block.members.end());
-      std::string name = NameOf(parts[block.members.front()], block);
+      std::string name = NameOf(std::get<1>(pattern), block);
       names.push_back({std::move(name), std::move(block.members)});
     }
   }

@@ -14,7 +14,7 @@ inline constexpr std::size_t kMostNamesInFull = 100;
 
 struct NamedThing {
   std::string_view name;
-  std::string kind;  // only things of one kind share a line
+  std::string_view kind;  // only things of one kind share a line
 };
 struct CollapsedName {
   std::string name;                  // escaped for display

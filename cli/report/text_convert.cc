@@ -61,9 +61,12 @@ std::string EachFold(const PlanReport& plan) {
 
 // Repeated layers in one line each.
 std::string FoldsTogether(const PlanReport& plan, const FormOptions& options) {
-  std::vector<NamedThing> things;
+  std::vector<std::string> kinds;
   for (const Folded& fold : plan.folded)
-    things.push_back({fold.batch_norm, std::string(Name(fold.direction)) + "  " + EpsilonOf(fold)});
+    kinds.push_back(std::string(Name(fold.direction)) + "  " + EpsilonOf(fold));
+  std::vector<NamedThing> things;
+  for (std::size_t i = 0; i < kinds.size(); ++i)
+    things.push_back({plan.folded[i].batch_norm, kinds[i]});
   const std::vector<CollapsedName> lines = CollapseNames(things);
   TextTable table("  ");
   std::size_t listed = 0;
@@ -73,8 +76,8 @@ std::string FoldsTogether(const PlanReport& plan, const FormOptions& options) {
     for (const std::size_t member : members)
       bound = std::max(bound, plan.folded[member].error_bound);
     listed += members.size();
-    table.AddRow({"folded " + name, Plural(members.size(), "batch norm"),
-                  things[members.front()].kind, "error bound " + FormatNumber(bound) + " at most"});
+    table.AddRow({"folded " + name, Plural(members.size(), "batch norm"), kinds[members.front()],
+                  "error bound " + FormatNumber(bound) + " at most"});
   }
   return table.ToString() + More(listed, plan.folded.size(), "batch norm") +
          "  -v lists each batch norm with what it was folded into\n";

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <deque>
 #include <limits>
 
 #include "cli/report/collapsed_names.h"
@@ -148,14 +149,15 @@ std::vector<const TensorDiff*> Listed(const Comparison& comparison) {
 
 // In long lists tensors of repeated layers that are on one side alone are one line.
 std::vector<CollapsedName> LinesOf(const std::vector<const TensorDiff*>& tensors, bool collapses) {
+  std::deque<std::string> kinds;
   std::vector<NamedThing> things;
   for (std::size_t i = 0; i < tensors.size(); ++i) {
     const TensorDiff& tensor = *tensors[i];
     const bool alone =
         tensor.status == TensorStatus::kAdded || tensor.status == TensorStatus::kRemoved;
-    const std::string_view name = tensor.name_a.empty() ? tensor.name_b : tensor.name_a;
-    things.push_back({name, std::string(1, Mark(tensor.status)) + std::string(Name(tensor.role)) +
-                                (alone ? Details(tensor) + Remark(tensor) : std::to_string(i))});
+    kinds.push_back(std::string(1, Mark(tensor.status)) + std::string(Name(tensor.role)) +
+                    (alone ? Details(tensor) + Remark(tensor) : std::to_string(i)));
+    things.push_back({tensor.name_a.empty() ? tensor.name_b : tensor.name_a, kinds.back()});
   }
   if (collapses) return CollapseNames(things);
   std::vector<CollapsedName> lines;
@@ -195,11 +197,13 @@ std::string InWords(const BatchNormDiff& layer) {
 // Layers of which the same is said are one line, where there are many.
 std::string BatchNormsToText(const CheckpointDiff& diff, const FormOptions& options) {
   constexpr std::size_t kMostAlone = 20;
+  std::deque<std::string> said;
   std::vector<NamedThing> things;
   for (const BatchNormDiff& layer : diff.batch_norms) {
     std::string words = InWords(layer);
     if (words.empty()) continue;
-    things.push_back({layer.scope_a.empty() ? layer.scope_b : layer.scope_a, std::move(words)});
+    said.push_back(std::move(words));
+    things.push_back({layer.scope_a.empty() ? layer.scope_b : layer.scope_a, said.back()});
   }
   std::vector<CollapsedName> lines;
   if (things.size() > kMostAlone && !options.full) {
@@ -215,7 +219,7 @@ std::string BatchNormsToText(const CheckpointDiff& diff, const FormOptions& opti
     listed += members.size();
     const std::string count = members.size() == 1 ? "" : std::to_string(members.size()) + " ";
     out += count + (members.size() == 1 ? "batch norm " : "batch norms ") + name + ": " +
-           things[members.front()].kind + "\n";
+           said[members.front()] + "\n";
   }
   return out + More(listed, things.size(), "batch norm");
 }

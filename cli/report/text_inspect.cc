@@ -62,10 +62,11 @@ class Listing {
  public:
   Listing(std::string_view what, const FormOptions& options) : what_(what), options_(options) {}
   void Add(std::string_view name, Row cells) {
-    NamedThing thing{name, {}};
-    for (const std::string& cell : cells) thing.kind.append(cell).append(1, '\0');
-    things_.push_back(std::move(thing));
-    cells_.push_back(std::move(cells));
+    std::string kind;
+    for (const std::string& cell : cells) kind.append(cell).append(1, '\0');
+    const auto row = rows_.try_emplace(std::move(kind), std::move(cells)).first;
+    things_.push_back({name, row->first});
+    cells_.push_back(&row->second);
   }
   // `more`: cells behind those of the first of a row, from the indices of all.
   template <typename MoreCells>
@@ -89,7 +90,7 @@ class Listing {
       listed += members.size();
       Row row = {std::move(name)};
       if (collapses) row.push_back(std::to_string(members.size()));
-      Append(row, cells_[members.front()]);
+      Append(row, *cells_[members.front()]);
       Append(row, more(members));
       table.AddRow(std::move(row));
     }
@@ -99,8 +100,9 @@ class Listing {
  private:
   std::string_view what_;
   const FormOptions& options_;
+  std::map<std::string, Row> rows_;  // the different ones, by their cells
   std::vector<NamedThing> things_;
-  std::vector<Row> cells_;
+  std::vector<const Row*> cells_;
 };
 
 std::string BatchNormTable(const InspectedInput& inspected, const FormOptions& options) {

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <numeric>
+#include <span>
 
 #include "formats/container/zip_entry.h"
 #include "formats/container/zip_records.h"
@@ -16,8 +17,8 @@ class LocalHeaders {
   // Sets data_offset. Returns where the member ends, its data descriptor included.
   Result<std::uint64_t> Check(ZipEntry& entry) {
     ZipMember& member = entry.member;
-    CKPT_RETURN_IF_ERROR(ReadHeader(member));
-    ByteReader header(buffer_, member.header_offset, file_.path());
+    CKPT_ASSIGN_OR_RETURN(const auto bytes, ReadHeader(member));
+    ByteReader header(bytes, member.header_offset, file_.path());
     const auto contradicts = [&](const std::string& what) {
       return Refuse(member, member.header_offset,
                     "has a local header with another " + what + " than the directory's");
@@ -58,29 +59,36 @@ class LocalHeaders {
     return ZipMemberError(ErrorCode::kCorrupt, file_, offset, member, message);
   }
 
-  // Fills buffer_ with the header, name and extra fields, in one read where they are short.
-  Status ReadHeader(const ZipMember& member) {
-    constexpr std::uint64_t kUsualExtra = 128;
+  // Header, name and extra fields.
+  Result<std::span<const std::byte>> ReadHeader(const ZipMember& member) {
     if (!RangeFits(member.header_offset, zip::kLocalBytes + member.name.size(), end_)) {
       return Refuse(member, member.header_offset, "begins behind the last member");
     }
     const std::uint64_t room = end_ - member.header_offset;
-    const std::uint64_t guess = zip::kLocalBytes + member.name.size() + kUsualExtra;
-    CKPT_RETURN_IF_ERROR(ReadSome(member.header_offset, std::min(room, guess)));
-    ByteReader header(buffer_);
+    CKPT_ASSIGN_OR_RETURN(const auto bytes, ReadSome(member.header_offset, zip::kLocalBytes));
+    ByteReader header(bytes);
     if (header.U32() != zip::kLocalSignature) {
       return Refuse(member, member.header_offset, "has no local header here");
     }
     header.Bytes(22);
     const std::uint64_t whole = zip::kLocalBytes + header.U16() + header.U16();
-    if (whole <= buffer_.size()) return {};
     if (whole > room) return Refuse(member, member.header_offset, "has a header without an end");
     return ReadSome(member.header_offset, whole);
   }
 
-  Status ReadSome(std::uint64_t offset, std::uint64_t size) {
-    buffer_.resize(static_cast<std::size_t>(size));
-    return file_.ReadAt(offset, buffer_);
+  // Small members lie close together: one read of a page serves several of them.
+  // REQUIRES: the range lies below `end_`. Valid until the next call.
+  Result<std::span<const std::byte>> ReadSome(std::uint64_t offset, std::uint64_t size) {
+    constexpr std::uint64_t kPage = 4096;
+    const bool is_there =
+        offset >= page_at_ && size <= page_.size() && offset - page_at_ <= page_.size() - size;
+    if (!is_there) {
+      page_.resize(static_cast<std::size_t>(std::max(size, std::min(kPage, end_ - offset))));
+      page_at_ = offset;
+      CKPT_RETURN_IF_ERROR(file_.ReadAt(offset, page_));
+    }
+    return std::span<const std::byte>(page_).subspan(static_cast<std::size_t>(offset - page_at_),
+                                                     static_cast<std::size_t>(size));
   }
 
   // The data descriptor has a signature or not, and sizes of 32 or 64 bits [4.3.9].
@@ -89,8 +97,8 @@ class LocalHeaders {
       for (const bool has_signature : {true, false}) {
         const std::uint64_t size = (has_signature ? 4U : 0U) + 4U + (wide ? 16U : 8U);
         if (!RangeFits(offset, size, end_)) continue;
-        CKPT_RETURN_IF_ERROR(ReadSome(offset, size));
-        ByteReader descriptor(buffer_);
+        CKPT_ASSIGN_OR_RETURN(const auto bytes, ReadSome(offset, size));
+        ByteReader descriptor(bytes);
         if (has_signature && descriptor.U32() != zip::kDescriptorSignature) continue;
         if (descriptor.U32() != member.crc32) continue;
         const std::uint64_t compressed = wide ? descriptor.U64() : descriptor.U32();
@@ -103,7 +111,8 @@ class LocalHeaders {
 
   const RandomAccessFile& file_;
   std::uint64_t end_;  // no member reaches beyond the start of the directory
-  std::vector<std::byte> buffer_;
+  std::vector<std::byte> page_;
+  std::uint64_t page_at_ = 0;
 };
 
 }  // namespace

@@ -2,6 +2,7 @@
 // time and never stand in memory as a whole.
 #include <algorithm>
 #include <array>
+#include <span>
 
 #include "execution/depthwise_convolution.h"
 #include "execution/kernel_view.h"
@@ -185,6 +186,44 @@ void Multiply(const Problem& problem, bool channels_slower) {
   }
 }
 
+// Panels of a part of the depth.
+template <class T>
+class PanelsFrom final : public Panels<T> {
+ public:
+  PanelsFrom(const Panels<T>& panels, std::int64_t depth) : panels_(panels), depth_(depth) {}
+  void Pack(std::int64_t first, std::int64_t count, std::int64_t from, std::int64_t depth,
+            std::int64_t width, T* panel) const override {
+    panels_.Pack(first, count, depth_ + from, depth, width, panel);
+  }
+
+ private:
+  const Panels<T>& panels_;
+  std::int64_t depth_;
+};
+
+// A block [depth, channels out] of a kernel [spatial, in, out], from `first` on.
+template <class T>
+void MultiplyDepth(const Problem& problem, std::int64_t first, std::int64_t depth,
+                   std::span<const double> block) {
+  const KernelView& kernel = problem.kernel;
+  const StridedPanels<T> weights(block.data(), 1, kernel.outs);
+  const bool channels_last = problem.out.channel_stride == 1;
+  const std::int64_t examples = channels_last ? 1 : problem.out.examples;
+  for (std::int64_t n = 0; n < examples; ++n) {
+    const WindowPanels<T> all(problem.data + n * problem.in.example_stride, problem.in,
+                              problem.windows, kernel.ins, false);
+    const PanelsFrom<T> windows(all, first);
+    double* result = problem.result + n * problem.out.example_stride;
+    if (channels_last) {
+      AddProduct<T>(problem.out.examples * problem.out.points, kernel.outs, depth, windows, weights,
+                    {result, problem.out.channels, 1});
+    } else {
+      AddProduct<T>(kernel.outs, problem.out.points, depth, weights, windows,
+                    {result, problem.out.channel_stride, 1});
+    }
+  }
+}
+
 // The bias stands where the sums are added to.
 Status StartWithBias(const Array* bias, const SpatialData& out, Array& result) {
   if (bias == nullptr) return {};
@@ -196,6 +235,43 @@ Status StartWithBias(const Array* bias, const SpatialData& out, Array& result) {
               result.elements.data(),
               {out.example_stride, out.channel_stride, out.channel_stride == 1 ? out.channels : 1});
   return {};
+}
+
+// Depth runs over the kernel's elements at one stride; where it does not, in a copy.
+template <class T>
+void MultiplyInOrder(Problem problem) {
+  std::vector<double> storage;
+  const KernelView& kernel = problem.kernel;
+  const bool taps_first = kernel.tap != 0 && kernel.tap == kernel.in * kernel.ins;
+  const bool channels_slower = kernel.tap != 0 && kernel.in == kernel.tap * problem.windows.taps;
+  if (!taps_first && !channels_slower) problem.kernel = TapsFirst(kernel, storage);
+  Multiply<T>(problem, channels_slower && !taps_first);
+}
+
+// The kernel comes in blocks: of whole channels out where they are its first axis, else of depth.
+template <class T>
+Status MultiplyStreamed(const network::Convolution& convolution, const Problem& problem,
+                        const Array& stored) {
+  if (convolution.layout == KernelLayout::kSpatialInOut) {
+    return stored.streamed->Read(problem.kernel.outs, [&](std::int64_t first, std::int64_t depth,
+                                                          std::span<const double> block) {
+      MultiplyDepth<T>(problem, first, depth, block);
+      return Status{};
+    });
+  }
+  return stored.streamed->Read(
+      stored.streamed->columns(),
+      [&](std::int64_t first, std::int64_t outs, std::span<const double> block) -> Status {
+        Array part{stored.shape, {}, stored.kind};
+        part.shape[0] = outs;
+        Problem of_part = problem;
+        CKPT_ASSIGN_OR_RETURN(of_part.kernel, ViewOf(part, convolution.layout, 1,
+                                                     problem.in.channels, convolution.flipped));
+        of_part.kernel.base = block.data();
+        of_part.result += first * problem.out.channel_stride;
+        MultiplyInOrder<T>(of_part);
+        return {};
+      });
 }
 
 }  // namespace
@@ -220,14 +296,11 @@ Status Compute(const network::Convolution& convolution, const Call& call) {
                       call.result());
     return {};
   }
-  // Depth runs over the kernel's elements at one stride; where it does not, in a copy.
-  std::vector<double> storage;
-  const KernelView& kernel = problem.kernel;
-  const bool taps_first = kernel.tap != 0 && kernel.tap == kernel.in * kernel.ins;
-  const bool channels_slower = kernel.tap != 0 && kernel.in == kernel.tap * problem.windows.taps;
-  if (!taps_first && !channels_slower) problem.kernel = TapsFirst(kernel, storage);
-  call.single ? Multiply<float>(problem, channels_slower && !taps_first)
-              : Multiply<double>(problem, channels_slower && !taps_first);
+  if (stored.streamed) {
+    return call.single ? MultiplyStreamed<float>(convolution, problem, stored)
+                       : MultiplyStreamed<double>(convolution, problem, stored);
+  }
+  call.single ? MultiplyInOrder<float>(problem) : MultiplyInOrder<double>(problem);
   return {};
 }
 

@@ -6,6 +6,7 @@
 #include "ckpt/network/operation_table.h"
 #include "execution/cost.h"
 #include "execution/kernels.h"
+#include "execution/products.h"
 #include "execution/streamed_constants.h"
 #include "execution/strided.h"
 #include "network/size_arithmetic.h"
@@ -171,8 +172,7 @@ Result<std::vector<Array>> Evaluate(const Computation& computation,
     if (array != nullptr) {
       CKPT_ASSIGN_OR_RETURN(const std::int64_t count, network::ProductOf(array->shape));
       if (array->streamed) {
-        const auto* product = std::get_if<network::MatrixProduct>(&computation);
-        if (product == nullptr || product->transpose_a || i != 1) {
+        if (!TakesStreamed(computation, i)) {
           return Fail(ErrorCode::kInternal, "a streamed operand of another operation");
         }
       } else if (count != Length(*array)) {
@@ -182,10 +182,10 @@ Result<std::vector<Array>> Evaluate(const Computation& computation,
     shapes.push_back(ShapeOfOperand(computation, i, array));
   }
   CKPT_ASSIGN_OR_RETURN(const Outline outline, OutlineOf(computation, shapes, results));
-  std::uint64_t bytes = outline.scratch_bytes;
-  for (const Array* array : operands) {
-    if (array != nullptr && array->streamed) bytes = SaturatingPlus(bytes, kStreamedBytes);
-  }
+  const bool streamed = std::any_of(operands.begin(), operands.end(), [](const Array* array) {
+    return array != nullptr && array->streamed;
+  });
+  std::uint64_t bytes = streamed ? kProductScratchBytes + kStreamedBytes : outline.scratch_bytes;
   for (const network::Sizes& shape : outline.shapes) {
     bytes = SaturatingPlus(bytes, BytesOf(shape));
   }

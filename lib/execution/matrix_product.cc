@@ -81,7 +81,8 @@ Status MultiplyStreamed(const network::MatrixProduct& product, const Call& call)
   const std::int64_t columns = rows_are_depth ? b.columns() : b.rows();
   const std::int64_t lines = depth == 0 ? 0 : Length(a) / depth;
   double* const result = call.result().elements.data();
-  return b.Read([&](std::int64_t first, std::int64_t rows, std::span<const double> block) {
+  return b.Read(b.columns(), [&](std::int64_t first, std::int64_t rows,
+                                 std::span<const double> block) {
     const double* base = a.elements.data() + (rows_are_depth ? first : 0);
     const StridedPanels<T> left(base, depth, 1);
     if (rows_are_depth) {

@@ -6,6 +6,7 @@
 #include "execution/constants.h"
 #include "execution/cost.h"
 #include "execution/planning.h"
+#include "execution/products.h"
 #include "execution/streamed_constants.h"
 #include "execution/strided.h"
 #include "network/size_arithmetic.h"
@@ -187,6 +188,12 @@ Status Planner::PlanOperation(std::size_t i) {
   Outline& outline = planned_.outlines[i];
   CKPT_ASSIGN_OR_RETURN(outline,
                         OutlineOf(operation.computation, operands, operation.results.size()));
+  const auto is_streamed = [&](ValueId id) {
+    return id != network::kNoValue && planned_.streamed[id.index];
+  };
+  if (std::any_of(operation.operands.begin(), operation.operands.end(), is_streamed)) {
+    outline.scratch_bytes = kProductScratchBytes;  // no copy of the kernel
+  }
   planned_.plan.multiply_adds[i] = outline.multiply_adds;
   std::uint64_t& total = planned_.plan.total_multiply_adds;
   total = SaturatingPlus(total, outline.multiply_adds);

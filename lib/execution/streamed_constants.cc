@@ -12,8 +12,7 @@ namespace ckpt::execution {
 namespace {
 
 constexpr std::uint64_t kMostHeldBytes = std::uint64_t{16} << 20;  // of a kernel, as doubles
-// Elements that are passed on together, at least.
-constexpr std::size_t kPassedOn = kStreamedBytes / 8 / sizeof(double);
+constexpr std::size_t kBlockElements = kStreamedBytes / 2 / sizeof(double);
 
 class StoredMatrix final : public StreamedMatrix {
  public:
@@ -28,41 +27,46 @@ class StoredMatrix final : public StreamedMatrix {
   std::int64_t rows() const override { return rows_; }
   std::int64_t columns() const override { return columns_; }
   bool is_transposed() const override { return transposed_; }
-  Status Read(const Use& use) const override {
+  Status Read(std::int64_t columns, const Use& use) const override {
     const Dtype dtype = weights_.manifest().tensors[tensor_.index].dtype;
     CKPT_ASSIGN_OR_RETURN(const auto stream, weights_.Open(tensor_));
+    const std::size_t row = Index(columns), whole = Index(rows_) * Index(columns_);
+    const std::size_t most = std::min(whole, std::max<std::size_t>(kBlockElements / row, 1) * row);
     std::vector<double> block;
+    block.reserve(most);
     std::int64_t first = 0;
     while (true) {
-      CKPT_ASSIGN_OR_RETURN(const std::span<const std::byte> bytes, stream->Next());
+      CKPT_ASSIGN_OR_RETURN(std::span<const std::byte> bytes, stream->Next());
       if (bytes.empty()) break;
-      const std::size_t before = block.size(), count = bytes.size() * 8 / BitSize(dtype);
-      block.resize(before + count);
-      DecodeToDouble(dtype, bytes, std::span(block).subspan(before));
-      if (block.size() >= kPassedOn) CKPT_RETURN_IF_ERROR(PassOn(use, first, block));
+      const std::size_t element = BitSize(dtype) / 8;
+      while (!bytes.empty()) {
+        const std::size_t before = block.size();
+        const std::size_t count = std::min(bytes.size() / element, most - before);
+        const std::size_t after = Index(first) * row + before + count;
+        if (count == 0 || after > whole)
+          return Fail(ErrorCode::kCorrupt, "a constant of another size");
+        block.resize(before + count);
+        DecodeToDouble(dtype, bytes.first(count * element), std::span(block).subspan(before));
+        bytes = bytes.subspan(count * element);
+        if (block.size() == most) CKPT_RETURN_IF_ERROR(PassOn(use, columns, first, block));
+      }
     }
-    CKPT_RETURN_IF_ERROR(PassOn(use, first, block));
-    if (first != rows_ || !block.empty()) {
+    if (block.size() % row == 0 && !block.empty()) {
+      CKPT_RETURN_IF_ERROR(PassOn(use, columns, first, block));
+    }
+    if (Index(first) * row != whole || !block.empty()) {
       return Fail(ErrorCode::kCorrupt, "a constant that ends before it should");
     }
     return {};
   }
 
  private:
-  // Passes on the rows that are whole and keeps the rest.
-  Status PassOn(const Use& use, std::int64_t& first, std::vector<double>& block) const {
-    const std::int64_t rows = static_cast<std::int64_t>(block.size()) / columns_;
-    const std::int64_t most =
-        std::max<std::int64_t>(1, static_cast<std::int64_t>(kStreamedBytes / 4) /
-                                      (static_cast<std::int64_t>(sizeof(double)) * columns_));
-    for (std::int64_t done = 0; done < rows; done += most) {
-      const std::int64_t some = std::min(most, rows - done);
-      CKPT_RETURN_IF_ERROR(use(
-          first, some,
-          std::span<const double>(block).subspan(Index(done * columns_), Index(some * columns_))));
-      first += some;
-    }
-    block.erase(block.begin(), block.begin() + rows * columns_);
+  static Status PassOn(const Use& use, std::int64_t columns, std::int64_t& first,
+                       std::vector<double>& block) {
+    const std::int64_t rows = static_cast<std::int64_t>(block.size()) / columns;
+    CKPT_RETURN_IF_ERROR(use(first, rows, block));
+    first += rows;
+    block.clear();
     return {};
   }
 
@@ -78,43 +82,66 @@ class AbsoluteMatrix final : public StreamedMatrix {
   std::int64_t rows() const override { return of_->rows(); }
   std::int64_t columns() const override { return of_->columns(); }
   bool is_transposed() const override { return of_->is_transposed(); }
-  Status Read(const Use& use) const override {
+  Status Read(std::int64_t columns, const Use& use) const override {
     std::vector<double> absolute;
-    return of_->Read([&](std::int64_t first, std::int64_t rows, std::span<const double> block) {
-      absolute.assign(block.begin(), block.end());
-      for (double& element : absolute) element = std::abs(element);
-      return use(first, rows, absolute);
-    });
+    return of_->Read(columns,
+                     [&](std::int64_t first, std::int64_t rows, std::span<const double> block) {
+                       absolute.assign(block.begin(), block.end());
+                       for (double& element : absolute) element = std::abs(element);
+                       return use(first, rows, absolute);
+                     });
   }
 
  private:
   std::shared_ptr<const StreamedMatrix> of_;
 };
 
-// A real matrix as it is stored, or transposed.
-bool IsMatrix(const network::Constant& constant, const Checkpoint& weights) {
+// A matrix as it is stored, or transposed; a larger kernel as it is stored.
+bool IsLargeKernel(const network::Constant& constant, const Checkpoint& weights) {
   const auto* stored = std::get_if<network::StoredConstant>(&constant);
   if (stored == nullptr) return false;
   const auto outline = OutlineOf(constant, weights);
-  return outline && outline->shape.size() == 2 && outline->bytes > kMostHeldBytes &&
-         IsReal(weights.manifest().tensors[stored->tensor.index].dtype);
+  if (!outline || outline->bytes <= kMostHeldBytes || outline->shape.size() < 2) return false;
+  const Dtype dtype = weights.manifest().tensors[stored->tensor.index].dtype;
+  return IsReal(dtype) && BitSize(dtype) % 8 == 0 &&
+         (outline->shape.size() == 2 || stored->order.empty());
+}
+
+bool HasOrder(const network::Network& network, network::ValueId id) {
+  if (id.index >= network.values.size()) return false;
+  const auto& constant = network.values[id.index].constant;
+  if (!constant) return false;
+  const auto* stored = std::get_if<network::StoredConstant>(&*constant);
+  return stored != nullptr && !stored->order.empty();
 }
 
 }  // namespace
+
+bool TakesStreamed(const network::Computation& computation, std::size_t operand) {
+  if (operand != 1) return false;
+  if (const auto* product = std::get_if<network::MatrixProduct>(&computation)) {
+    return !product->transpose_a;
+  }
+  const auto* convolution = std::get_if<network::Convolution>(&computation);
+  if (convolution == nullptr || convolution->groups != 1) return false;
+  return convolution->layout == KernelLayout::kOutInSpatial ||
+         (convolution->layout == KernelLayout::kSpatialInOut && !convolution->flipped);
+}
 
 std::vector<bool> StreamedConstants(const network::Network& network, const Checkpoint& weights) {
   std::vector<bool> streamed(network.values.size(), false);
   for (std::size_t i = 0; i < network.values.size(); ++i) {
     const auto& constant = network.values[i].constant;
-    streamed[i] = constant && IsMatrix(*constant, weights);
+    streamed[i] = constant && IsLargeKernel(*constant, weights);
   }
   const auto hold = [&](network::ValueId id) {
     if (id.index < streamed.size()) streamed[id.index] = false;
   };
   for (const network::Operation& operation : network.operations) {
-    const auto* product = std::get_if<network::MatrixProduct>(&operation.computation);
     for (std::size_t k = 0; k < operation.operands.size(); ++k) {
-      if (product == nullptr || k != 1 || product->transpose_a) hold(operation.operands[k]);
+      const bool is_product = std::holds_alternative<network::MatrixProduct>(operation.computation);
+      const bool turned = !is_product && HasOrder(network, operation.operands[k]);
+      if (turned || !TakesStreamed(operation.computation, k)) hold(operation.operands[k]);
     }
   }
   for (const network::Port& output : network.outputs) hold(output.value);
@@ -129,7 +156,7 @@ Result<Array> ReadOperand(const network::Constant& constant, const Checkpoint& w
   const bool transposed = !stored.order.empty() && stored.order[0] == 1;
   Array array{outline.shape, {}, outline.kind};
   const std::int64_t rows = outline.shape[transposed ? 1 : 0];
-  const std::int64_t columns = outline.shape[transposed ? 0 : 1];
+  const std::int64_t columns = CountOf(outline.shape) / rows;
   array.streamed =
       std::make_shared<const StoredMatrix>(weights, stored.tensor, rows, columns, transposed);
   return array;

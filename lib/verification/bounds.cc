@@ -4,7 +4,7 @@
 #include <cmath>
 #include <utility>
 
-#include "execution/streamed_constants.h"
+#include "verification/absolute_operands.h"
 
 namespace ckpt {
 
@@ -144,15 +144,6 @@ struct Classify {
   StepKind operator()(const network::Unknown&) { return StepKind::kExact; }
 };
 
-// Integers say axes and places, and stay what they are.
-Array Absolute(const Array& array) {
-  if (array.streamed) return execution::AbsoluteOfStreamed(array);
-  if (array.kind != network::ElementKind::kReal) return array;
-  Array result = array;
-  for (double& element : result.elements) element = std::abs(element);
-  return result;
-}
-
 Array Scaled(Array array, double factor) {
   for (double& element : array.elements) element = std::abs(element) * factor;
   return array;
@@ -242,10 +233,7 @@ class Bounding {
     for (const BoundedOperand& operand : operands_) {
       if (operand.constant) rounded = std::max(rounded, operand.roundoff);
     }
-    std::vector<Array> absolute;
-    for (const BoundedOperand& operand : operands_) {
-      absolute.push_back(operand.value == nullptr ? Array{} : Absolute(*operand.value));
-    }
+    const AbsoluteOperands absolute(operands_);
     for (std::size_t pending = 0; pending < operands_.size(); ++pending) {
       if (!IsPending(pending)) continue;
       CKPT_ASSIGN_OR_RETURN(Array term, Term(absolute, pending));
@@ -260,11 +248,11 @@ class Bounding {
 
   // f with the bound of operand `pending` in its place and |x| in the others; a bias has no part
   // in it.
-  Result<Array> Term(const std::vector<Array>& absolute, std::size_t pending) const {
+  Result<Array> Term(const AbsoluteOperands& absolute, std::size_t pending) const {
     std::vector<const Array*> operands;
     for (std::size_t i = 0; i < operands_.size(); ++i) {
-      const bool left_out = operands_[i].value == nullptr;
-      operands.push_back(left_out ? nullptr : i == pending ? operands_[i].bound : &absolute[i]);
+      const bool bounded = i == pending && absolute[i] != nullptr;
+      operands.push_back(bounded ? operands_[i].bound : absolute[i]);
     }
     const bool has_bias = std::holds_alternative<network::Convolution>(computation_) ||
                           std::holds_alternative<network::TransposedConvolution>(computation_);

@@ -293,6 +293,104 @@ INSTANTIATE_TEST_SUITE_P(Layouts, StreamedKernel,
                                            LargeKernel{true, true, true},
                                            LargeKernel{true, false, false}));
 
+// The kernel of a convolution that takes 21 MB as doubles, where it may be read in blocks.
+struct LargeConvolution {
+  KernelLayout layout;
+  std::int64_t channel_axis;
+  bool flipped;
+};
+class StreamedConvolution : public ::testing::TestWithParam<LargeConvolution> {
+ protected:
+  static constexpr std::int64_t kIn = 480, kOut = 607, kExamples = 2, kHeight = 3, kWidth = 2;
+  static double Weight(std::int64_t in, std::int64_t out, std::int64_t y, std::int64_t x) {
+    return static_cast<double>((in * 31 + out * 17 + y * 5 + x * 3) % 64 - 32) / 8;
+  }
+  static double Datum(std::int64_t n, std::int64_t in, std::int64_t y, std::int64_t x) {
+    return static_cast<double>((n * 7 + in * 3 + y * 5 + x) % 13);
+  }
+  // Of a 3x3 window around (y, x), zeros outside.
+  static double Expected(std::int64_t n, std::int64_t out, std::int64_t y, std::int64_t x,
+                         bool flipped) {
+    double sum = 0;  // exact: eighths far below 2^53
+    for (std::int64_t in = 0; in < kIn; ++in) {
+      for (std::int64_t tap = 0; tap < 9; ++tap) {
+        const std::int64_t at_y = y + tap / 3 - 1, at_x = x + tap % 3 - 1;
+        if (at_y < 0 || at_y >= kHeight || at_x < 0 || at_x >= kWidth) continue;
+        const std::int64_t read = flipped ? 8 - tap : tap;
+        sum += Datum(n, in, at_y, at_x) * Weight(in, out, read / 3, read % 3);
+      }
+    }
+    return sum;
+  }
+  static std::vector<double> Kernel(KernelLayout layout) {
+    std::vector<double> elements;
+    if (layout == KernelLayout::kOutInSpatial) {
+      for (std::int64_t i = 0; i < kOut * kIn * 9; ++i) {
+        elements.push_back(Weight(i / 9 % kIn, i / 9 / kIn, i % 9 / 3, i % 3));
+      }
+      return elements;
+    }
+    for (std::int64_t i = 0; i < 9 * kIn * kOut; ++i) {
+      const std::int64_t tap = i / kOut / kIn;
+      elements.push_back(Weight(i / kOut % kIn, i % kOut, tap / 3, tap % 3));
+    }
+    return elements;
+  }
+};
+
+TEST_P(StreamedConvolution, YieldsWhatItsElementsSayAndIsNeverHeld) {
+  const auto [layout, channel_axis, flipped] = GetParam();
+  const bool out_first = layout == KernelLayout::kOutInSpatial, first = channel_axis == 1;
+  const network::Sizes kernel_shape =
+      out_first ? network::Sizes{kOut, kIn, 3, 3} : network::Sizes{3, 3, kIn, kOut};
+  ckpt::testing::MemoryCheckpoint weights;
+  weights.Add("kernel", kernel_shape, Kernel(layout));
+  weights.chunk_bytes = 1 << 16;
+  weights.Seal();
+  Array input{first ? network::Sizes{kExamples, kIn, kHeight, kWidth}
+                    : network::Sizes{kExamples, kHeight, kWidth, kIn},
+              {}};
+  const std::int64_t points = kHeight * kWidth;
+  for (std::int64_t i = 0; i < kExamples * points * kIn; ++i) {
+    const std::int64_t point = first ? i % points : i / kIn % points;
+    const std::int64_t in = first ? i / points % kIn : i % kIn;
+    input.elements.push_back(Datum(i / points / kIn, in, point / kWidth, point % kWidth));
+  }
+  NetworkBuilder builder(kOrigin);
+  const ValueId x = builder.AddInput("x", input.shape);
+  const network::StoredConstant stored{*FindTensor(weights.manifest(), "kernel"), {}, {}};
+  network::Convolution convolution;
+  convolution.layout = layout;
+  convolution.channel_axis = first ? 1 : -1;
+  convolution.flipped = flipped;
+  convolution.padding.rule = network::PaddingRule::kSameUpper;
+  builder.AddOutput(
+      "y", builder.Add(convolution, {x, builder.AddStored("kernel", stored, kernel_shape)}));
+  const network::Network network = Finished(std::move(builder));
+
+  const auto plan = PlanRun(network, weights, std::span<const Array>(&input, 1), {});
+  ASSERT_TRUE(plan) << ToString(plan.error());
+  EXPECT_LT(plan->peak_bytes, static_cast<std::uint64_t>(kIn * kOut * 9) * sizeof(double));
+  const auto made = execution::Run(network, weights, std::span(&input, 1), {});
+  ASSERT_TRUE(made) << ToString(made.error());
+  ASSERT_EQ((*made)[0].elements.size(), static_cast<std::size_t>(kExamples * kOut * points));
+  for (std::int64_t i = 0; i < kExamples * kOut * points; i += 7) {
+    const std::int64_t point = first ? i % points : i / kOut % points;
+    const std::int64_t out = first ? i / points % kOut : i % kOut;
+    ASSERT_EQ((*made)[0].elements[static_cast<std::size_t>(i)],
+              Expected(i / points / kOut, out, point / kWidth, point % kWidth, flipped))
+        << i;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Layouts, StreamedConvolution,
+                         ::testing::Values(LargeConvolution{KernelLayout::kOutInSpatial, 1, false},
+                                           LargeConvolution{KernelLayout::kOutInSpatial, 1, true},
+                                           LargeConvolution{KernelLayout::kOutInSpatial, 3, false},
+                                           LargeConvolution{KernelLayout::kSpatialInOut, 1, false},
+                                           LargeConvolution{KernelLayout::kSpatialInOut, 3,
+                                                            false}));
+
 TEST(Run, RunsALongChainOfOperations) {
   NetworkBuilder builder(kOrigin);
   ValueId x = builder.AddInput("x", network::Sizes{1});

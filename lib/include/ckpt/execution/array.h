@@ -10,7 +10,8 @@
 
 namespace ckpt::execution {
 
-// The elements of a matrix that is too large to be held, as a file has them.
+// The elements of a kernel that is too large to be held, as a file has them: of a matrix, or of the
+// kernel of a convolution, whose rows are its first axis.
 class StreamedMatrix {
  public:
   virtual ~StreamedMatrix() = default;
@@ -18,10 +19,11 @@ class StreamedMatrix {
   virtual std::int64_t rows() const = 0;
   virtual std::int64_t columns() const = 0;
   virtual bool is_transposed() const = 0;
-  // Calls `use` for blocks of whole stored rows, in their order: the first row, how many, elements.
+  // Calls `use` for blocks of whole rows of `columns` elements each, in their order: the first row,
+  // how many, elements. REQUIRES: `columns` divides the number of elements.
   using Use =
       std::function<Status(std::int64_t first, std::int64_t rows, std::span<const double> block)>;
-  virtual Status Read(const Use& use) const = 0;
+  virtual Status Read(std::int64_t columns, const Use& use) const = 0;
 };
 
 // Elements in C order; integers and booleans (0 and 1) as doubles, exact below 2^53.
@@ -29,7 +31,8 @@ struct Array {
   network::Sizes shape = {};
   std::vector<double> elements = {0.0};
   network::ElementKind kind = network::ElementKind::kReal;
-  // Where set there are no `elements`; the second operand of a matrix product alone may be so.
+  // Where set there are no `elements`; the second operand of a matrix product or of a convolution
+  // alone may be so.
   std::shared_ptr<const StreamedMatrix> streamed = nullptr;
 };
 

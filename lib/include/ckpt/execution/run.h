@@ -2,9 +2,9 @@
 //
 // It knows nothing of layers, batch norms to fold, or formats, so that it can stand as the judge of
 // what was done to them. Values die when their last reader has run; constants are read when the
-// first operation wants them and let go behind the last, and large kernels of matrix products are
-// read in blocks. An operation that is not understood is
-// refused by name. Budgets are checked from shapes before anything is allocated.
+// first operation wants them and let go behind the last, and large kernels are read in blocks. An
+// operation that is not understood is refused by name. Budgets are checked from shapes before
+// anything is allocated.
 #pragma once
 
 #include <cstdint>
@@ -86,8 +86,8 @@ Result<std::vector<Array>> Evaluate(const network::Computation& computation,
 Result<Array> ReadConstant(const network::Constant& constant, const Checkpoint& weights,
                            const Budget& budget);
 
-// By value: is it a constant that is never held, since matrix products alone read it and it takes
-// more than 16 MiB?
+// By value: is it a constant that is never held, since it takes more than 16 MiB and only matrix
+// products and convolutions of one group read it, as their kernel?
 std::vector<bool> StreamedConstants(const network::Network& network, const Checkpoint& weights);
 // As ReadConstant; where `streamed`, without its elements. `weights` must outlive it.
 Result<Array> ReadOperand(const network::Constant& constant, const Checkpoint& weights,
