@@ -191,7 +191,8 @@ class CalibrateCommand : public Command {
                             formats::DigestFiles(*options_.read, other->manifest().files));
     }
     for (const CalibratedLayer& layer : layers) {
-      report.layers.push_back({layer.layer, layer.elements, layer.rule, layer.mean_shift});
+      report.layers.push_back(
+          {layer.layer, layer.elements, layer.rule, layer.mean_shift, layer.constant_channels});
     }
     return layers;
   }

@@ -83,7 +83,8 @@ Json CalibratedToJson(const CalibrationReport& calibration) {
                       {"samples", calibration.examples},
                       {"elements", layer.elements},
                       {"variance", Name(layer.variance)},
-                      {"mean_shift", JsonNumber(layer.mean_shift)}});
+                      {"mean_shift", JsonNumber(layer.mean_shift)},
+                      {"constant_channels", layer.constant_channels}});
   }
   return layers;
 }

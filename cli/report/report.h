@@ -193,6 +193,7 @@ struct CalibratedNorm {
   std::uint64_t elements = 0;  // of each channel
   VarianceRule variance = VarianceRule::kBiased;
   double mean_shift = 0;  // see CalibratedLayer
+  std::uint64_t constant_channels = 0;
 };
 // Statistics that were computed again from data.
 struct CalibrationReport {

@@ -219,7 +219,11 @@ std::string ToText(const CalibrationReport& calibration, const FormOptions& opti
     out += "  calibrated " + EscapeForDisplay(layer.scope) + "  " +
            Plural(calibration.examples, "example") + ", " + std::to_string(layer.elements) +
            " elements a channel, variance " + std::string(Name(layer.variance)) +
-           ", means moved by " + FormatNumber(layer.mean_shift) + " deviations at most\n";
+           ", means moved by " + FormatNumber(layer.mean_shift) + " deviations at most";
+    if (layer.constant_channels > 0) {
+      out += "; constant in these data: " + Plural(layer.constant_channels, "channel");
+    }
+    out += "\n";
   }
   out += More(listed, calibration.layers.size(), "batch norm");
   if (calibration.few) {

@@ -135,7 +135,7 @@ class Borrowing {
     const auto old = ReadDoubles(weights_, layer.mean, kMostElements);
     for (std::size_t i = 0; old && i < old->size(); ++i) {
       const double shift = std::abs(taken.stored.mean[i] - (*old)[i]);
-      if (shift > 0) {
+      if (taken.stored.variance[i] > 0) {
         taken.mean_shift = std::max(taken.mean_shift, shift / std::sqrt(taken.stored.variance[i]));
       }
     }

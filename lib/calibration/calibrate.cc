@@ -176,13 +176,17 @@ class Calibration {
       }
     }
     layer.stored = {Rounded(mean, of_mean.dtype), Rounded(variance, of_variance.dtype)};
+    layer.constant_channels =
+        static_cast<std::uint64_t>(std::count(variance.begin(), variance.end(), 0.0));
     if (!of_mean.data_present) return {};
     const auto old = ReadDoubles(weights_, layer.mean, mean.size());
     if (!old && old.error().code == ErrorCode::kIo) return Fail(old);
     if (!old) return {};  // what is damaged is what is written anew
     for (std::size_t i = 0; i < mean.size(); ++i) {
       const double shift = std::abs(mean[i] - (*old)[i]);
-      if (shift > 0) layer.mean_shift = std::max(layer.mean_shift, shift / std::sqrt(variance[i]));
+      if (variance[i] > 0) {
+        layer.mean_shift = std::max(layer.mean_shift, shift / std::sqrt(variance[i]));
+      }
     }
     return {};
   }

@@ -131,3 +131,21 @@ def test_one_element_a_channel_has_no_variance_and_few_examples_are_warned_of(tm
     data(tmp_path, 9, name="nine.npy")
     done = ckpt("calibrate", path, tmp_path / "out.keras", "--data", tmp_path / "nine.npy")
     assert "9 examples are few" in done.stdout and "1/sqrt(9)" in done.stdout
+
+
+def test_a_channel_that_is_constant_in_the_data_is_stored_as_it_is_and_said(tmp_path):
+    x = keras.Input((6, 6, 3), name="images")
+    y = layers.BatchNormalization(name="b1")(layers.Conv2D(4, 3, name="c1")(x))
+    model, path = saved(tmp_path, layers.GlobalAveragePooling2D(name="gap")(y), x)
+    kernel, bias = model.get_layer("c1").get_weights()
+    kernel[..., 2], bias[2] = 0, 0.75
+    model.get_layer("c1").set_weights([kernel, bias])
+    model.save(path)
+    data(tmp_path, 40)
+    report, written = calibrated(path, "--all", "--data", tmp_path / "x.npy")
+    (entry,) = report["calibrated"]
+    assert entry["constant_channels"] == 1 and 0 < entry["mean_shift"] < 100
+    _, _, mean, variance = written.get_layer("b1").get_weights()
+    assert mean[2] == 0.75 and variance[2] == 0 and np.all(variance[[0, 1, 3]] > 0)
+    text = ckpt("calibrate", "--all", path, tmp_path / "text.keras", "--data", tmp_path / "x.npy").stdout
+    assert "constant in these data: 1 channel" in text

@@ -64,7 +64,9 @@ struct CalibratedLayer {
   std::uint64_t examples = 0;
   std::uint64_t elements = 0;    // n: of each channel, over all examples
   execution::Statistics stored;  // in the type of the tensors
-  double mean_shift = 0;         // the largest |new - old mean| over the new deviation
+  // The largest |new - old mean| over the new deviation, of the channels that vary.
+  double mean_shift = 0;
+  std::uint64_t constant_channels = 0;  // one value in all elements: a variance of 0
 };
 
 // In the network's order. kUnfit, naming the layer, where a batch norm has fewer than two elements
