@@ -10,8 +10,16 @@ namespace {
 // Reads local headers and what follows the members' data; checks both against the directory.
 class LocalHeaders {
  public:
+  static constexpr std::uint64_t kUsualExtra = 128;
+
   LocalHeaders(const RandomAccessFile& file, std::uint64_t directory_offset)
       : file_(file), end_(directory_offset) {}
+
+  static void Announce(const RandomAccessFile& file, std::uint64_t end, const ZipMember& member) {
+    const std::uint64_t guess = zip::kLocalBytes + member.name.size() + kUsualExtra;
+    if (member.header_offset < end)
+      file.WillRead(member.header_offset, std::min(end - member.header_offset, guess));
+  }
 
   // Sets data_offset. Returns where the member ends, its data descriptor included.
   Result<std::uint64_t> Check(ZipEntry& entry) {
@@ -60,7 +68,6 @@ class LocalHeaders {
 
   // Fills buffer_ with the header, name and extra fields, in one read where they are short.
   Status ReadHeader(const ZipMember& member) {
-    constexpr std::uint64_t kUsualExtra = 128;
     if (!RangeFits(member.header_offset, zip::kLocalBytes + member.name.size(), end_)) {
       return Refuse(member, member.header_offset, "begins behind the last member");
     }
@@ -143,6 +150,8 @@ Status CheckLocalHeaders(const RandomAccessFile& file, std::uint64_t directory_o
   std::sort(order.begin(), order.end(), [&](std::uint32_t a, std::uint32_t b) {
     return entries[a].member.header_offset < entries[b].member.header_offset;
   });
+  for (const ZipEntry& entry : entries)
+    LocalHeaders::Announce(file, directory_offset, entry.member);
   LocalHeaders headers(file, directory_offset);
   std::uint64_t end = 0;
   for (const std::uint32_t index : order) {
