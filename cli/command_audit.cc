@@ -148,6 +148,8 @@ class Audit : public Command {
       outcome.opened = Fail(older.error());
       return outcome;
     }
+    if (audit_.all_data) AnnounceTensors(*outcome.opened->checkpoint);
+    AnnounceBatchNorms(*outcome.opened->checkpoint, outcome.opened->analysis);
     AuditOptions options = audit_;
     options.older = older->get();
     const ProgressCheckpoint counted(*outcome.opened->checkpoint, "audit",

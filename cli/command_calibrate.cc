@@ -96,6 +96,8 @@ class CalibrateCommand : public Command {
  private:
   Status Prepare() {
     CKPT_RETURN_IF_ERROR(CheckCommonOptions(options_));
+    CKPT_RETURN_IF_ERROR(CheckWrittenHere("OUTPUT", target_.path));
+    CKPT_RETURN_IF_ERROR(CheckWrittenHere("--record", target_.record_path));
     if ((data_.files.empty() && data_.inputs.empty()) == other_.empty()) {
       return Fail(ErrorCode::kInvalidArgument,
                   other_.empty() ? "--data, --data-input or --statistics-from is needed"

@@ -149,6 +149,8 @@ class ConvertCommand : public Command {
   // Everything that needs no input: usage errors come before any work.
   Status Prepare() {
     CKPT_RETURN_IF_ERROR(CheckCommonOptions(options_));
+    CKPT_RETURN_IF_ERROR(CheckWrittenHere("OUTPUT", target_.path));
+    CKPT_RETURN_IF_ERROR(CheckWrittenHere("--record", target_.record_path));
     target_.format =
         to_.empty() ? formats::FormatForOutput(target_.path) : formats::FindFormat(to_);
     if (target_.format == nullptr) {
@@ -284,6 +286,7 @@ class ConvertCommand : public Command {
                   "no tensor of it would be written: it holds none that is known here, or nothing "
                   "but training state");
     }
+    AnnounceTensors(source);
     const ProgressCheckpoint counted(serving.model ? *serving.model : source, "convert",
                                      options_.quiet);
     if (dry_run_) {

@@ -153,6 +153,7 @@ class DiffCommand : public Command {
     if (!opened_a) return Fail(opened_a.error());
     if (!opened_b) return Fail(opened_b.error());
     const OpenedInput &a = *opened_a, &b = *opened_b;
+    for (const OpenedInput* side : {&a, &b}) AnnounceTensors(*side->checkpoint);
     const ProgressCheckpoint counted(*a.checkpoint, "diff", options_.quiet);
     DiffOptions options = diff_;
     options.same_file = AreSameFiles(a.checkpoint->manifest(), b.checkpoint->manifest());

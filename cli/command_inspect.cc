@@ -46,6 +46,7 @@ class Inspect : public Command {
   // --stats of what is listed; where data cannot be read, that is the input's error.
   void Measure(const Checkpoint& checkpoint, InspectedInput& inspected) const {
     if (!stats_) return;
+    AnnounceTensors(checkpoint);
     const ProgressCheckpoint counted(checkpoint, "inspect", options_.quiet);
     for (const std::size_t i : inspected.tensors) {
       auto measured = MeasureTensor(counted, TensorId{static_cast<std::uint32_t>(i)});

@@ -11,6 +11,8 @@
 #include "cli/report/wrapped_text.h"
 #include "cli/terminal_width.h"
 #include "cli/usage.h"
+#include "formats/remote/address.h"
+#include "formats/remote/remote_files.h"
 
 namespace ckpt::cli {
 namespace {
@@ -78,6 +80,18 @@ std::string ExitCodesInLines() {
   return text;
 }
 
+// URLs are replaced by what stands for them: nothing below sees a user name, a password, a query.
+Result<std::vector<std::string>> WithNamesOfUrls(std::vector<std::string> words) {
+  for (std::string& word : words) {
+    const auto begin = formats::FindRemoteName(word);
+    if (!begin) continue;
+    CKPT_ASSIGN_OR_RETURN(const std::string name,
+                          formats::RemoteFiles::Instance().Name(word.substr(*begin)));
+    word.replace(*begin, std::string::npos, name);
+  }
+  return words;
+}
+
 int Refuse(const std::string& why) {
   std::cerr << "ckpt: " << why << "\nRun with --help for more information.\n";
   return static_cast<int>(ExitCode::kUsage);
@@ -106,8 +120,9 @@ std::unique_ptr<Program> DeclareProgram() {
 
 int RunCommandLine(int argc, const char* const* argv) {
   const std::unique_ptr<Program> program = DeclareProgram();
-  const ArgumentParser::Parsed parsed = program->parser.Parse(
-      WithHelpAsOption(std::vector<std::string>(argv + std::min(argc, 1), argv + argc)));
+  auto words = WithNamesOfUrls(std::vector<std::string>(argv + std::min(argc, 1), argv + argc));
+  if (!words) return static_cast<int>(Complain(words.error()));
+  const ArgumentParser::Parsed parsed = program->parser.Parse(WithHelpAsOption(*std::move(words)));
   Command* command = nullptr;
   for (std::size_t i = 0; i < program->commands.size(); ++i) {
     if (&program->parser.commands()[i] == parsed.command) command = program->commands[i].get();

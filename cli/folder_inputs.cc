@@ -13,6 +13,7 @@
 #include "ckpt/natural_order.h"
 #include "formats/container/file.h"
 #include "formats/recognise.h"
+#include "formats/remote/address.h"
 #include "formats/tf_bundle/checkpoint_state.h"
 #include "formats/tf_graph/saved_model.h"
 
@@ -103,6 +104,7 @@ class Expansion {
   explicit Expansion(const FolderOptions& options) : options_(options) {}
 
   void AddNamed(const std::string& path) {
+    if (formats::IsRemoteName(path)) return AddUrl(path);
     std::error_code failed;
     if (!fs::is_directory(path, failed)) return AddPath(path);
     const std::size_t before = list_.paths.size(), skipped = seen_twice_;
@@ -119,6 +121,10 @@ class Expansion {
       return;
     }
     list_.paths.push_back(path);
+  }
+
+  void AddUrl(const std::string& url) {
+    if (!options_.named_once || urls_.insert(url).second) list_.paths.push_back(url);
   }
 
   // Device and inode of what is opened; nothing where that is not there.
@@ -217,6 +223,7 @@ class Expansion {
   FolderOptions options_;
   InputList list_;
   std::set<std::pair<dev_t, ino_t>> seen_;
+  std::set<std::string> urls_;
   std::size_t seen_twice_ = 0;
 };
 

@@ -13,6 +13,7 @@
 #include "cli/run_values.h"
 #include "cli/walled_child.h"
 #include "formats/container/staging_folder.h"
+#include "formats/remote/address.h"
 #include "formats/tf_graph/graph_kind.h"
 
 namespace ckpt::cli {
@@ -116,6 +117,11 @@ class Run {
   // The file under a name by which the framework takes it for what our own reader took it for.
   Result<std::string> LinkToFile(nlohmann::json& json) const {
     const Manifest& manifest = request_.checkpoint->manifest();
+    if (formats::IsRemoteName(manifest.resolved)) {
+      return Fail(Error{ErrorCode::kUnsupported,
+                        "--with has a framework load a file of this machine; fetch it first",
+                        manifest.resolved});
+    }
     const fs::path file = manifest.resolved;
     const std::string_view format = request_.checkpoint->format();
     json["kind"] = IsText(file) ? "text" : "binary";

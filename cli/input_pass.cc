@@ -10,6 +10,7 @@
 #include "ckpt/weight_norm.h"
 #include "cli/calibration_record.h"
 #include "cli/graph_evidence.h"
+#include "formats/remote/address.h"
 
 namespace ckpt::cli {
 
@@ -50,6 +51,31 @@ Result<OpenedInput> OpenInput(const std::string& path, const CommonOptions& opti
   }
   opened.analysis = Analyse(opened.checkpoint->manifest(), analysis);
   return opened;
+}
+
+namespace {
+
+// A reader says what it will read when a tensor is opened; who reads it hears of what fails.
+void Announce(const Checkpoint& checkpoint, TensorId id) {
+  if (checkpoint.manifest().tensors[id.index].data_present) static_cast<void>(checkpoint.Open(id));
+}
+
+}  // namespace
+
+void AnnounceTensors(const Checkpoint& checkpoint) {
+  if (!formats::IsRemoteName(checkpoint.manifest().resolved)) return;
+  for (std::uint32_t i = 0; i < checkpoint.manifest().tensors.size(); ++i)
+    Announce(checkpoint, TensorId{i});
+}
+
+void AnnounceBatchNorms(const Checkpoint& checkpoint, const Analysis& analysis) {
+  if (!formats::IsRemoteName(checkpoint.manifest().resolved)) return;
+  for (const BatchNorm& norm : analysis.batch_norms) {
+    for (const auto& part :
+         {norm.gamma, norm.beta, norm.moving_mean, norm.moving_variance, norm.batch_counter}) {
+      if (part) Announce(checkpoint, *part);
+    }
+  }
 }
 
 Error NotEnoughMemory(const std::string& path) {

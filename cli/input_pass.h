@@ -30,6 +30,11 @@ Result<OpenedInput> OpenInput(const std::string& path, const CommonOptions& opti
                               const AnalysisOptions& analysis = {}, const std::string& graph = {},
                               bool compute_weights = false);
 
+// Of a file behind a URL: all its tensors, or those of its batch norms, will be read, so that small
+// ones are fetched together.
+void AnnounceTensors(const Checkpoint& checkpoint);
+void AnnounceBatchNorms(const Checkpoint& checkpoint, const Analysis& analysis);
+
 // What an input ends with that needs more memory than there is, so that the others go on.
 Error NotEnoughMemory(const std::string& path);
 

@@ -1,15 +1,20 @@
 #include <malloc.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 #include <cstring>
 #include <exception>
 #include <initializer_list>
 #include <new>
+#include <string>
+#include <string_view>
 #include <system_error>
+#include <vector>
 
 #include "cli/command.h"
 #include "formats/container/atomic_output.h"
+#include "formats/remote/address.h"
 
 namespace {
 
@@ -73,13 +78,31 @@ void KeepFreedMemory() {
 #endif
 }
 
+// Of the arguments as other processes see them: user names, passwords and queries of URLs.
+void HideSecrets(int argc, char** argv) {
+  for (int i = 0; i < argc; ++i) {
+    const std::string_view word = argv[i];
+    const auto url = ckpt::formats::FindRemoteName(word);
+    if (!url) continue;
+    const std::size_t host = word.find("://", *url) + 3;
+    const std::size_t query = std::min(word.find('?', host), word.size());
+    const std::size_t at = word.substr(0, std::min(word.find('/', host), query)).rfind('@');
+    if (at != std::string_view::npos && at > host) std::fill(argv[i] + host, argv[i] + at, 'x');
+    std::fill(argv[i] + query, argv[i] + word.size(), 'x');
+  }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   InstallSignalHandlers();
   KeepFreedMemory();
   try {
-    return ckpt::cli::RunCommandLine(argc, argv);
+    const std::vector<std::string> words(argv, argv + argc);
+    std::vector<const char*> arguments;
+    for (const std::string& word : words) arguments.push_back(word.c_str());
+    HideSecrets(argc, argv);
+    return ckpt::cli::RunCommandLine(argc, arguments.data());
   } catch (...) {
     const auto code = SayWhy(std::current_exception());
     ckpt::formats::RemovePartialOutputs();

@@ -15,7 +15,10 @@
 #include "cli/choices.h"
 #include "cli/nearest.h"
 #include "cli/policy/config_file.h"
+#include "cli/progress.h"
 #include "formats/container/special_file.h"
+#include "formats/remote/address.h"
+#include "formats/remote/remote_files.h"
 
 namespace ckpt::cli {
 
@@ -39,6 +42,8 @@ void AddReportOptions(Arguments& command, CommandId id, CommonOptions& options) 
                        .add_option("--config", options.config,
                                    "Settings of audits in place of those of the nearest ckpt.toml")
                        ->type_name("FILE");
+  command.add_flag("--no-network", options.no_network,
+                   "Refuse URLs: read files of this machine alone");
   command.add_flag("--no-config", options.no_config, "Look for no ckpt.toml")->excludes(config);
   command.add_flag("-q,--quiet", options.quiet,
                    "No progress, and no text report unless there is something to say");
@@ -131,6 +136,12 @@ bool Draws(const CommonOptions& options) {
                      [](const ReportFile& file) { return file.form->draws; });
 }
 
+Status CheckWrittenHere(const std::string& what, const std::string& path) {
+  if (!formats::IsRemoteName(path)) return {};
+  return Fail(ErrorCode::kInvalidArgument,
+              what + " is a URL; files are written on this machine alone");
+}
+
 namespace {
 
 // A word before a colon that is no form is a slip more likely than a file of that name.
@@ -160,6 +171,7 @@ Status CheckReports(const CommonOptions& options) {
                                                    FormsOf(options.command));
     }
     if (file.path.empty()) return Fail(ErrorCode::kInvalidArgument, "--report: no file is named");
+    CKPT_RETURN_IF_ERROR(CheckWrittenHere("--report", file.path));
     std::error_code ignored;
     std::filesystem::path path = std::filesystem::weakly_canonical(file.path, ignored);
     if (path.empty()) path = file.path;
@@ -173,7 +185,19 @@ Status CheckReports(const CommonOptions& options) {
 
 }  // namespace
 
+Status AllowNetwork(const CommonOptions& options) {
+  formats::RemoteFiles& files = formats::RemoteFiles::Instance();
+  if (!files.HasNames()) return {};
+  if (options.no_network) {
+    return Fail(ErrorCode::kInvalidArgument,
+                "a URL is named, and --no-network allows files of this machine alone");
+  }
+  if (!options.quiet) files.set_progress(FetchLine());
+  return files.Start();
+}
+
 Status CheckCommonOptions(const CommonOptions& options) {
+  CKPT_RETURN_IF_ERROR(AllowNetwork(options));
   CKPT_RETURN_IF_ERROR(CheckReports(options));
   // There are settings of audits alone; a mistake in the file is one for every command.
   if (!options.config.empty() && options.command != CommandId::kAudit)
@@ -237,10 +261,17 @@ Result<std::vector<std::string>> NamedInputs(const CommonOptions& options,
   if (!options.files_from.empty()) {
     CKPT_ASSIGN_OR_RETURN(const std::string text, ReadList(options));
     std::istringstream lines(text);
+    bool has_urls = false;
     for (std::string line; std::getline(lines, line, options.ends_with_nul ? '\0' : '\n');) {
       if (!options.ends_with_nul && !line.empty() && line.back() == '\r') line.pop_back();
-      if (!line.empty()) inputs.push_back(line);
+      if (line.empty()) continue;
+      if (formats::IsRemoteName(line)) {
+        CKPT_ASSIGN_OR_RETURN(line, formats::RemoteFiles::Instance().Name(line));
+        has_urls = true;
+      }
+      inputs.push_back(line);
     }
+    if (has_urls) CKPT_RETURN_IF_ERROR(AllowNetwork(options));
   }
   if (inputs.empty()) return Fail(ErrorCode::kInvalidArgument, "no INPUT was given");
   return inputs;

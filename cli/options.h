@@ -32,6 +32,7 @@ struct CommonOptions {
   unsigned jobs = 1;
   std::string config;  // --config; empty: the nearest ckpt.toml
   bool no_config = false;
+  bool no_network = false;   // --no-network: URLs are refused
   std::uint64_t memory = 0;  // --memory; 0: the limits of the library
   // Through which the command reads, so that it knows what it must not write over.
   std::shared_ptr<const formats::FilesRead> read = std::make_shared<const formats::FilesRead>();
@@ -53,11 +54,16 @@ struct ReportFile {
 };
 std::vector<ReportFile> ReportFilesOf(const CommonOptions& options);
 std::vector<std::string> ReportPathsOf(const CommonOptions& options);
+// kInvalidArgument where `path`, that is to be written as `what` ("OUTPUT"), is a URL.
+Status CheckWrittenHere(const std::string& what, const std::string& path);
 // Does one of the forms that were asked for draw the distributions of batch norms?
 bool Draws(const CommonOptions& options);
 
 // kInvalidArgument for a format or a form that does not exist; nothing is opened.
 Status CheckCommonOptions(const CommonOptions& options);
+// Starts to listen for what the URLs named so far stand for, if there are any; kInvalidArgument
+// with --no-network. Before there are threads.
+Status AllowNetwork(const CommonOptions& options);
 // The inputs of the command line and of --files-from, in that order.
 Result<std::vector<std::string>> NamedInputs(const CommonOptions& options,
                                              std::vector<std::string> inputs);

@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <cstdio>
+#include <filesystem>
 #include <mutex>
 
 #include "cli/report/text_table.h"
@@ -68,6 +69,29 @@ void ProgressBar::Add(std::uint64_t bytes) {
   std::fprintf(stderr, "\r\033[K%s: %s of %s (%u %%)", label_.c_str(), FormatBytes(done).c_str(),
                FormatBytes(total_).c_str(), percent > 100 ? 100 : percent);
   std::fflush(stderr);
+}
+
+std::function<void(const std::string&, std::uint64_t)> FetchLine() {
+  if (::isatty(STDERR_FILENO) != 1) return {};
+  struct State {
+    std::mutex mutex;
+    steady_clock::time_point next = steady_clock::now() + kFirstDrawAfter;
+    std::uint64_t bytes = 0;
+    bool drawn = false;
+  };
+  return [state = std::make_shared<State>()](const std::string& name, std::uint64_t bytes) {
+    const std::lock_guard lock(state->mutex);
+    state->bytes += bytes;
+    if (bytes == 0 && state->drawn) std::fputs("\r\033[K", stderr);
+    if (bytes == 0) state->drawn = false;
+    const auto now = steady_clock::now();
+    if (bytes == 0 || now < state->next) return;
+    state->next = now + kDrawEvery;
+    state->drawn = true;
+    std::fprintf(stderr, "\r\033[Kfetched %s, of %s", FormatBytes(state->bytes).c_str(),
+                 EscapeForDisplay(std::filesystem::path(name).filename().string()).c_str());
+    std::fflush(stderr);
+  };
 }
 
 ProgressCheckpoint::ProgressCheckpoint(const Checkpoint& checkpoint, std::string label, bool silent)

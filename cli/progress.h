@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -27,6 +28,10 @@ class ProgressBar {
   std::uint64_t total_;
   std::atomic<std::uint64_t> done_{0};
 };
+
+// A line that says how much was fetched over the network, under the same rules. It may be called
+// from any thread, and stays valid.
+std::function<void(const std::string& name, std::uint64_t bytes)> FetchLine();
 
 // The same checkpoint, its reading shown as progress. `checkpoint` must outlive it.
 class ProgressCheckpoint : public ForwardingCheckpoint {

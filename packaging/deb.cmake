@@ -25,6 +25,7 @@ set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
 set(CPACK_DEBIAN_PACKAGE_RELEASE 1)
 set(CPACK_DEBIAN_PACKAGE_SECTION science)
 set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
+set(CPACK_DEBIAN_PACKAGE_RECOMMENDS "libcurl4, ca-certificates")  # for URLs
 configure_file(debian/changelog.in changelog.Debian @ONLY)
 foreach(document "${PROJECT_SOURCE_DIR}/CHANGELOG.md;changelog" "${CMAKE_CURRENT_BINARY_DIR}/changelog.Debian;changelog.Debian"
                  "${CMAKE_CURRENT_SOURCE_DIR}/debian/copyright;copyright")

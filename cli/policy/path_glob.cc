@@ -6,6 +6,8 @@
 #include <system_error>
 #include <vector>
 
+#include "formats/remote/address.h"
+
 namespace ckpt::cli {
 namespace {
 
@@ -60,6 +62,7 @@ bool MatchesPath(std::string_view pattern, const std::filesystem::path& folder,
 }
 
 std::filesystem::path PlaceOf(const std::filesystem::path& path) {
+  if (formats::IsRemoteName(path.native())) return path;
   std::error_code failed;
   std::filesystem::path absolute = std::filesystem::absolute(path, failed).lexically_normal();
   if (failed) return path;

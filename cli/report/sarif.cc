@@ -6,12 +6,14 @@
 
 #include "cli/report/issues.h"
 #include "cli/report/json_values.h"
+#include "formats/remote/address.h"
 
 namespace ckpt::cli {
 namespace {
 
 // A relative reference where the path lies below the current folder, else a file URI.
 std::string UriOf(const std::string& path) {
+  if (formats::IsRemoteName(path)) return formats::PercentEncoded(path, "/:%@[]!$&'()*+,;=");
   std::error_code failed;
   std::filesystem::path place = std::filesystem::path(path).lexically_normal();
   const std::filesystem::path here = std::filesystem::current_path(failed);

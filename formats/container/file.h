@@ -25,6 +25,15 @@ class RandomAccessFile {
   // Fills all of `out`; kCorrupt (with the offset) where the file ends before, kIo where the system
   // fails.
   virtual Status ReadAt(std::uint64_t offset, std::span<std::byte> out) const = 0;
+  // A hint: these bytes will be read, front to back. Of use where bytes come from far away.
+  virtual void WillRead(std::uint64_t /*offset*/, std::uint64_t /*size*/) const {}
+  // For a child process that has nothing but descriptors: a file with these bytes in their places
+  // (others may be missing) that reads by its descriptor alone; null where this one does.
+  // REQUIRES: the range lies within the file.
+  virtual Result<std::shared_ptr<const RandomAccessFile>> OnDisk(std::uint64_t /*offset*/,
+                                                                 std::uint64_t /*size*/) const {
+    return std::shared_ptr<const RandomAccessFile>();
+  }
 };
 
 class Files {

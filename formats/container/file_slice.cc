@@ -22,6 +22,14 @@ class FileSlice : public RandomAccessFile {
     }
     return file_->ReadAt(offset_ + offset, out);
   }
+  void WillRead(std::uint64_t offset, std::uint64_t size) const override {
+    if (RangeFits(offset, size, size_)) file_->WillRead(offset_ + offset, size);
+  }
+  Result<std::shared_ptr<const RandomAccessFile>> OnDisk(std::uint64_t offset,
+                                                         std::uint64_t size) const override {
+    CKPT_ASSIGN_OR_RETURN(auto file, file_->OnDisk(offset_ + offset, size));
+    return file == nullptr ? file : SliceOfFile(std::move(file), offset_, size_, name_);
+  }
 
  private:
   std::shared_ptr<const RandomAccessFile> file_;

@@ -2,12 +2,22 @@
 
 #include <utility>
 
+#include "formats/remote/address.h"
+#include "formats/remote/remote_files.h"
+
 namespace ckpt::formats {
 namespace {
 
 Error Changed(const std::string& path) {
   return Error{
       ErrorCode::kIo, "was changed or replaced while it was read; run it again", path, {}, {}};
+}
+
+bool IsRemote(const std::filesystem::path& path) { return IsRemoteName(path.native()); }
+
+// Of a URL the version that was opened first is the only one that is read.
+const Files& FilesOf(const std::filesystem::path& path) {
+  return IsRemote(path) ? RemoteFiles::Instance() : SystemFiles();
 }
 
 }  // namespace
@@ -32,26 +42,26 @@ Status FilesRead::Remember(const std::filesystem::path& path, const RandomAccess
 }
 
 Result<std::unique_ptr<RandomAccessFile>> FilesRead::Open(const std::filesystem::path& path) const {
-  CKPT_ASSIGN_OR_RETURN(auto file, SystemFiles().Open(path));
+  CKPT_ASSIGN_OR_RETURN(auto file, FilesOf(path).Open(path));
   CKPT_RETURN_IF_ERROR(Remember(path, *file));
   return file;
 }
 
 Result<std::unique_ptr<RandomAccessFile>> FilesRead::OpenBeneath(
     const std::filesystem::path& folder, const std::string& name) const {
-  CKPT_ASSIGN_OR_RETURN(auto file, SystemFiles().OpenBeneath(folder, name));
+  CKPT_ASSIGN_OR_RETURN(auto file, FilesOf(folder).OpenBeneath(folder, name));
   CKPT_RETURN_IF_ERROR(Remember(folder / name, *file));
   return file;
 }
 
 bool FilesRead::Exists(const std::filesystem::path& path) const {
-  return SystemFiles().Exists(path);
+  return FilesOf(path).Exists(path);
 }
 bool FilesRead::IsDirectory(const std::filesystem::path& path) const {
-  return SystemFiles().IsDirectory(path);
+  return FilesOf(path).IsDirectory(path);
 }
 Result<std::vector<std::string>> FilesRead::List(const std::filesystem::path& folder) const {
-  return SystemFiles().List(folder);
+  return FilesOf(folder).List(folder);
 }
 
 void FilesRead::Note(const std::filesystem::path& path) const {

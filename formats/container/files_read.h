@@ -1,5 +1,5 @@
-// The file system, with a list of what was read of it: which files a run must not write over, and
-// whether they stayed what they were.
+// The file system, and the files behind URLs, with a list of what was read of it: which files a run
+// must not write over, and whether they stayed what they were.
 #pragma once
 
 #include <sys/stat.h>

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "formats/container/git_lfs.h"
+#include "formats/remote/address.h"
 
 namespace ckpt::formats {
 namespace {
@@ -156,20 +157,17 @@ std::optional<Content> ForeignContent(std::string_view head) {
 
 // Of a name under which there is no file, and which is none of a file either.
 Error WithWayToAFile(const std::string& path, Error error) {
+  if (IsRemoteName(path)) return error;
   const std::size_t scheme = path.find("://");
   const bool is_url =
       scheme != std::string::npos && scheme > 0 &&
       std::all_of(path.begin(), path.begin() + static_cast<std::ptrdiff_t>(scheme),
                   [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); });
   if (is_url) {
-    const std::string_view name = std::string_view(path).substr(0, scheme);
-    const std::string tool = name == "hf"                        ? "`hf download`"
-                             : name == "s3"                      ? "`aws s3 cp`"
-                             : name == "gs"                      ? "`gcloud storage cp`"
-                             : name == "http" || name == "https" ? "`curl -LO`"
-                                                                 : "its own program";
     error.code = ErrorCode::kUnsupported;
-    error.message = "is an address, and only local files are read: fetch it first, with " + tool;
+    error.message =
+        "is an address that is not read (https, s3, gs and hf are): fetch it first, with its own "
+        "program";
   } else if (path == "-" || path == "/dev/stdin") {
     error.code = ErrorCode::kUnsupported;
     error.message =

@@ -37,6 +37,7 @@ class RangeStream : public TensorStream {
 std::unique_ptr<TensorStream> StreamRange(std::shared_ptr<const RandomAccessFile> file,
                                           std::uint64_t offset, std::uint64_t size,
                                           std::string tensor) {
+  file->WillRead(offset, size);
   return std::make_unique<RangeStream>(std::move(file), offset, size, std::move(tensor));
 }
 

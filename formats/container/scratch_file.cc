@@ -40,6 +40,34 @@ Status ScratchFile::Append(std::span<const std::byte> bytes) {
   return {};
 }
 
+Status ScratchFile::WriteAt(std::uint64_t offset, std::span<const std::byte> bytes) {
+  while (!bytes.empty()) {
+    const ssize_t put =
+        ::pwrite(descriptor_, bytes.data(), bytes.size(), static_cast<off_t>(offset));
+    if (put < 0 && errno == EINTR) continue;
+    if (put < 0) return Fail(SystemError("cannot write a temporary file"));
+    bytes = bytes.subspan(static_cast<std::size_t>(put));
+    offset += static_cast<std::uint64_t>(put);
+  }
+  return {};
+}
+
+Status ScratchFile::Resize(std::uint64_t size) {
+  if (::ftruncate(descriptor_, static_cast<off_t>(size)) == 0) return {};
+  return Fail(SystemError("cannot make a temporary file of " + std::to_string(size) + " bytes"));
+}
+
+Status ScratchFile::ReadAt(std::uint64_t offset, std::span<std::byte> out) const {
+  while (!out.empty()) {
+    const ssize_t got = ::pread(descriptor_, out.data(), out.size(), static_cast<off_t>(offset));
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) return Fail(SystemError("cannot read a temporary file"));
+    out = out.subspan(static_cast<std::size_t>(got));
+    offset += static_cast<std::uint64_t>(got);
+  }
+  return {};
+}
+
 Result<std::shared_ptr<const RandomAccessFile>> ScratchFile::Read(std::string name) const {
   const int copy = ::fcntl(descriptor_, F_DUPFD_CLOEXEC, 0);
   if (copy < 0) return Fail(SystemError("cannot read a temporary file"));

@@ -22,6 +22,11 @@ class ScratchFile {
   ScratchFile& operator=(const ScratchFile&) = delete;
 
   Status Append(std::span<const std::byte> bytes);
+  // At a place of its own; what is between takes no room. Several threads may read and write.
+  Status WriteAt(std::uint64_t offset, std::span<const std::byte> bytes);
+  Status Resize(std::uint64_t size);
+  // Fills `out`. REQUIRES: the file has these bytes.
+  Status ReadAt(std::uint64_t offset, std::span<std::byte> out) const;
   // What was written, called `name` in messages; it keeps the room after this object has gone.
   Result<std::shared_ptr<const RandomAccessFile>> Read(std::string name) const;
 

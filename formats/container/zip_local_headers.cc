@@ -14,6 +14,11 @@ class LocalHeaders {
   LocalHeaders(const RandomAccessFile& file, std::uint64_t directory_offset)
       : file_(file), end_(directory_offset) {}
 
+  static void Announce(const RandomAccessFile& file, std::uint64_t end, const ZipMember& member) {
+    if (member.header_offset < end)
+      file.WillRead(member.header_offset, std::min(end - member.header_offset, AtOnce(member)));
+  }
+
   // Sets data_offset. Returns where the member ends, its data descriptor included.
   Result<std::uint64_t> Check(ZipEntry& entry) {
     ZipMember& member = entry.member;
@@ -54,6 +59,14 @@ class LocalHeaders {
   }
 
  private:
+  // Bytes to read where the member's header stands. Small members lie close together: one read of a
+  // page serves several of them.
+  static std::uint64_t AtOnce(const ZipMember& member) {
+    constexpr std::uint64_t kPage = 4096, kUsualExtra = 128;
+    return member.compressed_size < kPage ? kPage
+                                          : zip::kLocalBytes + member.name.size() + kUsualExtra;
+  }
+
   tl::unexpected<Error> Refuse(const ZipMember& member, std::uint64_t offset,
                                const std::string& message) const {
     return ZipMemberError(ErrorCode::kCorrupt, file_, offset, member, message);
@@ -65,7 +78,8 @@ class LocalHeaders {
       return Refuse(member, member.header_offset, "begins behind the last member");
     }
     const std::uint64_t room = end_ - member.header_offset;
-    CKPT_ASSIGN_OR_RETURN(const auto bytes, ReadSome(member.header_offset, zip::kLocalBytes));
+    CKPT_ASSIGN_OR_RETURN(const auto bytes,
+                          ReadSome(member.header_offset, zip::kLocalBytes, AtOnce(member)));
     ByteReader header(bytes);
     if (header.U32() != zip::kLocalSignature) {
       return Refuse(member, member.header_offset, "has no local header here");
@@ -73,17 +87,17 @@ class LocalHeaders {
     header.Bytes(22);
     const std::uint64_t whole = zip::kLocalBytes + header.U16() + header.U16();
     if (whole > room) return Refuse(member, member.header_offset, "has a header without an end");
-    return ReadSome(member.header_offset, whole);
+    return ReadSome(member.header_offset, whole, whole);
   }
 
-  // Small members lie close together: one read of a page serves several of them.
+  // `size` bytes, of `at_once` that are read where they are not there yet.
   // REQUIRES: the range lies below `end_`. Valid until the next call.
-  Result<std::span<const std::byte>> ReadSome(std::uint64_t offset, std::uint64_t size) {
-    constexpr std::uint64_t kPage = 4096;
+  Result<std::span<const std::byte>> ReadSome(std::uint64_t offset, std::uint64_t size,
+                                              std::uint64_t at_once) {
     const bool is_there =
         offset >= page_at_ && size <= page_.size() && offset - page_at_ <= page_.size() - size;
     if (!is_there) {
-      page_.resize(static_cast<std::size_t>(std::max(size, std::min(kPage, end_ - offset))));
+      page_.resize(static_cast<std::size_t>(std::max(size, std::min(at_once, end_ - offset))));
       page_at_ = offset;
       CKPT_RETURN_IF_ERROR(file_.ReadAt(offset, page_));
     }
@@ -97,7 +111,7 @@ class LocalHeaders {
       for (const bool has_signature : {true, false}) {
         const std::uint64_t size = (has_signature ? 4U : 0U) + 4U + (wide ? 16U : 8U);
         if (!RangeFits(offset, size, end_)) continue;
-        CKPT_ASSIGN_OR_RETURN(const auto bytes, ReadSome(offset, size));
+        CKPT_ASSIGN_OR_RETURN(const auto bytes, ReadSome(offset, size, size));
         ByteReader descriptor(bytes);
         if (has_signature && descriptor.U32() != zip::kDescriptorSignature) continue;
         if (descriptor.U32() != member.crc32) continue;
@@ -152,6 +166,8 @@ Status CheckLocalHeaders(const RandomAccessFile& file, std::uint64_t directory_o
   std::sort(order.begin(), order.end(), [&](std::uint32_t a, std::uint32_t b) {
     return entries[a].member.header_offset < entries[b].member.header_offset;
   });
+  for (const ZipEntry& entry : entries)
+    LocalHeaders::Announce(file, directory_offset, entry.member);
   LocalHeaders headers(file, directory_offset);
   std::uint64_t end = 0;
   for (const std::uint32_t index : order) {

@@ -176,6 +176,7 @@ class DeflatedStream : public CheckedStream {
 
 std::unique_ptr<ZipStream> OpenStream(const SharedFile& file, const ZipMember& member,
                                       const StreamShape& shape) {
+  file->WillRead(member.data_offset, member.compressed_size);
   if (member.method == ZipMethod::kStored) {
     return std::make_unique<StoredStream>(file, member, shape);
   }

@@ -97,6 +97,8 @@ Result<std::unique_ptr<Hdf5File>> Hdf5File::Open(std::shared_ptr<const RandomAcc
   if (!has_signature) {
     return Fail(Error{ErrorCode::kCorrupt, "is not an HDF5 file", file->path(), {}, {}});
   }
+  CKPT_ASSIGN_OR_RETURN(auto on_disk, file->OnDisk(0, file->size()));
+  if (on_disk != nullptr) file = std::move(on_disk);
   auto state = std::make_shared<State>(State{.file = std::move(file), .limits = limits});
   CKPT_ASSIGN_OR_RETURN(state->child, StartChild(*state->file, limits));
   CKPT_ASSIGN_OR_RETURN(auto listing, ReadListing(*state->child, *state->file, limits));

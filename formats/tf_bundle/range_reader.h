@@ -17,7 +17,9 @@ using SharedFile = std::shared_ptr<const RandomAccessFile>;
 
 class RangeReader {
  public:
-  RangeReader(SharedFile file, const ShardRange& range) : file_(std::move(file)), range_(range) {}
+  RangeReader(SharedFile file, const ShardRange& range) : file_(std::move(file)), range_(range) {
+    file_->WillRead(range_.offset, range_.size);
+  }
 
   std::uint64_t remaining() const noexcept { return range_.size - position_; }
   std::uint64_t file_offset() const noexcept { return range_.offset + position_; }

@@ -1,0 +1,50 @@
+#include "formats/remote/fetch_child.h"
+
+#include <fcntl.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include <exception>
+#include <string>
+
+#include "formats/container/forked_child.h"
+#include "formats/remote/credentials.h"
+#include "formats/remote/curl_library.h"
+#include "formats/remote/fetcher.h"
+
+namespace ckpt::formats {
+namespace {
+
+[[noreturn]] void EndFetching() noexcept { ::_exit(2); }
+
+// What it does not need for fetching it gives up for good.
+void GiveUp(int socket) noexcept {
+  DefaultSignals();
+  const int null = ::open("/dev/null", O_RDWR);
+  for (const int standard : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) ::dup2(null, standard);
+  CloseDescriptors(3, static_cast<unsigned>(socket) - 1);
+  CloseDescriptors(static_cast<unsigned>(socket) + 1, ~0U);
+  LowerLimit(RLIMIT_CORE, 0);
+  LowerLimit(RLIMIT_FSIZE, 0);
+  ::prctl(PR_SET_DUMPABLE, 0);
+  ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+}
+
+}  // namespace
+
+void RunFetchChild(int socket) noexcept {
+  std::set_terminate(EndFetching);  // the parent's cleans up what is the parent's
+  GiveUp(socket);
+  try {
+    FetchCredentials credentials = ReadCredentials();
+    CurlLibrary curl;
+    std::string cannot;
+    curl.Load(cannot);
+    Fetcher(socket, curl, FetchNames(std::move(credentials)), std::move(cannot)).Run();
+  } catch (...) {
+    EndFetching();
+  }
+  ::_exit(0);  // no destructors, no handlers: they belong to the parent
+}
+
+}  // namespace ckpt::formats
