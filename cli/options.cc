@@ -37,7 +37,7 @@ void AddReportOptions(Arguments& command, CommandId id, CommonOptions& options) 
   AddColorOption(command, options);
   Option* config = command
                        .add_option("--config", options.config,
-                                   "Settings of audits in place of those of the nearest ckpt.toml")
+                                   "Settings in place of those of the nearest ckpt.toml")
                        ->type_name("FILE");
   command.add_flag("--no-config", options.no_config, "Look for no ckpt.toml")->excludes(config);
   command.add_flag("-q,--quiet", options.quiet,
@@ -176,7 +176,9 @@ Status CheckReports(const CommonOptions& options) {
 Status CheckCommonOptions(const CommonOptions& options) {
   CKPT_RETURN_IF_ERROR(CheckReports(options));
   // There are settings of audits alone; a mistake in the file is one for every command.
-  if (!options.config.empty() && options.command != CommandId::kAudit)
+  const bool has_settings =
+      options.command == CommandId::kAudit || options.command == CommandId::kTrend;
+  if (!options.config.empty() && !has_settings)
     CKPT_RETURN_IF_ERROR(ReadConfig(*options.read, options.config));
   if (!options.from.empty() && formats::FindFormat(options.from) == nullptr) {
     const std::vector<std::string> names = FormatNames();
