@@ -1,9 +1,10 @@
 #include "convert/cast_range.h"
 
 #include <algorithm>
-#include <cmath>
+#include <limits>
 
 #include "ckpt/elements.h"
+#include "core/element_loops.h"
 #include "fold/element_stream.h"
 
 namespace ckpt {
@@ -23,9 +24,7 @@ Status CheckCast(const Checkpoint& checkpoint, TensorId id, Dtype dtype,
     const EncodeLoss one = LossOfEncoding(dtype, piece);
     loss.overflowed += one.overflowed;
     loss.underflowed += one.underflowed;
-    for (const double value : piece) {
-      if (std::isfinite(value)) largest = std::max(largest, std::fabs(value));
-    }
+    largest = std::max(largest, LargestMagnitude(piece, std::numeric_limits<double>::max()));
   }
   const std::string type(Name(dtype));
   if (loss.overflowed != 0) {

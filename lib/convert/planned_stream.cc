@@ -18,19 +18,30 @@ class ComputedStream : public TensorStream {
       : elements_(std::move(elements)), dtype_(dtype), by_out_(by_out), by_in_(by_in) {}
 
   Result<std::span<const std::byte>> Next() override {
-    CKPT_ASSIGN_OR_RETURN(const auto piece, elements_.Next());
-    by_out_.Scale(piece);
-    by_in_.Scale(piece);
-    bytes_.resize(piece.size() * BitSize(dtype_) / 8);
-    EncodeFromDouble(dtype_, piece, bytes_);
-    return std::span<const std::byte>(bytes_);
+    std::size_t filled = 0;
+    while (!ended_ && filled + kMostOfAPiece <= kChunkBytes) {
+      CKPT_ASSIGN_OR_RETURN(const auto piece, elements_.Next());
+      ended_ = piece.empty();
+      by_out_.Scale(piece);
+      by_in_.Scale(piece);
+      const std::size_t bytes = piece.size() * BitSize(dtype_) / 8;
+      if (bytes_.size() < filled + bytes) bytes_.resize(filled + bytes);
+      EncodeFromDouble(dtype_, piece, std::span(bytes_).subspan(filled, bytes));
+      filled += bytes;
+    }
+    return std::span<const std::byte>(bytes_).first(filled);
   }
 
+  static constexpr std::size_t kChunkBytes = std::size_t{1} << 18;
+
  private:
+  static constexpr std::size_t kMostOfAPiece = ElementStream::kPiece * sizeof(double);
+
   ElementStream elements_;
   Dtype dtype_;
   ChannelScaler by_out_, by_in_;
   std::vector<std::byte> bytes_;
+  bool ended_ = false;
 };
 
 using Opened = Result<std::unique_ptr<TensorStream>>;

@@ -10,10 +10,13 @@
 #include <limits>
 #include <type_traits>
 
+#include "core/element_loops.h"
 #include "core/small_float.h"
 
 namespace ckpt {
 namespace {
+
+constexpr bool kIsLittle = std::endian::native == std::endian::little;
 
 template <class T>
 T Load(const std::byte* from) {
@@ -94,6 +97,7 @@ T FromDouble(double value) {
 
 void DecodeToDouble(Dtype dtype, std::span<const std::byte> bytes, std::span<double> out) {
   assert(IsReal(dtype));
+  if (dtype == Dtype::kF32 && kIsLittle) return WidenF32(bytes, out);
   const std::byte* from = bytes.data();
   if (WithNativeType(dtype, [&](auto type) {
         using T = decltype(type);
@@ -127,18 +131,15 @@ EncodeLoss LossOfEncoding(Dtype dtype, std::span<const double> in) {
   const double limit = MaxFinite(dtype), normal = MinNormal(dtype);
   // Below half a unit in the last place above the largest finite value, rounding ends there.
   const double overflows = limit + std::ldexp(UnitRoundoff(dtype), std::ilogb(limit));
-  constexpr double kLargest = std::numeric_limits<double>::max();
-  for (const double value : in) {
-    const double magnitude = std::fabs(value);
-    loss.overflowed +=
-        static_cast<std::uint64_t>(magnitude >= overflows) & (magnitude <= kLargest ? 1U : 0U);
-    loss.underflowed += static_cast<std::uint64_t>(magnitude < normal) & (magnitude != 0 ? 1U : 0U);
-  }
+  loss.overflowed = CountMagnitudes(in, overflows, std::numeric_limits<double>::max());
+  loss.underflowed =
+      CountMagnitudes(in, std::numeric_limits<double>::denorm_min(), std::nextafter(normal, 0.0));
   return loss;
 }
 
 void EncodeFromDouble(Dtype dtype, std::span<const double> in, std::span<std::byte> out) {
   assert(IsReal(dtype));
+  if (dtype == Dtype::kF32 && kIsLittle) return NarrowToF32(in, out);
   std::byte* to = out.data();
   if (WithNativeType(dtype, [&](auto type) {
         using T = decltype(type);
@@ -166,7 +167,7 @@ std::vector<std::byte> Encoded(Dtype dtype, std::span<const double> in) {
 
 double UnitRoundoff(Dtype dtype) noexcept {
   if (dtype == Dtype::kF64) return 0x1p-53;
-  if (dtype == Dtype::kF32) return 0x1p-24;
+  if (dtype == Dtype::kF32 && kIsLittle) return 0x1p-24;
   if (dtype == Dtype::kF8E8M0) return 0.5;
   const SmallFloat* type = SmallFloatOf(dtype);
   return type == nullptr ? 0 : std::ldexp(1.0, -type->mantissa_bits - 1);
@@ -174,7 +175,7 @@ double UnitRoundoff(Dtype dtype) noexcept {
 
 double MaxFinite(Dtype dtype) noexcept {
   if (dtype == Dtype::kF64) return std::numeric_limits<double>::max();
-  if (dtype == Dtype::kF32) return std::numeric_limits<float>::max();
+  if (dtype == Dtype::kF32 && kIsLittle) return std::numeric_limits<float>::max();
   if (dtype == Dtype::kF8E8M0) return 0x1p127;
   const SmallFloat* type = SmallFloatOf(dtype);
   return type == nullptr ? 0 : type->max_finite;
@@ -182,7 +183,7 @@ double MaxFinite(Dtype dtype) noexcept {
 
 double MinNormal(Dtype dtype) noexcept {
   if (dtype == Dtype::kF64) return std::numeric_limits<double>::min();
-  if (dtype == Dtype::kF32) return std::numeric_limits<float>::min();
+  if (dtype == Dtype::kF32 && kIsLittle) return std::numeric_limits<float>::min();
   if (dtype == Dtype::kF8E8M0) return 0x1p-127;
   const SmallFloat* type = SmallFloatOf(dtype);
   return type == nullptr ? 0 : std::ldexp(1.0, 1 - type->bias);

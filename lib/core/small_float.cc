@@ -71,96 +71,54 @@ struct Steps {
 // the least normal one), rounds |x| to a multiple of 2^(e - m): a unit in the last place of c. No
 // branch and no shift by a variable, so that it is compiled into vectors.
 template <class Word>
-[[gnu::always_inline]] inline void EncodeLoop(const Steps& given, const double* in,
-                                              std::size_t count, std::byte* out) {
-  const Steps steps = given;  // `out` may alias whatever is referred to
-  const int dropped = kDoubleMantissa - steps.mantissa_bits;
-  const std::int64_t raise = static_cast<std::int64_t>(dropped) << kDoubleMantissa;
-  const std::int64_t offset = steps.least >> dropped;
-  const std::int64_t hidden = std::int64_t{1} << steps.mantissa_bits;
-  constexpr std::int64_t kMagnitude = std::numeric_limits<std::int64_t>::max();
-  constexpr std::int64_t kExponent = std::int64_t{0x7FF} << kDoubleMantissa;
-  for (std::size_t i = 0; i < count; ++i) {
-    const auto bits = std::bit_cast<std::int64_t>(in[i]);
-    const auto magnitude = std::bit_cast<double>(bits & kMagnitude);
-    std::int64_t power = bits & kExponent;
-    power = power < steps.least ? steps.least : power;
-    power = power > steps.most ? steps.most : power;
-    const auto c = std::bit_cast<double>(power + raise);
-    const double rounded = (magnitude + c) - c;
-    // Below the normal numbers 2^least is added, so that the last bits are the mantissa.
-    const bool normal = rounded >= steps.min_normal;
-    const double shifted = normal ? rounded : rounded + steps.min_normal;
-    const std::int64_t code =
-        (std::bit_cast<std::int64_t>(shifted) >> dropped) - offset + (normal ? hidden : 0);
-    const auto sign = static_cast<std::uint64_t>(bits) >> 63;
-    std::uint64_t word = static_cast<std::uint64_t>(code) |
-                         (code == 0 ? sign * steps.minus_zero : sign << (63 - steps.sign_shift));
-    word = rounded > steps.max_finite ? steps.above | sign * steps.above_has_sign : word;
-    word = magnitude != magnitude ? steps.nan : word;
-    const auto small = static_cast<Word>(word);
-    std::memcpy(out + i * sizeof(Word), &small, sizeof(Word));
+struct EncodeLoop {
+  [[gnu::always_inline]] static inline void Run(Steps steps, const double* in, std::size_t count,
+                                                std::byte* out) {
+    const int dropped = kDoubleMantissa - steps.mantissa_bits;
+    const std::int64_t raise = static_cast<std::int64_t>(dropped) << kDoubleMantissa;
+    const std::int64_t offset = steps.least >> dropped;
+    const std::int64_t hidden = std::int64_t{1} << steps.mantissa_bits;
+    constexpr std::int64_t kMagnitude = std::numeric_limits<std::int64_t>::max();
+    constexpr std::int64_t kExponent = std::int64_t{0x7FF} << kDoubleMantissa;
+    for (std::size_t i = 0; i < count; ++i) {
+      const auto bits = std::bit_cast<std::int64_t>(in[i]);
+      const auto magnitude = std::bit_cast<double>(bits & kMagnitude);
+      std::int64_t power = bits & kExponent;
+      power = power < steps.least ? steps.least : power;
+      power = power > steps.most ? steps.most : power;
+      const auto c = std::bit_cast<double>(power + raise);
+      const double rounded = (magnitude + c) - c;
+      // Below the normal numbers 2^least is added, so that the last bits are the mantissa.
+      const bool normal = rounded >= steps.min_normal;
+      const double shifted = normal ? rounded : rounded + steps.min_normal;
+      const std::int64_t code =
+          (std::bit_cast<std::int64_t>(shifted) >> dropped) - offset + (normal ? hidden : 0);
+      const auto sign = static_cast<std::uint64_t>(bits) >> 63;
+      std::uint64_t word = static_cast<std::uint64_t>(code) |
+                           (code == 0 ? sign * steps.minus_zero : sign << (63 - steps.sign_shift));
+      word = rounded > steps.max_finite ? steps.above | sign * steps.above_has_sign : word;
+      word = magnitude != magnitude ? steps.nan : word;
+      const auto small = static_cast<Word>(word);
+      std::memcpy(out + i * sizeof(Word), &small, sizeof(Word));
+    }
   }
-}
+};
 
-[[gnu::always_inline]] inline void DecodeHalfLoop(const std::byte* from, std::size_t count,
-                                                  double* out) {
-  for (std::size_t i = 0; i < count; ++i) {
-    std::uint16_t bits;
-    std::memcpy(&bits, from + i * sizeof bits, sizeof bits);
-    // The exponent counts from 15 instead of 127; exact, below the normal numbers too.
-    const auto magnitude = static_cast<std::uint32_t>(bits & 0x7FFF);
-    const double scaled = static_cast<double>(std::bit_cast<float>(magnitude << 13) * 0x1p112F);
-    double value = magnitude >= 0x7C00 ? kInfinity : scaled;
-    value = (bits & 0x8000) != 0 ? -value : value;
-    out[i] = magnitude > 0x7C00 ? kNan : value;
+struct DecodeHalfLoop {
+  [[gnu::always_inline]] static inline void Run(const std::byte* from, std::size_t count,
+                                                double* out) {
+    for (std::size_t i = 0; i < count; ++i) {
+      std::uint16_t bits;
+      std::memcpy(&bits, from + i * sizeof bits, sizeof bits);
+      // The exponent counts from 15 instead of 127; exact, below the normal numbers too.
+      const auto magnitude = static_cast<std::uint32_t>(bits & 0x7FFF);
+      const double scaled = static_cast<double>(std::bit_cast<float>(magnitude << 13) * 0x1p112F);
+      double value = magnitude >= 0x7C00 ? kInfinity : scaled;
+      value = (bits & 0x8000) != 0 ? -value : value;
+      out[i] = magnitude > 0x7C00 ? kNan : value;
+    }
   }
-}
-
-using Encode = void (*)(const Steps&, const double*, std::size_t, std::byte*);
-using Decode = void (*)(const std::byte*, std::size_t, double*);
-
-template <class Word>
-void EncodePlain(const Steps& steps, const double* in, std::size_t count, std::byte* out) {
-  EncodeLoop<Word>(steps, in, count, out);
-}
-void DecodeHalfPlain(const std::byte* from, std::size_t count, double* out) {
-  DecodeHalfLoop(from, count, out);
-}
-#if defined(__x86_64__)
-template <class Word>
-CKPT_FOR_AVX2 void EncodeAvx2(const Steps& steps, const double* in, std::size_t count,
-                              std::byte* out) {
-  EncodeLoop<Word>(steps, in, count, out);
-}
-template <class Word>
-CKPT_FOR_AVX512 void EncodeAvx512(const Steps& steps, const double* in, std::size_t count,
-                                  std::byte* out) {
-  EncodeLoop<Word>(steps, in, count, out);
-}
-CKPT_FOR_AVX2 void DecodeHalfAvx2(const std::byte* from, std::size_t count, double* out) {
-  DecodeHalfLoop(from, count, out);
-}
-CKPT_FOR_AVX512 void DecodeHalfAvx512(const std::byte* from, std::size_t count, double* out) {
-  DecodeHalfLoop(from, count, out);
-}
-#endif
-
-template <class Word>
-Encode EncodeFor([[maybe_unused]] VectorSet set) {
-#if defined(__x86_64__)
-  if (set == VectorSet::kAvx512) return EncodeAvx512<Word>;
-  if (set == VectorSet::kAvx2) return EncodeAvx2<Word>;
-#endif
-  return EncodePlain<Word>;
-}
-Decode DecodeHalfFor([[maybe_unused]] VectorSet set) {
-#if defined(__x86_64__)
-  if (set == VectorSet::kAvx512) return DecodeHalfAvx512;
-  if (set == VectorSet::kAvx2) return DecodeHalfAvx2;
-#endif
-  return DecodeHalfPlain;
-}
+};
 
 constexpr bool kIsLittle = std::endian::native == std::endian::little;
 
@@ -195,7 +153,7 @@ void DecodeSmall(const SmallFloat& type, std::span<const std::byte> bytes, std::
                  VectorSet set) {
   const auto width = static_cast<std::size_t>(type.width());
   if (&type == &kHalf && kIsLittle) {
-    DecodeHalfFor(set)(bytes.data(), out.size(), out.data());
+    RunLoop<DecodeHalfLoop>(set, bytes.data(), out.size(), out.data());
     return;
   }
   if (width == 16) {
@@ -213,10 +171,10 @@ void EncodeSmall(const SmallFloat& type, std::span<const double> in, std::span<s
                  VectorSet set) {
   const Steps steps(type);
   if (type.width() == 8) {
-    EncodeFor<std::uint8_t>(set)(steps, in.data(), in.size(), out.data());
+    RunLoop<EncodeLoop<std::uint8_t>>(set, steps, in.data(), in.size(), out.data());
     return;
   }
-  EncodeFor<std::uint16_t>(set)(steps, in.data(), in.size(), out.data());
+  RunLoop<EncodeLoop<std::uint16_t>>(set, steps, in.data(), in.size(), out.data());
   if (kIsLittle) return;
   for (std::size_t i = 0; i + 1 < out.size(); i += 2) std::swap(out[i], out[i + 1]);
 }

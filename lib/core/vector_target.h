@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <utility>
 
 namespace ckpt {
 
@@ -34,5 +35,32 @@ inline VectorSet BestVectorSet() noexcept {
   __attribute__((target("avx512f,avx512vl,avx512bw,avx512dq,prefer-vector-width=512")))
 #endif
 #endif
+
+// Loop::Run(arguments...), a static function that is always inlined, compiled for each set.
+template <class Loop, class... Arguments>
+class CompiledLoop {
+ public:
+  using Result = decltype(Loop::Run(std::declval<Arguments>()...));
+
+  // REQUIRES: `set` is no better than BestVectorSet().
+  static Result Run([[maybe_unused]] VectorSet set, Arguments... arguments) {
+#if defined(__x86_64__)
+    if (set == VectorSet::kAvx512) return Avx512(arguments...);
+    if (set == VectorSet::kAvx2) return Avx2(arguments...);
+#endif
+    return Loop::Run(arguments...);
+  }
+
+ private:
+#if defined(__x86_64__)
+  CKPT_FOR_AVX2 static Result Avx2(Arguments... arguments) { return Loop::Run(arguments...); }
+  CKPT_FOR_AVX512 static Result Avx512(Arguments... arguments) { return Loop::Run(arguments...); }
+#endif
+};
+
+template <class Loop, class... Arguments>
+auto RunLoop(VectorSet set, Arguments... arguments) {
+  return CompiledLoop<Loop, Arguments...>::Run(set, arguments...);
+}
 
 }  // namespace ckpt

@@ -38,7 +38,7 @@ class ChannelCursor {
   std::uint64_t same() const noexcept {
     const std::uint64_t left = view_.inner - column_;
     if (view_.inner_per_group == 0) return left;
-    return std::min(left, view_.inner_per_group - column_ % view_.inner_per_group);
+    return std::min(left, view_.inner_per_group - group_column_);
   }
   std::uint64_t consecutive() const noexcept {
     return view_.inner == 1 ? view_.channels_per_group - within_group_ : 1;
@@ -49,6 +49,7 @@ class ChannelCursor {
       within_group_ += count - 1;
     } else {
       column_ += count - 1;
+      group_column_ += count - 1;
     }
     Next();
   }
@@ -56,12 +57,13 @@ class ChannelCursor {
   void Next() noexcept {
     ++column_;
     if (column_ < view_.inner) {
-      if (view_.inner_per_group != 0 && column_ % view_.inner_per_group == 0) {
+      if (++group_column_ == view_.inner_per_group) {
+        group_column_ = 0;
         group_start_ += view_.channels_per_group;
       }
       return;
     }
-    column_ = 0;
+    column_ = group_column_ = 0;
     if (view_.inner_per_group != 0) group_start_ = 0;
     if (++within_group_ < view_.channels_per_group) return;
     within_group_ = 0;
@@ -74,6 +76,7 @@ class ChannelCursor {
  private:
   ChannelView view_;
   std::uint64_t column_ = 0, within_group_ = 0, row_ = 0, group_start_ = 0;
+  std::uint64_t group_column_ = 0;  // column within inner_per_group
 };
 
 // Calls work(run, channel, same) for the elements in runs: all of one channel, or one of each from

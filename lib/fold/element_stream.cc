@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "ckpt/elements.h"
+#include "core/element_loops.h"
 
 namespace ckpt {
 
@@ -40,11 +41,9 @@ void ChannelScaler::Scale(std::span<double> elements) {
   if (factors_.empty()) return;
   ForEachRun(cursor_, elements, [&](std::span<double> run, std::uint64_t channel, bool same) {
     if (same) {
-      const double factor = factors_[channel];
-      for (double& element : run) element *= factor;
+      MultiplyAll(run, factors_[channel]);
     } else {
-      const double* const factors = &factors_[channel];
-      for (std::size_t i = 0; i < run.size(); ++i) run[i] *= factors[i];
+      MultiplyEach(run, &factors_[channel]);
     }
   });
 }

@@ -19,7 +19,8 @@ class ElementStream {
   // with kCorrupt where the tensor yields more or fewer elements than its shape says.
   Result<std::span<double>> Next();
 
-  static constexpr std::size_t kPiece = 16384;
+  // Stays in the first cache with the bytes that it comes from and becomes.
+  static constexpr std::size_t kPiece = 2048;
 
  private:
   ElementStream(const TensorInfo& info, std::unique_ptr<TensorStream> stream);

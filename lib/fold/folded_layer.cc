@@ -2,28 +2,18 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <utility>
 
 #include "ckpt/elements.h"
+#include "core/element_loops.h"
 #include "fold/element_stream.h"
 #include "fold/reason.h"
 
 namespace ckpt {
 namespace {
 
-// Neumaier's compensated sum: the error does not grow with the number of terms.
-class CompensatedSum {
- public:
-  void Add(double term) noexcept {
-    const double sum = sum_ + term;
-    rest_ += std::fabs(sum_) >= std::fabs(term) ? (sum_ - sum) + term : (term - sum) + sum_;
-    sum_ = sum;
-  }
-  double value() const noexcept { return sum_ + rest_; }
-
- private:
-  double sum_ = 0, rest_ = 0;
-};
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 void MultiplyInto(std::vector<double>& factors, std::size_t index, std::size_t count,
                   double factor) {
@@ -51,8 +41,8 @@ struct ForwardSums {
 Result<ForwardSums> SumForward(const Checkpoint& checkpoint, const LinearLayer& layer,
                                const std::vector<double>& shifts) {
   const std::size_t channels = layer.views.out_channels;
-  std::vector<CompensatedSum> sums(channels);
-  std::vector<double> magnitudes(channels, 0.0);
+  ForwardSums result{std::vector<double>(channels, 0.0), std::vector<double>(channels, 0.0)};
+  std::vector<double> rests(channels, 0.0);
   ChannelScaler shift(layer.views.in, shifts);
   ChannelCursor out(layer.views.out);
   CKPT_ASSIGN_OR_RETURN(auto elements, ElementStream::Open(checkpoint, layer.kernel));
@@ -60,14 +50,16 @@ Result<ForwardSums> SumForward(const Checkpoint& checkpoint, const LinearLayer& 
     CKPT_ASSIGN_OR_RETURN(const auto piece, elements.Next());
     if (piece.empty()) break;
     shift.Scale(piece);
-    for (const double term : piece) {
-      sums[out.channel()].Add(term);
-      magnitudes[out.channel()] += std::fabs(term);
-      out.Next();
-    }
+    ForEachRun(out, piece, [&](std::span<double> run, std::uint64_t channel, bool same) {
+      const CompensatedSums sums{&result.sum[channel], &rests[channel], &result.magnitude[channel]};
+      if (same) {
+        AddAllCompensated(run, sums);
+      } else {
+        AddCompensated(run, sums);
+      }
+    });
   }
-  ForwardSums result{.sum = std::vector<double>(channels), .magnitude = std::move(magnitudes)};
-  for (std::size_t o = 0; o < channels; ++o) result.sum[o] = sums[o].value();
+  for (std::size_t o = 0; o < channels; ++o) result.sum[o] += rests[o];
   return result;
 }
 
@@ -79,9 +71,8 @@ std::string OutOfRange(const std::string& name, std::uint64_t count, std::uint64
 }
 
 std::uint64_t CountSubnormal(std::span<const double> values, Dtype dtype) {
-  const double normal = MinNormal(dtype);
-  return static_cast<std::uint64_t>(std::count_if(
-      values.begin(), values.end(), [&](double v) { return v != 0 && std::fabs(v) < normal; }));
+  return CountMagnitudes(values, std::numeric_limits<double>::denorm_min(),
+                         std::nextafter(MinNormal(dtype), 0.0));
 }
 
 }  // namespace
@@ -161,19 +152,18 @@ Status FoldedLayer::Check(const Checkpoint& checkpoint, std::vector<std::string>
   while (true) {
     CKPT_ASSIGN_OR_RETURN(const auto piece, elements.Next());
     if (piece.empty()) break;
-    if (!std::all_of(piece.begin(), piece.end(), [](double w) { return std::isfinite(w); })) {
-      return Refuse(Quoted(info.name) + " holds NaN or infinity");
-    }
+    if (!AllFinite(piece)) return Refuse(Quoted(info.name) + " holds NaN or infinity");
     subnormal_before += CountSubnormal(piece, kernel_dtype_);
     by_out.Scale(piece);
     by_in.Scale(piece);
     subnormal += CountSubnormal(piece, kernel_dtype_);
     overflowed += LossOfEncoding(kernel_dtype_, piece).overflowed;
-    for (const double w : piece) largest = std::max(largest, std::fabs(w));
+    largest = std::max(largest, LargestMagnitude(piece, kInfinity));
     ForEachRun(out, piece, [this](std::span<double> run, std::uint64_t channel, bool same) {
-      double* const sums = &kernel_sums_[channel];
-      for (std::size_t i = 0; i < run.size(); ++i) {
-        sums[same ? 0 : i] += std::fabs(run[i] * layer_.kernel_factor);
+      if (same) {
+        kernel_sums_[channel] += SumOfMagnitudes(run, layer_.kernel_factor);
+      } else {
+        AddMagnitudes(run, layer_.kernel_factor, &kernel_sums_[channel]);
       }
     });
   }

@@ -6,8 +6,10 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <functional>
 
+#include "layout/reordered_array.h"
 #include "tests/support/memory_checkpoint.h"
 
 namespace ckpt::testing {
@@ -142,6 +144,65 @@ TEST(Permuted, StreamOfAnotherSizeIsRefused) {
     const auto piece = stream->Next();
     ASSERT_FALSE(piece);
     EXPECT_EQ(piece.error().code, ErrorCode::kCorrupt);
+  }
+}
+
+// Element i of the source is the bytes of i, cut or filled to the size.
+std::vector<std::byte> Numbered(std::size_t count, std::size_t size) {
+  std::vector<std::byte> bytes(count * size);
+  for (std::size_t i = 0; i < count; ++i) {
+    for (std::size_t b = 0; b < std::min<std::size_t>(size, 4); ++b) {
+      bytes[i * size + b] = static_cast<std::byte>(i >> (8 * b));
+    }
+  }
+  return bytes;
+}
+
+// By the definition: every index of the result, looked up in the source.
+std::vector<std::byte> ByDefinition(const AxisOrder& order, std::size_t size) {
+  const std::size_t rank = order.split.size(), count = order.result.element_count();
+  const std::vector<std::byte> source = Numbered(count, size);
+  std::vector<std::byte> result;
+  std::vector<std::int64_t> index(rank, 0);  // of the result
+  for (std::size_t i = 0; i < count; ++i) {
+    std::vector<std::int64_t> at(rank);
+    for (std::size_t k = 0; k < rank; ++k) at[order.axes[k]] = index[k];
+    std::int64_t place = 0;
+    for (std::size_t axis = 0; axis < rank; ++axis) place = place * order.split[axis] + at[axis];
+    const auto element = source.begin() + place * static_cast<std::ptrdiff_t>(size);
+    result.insert(result.end(), element, element + static_cast<std::ptrdiff_t>(size));
+    for (std::size_t k = rank; k-- > 0;) {
+      if (++index[k] < order.split[order.axes[k]]) break;
+      index[k] = 0;
+    }
+  }
+  return result;
+}
+
+// Sizes below, at and above those of the blocks; every order of the axes.
+TEST(Reordered, EveryOrderOfAxesIsByTheDefinition) {
+  for (const Dims& dims : {Dims{}, Dims{5}, Dims{16, 16}, Dims{33, 18}, Dims{2, 17, 35},
+                           Dims{3, 3, 19, 16}, Dims{3, 1, 17, 1}, Dims{2, 3, 4, 5, 6}}) {
+    AxisOrder order{dims, {}, *Shape::FromDims(dims)};
+    for (std::size_t axis = 0; axis < dims.size(); ++axis) order.axes.push_back(axis);
+    do {
+      for (const std::size_t size : {1U, 2U, 3U, 4U, 8U, 16U}) {
+        const auto source = Numbered(order.result.element_count(), size);
+        const auto expected = ByDefinition(order, size);
+        std::vector<std::byte> result(source.size());
+        ReorderArray(order, size, source, result);
+        ASSERT_EQ(result, expected) << ::testing::PrintToString(order.axes) << " of " << size;
+        // In two parts, the source cut anywhere.
+        for (const std::size_t at : {std::size_t{0}, source.size() / size / 3}) {
+          const auto part = std::span(result).subspan(at * size);
+          std::fill(part.begin(), part.end(), std::byte{0xEE});
+          ArrayScatter scatter(order, size, at, part);
+          scatter.Take(std::span(source).first(at * size));
+          scatter.Take(std::span(source).subspan(at * size));
+          ASSERT_EQ(result, expected) << ::testing::PrintToString(order.axes) << " from " << at;
+        }
+      }
+    } while (std::next_permutation(order.axes.begin(), order.axes.end()));
   }
 }
 
