@@ -178,8 +178,8 @@ def test_a_run_shows_where_it_stopped_and_leads_there(show):
     words = tab.js("document.querySelector('#input-0-layer-0 .large svg.series title').textContent")
     assert words.startswith("mean shift: ") and words.endswith("stopped since 5"), words
     # The means move less and less, and from 5 on not at all: the line goes down.
-    rows = tab.js("[...document.querySelectorAll('#input-0-layer-0 table')].pop().innerText.split('\\n').map(row => row.split('\\t')[1])")
-    shifts = [float(value) for value in rows[2:]]  # behind the head and the first checkpoint
+    rows = tab.js("[...[...document.querySelectorAll('#input-0-layer-0 table')].pop().tBodies[0].rows].map(row => row.cells[1].textContent)")
+    shifts = [float(value) for value in rows[1:]]  # behind the first checkpoint
     assert len(shifts) == 8 and shifts[:4] == sorted(shifts[:4], reverse=True) and shifts[4:] == [0, 0, 0, 0]
     moved = tab.js("[...document.querySelectorAll('#input-0-layer-0 .large svg.moves rect')].map(e => e.classList.contains('not') ? 0 : 1)")
     assert moved == [1, 1, 1, 1, 0, 0, 0, 0] + [1] * 8  # statistics, and weights below
