@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <new>
 #include <optional>
+#include <utility>
 
 #include "ckpt/audit.h"
 #include "cli/calibration_data.h"
@@ -9,8 +10,11 @@
 #include "cli/fail_on.h"
 #include "cli/input_pass.h"
 #include "cli/policy/audit_policy.h"
+#include "cli/policy/path_glob.h"
 #include "cli/progress.h"
 #include "cli/reporter.h"
+#include "cli/resume/audit_journal.h"
+#include "cli/resume/options_in_words.h"
 #include "cli/runnable_input.h"
 
 namespace ckpt::cli {
@@ -18,14 +22,15 @@ namespace {
 
 struct Outcome {
   std::string path;
+  std::shared_ptr<const formats::FilesRead> read = {};  // for this input
   Result<OpenedInput> opened = Fail(ErrorCode::kInternal, "not opened");
-  AuditResult audit;
-  std::string compared_with;  // the older checkpoint, if one was looked at
-  std::optional<DriftReport> data;
-  std::vector<LayerProfile> profiles;
+  AuditResult audit = {};
+  std::string compared_with = {};  // the older checkpoint, if one was looked at
+  std::optional<DriftReport> data = {};
+  std::vector<LayerProfile> profiles = {};
 };
 
-AuditedInput ReportOf(const Outcome& outcome) {
+AuditedInput ReportOf(const Outcome& outcome, const std::string& options) {
   AuditedInput report{ReportOf(outcome.path, outcome.opened),
                       outcome.audit.findings,
                       outcome.audit.read_all,
@@ -33,6 +38,8 @@ AuditedInput ReportOf(const Outcome& outcome) {
                       outcome.data,
                       outcome.profiles};
   if (outcome.audit.error) report.input.error = outcome.audit.error;
+  if (outcome.read != nullptr) report.files = outcome.read->Stamps();
+  report.options = options;
   return report;
 }
 
@@ -61,6 +68,10 @@ class Audit : public Command {
         ->allow_extra_args(false)
         ->type_name("ID");
     policy_.AddOptions(app);
+    app.add_option("--resume", resume_,
+                   "Append a record of each input to FILE as soon as it is audited, and leave out "
+                   "those whose record there still holds")
+        ->type_name("FILE");
     AddInputOptions(app, options_, &inputs_);
     AddReportOptions(app, CommandId::kAudit, options_);
   }
@@ -72,8 +83,10 @@ class Audit : public Command {
     if (!inputs) return Complain(inputs.error());
     not_read_ = std::move(inputs->not_read);
     if (Status status = OpenParents(); !status) return Complain(status.error());
+    options_in_words_ = OptionsInWords();
     auto reporter = OpenReporter(options_, policy_.writes_baseline() ? std::nullopt : FailsOn());
     if (!reporter) return Complain(reporter.error());
+    if (Status status = GoOn(inputs->paths, *reporter); !status) return Complain(status.error());
     ExitCode worst = ExitCode::kClean;
     if (Status status = Report(inputs->paths, *reporter, worst); !status)
       return Complain(status.error());
@@ -112,7 +125,46 @@ class Audit : public Command {
     if (!data_.files.empty() || !data_.inputs.empty()) scope.looked_at.emplace_back("data");
     if (!since_.empty()) scope.looked_at.emplace_back("since");
     if (!parents_.empty()) scope.looked_at.emplace_back("parents");
-    return policy_.ReadBaseline(options_, scope, FailsOn());
+    CKPT_RETURN_IF_ERROR(policy_.ReadBaseline(options_, scope, FailsOn()));
+    return CheckResume();
+  }
+
+  // Which entries of a baseline are stale is not to be said of inputs that are left out.
+  Status CheckResume() const {
+    if (resume_.empty()) return {};
+    if (policy_.has_baseline())
+      return Fail(ErrorCode::kInvalidArgument, "--resume: an audit with a baseline looks at all");
+    for (const std::string& report : ReportPathsOf(options_)) {
+      if (PlaceOf(report) == PlaceOf(resume_))
+        return Fail(ErrorCode::kInvalidArgument, "--resume: a report is to go to the same file");
+    }
+    return {};
+  }
+
+  // All of the command line and ckpt.toml that a finding may depend on. The files that --since,
+  // --graph and --data name are among those that are read for an input.
+  std::string OptionsInWords() const {
+    cli::OptionsInWords words;
+    words.Add("--checksums", audit_.all_data).Add("--from", options_.from);
+    words.Add("--epsilon", analysis_.epsilon).Add("--momentum", analysis_.momentum);
+    words.Add("--rule", audit_.only_rules).Add("--no-rule", audit_.without_rules);
+    words.Add("--graph", graph_).Add("--since", since_).AddFiles("--parents", parents_);
+    words.Add("--data", data_.files).Add("--data-input", data_.inputs);
+    if (options_.memory > 0) words.Add("--memory", std::to_string(options_.memory));
+    if (max_operations_) words.Add("--max-operations", std::to_string(*max_operations_));
+    if (policy_.config() != nullptr) words.AddFiles("--config", {policy_.config()->path});
+    return words.text();
+  }
+
+  // With --resume.
+  Status GoOn(const std::vector<std::string>& inputs, Reporter& reporter) {
+    recorded_.resize(inputs.size());
+    if (resume_.empty()) return {};
+    CKPT_ASSIGN_OR_RETURN(AuditJournal journal,
+                          OpenAuditJournal(resume_, inputs, options_in_words_));
+    recorded_ = std::move(journal.entries);
+    reporter.AddChannel({MakeRecordsForm({}), std::move(journal.sink)});
+    return {};
   }
 
   void AddDataOptions(Arguments& app) {
@@ -140,10 +192,13 @@ class Audit : public Command {
   }
 
   Outcome AuditOne(const std::string& path) const {
-    Outcome outcome{path, OpenInput(path, options_, analysis_, graph_), {}, {}, {}, {}};
+    Outcome outcome{path, std::make_shared<const formats::FilesRead>(options_.read)};
+    CommonOptions own = options_;
+    own.read = outcome.read;
+    outcome.opened = OpenInput(path, own, analysis_, graph_);
     if (!outcome.opened) return outcome;
     Result<std::unique_ptr<Checkpoint>> older =
-        OpenOlder(*outcome.opened->checkpoint, outcome.compared_with);
+        OpenOlder(*outcome.opened->checkpoint, own, outcome.compared_with);
     if (!older) {  // only a checkpoint that the user named: the others never change the outcome
       outcome.opened = Fail(older.error());
       return outcome;
@@ -159,16 +214,16 @@ class Audit : public Command {
       outcome.profiles = ProfileLayers(*outcome.opened->checkpoint, outcome.opened->analysis);
     }
     if (data_.files.empty() && data_.inputs.empty()) return outcome;
-    Status compared = CompareWithData(outcome);
+    Status compared = CompareWithData(outcome, own);
     if (!compared && !outcome.audit.error) outcome.audit.error = std::move(compared).error();
     return outcome;
   }
 
   // Its statistics beside those of the data.
-  Status CompareWithData(Outcome& outcome) const {
-    CKPT_ASSIGN_OR_RETURN(const RunnableInput input, OpenRunnable(outcome.path, options_, graph_));
-    CKPT_ASSIGN_OR_RETURN(CalibrationData data, ReadCalibrationData(data_, input.network, options_,
-                                                                    budget_.memory_bytes));
+  Status CompareWithData(Outcome& outcome, const CommonOptions& own) const {
+    CKPT_ASSIGN_OR_RETURN(const RunnableInput input, OpenRunnable(outcome.path, own, graph_));
+    CKPT_ASSIGN_OR_RETURN(CalibrationData data,
+                          ReadCalibrationData(data_, input.network, own, budget_.memory_bytes));
     const Analysis& analysis = outcome.opened->analysis;
     Result<DataDrift> drift =
         MeasureDrift(input.network, *input.checkpoint, analysis, *data.examples, budget_);
@@ -184,14 +239,15 @@ class Audit : public Command {
 
   // --since, else the oldest readable one of those that a state file or folder names; null if there
   // is none.
-  Result<std::unique_ptr<Checkpoint>> OpenOlder(const Checkpoint& newer, std::string& name) const {
+  Result<std::unique_ptr<Checkpoint>> OpenOlder(const Checkpoint& newer, const CommonOptions& own,
+                                                std::string& name) const {
     if (!since_.empty()) {
-      auto older = formats::OpenCheckpoint(*options_.read, since_, OpenOptionsOf(options_));
+      auto older = formats::OpenCheckpoint(*own.read, since_, OpenOptionsOf(own));
       if (older) name = (*older)->manifest().resolved;
       return older;
     }
     for (const std::string& path : newer.input_name().older) {
-      auto older = formats::OpenCheckpoint(*options_.read, path, OpenOptionsOf(options_));
+      auto older = formats::OpenCheckpoint(*own.read, path, OpenOptionsOf(own));
       if (!older || !(*older)->manifest().problems.empty()) continue;
       name = (*older)->manifest().resolved;
       return older;
@@ -200,20 +256,27 @@ class Audit : public Command {
   }
 
   Status Report(const std::vector<std::string>& inputs, Reporter& reporter, ExitCode& worst) {
-    std::vector<Outcome> outcomes(inputs.size());
+    std::vector<std::unique_ptr<Outcome>> outcomes(inputs.size());
     AuditSummary summary;
     policy_.Begin(summary);
+    if (!resume_.empty()) summary.resumed = AuditSummary::Resumed{resume_};
     const auto work = [&](std::size_t i) {
+      if (recorded_[i]) return;
       try {
-        outcomes[i] = AuditOne(inputs[i]);
+        outcomes[i] = std::make_unique<Outcome>(AuditOne(inputs[i]));
       } catch (const std::bad_alloc&) {
-        outcomes[i] = {inputs[i], Fail(NotEnoughMemory(inputs[i])), {}, {}, {}, {}};
+        outcomes[i] = std::make_unique<Outcome>(Outcome{inputs[i]});
+        outcomes[i]->opened = Fail(NotEnoughMemory(inputs[i]));
       }
     };
     const std::optional<Severity> fails_on = FailsOn();
     const auto emit = [&](std::size_t i) -> Status {
-      const Outcome outcome = std::move(outcomes[i]);
-      AuditedInput report = ReportOf(outcome);
+      if (recorded_[i]) {
+        worst = std::max(worst, TakeOver(inputs[i], *recorded_[i], summary));
+        return {};
+      }
+      const std::unique_ptr<Outcome> outcome = std::move(outcomes[i]);
+      AuditedInput report = ReportOf(*outcome, options_in_words_);
       policy_.Settle(report);
       if (report.input.error) worst = std::max(worst, Complain(*report.input.error));
       summary.Add(report);
@@ -230,11 +293,23 @@ class Audit : public Command {
     return written ? reported : written;
   }
 
+  // Counts what an earlier run found of an input.
+  ExitCode TakeOver(const std::string& path, const AuditJournal::Entry& entry,
+                    AuditSummary& summary) const {
+    summary.Add(path, entry.state, entry.findings);
+    ++summary.resumed->inputs;
+    if (entry.state == InputState::kUnreadable) return ExitCodeFor(entry.error);
+    const bool fails = FailsOn() && entry.Gravest() >= FailsOn();
+    return fails ? ExitCode::kFindings : ExitCode::kClean;
+  }
+
   CommonOptions options_;
   AuditPolicy policy_;
   AnalysisOptions analysis_;
   AuditOptions audit_;
-  std::string since_, graph_;
+  std::string since_, graph_, resume_;
+  std::string options_in_words_;
+  std::vector<std::optional<AuditJournal::Entry>> recorded_;  // of the inputs: --resume
   std::vector<std::string> parents_;
   std::vector<std::unique_ptr<Checkpoint>> opened_parents_;
   DataFiles data_;

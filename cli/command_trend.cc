@@ -1,11 +1,13 @@
 // ckpt trend: the batch norms of a run over its checkpoints.
 #include <algorithm>
 #include <new>
+#include <optional>
 
 #include "ckpt/trend.h"
 #include "cli/command.h"
 #include "cli/fail_on.h"
 #include "cli/input_pass.h"
+#include "cli/policy/audit_policy.h"
 #include "cli/reporter.h"
 #include "cli/runs.h"
 
@@ -17,23 +19,42 @@ class TrendCommand : public Command {
   void Setup(Arguments& app) override {
     AddFailOnOption(app, fail_on_);
     AddAnalysisOptions(app, analysis_, "layers");
+    policy_.AddOptions(app);
     AddInputOptions(app, options_, &inputs_);
     AddReportOptions(app, CommandId::kTrend, options_);
   }
 
   ExitCode Run() override {
     if (Status status = CheckCommonOptions(options_); !status) return Complain(status.error());
+    if (Status status = Settings(); !status) return Complain(status.error());
     auto inputs = NamedInputs(options_, inputs_);
     if (!inputs) return Complain(inputs.error());
     auto list = RunsOf(options_, *inputs);
     if (!list) return Complain(list.error());
-    auto reporter = OpenReporter(options_, FailsOn(fail_on_));
+    auto reporter = OpenReporter(options_, policy_.writes_baseline() ? std::nullopt : FailsOn());
     if (!reporter) return Complain(reporter.error());
     Status status = Report(*list, *reporter);
     return status ? worst_ : std::max(worst_, Complain(status.error()));
   }
 
  private:
+  std::optional<Severity> FailsOn() const {
+    return cli::FailsOn(fail_on_.value_or(static_cast<int>(Severity::kWarning)));
+  }
+
+  // What the command line leaves open is as ckpt.toml has it.
+  Status Settings() {
+    CKPT_RETURN_IF_ERROR(policy_.ReadConfig(options_));
+    if (const AuditConfig* config = policy_.config()) {
+      if (!fail_on_ && config->fail_on)
+        fail_on_ = *config->fail_on ? static_cast<int>(**config->fail_on) : kNeverFails;
+      if (!analysis_.epsilon) analysis_.epsilon = config->epsilon;
+      if (!analysis_.momentum) analysis_.momentum = config->momentum;
+    }
+    // What a run shows no audit of one of its checkpoints can say to be gone, and the reverse.
+    return policy_.ReadBaseline(options_, AuditScope{{"trend"}, {}, {}}, FailsOn());
+  }
+
   FollowedRun Follow(const RunInput& input) {
     FollowedRun run{input.name};
     TrendBuilder builder;
@@ -62,25 +83,44 @@ class TrendCommand : public Command {
     }
   }
 
+  // Findings by the settings and the baseline. A run of which a checkpoint could not be read cannot
+  // say what is gone.
+  void Settle(FollowedRun& run) {
+    AuditedInput as_input{InputReport{run.path}, std::move(run.trend.findings)};
+    for (const FollowedStep& step : run.steps) {
+      if (step.error) as_input.input.error = step.error;
+    }
+    policy_.Settle(as_input);
+    run.trend.findings = std::move(as_input.findings);
+    run.known = std::move(as_input.known);
+    run.hidden = as_input.hidden;
+    run.other_severity = as_input.other_severity;
+  }
+
   Status Report(RunList& list, Reporter& reporter) {
     TrendSummary summary;
+    policy_.Begin(summary.policy);
     for (const RunInput& input : list.runs) {
-      const FollowedRun run = Follow(input);
+      FollowedRun run = Follow(input);
+      Settle(run);
       summary.Add(run);
       for (const Finding& finding : run.trend.findings) {
-        if (static_cast<int>(finding.severity) >= fail_on_)
+        if (FailsOn() && finding.severity >= *FailsOn() && !policy_.writes_baseline())
           worst_ = std::max(worst_, ExitCode::kFindings);
       }
       CKPT_RETURN_IF_ERROR(reporter.Add(run));
     }
     summary.not_read = std::move(list.not_read);
-    return reporter.End(summary);
+    Status written = policy_.End(options_, summary.policy);
+    Status reported = reporter.End(summary);
+    return written ? reported : written;
   }
 
   CommonOptions options_;
+  AuditPolicy policy_;
   AnalysisOptions analysis_;
   std::vector<std::string> inputs_;
-  int fail_on_ = static_cast<int>(Severity::kWarning);
+  std::optional<int> fail_on_;
   ExitCode worst_ = ExitCode::kClean;
 };
 

@@ -40,7 +40,7 @@ void AddReportOptions(Arguments& command, CommandId id, CommonOptions& options) 
   AddColorOption(command, options);
   Option* config = command
                        .add_option("--config", options.config,
-                                   "Settings of audits in place of those of the nearest ckpt.toml")
+                                   "Settings in place of those of the nearest ckpt.toml")
                        ->type_name("FILE");
   command.add_flag("--no-network", options.no_network,
                    "Refuse URLs: read files of this machine alone");
@@ -200,7 +200,9 @@ Status CheckCommonOptions(const CommonOptions& options) {
   CKPT_RETURN_IF_ERROR(AllowNetwork(options));
   CKPT_RETURN_IF_ERROR(CheckReports(options));
   // There are settings of audits alone; a mistake in the file is one for every command.
-  if (!options.config.empty() && options.command != CommandId::kAudit)
+  const bool has_settings =
+      options.command == CommandId::kAudit || options.command == CommandId::kTrend;
+  if (!options.config.empty() && !has_settings)
     CKPT_RETURN_IF_ERROR(ReadConfig(*options.read, options.config));
   if (!options.from.empty() && formats::FindFormat(options.from) == nullptr) {
     const std::vector<std::string> names = FormatNames();

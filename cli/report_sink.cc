@@ -76,11 +76,12 @@ Result<std::unique_ptr<ReportSink>> OpenReport(const CommonOptions& options,
 }
 
 Result<std::unique_ptr<ReportSink>> OpenStdout() {
-  CKPT_ASSIGN_OR_RETURN(auto file, formats::SpecialFile::Open("/dev/stdout"));
+  CKPT_ASSIGN_OR_RETURN(auto file, formats::SpecialFile::OfDescriptor(STDOUT_FILENO, "stdout"));
   return std::unique_ptr<ReportSink>(std::make_unique<SpecialSink>(std::move(file)));
 }
 
 bool IsStdout(const std::string& path) {
+  if (path == "/dev/stdout") return true;  // whether or not /proc is there to lead on from it
   struct stat named {
   }, standard{};
   return formats::IsSpecialFile(path) && ::stat(path.c_str(), &named) == 0 &&

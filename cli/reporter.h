@@ -21,6 +21,8 @@ class Reporter {
   };
   explicit Reporter(std::vector<Channel> channels) : channels_(std::move(channels)) {}
 
+  void AddChannel(Channel channel) { channels_.push_back(std::move(channel)); }
+
   // A piece of the report (see report.h), as soon as it is known. What fails in one report keeps
   // no other from being written.
   template <typename Piece>

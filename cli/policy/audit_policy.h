@@ -21,6 +21,8 @@ class AuditPolicy {
   Status ReadBaseline(const CommonOptions& options, const AuditScope& scope,
                       std::optional<Severity> fails_on);
 
+  bool has_baseline() const noexcept { return baseline_ || writes_baseline(); }
+
   // What the summary begins with.
   void Begin(AuditSummary& summary) const;
   // Sorts the findings of an input, in the order of the inputs.

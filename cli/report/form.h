@@ -98,6 +98,7 @@ std::string FormsOf(CommandId command);
 std::unique_ptr<Form> MakeTextForm(const FormOptions& options);
 std::unique_ptr<Form> MakeJsonForm(const FormOptions& options);
 std::unique_ptr<Form> MakeJsonLinesForm(const FormOptions& options);
+std::unique_ptr<Form> MakeRecordsForm(const FormOptions& options);
 std::unique_ptr<Form> MakeSarifForm(const FormOptions& options);
 std::unique_ptr<Form> MakeJunitForm(const FormOptions& options);
 std::unique_ptr<Form> MakeGithubForm(const FormOptions& options);

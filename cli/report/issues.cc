@@ -167,17 +167,21 @@ std::string IssueForm::End(const InspectSummary&) { return Print("inspect"); }
 
 std::string IssueForm::Add(const AuditedInput& audited) {
   Take(audited);
-  if (!kind_.all) return {};
-  for (const KnownFinding& known : audited.known) {
+  TakeKnown(audited.known, audited.input.analysis);
+  return {};
+}
+
+void IssueForm::TakeKnown(const std::vector<KnownFinding>& all, const Analysis* analysis) {
+  if (!kind_.all) return;
+  for (const KnownFinding& known : all) {
     if (known_kept_ == kind_.most) {
       ++report_.known_left_out;
       continue;
     }
     ++known_kept_;
-    report_.checked.back().known.emplace_back(IssueOf(known.finding, audited.input.analysis),
+    report_.checked.back().known.emplace_back(IssueOf(known.finding, analysis),
                                               ForPeople(known.reason));
   }
-  return {};
 }
 std::string IssueForm::End(const AuditSummary& summary) {
   report_.summary = InWords(summary);
@@ -201,8 +205,13 @@ std::string IssueForm::Add(const VerifiedPair& verified) {
 }
 std::string IssueForm::Add(const FollowedRun& run) {
   Take(run);
+  TakeKnown(run.known, nullptr);
   return {};
 }
-std::string IssueForm::End(const TrendSummary&) { return Print("trend"); }
+std::string IssueForm::End(const TrendSummary& summary) {
+  report_.remarks = RemarksOf(summary.policy);
+  report_.has_baseline = summary.policy.baseline.has_value();
+  return Print("trend");
+}
 
 }  // namespace ckpt::cli

@@ -114,6 +114,7 @@ class IssueForm : public Form {
         CheckedOf(piece, [this](Severity severity) { return Wants(severity); }));
     if (report_.options.errors_told) LeaveOutErrors();
   }
+  void TakeKnown(const std::vector<KnownFinding>& all, const Analysis* analysis);
   // Those that stand on stderr already, of what was added last.
   void LeaveOutErrors();
   bool Wants(Severity severity);

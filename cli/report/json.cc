@@ -79,6 +79,8 @@ class JsonForm : public Form {
     json["findings"] = Json::array();
     for (const Finding& finding : run.trend.findings)
       json["findings"].push_back(FindingOf(run, finding));
+    json["known"] = Json::array();
+    for (const KnownFinding& known : run.known) json["known"].push_back(FindingOf(run, known));
     inputs_.push_back(std::move(json));
     return {};
   }

@@ -37,7 +37,7 @@ Json ToJson(const DriftReport& report, const Analysis& analysis) {
 
 }  // namespace
 
-Json HeadOf(const AuditedInput& audited) {
+Json HeadOf(const AuditedInput& audited, bool with_layers) {
   const InputReport& input = audited.input;
   const bool opened = input.opened();
   Json json = {{"path", JsonText(input.path)}};
@@ -48,10 +48,11 @@ Json HeadOf(const AuditedInput& audited) {
   json["error"] = input.error ? JsonError(*input.error) : Json(nullptr);
   json["read"] = audited.read_all ? "all" : "batch-norm";
   if (!audited.compared_with.empty()) json["compared_with"] = JsonText(audited.compared_with);
-  json["batch_norm"] = Json::array();
+  if (with_layers) json["batch_norm"] = Json::array();
   if (!opened) return json;
-  for (const BatchNorm& layer : input.analysis->batch_norms)
-    json["batch_norm"].push_back(JsonBatchNorm(layer, *input.manifest));
+  for (const BatchNorm& layer : input.analysis->batch_norms) {
+    if (with_layers) json["batch_norm"].push_back(JsonBatchNorm(layer, *input.manifest));
+  }
   if (audited.data) json["data"] = ToJson(*audited.data, *input.analysis);
   return json;
 }
@@ -124,6 +125,8 @@ Json ToJson(const AuditSummary& summary) {
     json["not_clean"].push_back({{"path", JsonText(path)}, {"state", Name(state)}});
   json["config"] = summary.config ? ToJson(*summary.config) : Json(nullptr);
   json["baseline"] = summary.baseline ? ToJson(*summary.baseline) : Json(nullptr);
+  if (const auto& resumed = summary.resumed)
+    json["resumed"] = {{"path", JsonText(resumed->path)}, {"inputs", resumed->inputs}};
   if (const auto& written = summary.written) {
     json["written_baseline"] = {{"path", JsonText(written->path)},
                                 {"entries", written->entries},

@@ -76,6 +76,11 @@ class JsonLinesForm : public Form {
       found.update(FindingOf(run, finding));
       out += Dump(Line("trend", "finding", found), false);
     }
+    for (const KnownFinding& known : run.known) {
+      Json found = {{"path", JsonText(run.path)}};
+      found.update(FindingOf(run, known));
+      out += Dump(Line("trend", "known", found), false);
+    }
     return out;
   }
   std::string End(const TrendSummary& summary) override {

@@ -15,7 +15,7 @@ Json HeadOf(const InspectedInput& inspected, bool with_tensors);
 // Of `inspected.tensors[place]`.
 Json TensorOf(const InspectedInput& inspected, std::size_t place);
 
-Json HeadOf(const AuditedInput& audited);  // without the findings
+Json HeadOf(const AuditedInput& audited, bool with_layers = true);  // without the findings
 Json FindingOf(const AuditedInput& audited, const Finding& finding);
 Json FindingOf(const AuditedInput& audited, const KnownFinding& known);
 Json ToJson(const SeverityCounts& counts);
@@ -38,6 +38,7 @@ void AddVerification(Json& json, const Verification& verification);  // its keys
 
 Json HeadOf(const FollowedRun& run);  // without the findings
 Json FindingOf(const FollowedRun& run, const Finding& finding);
+Json FindingOf(const FollowedRun& run, const KnownFinding& known);
 Json ToJson(const TrendSummary& summary);
 
 Json ToJson(const Rule& rule);

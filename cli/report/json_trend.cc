@@ -61,12 +61,28 @@ Json FindingOf(const FollowedRun& run, const Finding& finding) {
   return FindingOf(AuditedInput{InputReport{run.path}}, finding);
 }
 
+Json FindingOf(const FollowedRun& run, const KnownFinding& known) {
+  return FindingOf(AuditedInput{InputReport{run.path}}, known);
+}
+
 Json ToJson(const TrendSummary& summary) {
   Json json = ToJson(summary.counts);
   json["runs"] = summary.runs;
   json["checkpoints"] = summary.checkpoints;
   json["unreadable"] = summary.unreadable;
   json["not_read"] = JsonNotRead(summary.not_read);
+  json["verdicts"] = Json::object();
+  for (std::size_t i = 0; i < summary.verdicts.size(); ++i)
+    json["verdicts"][std::string(Name(static_cast<TrendVerdict>(i)))] = summary.verdicts[i];
+  json["not_clean"] = Json::array();
+  for (const auto& [path, verdict, unreadable] : summary.not_clean) {
+    json["not_clean"].push_back(
+        {{"path", JsonText(path)}, {"verdict", Name(verdict)}, {"unreadable", unreadable}});
+  }
+  const Json policy = ToJson(summary.policy);
+  for (const char* key : {"config", "baseline", "written_baseline"}) {
+    if (policy.contains(key)) json[key] = policy[key];
+  }
   return json;
 }
 

@@ -51,6 +51,12 @@ void AddBaseline(const AuditSummary::Baseline& baseline, std::vector<Remark>& re
 
 std::vector<Remark> RemarksOf(const AuditSummary& summary) {
   std::vector<Remark> remarks;
+  if (const auto& resumed = summary.resumed) {
+    remarks.push_back({"resumed", resumed->path,
+                       std::to_string(resumed->inputs) + " of " + Plural(summary.inputs, "file") +
+                           " as recorded in " + ForPeople(resumed->path),
+                       resumed->inputs > 0});
+  }
   if (summary.config) remarks.push_back(Of(*summary.config));
   if (summary.baseline) AddBaseline(*summary.baseline, remarks);
   if (const auto& written = summary.written) {

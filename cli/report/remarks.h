@@ -1,5 +1,5 @@
-// What the settings and the baseline of an audit did to its findings, for people: no form of a
-// report is silent of it.
+// What the settings and the baseline of an audit did to its findings, and what it took over from an
+// earlier run, for people: no form of a report is silent of it.
 #pragma once
 
 #include <string>
@@ -11,7 +11,7 @@
 namespace ckpt::cli {
 
 struct Remark {
-  std::string_view about;  // "settings", "baseline"
+  std::string_view about;  // "settings", "baseline", "resumed"
   std::string path;        // of the file that it is about, as it is spelt
   std::string text;        // escaped, one line
   bool matters = true;     // findings were hidden, known, mended or written

@@ -43,17 +43,22 @@ InputState StateOf(const AuditedInput& audited) {
 }
 
 void AuditSummary::Add(const AuditedInput& audited) {
-  ++inputs;
-  for (const Finding& finding : audited.findings) counts.Add(finding.severity);
-  const InputState state = StateOf(audited);
-  ++states[static_cast<std::size_t>(state)];
-  if (state != InputState::kClean) not_clean.push_back({audited.input.path, state});
+  SeverityCounts findings;
+  for (const Finding& finding : audited.findings) findings.Add(finding.severity);
+  Add(audited.input.path, StateOf(audited), findings);
   if (config) {
     config->hidden.Add(audited.hidden);
     config->other_severity += audited.other_severity;
   }
   if (!baseline) return;
   for (const KnownFinding& known : audited.known) baseline->known.Add(known.finding.severity);
+}
+
+void AuditSummary::Add(const std::string& path, InputState state, const SeverityCounts& findings) {
+  ++inputs;
+  counts.Add(findings);
+  ++states[static_cast<std::size_t>(state)];
+  if (state != InputState::kClean) not_clean.push_back({path, state});
 }
 
 std::optional<double> FollowedRun::StepOf(const FollowedStep& step) const {
@@ -72,7 +77,17 @@ void TrendSummary::Add(const FollowedRun& run) {
   ++runs;
   checkpoints += run.steps.size();
   unreadable += run.CountUnreadable();
-  for (const Finding& finding : run.trend.findings) counts.Add(finding.severity);
+  SeverityCounts found;
+  for (const Finding& finding : run.trend.findings) found.Add(finding.severity);
+  counts.Add(found);
+  ++verdicts[static_cast<std::size_t>(run.trend.verdict)];
+  if (found.errors + found.warnings + run.CountUnreadable() > 0)
+    not_clean.push_back({run.path, run.trend.verdict, run.CountUnreadable()});
+  AuditedInput as_input{InputReport{run.path}, run.trend.findings};
+  as_input.known = run.known;
+  as_input.hidden = run.hidden;
+  as_input.other_severity = run.other_severity;
+  policy.Add(as_input);
 }
 
 InspectedInput Inspected(InputReport input, const std::vector<std::string>& only) {

@@ -26,6 +26,7 @@
 #include "ckpt/tensor_statistics.h"
 #include "ckpt/trend.h"
 #include "ckpt/verify.h"
+#include "formats/container/file_stamp.h"
 
 namespace ckpt::cli {
 
@@ -105,6 +106,9 @@ struct AuditedInput {
   // What ckpt.toml did to the findings: those that it left out are in none of the lists.
   SeverityCounts hidden = {};
   std::uint64_t other_severity = 0;
+  // What the findings rest on, by which a later run tells whether they would be the same.
+  std::vector<formats::FileStamp> files = {};  // that were read for it
+  std::string options = {};                    // that differ from the defaults
 };
 // What became of an input: of its findings the gravest counts, and notes are none.
 enum class InputState : std::uint8_t { kClean, kWarnings, kErrors, kUnreadable };
@@ -144,10 +148,17 @@ struct AuditSummary {
     std::uint64_t entries = 0, added = 0;
   };
   std::optional<WrittenBaseline> written = {};
+  // Of --resume: inputs that an earlier run had audited. They are among the counts.
+  struct Resumed {
+    std::string path;
+    std::uint64_t inputs = 0;
+  };
+  std::optional<Resumed> resumed = {};
 
   std::uint64_t CountOf(InputState state) const { return states[static_cast<std::size_t>(state)]; }
   // Counts an input and its findings.
   void Add(const AuditedInput& audited);
+  void Add(const std::string& path, InputState state, const SeverityCounts& findings);
 };
 
 // What will be, or was, done to the tensors and batch norms of a conversion's input.
@@ -290,6 +301,10 @@ struct FollowedRun {
   std::string path;                      // as the user named it
   std::vector<FollowedStep> steps = {};  // oldest first
   RunTrend trend = {};                   // of those that could be opened
+  // What settings and a baseline did to its findings: as of AuditedInput.
+  std::vector<KnownFinding> known = {};
+  SeverityCounts hidden = {};
+  std::uint64_t other_severity = 0;
   // The global step that the checkpoint records, else the number in its name.
   std::optional<double> StepOf(const FollowedStep& step) const;
   std::size_t CountUnreadable() const;
@@ -298,6 +313,15 @@ struct TrendSummary {
   std::uint64_t runs = 0, checkpoints = 0, unreadable = 0;
   SeverityCounts counts = {};
   std::vector<NotRead> not_read = {};
+  std::array<std::uint64_t, 7> verdicts = {};  // how many runs, by TrendVerdict
+  struct NotClean {
+    std::string path;
+    TrendVerdict verdict;
+    std::uint64_t unreadable;  // of its checkpoints
+  };
+  std::vector<NotClean> not_clean = {};  // with a warning, an error or an unreadable checkpoint
+  // Of ckpt.toml and a baseline, whose inputs are the runs.
+  AuditSummary policy = {};
   void Add(const FollowedRun& run);
 };
 

@@ -53,13 +53,8 @@ class TextForm : public Form {
     return options_.quiet && !said ? std::string() : Broken(ToText(audited, options_));
   }
   std::string End(const AuditSummary& summary) override {
-    if (options_.quiet && !any_) {
-      std::string out;
-      for (const Remark& remark : RemarksOf(summary)) {
-        if (remark.matters) out += remark.text + "\n";
-      }
-      return Broken(out + ToText(summary.not_read, options_));
-    }
+    if (options_.quiet && !any_)
+      return Broken(WhatMatters(summary) + ToText(summary.not_read, options_));
     return Broken(ToText(summary, options_));
   }
   std::string Add(const Conversion& conversion) override {
@@ -85,7 +80,8 @@ class TextForm : public Form {
     return (first ? "" : "\n") + Broken(text);
   }
   std::string End(const TrendSummary& summary) override {
-    return Broken(options_.quiet ? ToText(summary.not_read, options_) : ToText(summary, options_));
+    if (!options_.quiet) return Broken(ToText(summary, options_));
+    return Broken(WhatMatters(summary.policy) + ToText(summary.not_read, options_));
   }
   std::string Add(const RuleList& rules) override {
     const std::string text = ToText(rules, options_.style);
@@ -93,6 +89,13 @@ class TextForm : public Form {
   }
 
  private:
+  static std::string WhatMatters(const AuditSummary& summary) {
+    std::string out;
+    for (const Remark& remark : RemarksOf(summary)) {
+      if (remark.matters) out += remark.text + "\n";
+    }
+    return out;
+  }
   std::string Broken(const std::string& text) const { return Wrapped(text, options_.width); }
 
   FormOptions options_;

@@ -34,6 +34,8 @@ std::string FindingToText(const Finding& finding, const Style& style) {
 }
 
 // "  known, not counted: BN011 (retrained in March), BN015 twice (...)"
+}  // namespace
+
 std::string KnownToText(const std::vector<KnownFinding>& known) {
   std::map<std::pair<std::string_view, std::string_view>, std::uint64_t> counts;
   for (const KnownFinding& one : known) ++counts[{one.finding.rule->id, one.reason}];
@@ -49,6 +51,8 @@ std::string KnownToText(const std::vector<KnownFinding>& known) {
   }
   return out + "\n";
 }
+
+namespace {
 
 std::string Short(double value) {
   char text[32];

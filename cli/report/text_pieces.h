@@ -26,6 +26,7 @@ std::string ToText(const Comparison& comparison, const FormOptions& options);
 std::string ToText(const ReplicaComparison& all, const FormOptions& options);
 std::string ToText(const DataRange& range);
 std::string ToText(const VerifiedPair& verified, const Style& style);
+std::string KnownToText(const std::vector<KnownFinding>& known);
 std::string ToText(const FollowedRun& run, const FormOptions& options);
 std::string ToText(const TrendSummary& summary, const FormOptions& options);
 std::string ToText(const RuleList& rules, const Style& style);

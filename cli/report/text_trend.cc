@@ -2,6 +2,7 @@
 #include <vector>
 
 #include "cli/report/error_text.h"
+#include "cli/report/remarks.h"
 #include "cli/report/text_pieces.h"
 #include "cli/report/text_table.h"
 
@@ -136,11 +137,42 @@ std::string ToText(const FollowedRun& run, const FormOptions& options) {
     if (step.error && !options.errors_told) out += "  unreadable: " + Describe(*step.error) + "\n";
   }
   if (!run.trend.norms.empty()) out += StepTable(run) + LayerTable(run, options);
-  return out + ToText(run.trend.findings, options);
+  out += ToText(run.trend.findings, options);
+  return run.known.empty() ? out : out + KnownToText(run.known);
 }
 
+namespace {
+
+// "3 runs: 1 moving, 2 stopped"
+std::string InWords(const TrendSummary& summary) {
+  std::string out = Plural(summary.runs, "run");
+  for (std::size_t i = 0, listed = 0; i < summary.verdicts.size(); ++i) {
+    if (summary.verdicts[i] == 0) continue;
+    out += (listed++ == 0 ? ": " : ", ") + std::to_string(summary.verdicts[i]) + " " +
+           std::string(Name(static_cast<TrendVerdict>(i)));
+  }
+  return out + "\n";
+}
+
+std::string NotCleanToText(const TrendSummary& summary, std::size_t most_lines) {
+  std::string out;
+  const std::size_t listed = std::min(most_lines, summary.not_clean.size());
+  for (std::size_t i = 0; i < listed; ++i) {
+    const auto& [path, verdict, unreadable] = summary.not_clean[i];
+    out += "  " + std::string(Name(verdict)) + ": " + EscapeForDisplay(path);
+    if (unreadable > 0) out += ", " + Plural(unreadable, "checkpoint") + " unreadable";
+    out += "\n";
+  }
+  return out + More(listed, summary.not_clean.size(), "run");
+}
+
+}  // namespace
+
 std::string ToText(const TrendSummary& summary, const FormOptions& options) {
-  std::string out = ToText(summary.counts);
+  std::string out;
+  for (const Remark& remark : RemarksOf(summary.policy)) out += remark.text + "\n";
+  out += ToText(summary.counts);
+  if (summary.runs > 1) out += InWords(summary) + NotCleanToText(summary, options.MostLines());
   if (summary.unreadable > 0)
     out += Plural(summary.checkpoints, "checkpoint") + ": " + std::to_string(summary.unreadable) +
            " unreadable\n";

@@ -32,6 +32,7 @@ bool FilesRead::Same(const Seen& a, const Seen& b) {
 }
 
 Status FilesRead::Remember(const std::filesystem::path& path, const RandomAccessFile& file) const {
+  if (whole_ != nullptr) CKPT_RETURN_IF_ERROR(whole_->Remember(path, file));
   struct stat status {};
   if (file.descriptor() < 0 || ::fstat(file.descriptor(), &status) != 0) return {};
   const Seen now = SeenIn(status);
@@ -65,6 +66,7 @@ Result<std::vector<std::string>> FilesRead::List(const std::filesystem::path& fo
 }
 
 void FilesRead::Note(const std::filesystem::path& path) const {
+  if (whole_ != nullptr) whole_->Note(path);
   struct stat status {};
   if (::stat(path.c_str(), &status) != 0 || !S_ISREG(status.st_mode)) return;
   const std::lock_guard lock(mutex_);
@@ -85,6 +87,15 @@ Status FilesRead::CheckUnchanged() const {
 void FilesRead::AddTo(ProtectedFiles& files) const {
   const std::lock_guard lock(mutex_);
   for (const auto& [path, seen] : seen_) files.Add(seen.identity, "read by this run");
+}
+
+std::vector<FileStamp> FilesRead::Stamps() const {
+  const std::lock_guard lock(mutex_);
+  std::vector<FileStamp> stamps;
+  for (const auto& [path, seen] : seen_) {
+    stamps.push_back({path, static_cast<std::uint64_t>(seen.size), TimeInWords(seen.changed)});
+  }
+  return stamps;
 }
 
 }  // namespace ckpt::formats

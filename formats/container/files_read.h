@@ -5,17 +5,25 @@
 #include <sys/stat.h>
 
 #include <map>
+#include <memory>
 #include <mutex>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "formats/container/file.h"
 #include "formats/container/file_identity.h"
+#include "formats/container/file_stamp.h"
 
 namespace ckpt::formats {
 
 // Safe for use from several threads.
 class FilesRead : public Files {
  public:
+  FilesRead() = default;
+  // What one part of a run reads; `whole` knows it, too.
+  explicit FilesRead(std::shared_ptr<const FilesRead> whole) : whole_(std::move(whole)) {}
+
   // kIo where the path stands for another file than when it was opened before, or for a changed
   // one.
   Result<std::unique_ptr<RandomAccessFile>> Open(const std::filesystem::path& path) const override;
@@ -30,6 +38,8 @@ class FilesRead : public Files {
   // kIo, naming the file, where one of them is another now, or was changed.
   Status CheckUnchanged() const;
   void AddTo(ProtectedFiles& files) const;
+  // Each file as it was when it was opened, sorted by path.
+  std::vector<FileStamp> Stamps() const;
 
  private:
   struct Seen {
@@ -41,6 +51,7 @@ class FilesRead : public Files {
   static bool Same(const Seen& a, const Seen& b);
   Status Remember(const std::filesystem::path& path, const RandomAccessFile& file) const;
 
+  std::shared_ptr<const FilesRead> whole_;  // or null
   mutable std::mutex mutex_;
   mutable std::map<std::string, Seen> seen_;  // by path
 };

@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <charconv>
 #include <optional>
+#include <string_view>
 #include <utility>
 
 #include "formats/container/system_error.h"
@@ -17,6 +18,26 @@ namespace ckpt::formats {
 namespace {
 
 namespace fs = std::filesystem;
+
+std::optional<int> NumberIn(std::string_view digits) {
+  int number = -1;
+  const char* const last = digits.data() + digits.size();
+  const auto [end, error] = std::from_chars(digits.data(), last, number);
+  if (error != std::errc() || end != last || number < 0) return std::nullopt;
+  return number;
+}
+
+// The descriptor that the path names by its letters, which is so without /proc, too.
+std::optional<int> DescriptorByName(const fs::path& path) {
+  const std::string& name = path.native();
+  if (name == "/dev/stdin") return STDIN_FILENO;
+  if (name == "/dev/stdout") return STDOUT_FILENO;
+  if (name == "/dev/stderr") return STDERR_FILENO;
+  for (const std::string_view folder : {"/dev/fd/", "/proc/self/fd/"}) {
+    if (name.starts_with(folder)) return NumberIn(std::string_view(name).substr(folder.size()));
+  }
+  return std::nullopt;
+}
 
 // The link in /proc at which a chain of links ends in an open file: /proc/self/fd/1.
 std::optional<fs::path> ProcLink(fs::path path) {
@@ -38,16 +59,14 @@ std::optional<fs::path> ProcLink(fs::path path) {
 std::optional<int> OwnDescriptor(const fs::path& link) {
   std::error_code failed;
   const bool own = fs::equivalent(link.parent_path(), "/proc/self/fd", failed);
-  const std::string name = link.filename().string();
-  int number = -1;
-  const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), number);
-  if (!own || error != std::errc() || end != name.data() + name.size()) return std::nullopt;
-  return number;
+  return own ? NumberIn(link.filename().string()) : std::nullopt;
 }
 
 }  // namespace
 
 bool IsSpecialFile(const fs::path& path) {
+  const auto number = DescriptorByName(path);
+  if (number && ::fcntl(*number, F_GETFD) >= 0) return true;
   struct stat status {};
   if (::stat(path.c_str(), &status) != 0) return false;
   if (S_ISCHR(status.st_mode) || S_ISBLK(status.st_mode) || S_ISFIFO(status.st_mode) ||
@@ -58,10 +77,17 @@ bool IsSpecialFile(const fs::path& path) {
 }
 
 Result<SpecialFile> SpecialFile::Open(const fs::path& path) {
-  const auto link = ProcLink(path);
-  const auto number = link ? OwnDescriptor(*link) : std::nullopt;
-  const int descriptor = number ? ::fcntl(*number, F_DUPFD_CLOEXEC, 0)
-                                : ::open(path.c_str(), O_WRONLY | O_APPEND | O_NOCTTY | O_CLOEXEC);
+  auto number = DescriptorByName(path);
+  const auto link = number ? std::nullopt : ProcLink(path);
+  if (link) number = OwnDescriptor(*link);
+  if (number) return OfDescriptor(*number, path);
+  const int descriptor = ::open(path.c_str(), O_WRONLY | O_APPEND | O_NOCTTY | O_CLOEXEC);
+  if (descriptor < 0) return Fail(SystemErrorOf(path, "cannot open", errno));
+  return SpecialFile(path, descriptor);
+}
+
+Result<SpecialFile> SpecialFile::OfDescriptor(int number, const fs::path& path) {
+  const int descriptor = ::fcntl(number, F_DUPFD_CLOEXEC, 0);
   if (descriptor < 0) return Fail(SystemErrorOf(path, "cannot open", errno));
   return SpecialFile(path, descriptor);
 }

@@ -17,6 +17,8 @@ bool IsSpecialFile(const std::filesystem::path& path);
 class SpecialFile {
  public:
   static Result<SpecialFile> Open(const std::filesystem::path& path);
+  // A descriptor of this process, called `path` in messages.
+  static Result<SpecialFile> OfDescriptor(int number, const std::filesystem::path& path);
   SpecialFile(SpecialFile&& other) noexcept;
   SpecialFile& operator=(SpecialFile&&) = delete;
   ~SpecialFile();

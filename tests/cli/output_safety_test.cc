@@ -1,8 +1,11 @@
 // What a run may write over, and what becomes of OUTPUT when it fails.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sched.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cstdlib>
 #include <nlohmann/json.hpp>
@@ -186,6 +189,28 @@ TEST_F(OutputSafety, TwoConversionsIntoOneFolderDoNotDisturbEachOther) {
   for (auto& run : runs) run.join();
   EXPECT_THAT(codes, ::testing::Each(0));
   EXPECT_EQ(folder_.Names().size(), 1 + 2 * codes.size());
+}
+
+// An empty file system in the place of /proc, seen by this process alone.
+bool HideProc() {
+  return ::unshare(CLONE_NEWNS | (::geteuid() == 0 ? 0 : CLONE_NEWUSER)) == 0 &&
+         ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0 &&
+         ::mount("none", "/proc", "tmpfs", 0, nullptr) == 0;
+}
+
+TEST_F(OutputSafety, StdoutNeedsNoProc) {
+  constexpr int kNotAllowed = 99;
+  testing::ProgramOptions hidden;
+  hidden.in_child = [] {
+    if (!HideProc()) ::_exit(kNotAllowed);
+  };
+  const auto run = Run({"inspect", "--format", "json", "in.h5"}, hidden);
+  if (run.exit_code == kNotAllowed) GTEST_SKIP() << "nothing may be mounted here";
+  EXPECT_EQ(run.exit_code, 0) << run.err;
+  EXPECT_EQ(nlohmann::json::parse(run.out)["schema"], "ckpt.inspect/1");
+  const auto named = Run({"inspect", "--report", "json:/dev/stdout", "in.h5"}, hidden);
+  EXPECT_EQ(named.exit_code, 0) << named.err;
+  EXPECT_EQ(nlohmann::json::parse(named.out)["schema"], "ckpt.inspect/1");
 }
 
 }  // namespace

@@ -47,6 +47,6 @@ def check_output(command, stdout):
     form = command[command.index("--format") + 1]
     if form == "json":
         check(json.loads(stdout))
-    elif form == "jsonl":
+    elif form in ("jsonl", "records"):
         for line in stdout.splitlines():
             check(json.loads(line))

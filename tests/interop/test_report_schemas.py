@@ -42,6 +42,18 @@ def test_reports_follow_their_schema(command):
             check.validate(json.loads(line))
 
 
+def test_records_and_a_resumed_report_follow_theirs(tmp_path):
+    for arguments in RUNS["audit"]:
+        lines = run(*arguments, "--format", "records").splitlines()
+        assert lines
+        for line in lines:
+            validator("audit").validate(json.loads(line))
+    for taken in (0, 1):  # an absent file is looked for again
+        report = json.loads(run("audit", BAD, "no/such", "--resume", str(tmp_path / "r.jsonl"), "--format", "json"))
+        validator("audit").validate(report)
+        assert report["summary"]["resumed"]["inputs"] == taken
+
+
 def test_reports_with_settings_and_a_baseline_follow_theirs(tmp_path):
     baseline, settings = tmp_path / "baseline.json", tmp_path / "ckpt.toml"
     settings.write_text('[audit]\nno-rule = "BN040"\nseverity = {BN041 = "warning"}\n')

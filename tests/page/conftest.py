@@ -29,6 +29,11 @@ class Pages:
         write(folder / "large.safetensors", made_network.network(500, faults=(100, 300)))
         write(folder / "large_b.safetensors", made_network.network(500, moved=1.0))
         write(folder / "hostile.safetensors", hostile_network())
+        made_network.run(folder / "runs" / "moving", 9)
+        made_network.run(folder / "runs" / "stopped", 9, stopped_at=4)
+        made_network.run(folder / "runs" / "broken", 9, broken_at=6)
+        made_network.run(folder / "long", 12, batch_norms=500)
+        made_network.run(folder / "hostile_run", 3, prefix=HOSTILE.replace("/", "\u2215"))
         bad = [str(DATA / "bad_values" / name) for name in ("good.npz", "nan_variance.npz", "looks_never_updated.npz")]
         a, b = str(folder / "a.safetensors"), str(folder / "b.safetensors")
         self.commands = {
@@ -43,6 +48,10 @@ class Pages:
                           str(DATA / "tf1/calibration/images.npz")],
             "large": ["audit", str(folder / "large.safetensors")],
             "large_diff": ["diff", str(folder / "large.safetensors"), str(folder / "large_b.safetensors")],
+            "run": ["trend", str(folder / "runs" / "stopped")],
+            "runs": ["trend", *(str(folder / "runs" / name) for name in ("moving", "stopped", "broken"))],
+            "large_run": ["trend", str(folder / "long")],
+            "hostile_run": ["trend", str(folder / "hostile_run")],
             "hostile": ["audit", str(folder / "hostile.safetensors")],
             "hostile_diff": ["diff", str(folder / "hostile.safetensors"), a],
         }

@@ -22,6 +22,21 @@ def write(path, tensors):
         file.write(struct.pack("<Q", len(text)) + text + data)
 
 
+def run(folder, steps, batch_norms=12, stopped_at=None, broken_at=None, prefix="layer"):
+    """Checkpoints of one training, whose means move less and less; from `stopped_at` on the weights alone move."""
+    folder.mkdir(parents=True)
+    statistics = {}
+    for i in range(steps):
+        faults = (3,) if broken_at is not None and i >= broken_at else ()
+        tensors = network(batch_norms, channels=8, batches=100 * (i + 1), moved=4 / (i + 1), faults=faults, prefix=prefix)
+        if stopped_at is None or i <= stopped_at:
+            statistics = {name: value for name, value in tensors.items() if name.endswith(("running_mean", "running_var"))}
+        for name, value in tensors.items():
+            if name.endswith("bn1.weight") or name.endswith("bn2.weight"):
+                tensors[name] = (value[0], [number + 0.01 * i for number in value[1]])
+        write(folder / f"epoch_{i + 1}.safetensors", {**tensors, **statistics})
+
+
 def network(batch_norms, channels=64, seed=1, batches=20, moved=0.0, faults=(), prefix="layer"):
     """Convolutions, each with a batch norm. `faults`: places of batch norms that hold a NaN."""
     chance, other = random.Random(seed), random.Random(seed + 1)

@@ -8,7 +8,7 @@ import pytest
 from conftest import HOSTILE
 
 EVERY = ["audit", "inspect", "many", "diff", "convert", "verify", "different", "calibrate", "large", "large_diff", "hostile",
-         "hostile_diff"]
+         "hostile_diff", "run", "runs", "large_run", "hostile_run"]
 OPEN_ALL = """(async () => {
   for (const one of document.querySelectorAll('details')) { one.fill && one.fill(); one.open = true; }
   for (const one of document.querySelectorAll('details')) { one.fill && one.fill(); one.open = true; }
@@ -73,7 +73,7 @@ def test_nothing_is_wider_than_a_phone(show, name):
 
 
 @pytest.mark.parametrize("dark", [False, True])
-@pytest.mark.parametrize("name", ["audit", "many", "diff", "different", "calibrate"])
+@pytest.mark.parametrize("name", ["audit", "many", "diff", "different", "calibrate", "run", "runs"])
 def test_text_stands_out_in_light_and_in_dark(show, name, dark):
     tab = show(name, dark=dark, height=1400)
     keep(tab, f"{name}_{'dark' if dark else 'light'}")
@@ -94,7 +94,7 @@ def test_a_script_that_is_not_the_page_s_own_does_not_run(show):
     assert tab.blocked == ["csp"]
 
 
-@pytest.mark.parametrize("name", ["hostile", "hostile_diff"])
+@pytest.mark.parametrize("name", ["hostile", "hostile_diff", "hostile_run"])
 def test_hostile_names_stay_text(show, name):
     tab = show(name)
     tab.js(OPEN_ALL)
@@ -127,7 +127,7 @@ def test_all_controls_are_reached_and_worked_with_the_keyboard(show):
 
 
 def test_it_has_landmarks_headings_and_names_for_a_screen_reader(show):
-    for name in ("audit", "diff", "verify"):
+    for name in ("audit", "diff", "verify", "runs"):
         tab = show(name)
         tab.js(OPEN_ALL)
         nodes = tab.call("Accessibility.getFullAXTree")["nodes"]
@@ -169,7 +169,42 @@ def test_layers_are_found_by_name_and_ordered(show):
     assert tab.js("document.querySelector('[role=status]').textContent") == f"{len(names)} of 40 batch norms"
 
 
-@pytest.mark.parametrize("name", ["large", "large_diff"])
+def test_a_run_shows_where_it_stopped_and_leads_there(show):
+    tab = show("run")
+    assert tab.js("document.querySelector('#head .badge').textContent").endswith("stopped")
+    tab.js("document.querySelector('.finding .links a').click()")
+    time.sleep(0.4)
+    assert tab.js("document.querySelectorAll('#input-0-layer-0 svg.series').length") == 6  # three small and three large
+    words = tab.js("document.querySelector('#input-0-layer-0 .large svg.series title').textContent")
+    assert words.startswith("mean shift: ") and words.endswith("stopped since 5"), words
+    # The means move less and less, and from 5 on not at all: the line goes down.
+    rows = tab.js("[...[...document.querySelectorAll('#input-0-layer-0 table')].pop().tBodies[0].rows].map(row => row.cells[1].textContent)")
+    shifts = [float(value) for value in rows[1:]]  # behind the first checkpoint
+    assert len(shifts) == 8 and shifts[:4] == sorted(shifts[:4], reverse=True) and shifts[4:] == [0, 0, 0, 0]
+    moved = tab.js("[...document.querySelectorAll('#input-0-layer-0 .large svg.moves rect')].map(e => e.classList.contains('not') ? 0 : 1)")
+    assert moved == [1, 1, 1, 1, 0, 0, 0, 0] + [1] * 8  # statistics, and weights below
+
+
+def test_small_multiples_of_one_quantity_share_a_scale(show):
+    """The layer whose mean moved most reaches highest, and one with half as much lies lower."""
+    tab = show("runs", fragment="#input-0")
+    time.sleep(0.5)
+    tab.js(OPEN_ALL)
+    rows = tab.js("""[...document.querySelectorAll('#input-0 .layers > li')].map(row => {
+        const top = path => Math.min(...path.getAttribute('d').match(/[ML][^ML]+/g).map(p => Number(p.split(' ')[1])));
+        const first = row.querySelector('table tbody').rows[1].cells[1].textContent;
+        return [top(row.querySelector('.row svg.series .line')), Number(first)]; })""")
+    heights = [top for top, _ in sorted(rows, key=lambda row: -row[1])]
+    assert len(rows) == 12 and heights == sorted(heights)
+
+
+def test_runs_are_listed_with_their_verdicts(show):
+    tab = show("runs")
+    verdicts = tab.js("[...document.querySelectorAll('table.files tbody tr')].map(row => row.cells[1].textContent.trim())")
+    assert [verdict.split()[-1] for verdict in verdicts] == ["moving", "stopped", "non-finite"]
+
+
+@pytest.mark.parametrize("name", ["large", "large_diff", "large_run"])
 def test_five_hundred_batch_norms_load_in_about_a_second_and_stay_small(show, pages, name):
     tab = show(name)
     seconds = tab.js("(() => { const [n] = performance.getEntriesByType('navigation'); return (n.loadEventEnd - n.startTime) / 1000; })()")

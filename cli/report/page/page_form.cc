@@ -1,4 +1,5 @@
 // A page for the browser: one file, no request, the data in it as JSON and a script that draws it.
+#include <algorithm>
 #include <set>
 #include <string>
 
@@ -77,6 +78,25 @@ class PageForm : public Form {
     return OfInputs("audit", std::move(head), summary.not_read, plain_->End(summary));
   }
 
+  std::string Add(const FollowedRun& run) override {
+    plain_->Add(run);
+    NoteName(run.path);
+    int rank = run.CountUnreadable() > 0 ? 1 : 0;
+    for (const Finding& finding : run.trend.findings) {
+      rules_.insert(finding.rule);
+      rank = std::max(rank, 1 + static_cast<int>(finding.severity));
+    }
+    for (const KnownFinding& known : run.known) rules_.insert(known.finding.rule);
+    inputs_.Add(rank, page::RowOf(run), [&](std::size_t most) { return page::Piece(run, most); });
+    return {};
+  }
+  std::string End(const TrendSummary& summary) override {
+    Json head = {{"command", "trend"}, {"rules", RulesToJson(rules_)}};
+    head["remarks"] = Json::array();
+    for (const Remark& remark : RemarksOf(summary.policy)) head["remarks"].push_back(remark.text);
+    return OfInputs("trend", std::move(head), summary.not_read, plain_->End(summary));
+  }
+
   std::string Add(const Conversion& conversion) override {
     const char* const command = conversion.calibration ? "calibrate" : "convert";
     return OfPiece(command, conversion.input + " to " + conversion.output, conversion);
@@ -111,7 +131,8 @@ class PageForm : public Form {
     data += ",\"not_read\":" +
             Fitted([&](std::size_t most) { return page::ToJson(not_read, most); }, kNotReadRoom) +
             "}";
-    const std::string of = count_ == 1 ? ForPeople(first_) : std::to_string(count_) + " files";
+    const char* const what = command == std::string_view("trend") ? " runs" : " files";
+    const std::string of = count_ == 1 ? ForPeople(first_) : std::to_string(count_) + what;
     return Print("ckpt " + std::string(command) + ": " + of, std::move(data), std::move(plain));
   }
 

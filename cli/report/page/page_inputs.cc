@@ -43,6 +43,8 @@ Json TensorsToJson(const InspectedInput& inspected, std::size_t most) {
   return json;
 }
 
+}  // namespace
+
 Json FindingToJson(const Finding& finding) {
   constexpr std::size_t kLinked = 500;
   Json json = {{"rule", finding.rule->id},
@@ -56,6 +58,8 @@ Json FindingToJson(const Finding& finding) {
   json["layer_count"] = finding.layers.size();
   return json;
 }
+
+namespace {
 
 // Those that something above a note is about.
 std::vector<std::size_t> Suspects(const std::vector<Finding>& findings) {

@@ -45,6 +45,10 @@ Json Piece(const AuditedInput& audited, std::size_t most);
 Json Piece(const Comparison& comparison, std::size_t most);
 Json Piece(const VerifiedPair& verified, std::size_t most);
 Json Piece(const Conversion& conversion, std::size_t most);
+Json Piece(const FollowedRun& run, std::size_t most);
+Json RowOf(const FollowedRun& run);  // in a list of runs
+
+Json FindingToJson(const Finding& finding);
 
 Json ToJson(const Verification& verification, std::size_t most);
 

@@ -27,6 +27,8 @@ const MARKS = {error: "▲", warning: "◆", info: "●", ok: "✓"};
 const KINDS = {
   error: "error", errors: "error", different: "error", unreadable: "error",
   warning: "warning", warnings: "warning", "cannot tell": "warning",
+  "never-updated": "error", "non-finite": "error", stopped: "warning", reset: "warning", "frozen-drift": "warning",
+  "cannot-tell": "info", moving: "ok",
   info: "info", clean: "ok", ok: "ok", same: "ok", "same up to rounding": "ok",
 };
 function badge(kind, text) {

@@ -8,15 +8,16 @@ const seen = new IntersectionObserver(entries => {
   }
 }, {rootMargin: "400px"});
 
-// `ofs`: [before, after] or [alone] by the name of a vector.
-function sparks(ofs) {
-  return VECTORS.map(([key, name]) => {
-    const cell = el("span", {class: "cell"}, el("span", {class: "name", "aria-hidden": "true"}, name));
-    cell.fill = () => cell.append(histogram(name, ofs.map(of => of && of[key]), 108, 30, false));
-    seen.observe(cell);
-    return cell;
-  });
+function spark([name, make]) {
+  const cell = el("span", {class: "cell"}, el("span", {class: "name", "aria-hidden": "true"}, name));
+  cell.fill = () => cell.append(make());
+  seen.observe(cell);
+  return cell;
 }
+
+// `ofs`: [before, after] or [alone] by the name of a vector.
+const sparks = ofs => VECTORS.map(([key, name]) =>
+  spark([name, () => histogram(name, ofs.map(of => of && of[key]), 108, 30, false)]));
 
 function statistics(ofs, names) {
   const keys = [...VECTORS.slice(0, 3), ["beta", "beta"], VECTORS[3]];
@@ -46,7 +47,7 @@ const legend = (before, after) => el("p", {class: "legend"},
   el("span", {class: "key before", "aria-hidden": "true"}), ` ${before} (filled)  `,
   el("span", {class: "key after", "aria-hidden": "true"}), ` ${after} (outline)`);
 
-// Items: {id, scope, note, badges, ofs, body, order: {name: number}, flagged}.
+// Items: {id, scope, note, badges, ofs or cells ([[name, make]]), body, order: {name: number}, flagged}.
 function layerList(items, options) {
   const list = el("ol", {class: "layers"});
   const count = el("p", {class: "soft", role: "status"});
@@ -55,7 +56,7 @@ function layerList(items, options) {
       el("span", {class: "row"},
         el("span", {class: "scope"}, el("span", {class: "path"}, item.scope),
           el("span", {class: "note"}, item.note, " ", item.badges)),
-        sparks(item.ofs)),
+        item.cells ? item.cells.map(spark) : sparks(item.ofs)),
       item.body);
     return {item, node: el("li", {}, details)};
   });
@@ -86,7 +87,7 @@ function layerList(items, options) {
       flagged > 0 && flagged < items.length ? el("label", {}, only, ` ${options.flag} (${flagged})`) : null) : null,
     count,
     el("div", {class: "row heads", "aria-hidden": "true"}, el("span", {class: "scope"}, "batch norm"),
-      VECTORS.map(([, name]) => el("span", {class: "cell"}, name))),
+      (options.heads || VECTORS.map(([, name]) => name)).map(name => el("span", {class: "cell"}, name))),
     list,
   ];
 }

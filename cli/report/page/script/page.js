@@ -1,5 +1,5 @@
 // Puts the page together, and opens what its address points at.
-const PAGES = {inspect: inputsPage, audit: inputsPage, diff: diffPage, verify: verifyPage, convert: conversionPage, calibrate: conversionPage};
+const PAGES = {inspect: inputsPage, audit: inputsPage, diff: diffPage, verify: verifyPage, convert: conversionPage, calibrate: conversionPage, trend: trendPage};
 
 // The part may lie in a part that was not opened yet.
 function open(id) {
