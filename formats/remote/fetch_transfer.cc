@@ -13,6 +13,7 @@ using std::chrono::milliseconds;
 
 constexpr unsigned kMostRedirects = 5, kMostTries = 5;
 constexpr unsigned kMostWaitSeconds = 30;
+constexpr std::size_t kEnoughToGoOn = 65536;
 constexpr std::size_t kMostHeadBytes = 65536, kMostDropped = 16384;
 
 bool IsWorthATry(CURLcode code) {
@@ -81,7 +82,8 @@ FetchTransfer::Next FetchTransfer::Failed(ErrorCode code, std::string message) {
 }
 
 FetchTransfer::Next FetchTransfer::Retry(const std::string& why) {
-  if (body_.size() > had_) tries_ = 0;  // it went on
+  // It went on: by enough that an end is in sight, and not to begin again.
+  if (!Opens() && body_.size() - had_ >= kEnoughToGoOn) tries_ = 0;
   if (++tries_ >= kMostTries)
     return Failed(ErrorCode::kIo, why + ", " + std::to_string(kMostTries) + " times");
   milliseconds wait = Backoff(tries_);

@@ -82,7 +82,6 @@ def test_bodies_that_are_cut_are_continued(ckpt, server, model):
 def test_a_server_that_cuts_every_body_at_once_ends(ckpt, server, model):
     server.behaviour.cut = 10 ** 6
     run = ckpt("audit", model)
-    # Each time a half arrives, so that it goes on; of the last byte nothing does.
     assert run.code == 4 and "cuts its answer" in run.err, run.all
 
 
@@ -151,11 +150,11 @@ def test_a_server_that_hangs_up_is_given_up(ckpt):
 def test_a_redirect_to_another_host_leaves_the_token_behind_and_is_read(ckpt, server):
     sparse_models.write_safetensors(server.root / "m.safetensors", sparse_models.layers(6, 256))
     with RangeServer(server.root) as hub:
-        hub.behaviour.redirect_to = lambda path: f"{server.url}/m.safetensors?X-Signature=abc"
+        hub.behaviour.redirect_to = lambda path: f"{server.url}/{path.split('/')[-1]}?X-Signature=abc"
         hub.behaviour.need = "Bearer hf_secret"
         run = ckpt("audit", "hf://org/repo@v1/m.safetensors", env={"HF_ENDPOINT": hub.url, "HF_TOKEN": "hf_secret"})
         assert run.code == 0, run.all
-        assert hub.paths()[-1] == "/org/repo/resolve/v1/m.safetensors"
+        assert "/org/repo/resolve/v1/m.safetensors" in hub.paths()
         assert set(hub.headers_of("Authorization")) == {"Bearer hf_secret"}
         # The signed place is asked for the ranges, and the hub but once for each file.
         assert hub.paths().count("/org/repo/resolve/v1/m.safetensors") == 1
@@ -168,15 +167,15 @@ def test_a_signed_place_that_expired_is_asked_for_again(ckpt, server):
     sparse_models.write_safetensors(server.root / "m.safetensors", sparse_models.layers(6, 256))
     server.behaviour.change_tag_after = None
     with RangeServer(server.root) as hub:
-        def place(_):
-            return f"{server.url}/m.safetensors?n={len(hub.log)}"
+        def place(path):
+            return f"{server.url}{path}?n={hub.paths().count('/m.safetensors')}"
 
         hub.behaviour.redirect_to = place
         answer = server.answer
 
         def only_the_newest(request):
-            used = sum(1 for entry in server.log if "n=1" in entry[4])
-            if "n=1" in request.path and used >= 1:
+            used = sum(1 for entry in server.log if entry[4] == "/m.safetensors?n=1")
+            if request.path == "/m.safetensors?n=1" and used >= 1:
                 request.send_response(403)
                 request.send_header("Content-Length", "0")
                 return request.end_headers()
@@ -185,7 +184,7 @@ def test_a_signed_place_that_expired_is_asked_for_again(ckpt, server):
         server.answer = only_the_newest
         run = ckpt("audit", f"{hub.url}/m.safetensors")
         assert run.code == 0, run.all
-        assert len(hub.log) >= 2
+        assert hub.paths().count("/m.safetensors") >= 2
 
 
 def test_a_circle_of_redirects_ends_after_five(ckpt, server, model):

@@ -53,7 +53,7 @@ def test_ranges_of_many_batch_norms_are_asked_for_side_by_side(ckpt, server):
     server.behaviour.delay = 0.1
     run = ckpt("audit", f"{server.url}/m.safetensors")
     assert run.code == 0, run.all
-    assert server.most_running >= 8
+    assert server.most_running >= 4
     # The four vectors of a layer lie side by side: one request.
     assert len(server.log) < 40 + 12
 

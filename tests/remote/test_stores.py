@@ -140,7 +140,7 @@ def test_two_urls_that_differ_in_their_query_are_two_files(ckpt, server):
     answer = server.answer
 
     def by_query(request):
-        request.path = "/" + request.path.split("v=")[1]
+        request.path = "/" + request.path.split("v=")[-1]
         return answer(request)
 
     server.answer = by_query
