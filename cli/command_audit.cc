@@ -16,7 +16,7 @@
 namespace ckpt::cli {
 namespace {
 
-struct Outcome {
+struct AuditedOne {
   std::string path;
   Result<OpenedInput> opened = Fail(ErrorCode::kInternal, "not opened");
   AuditResult audit;
@@ -25,7 +25,7 @@ struct Outcome {
   std::vector<LayerProfile> profiles;
 };
 
-AuditedInput ReportOf(const Outcome& outcome) {
+AuditedInput AuditedInputOf(const AuditedOne& outcome) {
   AuditedInput report{ReportOf(outcome.path, outcome.opened),
                       outcome.audit.findings,
                       outcome.audit.read_all,
@@ -36,7 +36,7 @@ AuditedInput ReportOf(const Outcome& outcome) {
   return report;
 }
 
-class Audit : public Command {
+class AuditCommand : public Command {
  public:
   void Setup(Arguments& app) override {
     AddFailOnOption(app, fail_on_);
@@ -139,8 +139,8 @@ class Audit : public Command {
     return {};
   }
 
-  Outcome AuditOne(const std::string& path) const {
-    Outcome outcome{path, OpenInput(path, options_, analysis_, graph_), {}, {}, {}, {}};
+  AuditedOne AuditOne(const std::string& path) const {
+    AuditedOne outcome{path, OpenInput(path, options_, analysis_, graph_), {}, {}, {}, {}};
     if (!outcome.opened) return outcome;
     Result<std::unique_ptr<Checkpoint>> older =
         OpenOlder(*outcome.opened->checkpoint, outcome.compared_with);
@@ -152,7 +152,7 @@ class Audit : public Command {
     options.older = older->get();
     const ProgressCheckpoint counted(*outcome.opened->checkpoint, "audit",
                                      options_.quiet || !audit_.all_data);
-    outcome.audit = ckpt::Audit(counted, outcome.opened->analysis, options);
+    outcome.audit = Audit(counted, outcome.opened->analysis, options);
     if (Draws(options_)) {
       outcome.profiles = ProfileLayers(*outcome.opened->checkpoint, outcome.opened->analysis);
     }
@@ -163,7 +163,7 @@ class Audit : public Command {
   }
 
   // Its statistics beside those of the data.
-  Status CompareWithData(Outcome& outcome) const {
+  Status CompareWithData(AuditedOne& outcome) const {
     CKPT_ASSIGN_OR_RETURN(const RunnableInput input, OpenRunnable(outcome.path, options_, graph_));
     CKPT_ASSIGN_OR_RETURN(CalibrationData data, ReadCalibrationData(data_, input.network, options_,
                                                                     budget_.memory_bytes));
@@ -198,7 +198,7 @@ class Audit : public Command {
   }
 
   Status Report(const std::vector<std::string>& inputs, Reporter& reporter, ExitCode& worst) {
-    std::vector<Outcome> outcomes(inputs.size());
+    std::vector<AuditedOne> outcomes(inputs.size());
     AuditSummary summary;
     policy_.Begin(summary);
     const auto work = [&](std::size_t i) {
@@ -210,8 +210,8 @@ class Audit : public Command {
     };
     const std::optional<Severity> fails_on = FailsOn();
     const auto emit = [&](std::size_t i) -> Status {
-      const Outcome outcome = std::move(outcomes[i]);
-      AuditedInput report = ReportOf(outcome);
+      const AuditedOne outcome = std::move(outcomes[i]);
+      AuditedInput report = AuditedInputOf(outcome);
       policy_.Settle(report);
       if (report.input.error) worst = std::max(worst, Complain(*report.input.error));
       summary.Add(report);
@@ -245,6 +245,6 @@ class Audit : public Command {
 
 }  // namespace
 
-std::unique_ptr<Command> MakeAudit() { return std::make_unique<Audit>(); }
+std::unique_ptr<Command> MakeAudit() { return std::make_unique<AuditCommand>(); }
 
 }  // namespace ckpt::cli

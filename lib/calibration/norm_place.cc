@@ -18,9 +18,9 @@ namespace {
 
 constexpr std::size_t kMean = 3, kVariance = 4;  // operands of a batch norm
 
-class Search {
+class PlaceSearch {
  public:
-  Search(const Network& net, TensorId mean, TensorId variance)
+  PlaceSearch(const Network& net, TensorId mean, TensorId variance)
       : net_(net), mean_(mean), variance_(variance) {}
 
   Result<NormPlace> Find() {
@@ -210,7 +210,7 @@ class Search {
 }  // namespace
 
 Result<NormPlace> FindNorm(const Network& network, TensorId mean, TensorId variance) {
-  return Search(network, mean, variance).Find();
+  return PlaceSearch(network, mean, variance).Find();
 }
 
 }  // namespace ckpt
