@@ -31,6 +31,9 @@ class CheckpointWithGraph : public RewrittenCheckpoint {
     manifest_.note += (manifest_.note.empty() ? "" : "; ") + note;
   }
 
+  // What the checkpoint records is of its own graph.
+  const std::vector<LayerOrigin>& origins() const noexcept override { return none_; }
+
   // Of another graph of operations: what that computes. Else the checkpoint's own network where it
   // has one, else that of the graph's file over its tensors.
   Result<network::Network> MakeNetwork() const override {
@@ -47,6 +50,7 @@ class CheckpointWithGraph : public RewrittenCheckpoint {
 
  private:
   std::unique_ptr<Checkpoint> model_;
+  const std::vector<LayerOrigin> none_;
 };
 
 bool IsInPairs(const std::vector<UserPair>& pairs, const BatchNorm& batch_norm) {

@@ -4,6 +4,7 @@
 #include <bit>
 #include <cctype>
 #include <cstring>
+#include <map>
 #include <set>
 #include <utility>
 
@@ -17,30 +18,26 @@
 namespace ckpt::formats {
 namespace {
 
-// "weight" of the blob of that index, and its name in the graph; "blob2" where it has none.
-struct BlobName {
-  std::string name, in_graph;
-};
+bool HasKernel(const CaffeLayer& layer) {
+  return layer.type == "Convolution" || layer.type == "Deconvolution" ||
+         layer.type == "InnerProduct";
+}
 
-BlobName NameOf(const CaffeLayer& layer, std::size_t blob, bool of_batch_norm) {
+// "weight" of the blob of that index; "blob2" where it has none.
+std::string NameOf(const CaffeLayer& layer, std::size_t blob, bool of_batch_norm) {
   const std::string& type = layer.type;
-  if (type == "Convolution" || type == "Deconvolution" || type == "InnerProduct") {
-    if (blob == 0) return {"weight", "kernel"};
-    if (blob == 1) return {"bias", "bias"};
-  }
-  if (type == "BatchNorm" && blob == 0) return {"mean", "moving_mean"};
-  if (type == "BatchNorm" && blob == 1) return {"variance", "moving_variance"};
+  if (HasKernel(layer) && blob == 0) return "weight";
+  if (HasKernel(layer) && blob == 1) return "bias";
+  if (type == "BatchNorm" && blob == 0) return "mean";
+  if (type == "BatchNorm" && blob == 1) return "variance";
   const bool of_nvidia = type == "BatchNorm" && layer.blobs.size() == kBlobsWithScaleAndBias;
-  if (of_nvidia && blob == 3) return {"gamma", "gamma"};
-  if (of_nvidia && blob == 4) return {"beta", "beta"};
-  if (type == "Scale" && of_batch_norm) {
-    if (blob == 0) return {"gamma", "gamma"};
-    if (blob == 1) return {"beta", "beta"};
-  }
-  if (type == "Scale" && blob == 0) return {"scale", ""};
-  if ((type == "Scale" && blob == 1) || (type == "Bias" && blob == 0)) return {"bias", ""};
-  if (type == "PReLU" && blob == 0) return {"slope", ""};
-  return {"blob" + std::to_string(blob), ""};
+  if (of_nvidia && blob == 3) return "gamma";
+  if (of_nvidia && blob == 4) return "beta";
+  if (type == "Scale" && blob == 0) return of_batch_norm ? "gamma" : "scale";
+  if (type == "Scale" && blob == 1) return of_batch_norm ? "beta" : "bias";
+  if (type == "Bias" && blob == 0) return "bias";
+  if (type == "PReLU" && blob == 0) return "slope";
+  return "blob" + std::to_string(blob);
 }
 
 template <class Float>
@@ -57,44 +54,44 @@ void Multiply(std::span<const std::byte> in, double factor, std::vector<std::byt
 class Opener {
  public:
   Opener(const RandomAccessFile& file, std::vector<CaffeLayer> layers)
-      : file_(file), layers_(std::move(layers)), graph_(BuildCaffeGraph(layers_)) {}
+      : file_(file), layers_(std::move(layers)), scales_(ScalesOfBatchNorms(layers_)) {}
 
   Status Build() {
     manifest_.resolved = file_.path();
     manifest_.files = {manifest_.resolved};
     manifest_.framework = Framework::kCaffe;
     for (std::size_t i = 0; i < layers_.size(); ++i) CKPT_RETURN_IF_ERROR(AddLayer(i));
-    manifest_.graph = std::move(graph_.graph);
-    return SortByName(manifest_, tensors_);
+    CKPT_RETURN_IF_ERROR(SortByName(manifest_, tensors_));
+    manifest_.graph = CaffeModelGraph(layers_, manifest_);
+    return {};
   }
 
   Result<std::unique_ptr<Checkpoint>> Finish(std::shared_ptr<const RandomAccessFile> file) {
     auto opened = std::make_unique<StoredTensors>(
         "caffe", std::move(manifest_), std::vector{std::move(file)}, std::move(tensors_));
     opened->set_network([layers = std::move(layers_)](const Manifest& manifest) {
-      return CaffeInference(layers, manifest);
+      return TranslateCaffe(layers, manifest, network::NetworkBuilder::Contradictions::kFail)
+          .network;
     });
     return opened;
   }
 
  private:
   Status AddLayer(std::size_t index) {
-    const CaffeLayer& layer = layers_[index];
+    CaffeLayer& layer = layers_[index];
     std::optional<double> factor;
     constexpr std::size_t kFactor = kStatisticsAndFactor - 1;
     if (layer.type == "BatchNorm" && layer.blobs.size() > kFactor) {
       CKPT_ASSIGN_OR_RETURN(factor, ReadFactor(layer.blobs[kFactor], layer));
     }
-    const auto joined = graph_.scale_of.find(index);
-    const bool of_batch_norm = joined != graph_.scale_of.end();
+    const auto joined = scales_.find(index);
+    const bool of_batch_norm = joined != scales_.end();
     const std::string& owner = of_batch_norm ? layers_[joined->second].name : layer.name;
     for (std::size_t blob = 0; blob < layer.blobs.size(); ++blob) {
       if (factor && blob == kFactor) continue;
-      const BlobName name = NameOf(layer, blob, of_batch_norm);
-      Add(layer, blob, owner, name, blob < kFactor ? factor : std::nullopt);
-      if (name.in_graph.empty() || !graph_.layers[index]) continue;
-      graph_.graph.layers[*graph_.layers[index]].tensors.emplace(
-          name.in_graph, TensorId{static_cast<std::uint32_t>(tensors_.size() - 1)});
+      std::string name = NameOf(layer, blob, of_batch_norm);
+      Add(layer, blob, owner, std::move(name), blob < kFactor ? factor : std::nullopt);
+      layer.blobs[blob].tensor = manifest_.tensors.back().name;
     }
     return {};
   }
@@ -122,20 +119,20 @@ class Opener {
     return factor == 0 ? 0.0 : 1.0 / factor;
   }
 
-  void Add(const CaffeLayer& layer, std::size_t index, const std::string& owner,
-           const BlobName& name, std::optional<double> factor) {
+  void Add(const CaffeLayer& layer, std::size_t index, const std::string& owner, std::string name,
+           std::optional<double> factor) {
     const CaffeBlob& blob = layer.blobs[index];
     TensorInfo info;
     info.owner = owner;
-    info.local_name = name.name;
-    info.name = owner + "/" + name.name;
+    info.local_name = std::move(name);
+    info.name = owner + "/" + info.local_name;
     // Layers may share a name (one for each phase).
     for (int copy = 2; !taken_.insert(info.name).second; ++copy) {
-      info.name = owner + "/" + name.name + "_" + std::to_string(copy);
+      info.name = owner + "/" + info.local_name + "_" + std::to_string(copy);
     }
     info.stored_as = layer.name + ":" + std::to_string(index);
     info.dtype = blob.is_double ? Dtype::kF64 : Dtype::kF32;
-    info.shape = blob.legacy_shape ? Squeezed(blob.shape, name.in_graph, layer.type) : blob.shape;
+    info.shape = blob.legacy_shape ? Squeezed(blob.shape, layer, index) : blob.shape;
     info.byte_size = blob.size;
     info.data_file = file_.path();
     StoredTensor stored;
@@ -153,9 +150,9 @@ class Opener {
 
   // The old form pads all shapes to four dimensions: a bias is [1, 1, 1, N], a dense kernel
   // [1, 1, out, in].
-  static Shape Squeezed(const Shape& shape, const std::string& in_graph, const std::string& type) {
-    const bool kernel = in_graph == "kernel";
-    if (kernel && type != "InnerProduct") return shape;
+  static Shape Squeezed(const Shape& shape, const CaffeLayer& layer, std::size_t index) {
+    const bool kernel = HasKernel(layer) && index == 0;
+    if (kernel && layer.type != "InnerProduct") return shape;
     const std::size_t keep = kernel ? 2 : 1;
     std::size_t first = 0;
     while (shape.rank() - first > keep && shape[first] == 1) ++first;
@@ -165,7 +162,7 @@ class Opener {
 
   const RandomAccessFile& file_;
   std::vector<CaffeLayer> layers_;
-  CaffeGraph graph_;
+  const std::map<std::size_t, std::size_t> scales_;
   Manifest manifest_;
   std::vector<StoredTensor> tensors_;
   std::set<std::string> taken_;

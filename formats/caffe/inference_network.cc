@@ -54,10 +54,11 @@ std::int64_t AxisOf(const CaffeLayer& layer, std::uint32_t message, std::uint32_
 
 class Translator {
  public:
-  Translator(const std::vector<CaffeLayer>& layers, const Manifest& manifest)
-      : layers_(layers), manifest_(manifest), builder_(Origin::kCaffeNet) {}
+  Translator(const std::vector<CaffeLayer>& layers, const Manifest& manifest,
+             NetworkBuilder::Contradictions contradictions)
+      : layers_(layers), manifest_(manifest), builder_(Origin::kCaffeNet, contradictions) {}
 
-  Result<Network> Run() {
+  CaffeNetwork Run() {
     for (const CaffeLayer& layer : layers_) {
       const bool loss = layer.type.ends_with("Loss") || layer.type == "Accuracy";
       if (loss) builder_.AddNote(layer.name + ": only trains");
@@ -67,10 +68,15 @@ class Translator {
     for (const auto& [blob, value] : values_) {
       if (!read_.contains(value) && !inputs_.contains(value)) builder_.AddOutput(blob, value);
     }
-    return std::move(builder_).Finish();
+    return {std::move(builder_).Finish(), std::move(net_layers_)};
   }
 
  private:
+  void StartLayer(std::string name, std::string type, std::size_t index) {
+    builder_.StartLayer(std::move(name), std::move(type));
+    net_layers_.push_back(index);
+  }
+
   void Add(const CaffeLayer& layer) {
     const std::string& type = layer.type;
     if (type == "Input" || type == "Data" || type == "DummyData") {
@@ -83,8 +89,9 @@ class Translator {
       bottoms_.push_back(values_.at(bottom));
       read_.insert(bottoms_.back());
     }
-    builder_.StartLayer(layer.name, type);
     layer_ = &layer;
+    if (type == "InnerProduct" && !bottoms_.empty()) FlattenFirst();
+    StartLayer(layer.name, type, static_cast<std::size_t>(&layer - layers_.data()));
     if (type == "Slice") return AddSlices();
     const ValueId value = bottoms_.empty() ? NotUnderstood("it reads nothing") : Translate();
     for (const std::string& top : layer.tops) values_[top] = value;
@@ -106,9 +113,9 @@ class Translator {
 
   // A blob, with axes of size 1 behind its own; none where the layer has not as many.
   ValueId Blob(std::size_t index, std::size_t more_axes = 0) {
-    const std::string key = layer_->name + ":" + std::to_string(index);
-    const auto id = FindTensor(manifest_, key);
-    if (!id || index >= layer_->blobs.size()) return kNoValue;
+    if (index >= layer_->blobs.size()) return kNoValue;
+    const auto id = FindTensor(manifest_, layer_->blobs[index].tensor);
+    if (!id) return kNoValue;
     const TensorInfo& info = manifest_.tensors[id->index];
     Sizes shape(info.shape.dims().begin(), info.shape.dims().end());
     if (more_axes == 0) return builder_.AddStored(info.name, {*id, {}, {}}, shape);
@@ -191,15 +198,21 @@ class Translator {
     return Yield(std::move(convolution), {x(), Blob(0), Blob(1)});
   }
 
+  // A dense layer flattens what it reads.
+  void FlattenFirst() {
+    StartLayer(layer_->name + "/flatten", "flatten", kNoCaffeLayer);
+    const std::int64_t first = AxisOf(*layer_, kInnerProductParam, 5, 1);
+    bottoms_ = {builder_.Add(MergeAxes{first, -1}, {x()})};
+    // The rank follows, whatever that of the data is.
+    if (first >= 0) builder_.Record(x(), Sizes(static_cast<std::size_t>(first) + 1, kUnknownSize));
+  }
   ValueId Connect() {
     if (layer_->blobs.empty()) return NotUnderstood("the file holds no weights of it");
     MatrixProduct product;
     product.transpose_b = CaffeNumber(*layer_, kInnerProductParam, 6, 0) == 0;
-    const MergeAxes merge{AxisOf(*layer_, kInnerProductParam, 5, 1), -1};
-    const ValueId flat = builder_.Add(merge, {x()});
     const ValueId bias = Blob(1);
-    if (bias == kNoValue) return Yield(product, {flat, Blob(0)});
-    const ValueId y = builder_.Add(product, {flat, Blob(0)});
+    if (bias == kNoValue) return Yield(product, {x(), Blob(0)});
+    const ValueId y = builder_.Add(product, {x(), Blob(0)});
     return Yield(Binary{BinaryFunction::kAdd}, {y, bias});
   }
 
@@ -237,7 +250,7 @@ class Translator {
     return Yield(Binary{function}, {x(), other});
   }
   std::size_t RankOfBlob(std::size_t blob) const {
-    const auto id = FindTensor(manifest_, layer_->name + ":" + std::to_string(blob));
+    const auto id = FindTensor(manifest_, layer_->blobs[blob].tensor);
     return id ? manifest_.tensors[id->index].shape.rank() : BlobRank(blob);
   }
 
@@ -347,6 +360,7 @@ class Translator {
   const std::vector<CaffeLayer>& layers_;
   const Manifest& manifest_;
   NetworkBuilder builder_;
+  std::vector<std::size_t> net_layers_;    // by layer of the network
   std::map<std::string, ValueId> values_;  // of blob names, as last written
   std::set<ValueId> read_, inputs_;
   const CaffeLayer* layer_ = nullptr;  // the one that is translated, and what it reads
@@ -355,8 +369,9 @@ class Translator {
 
 }  // namespace
 
-Result<Network> CaffeInference(const std::vector<CaffeLayer>& layers, const Manifest& manifest) {
-  return Translator(layers, manifest).Run();
+CaffeNetwork TranslateCaffe(const std::vector<CaffeLayer>& layers, const Manifest& manifest,
+                            NetworkBuilder::Contradictions contradictions) {
+  return Translator(layers, manifest, contradictions).Run();
 }
 
 }  // namespace ckpt::formats

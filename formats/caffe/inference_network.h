@@ -3,6 +3,7 @@
 // Source: BVLC/caffe src/caffe/proto/caffe.proto and src/caffe/layers; Permute as in the SSD fork.
 #pragma once
 
+#include <cstddef>
 #include <vector>
 
 #include "ckpt/checkpoint.h"
@@ -11,9 +12,17 @@
 
 namespace ckpt::formats {
 
-// Constants are tensors of `manifest`, found by their keys. Inputs and outputs have the names of
-// blobs; outputs are those that no layer reads. Losses are left out.
-Result<network::Network> CaffeInference(const std::vector<CaffeLayer>& layers,
-                                        const Manifest& manifest);
+struct CaffeNetwork {
+  Result<network::Network> network;
+  // By layer of the network: the index of the net's; kNoCaffeLayer: it is a part of the next one.
+  std::vector<std::size_t> layers = {};
+};
+inline constexpr std::size_t kNoCaffeLayer = SIZE_MAX;
+
+// Constants are the tensors of `manifest` that the blobs name. Inputs and outputs have the names of
+// blobs; outputs are those that no layer reads. Losses are left out. Does not fail where
+// contradictions make what they touch unknown.
+CaffeNetwork TranslateCaffe(const std::vector<CaffeLayer>& layers, const Manifest& manifest,
+                            network::NetworkBuilder::Contradictions contradictions);
 
 }  // namespace ckpt::formats

@@ -19,6 +19,7 @@ struct CaffeBlob {
   bool legacy_shape = false;  // four dimensions, padded with ones in front
   bool is_double = false;
   std::uint64_t offset = 0, size = 0;  // of its numbers; size 0: it has none
+  std::string tensor = {};             // the name of it in the manifest, once there is one
 };
 
 // The numbers of a layer's parameter messages by message and field: {139, 3} is eps of

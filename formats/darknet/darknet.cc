@@ -7,8 +7,9 @@
 #include "formats/container/git_lfs.h"
 #include "formats/container/stored_tensors.h"
 #include "formats/darknet/cfg.h"
+#include "formats/darknet/cfg_graph.h"
 #include "formats/darknet/inference_network.h"
-#include "formats/darknet/network.h"
+#include "formats/darknet/weight_arrays.h"
 #include "formats/encoding/byte_reader.h"
 
 namespace ckpt::formats {
@@ -84,10 +85,9 @@ class Opener {
     CKPT_ASSIGN_OR_RETURN(std::shared_ptr<const RandomAccessFile> file, OpenBeside(weights_path_));
     if (auto pointer = GitLfsPointer(*file)) return Fail(*std::move(pointer));
     CKPT_ASSIGN_OR_RETURN(const Header header, ReadHeader(*file));
-    CKPT_ASSIGN_OR_RETURN(DarknetNetwork network, ReadCfg(file->size() - header.size));
-    const auto total = BytesOf(network.arrays);
-    const auto present =
-        total ? ArraysIn(network.arrays, file->size() - header.size) : std::nullopt;
+    CKPT_ASSIGN_OR_RETURN(const DarknetArrays found, ReadCfg(file->size() - header.size));
+    const auto total = BytesOf(found.arrays);
+    const auto present = total ? ArraysIn(found.arrays, file->size() - header.size) : std::nullopt;
     if (!present || *present == 0) {
       return Fail(Error{ErrorCode::kCorrupt,
                         "has " + std::to_string(file->size() - header.size) +
@@ -98,13 +98,18 @@ class Opener {
                         header.size,
                         {}});
     }
-    Describe(header, network, *present);
-    manifest_.graph = std::move(network.graph);
+    Describe(header, found.arrays, *present);
     CKPT_RETURN_IF_ERROR(SortByName(manifest_, tensors_));
+    auto graph = DarknetModelGraph(sections_, manifest_);
+    if (graph) {
+      manifest_.graph = *std::move(graph);
+    } else {
+      manifest_.note = "the cfg does not say what feeds what: " + graph.error().message;
+    }
     auto opened = std::make_unique<StoredTensors>(
         "darknet", std::move(manifest_), std::vector{std::move(file)}, std::move(tensors_));
     opened->set_network([sections = std::move(sections_)](const Manifest& manifest) {
-      return DarknetInference(sections, manifest);
+      return TranslateDarknet(sections, manifest, network::NetworkBuilder::Contradictions::kFail);
     });
     return opened;
   }
@@ -124,7 +129,7 @@ class Opener {
         {}});
   }
 
-  Result<DarknetNetwork> ReadCfg(std::uint64_t number_bytes) {
+  Result<DarknetArrays> ReadCfg(std::uint64_t number_bytes) {
     CKPT_ASSIGN_OR_RETURN(const auto file, OpenBeside(cfg_path_));
     CKPT_ASSIGN_OR_RETURN(const std::string text, ReadWhole(*file, kMaxCfgBytes));
     const auto in_cfg = [&](Error error) {
@@ -133,21 +138,22 @@ class Opener {
     };
     const auto sections = ParseCfg(text);
     if (!sections) return in_cfg(sections.error());
-    auto network = BuildNetwork(*sections, DarknetFork::kPjreddie);
-    if (!network) return in_cfg(network.error());
-    if (network->has_lone_batch_norm && BytesOf(network->arrays) != number_bytes) {
-      auto other = BuildNetwork(*sections, DarknetFork::kAlexeyAb);
+    auto found = ArraysOfLayers(*sections, DarknetFork::kPjreddie);
+    if (!found) return in_cfg(found.error());
+    if (found->has_lone_batch_norm && BytesOf(found->arrays) != number_bytes) {
+      auto other = ArraysOfLayers(*sections, DarknetFork::kAlexeyAb);
       if (other && BytesOf(other->arrays) == number_bytes) {
         manifest_.metadata["fork"] = "AlexeyAB: the size tells, batch norms have biases";
-        network = std::move(other);
+        found = std::move(other);
       }
     }
     manifest_.documents.push_back({"cfg", text});
     sections_ = *sections;
-    return *std::move(network);
+    return *std::move(found);
   }
 
-  void Describe(const Header& header, DarknetNetwork& network, std::size_t present) {
+  void Describe(const Header& header, const std::vector<DarknetArray>& arrays,
+                std::size_t present) {
     manifest_.resolved = weights_path_.string();
     manifest_.files = {weights_path_.string(), cfg_path_.string()};
     manifest_.framework = Framework::kDarknet;
@@ -159,8 +165,8 @@ class Opener {
         "1e-5 inside the root; the CPU code of pjreddie's fork adds 1e-6 to the root instead";
     std::uint64_t offset = header.size;
     std::vector<TensorId> absent;
-    for (std::size_t i = 0; i < network.arrays.size(); ++i) {
-      const DarknetArray& array = network.arrays[i];
+    for (std::size_t i = 0; i < arrays.size(); ++i) {
+      const DarknetArray& array = arrays[i];
       const TensorId id{static_cast<std::uint32_t>(i)};
       TensorInfo info;
       info.name = info.stored_as = array.layer + "/" + array.name;
@@ -175,14 +181,13 @@ class Opener {
       StoredTensor stored;
       stored.ranges = {{0, offset, info.byte_size}};
       offset += info.byte_size;
-      network.graph.layers[array.graph_layer].tensors.emplace(array.graph_name, id);
       manifest_.tensors.push_back(std::move(info));
       tensors_.push_back(std::move(stored));
     }
     if (absent.empty()) return;
     manifest_.problems.push_back(
         {Error{ErrorCode::kNotFound,
-               "ends behind layer " + std::to_string(network.arrays[present - 1].index) +
+               "ends behind layer " + std::to_string(arrays[present - 1].index) +
                    " of the cfg, as a file of pretrained first layers does",
                manifest_.resolved,
                {},

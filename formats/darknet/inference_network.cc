@@ -39,8 +39,8 @@ double RealOf(const CfgSection& section, const char* key, double otherwise) {
 
 class Translator {
  public:
-  explicit Translator(const Manifest& manifest)
-      : manifest_(manifest), builder_(Origin::kDarknetConfig) {}
+  Translator(const Manifest& manifest, NetworkBuilder::Contradictions contradictions)
+      : manifest_(manifest), builder_(Origin::kDarknetConfig, contradictions) {}
 
   Status Begin(const CfgSection& net) {
     CKPT_ASSIGN_OR_RETURN(std::int64_t channels, net.Integer("channels", 0));
@@ -60,6 +60,7 @@ class Translator {
     std::string number = std::to_string(outputs_.size());
     if (number.size() < 3) number.insert(0, 3 - number.size(), '0');
     layer_ = number + "_" + section.kind;
+    if (section.kind == "connected" || section.kind == "conn") FlattenFirst();
     builder_.StartLayer(layer_, section.kind);
     CKPT_ASSIGN_OR_RETURN(last_, Dispatch(section));
     outputs_.push_back(last_);
@@ -76,6 +77,9 @@ class Translator {
   Result<ValueId> Dispatch(const CfgSection& section) {
     const std::string& kind = section.kind;
     if (kind == "convolutional" || kind == "conv") return Convolve(section);
+    if (kind == "deconvolutional" || kind == "deconv") {
+      return NormalizeAndActivate(section, NotUnderstood(section, "how its weights lie"), 1);
+    }
     if (kind == "connected" || kind == "conn") return Connect(section);
     if (kind == "batchnorm") return Normalize(last_, 1, layer_);
     if (kind == "route") return Route(section);
@@ -117,17 +121,23 @@ class Translator {
   }
 
   ValueId Normalize(ValueId x, std::int64_t axis, std::string name) {
+    builder_.StartLayer(layer_ + "/batch_normalize", "batch_normalize");
     BatchNormalization norm;
     norm.axis = axis;
     norm.epsilon = kEpsilon;
     const ValueId gamma = Array("scales"), beta = Array("biases"), mean = Array("rolling_mean"),
                   variance = Array("rolling_variance");
+    if (mean == kNoValue || variance == kNoValue) {
+      const Unknown unknown{"batch_normalize", "the file holds no statistics of it"};
+      return builder_.Add(unknown, {x}, std::move(name));
+    }
     return builder_.Add(norm, {x, gamma, beta, mean, variance}, std::move(name));
   }
 
   ValueId Activate(const CfgSection& section, ValueId x, const char* otherwise, std::string name) {
     const std::string activation = section.Text("activation", otherwise);
     if (activation == "linear") return x;
+    builder_.StartLayer(layer_ + "/" + activation, activation);
     if (activation == "loggy") {
       const ValueId sigmoid = builder_.Add(Unary{UnaryFunction::kSigmoid}, {x});
       return builder_.Add(Unary{UnaryFunction::kLinear, 2, -1}, {sigmoid}, std::move(name));
@@ -146,6 +156,12 @@ class Translator {
   }
 
   Result<ValueId> Convolve(const CfgSection& section) {
+    CKPT_ASSIGN_OR_RETURN(const ValueId x, ConvolveAlone(section));
+    return NormalizeAndActivate(section, x, 1);
+  }
+
+  // With its bias where no batch norm follows.
+  Result<ValueId> ConvolveAlone(const CfgSection& section) {
     for (const char* key : {"binary", "xnor", "bin_output", "rotate", "sway", "stretch"}) {
       CKPT_ASSIGN_OR_RETURN(const std::int64_t set, section.Integer(key, 0, true));
       if (set != 0) return NotUnderstood(section, std::string("it has ") + key);
@@ -165,28 +181,34 @@ class Translator {
     CKPT_ASSIGN_OR_RETURN(const std::int64_t normalized, section.Integer("batch_normalize", 0));
     const ValueId kernel = Array("weights");
     if (kernel == kNoValue) return NotUnderstood(section, "the file holds no weights of it");
-    const bool plain = normalized == 0;
-    ValueId x =
-        builder_.Add(convolution, {last_, kernel, plain ? Array("biases") : kNoValue}, layer_);
-    if (!plain) x = Normalize(x, 1, layer_ + "/batch_normalize");
+    return builder_.Add(convolution, {last_, kernel, normalized == 0 ? Array("biases") : kNoValue},
+                        layer_);
+  }
+
+  // What Darknet counts as parts of a convolution or a connected layer.
+  Result<ValueId> NormalizeAndActivate(const CfgSection& section, ValueId x, std::int64_t axis) {
+    CKPT_ASSIGN_OR_RETURN(const std::int64_t normalized, section.Integer("batch_normalize", 0));
+    if (normalized != 0) x = Normalize(x, axis, layer_ + "/batch_normalize");
     return Activate(section, x, "logistic", layer_ + "/activation");
   }
 
+  // A connected layer flattens what it reads.
+  void FlattenFirst() {
+    builder_.StartLayer(layer_ + "/flatten", "flatten");
+    last_ = builder_.Add(MergeAxes{}, {last_});
+  }
+
   Result<ValueId> Connect(const CfgSection& section) {
-    const ValueId flat = builder_.Add(MergeAxes{}, {last_});
     const ValueId kernel = Array("weights");
     if (kernel == kNoValue) return NotUnderstood(section, "the file holds no weights of it");
     MatrixProduct product;
     product.transpose_b = true;
-    ValueId x = builder_.Add(product, {flat, kernel}, layer_);
+    ValueId x = builder_.Add(product, {last_, kernel}, layer_);
     CKPT_ASSIGN_OR_RETURN(const std::int64_t normalized, section.Integer("batch_normalize", 0));
-    if (normalized != 0) {
-      x = Normalize(x, -1, layer_ + "/batch_normalize");
-    } else {
-      x = builder_.Add(Binary{BinaryFunction::kAdd}, {x, Array("biases")});
-    }
-    x = Activate(section, x, "logistic", layer_ + "/activation");
+    if (normalized == 0) x = builder_.Add(Binary{BinaryFunction::kAdd}, {x, Array("biases")});
+    CKPT_ASSIGN_OR_RETURN(x, NormalizeAndActivate(section, x, -1));
     // Darknet goes on with one pixel of so many channels.
+    builder_.StartLayer(layer_ + "/pixel", "reshape");
     return builder_.Add(InsertAxes{{2, 3}}, {x});
   }
 
@@ -378,10 +400,10 @@ class Translator {
 
 }  // namespace
 
-Result<Network> DarknetInference(const std::vector<CfgSection>& sections,
-                                 const Manifest& manifest) {
+Result<Network> TranslateDarknet(const std::vector<CfgSection>& sections, const Manifest& manifest,
+                                 NetworkBuilder::Contradictions contradictions) {
   if (sections.empty()) return Fail(ErrorCode::kCorrupt, "does not begin with a section [net]");
-  Translator translator(manifest);
+  Translator translator(manifest, contradictions);
   CKPT_RETURN_IF_ERROR(translator.Begin(sections.front()));
   for (std::size_t i = 1; i < sections.size(); ++i) {
     CKPT_RETURN_IF_ERROR(translator.Add(sections[i]));

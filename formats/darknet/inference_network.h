@@ -12,10 +12,11 @@
 
 namespace ckpt::formats {
 
-// Constants are the tensors of `manifest` that BuildNetwork (network.h) lists for these sections.
+// Constants are the tensors of `manifest` that ArraysOfLayers (weight_arrays.h) lists.
 // The outputs are what detection layers yield, and the last layer. kCorrupt where the cfg
-// contradicts itself.
-Result<network::Network> DarknetInference(const std::vector<CfgSection>& sections,
-                                          const Manifest& manifest);
+// contradicts itself; of shapes that do, as `contradictions` says.
+Result<network::Network> TranslateDarknet(const std::vector<CfgSection>& sections,
+                                          const Manifest& manifest,
+                                          network::NetworkBuilder::Contradictions contradictions);
 
 }  // namespace ckpt::formats

@@ -114,21 +114,18 @@ std::optional<BinaryFunction> BinaryOf(const std::string& op) {
 
 class Translator {
  public:
-  Translator(const Symbol& symbol, const Manifest& manifest)
+  Translator(const Symbol& symbol, const Manifest& manifest,
+             NetworkBuilder::Contradictions contradictions)
       : nodes_(symbol.nodes),
         heads_(symbol.heads),
         manifest_(manifest),
-        builder_(Origin::kMxNetSymbol),
+        builder_(Origin::kMxNetSymbol, contradictions),
         values_(nodes_.size()) {}
 
-  Result<Network> Run() {
+  MxnetNetwork Run() {
+    FindFurtherOutputs();
     for (std::size_t i = 0; i < nodes_.size(); ++i) {
-      if (nodes_[i].op == "null") continue;  // made when it is read
-      const SymbolNode& node = nodes_[i];
-      builder_.StartLayer(node.name, node.op);
-      node_ = &node;
-      x_ = node.inputs.empty() ? kNoValue : Operand(0);
-      values_[i] = x_ == kNoValue ? std::vector{NotUnderstood("it reads nothing")} : Translate();
+      if (nodes_[i].op != "null") AddNode(i);  // a variable is made when it is read
     }
     for (const auto& [node, output] : heads_) {
       const ValueId value = ValueOf(node, output);
@@ -136,13 +133,48 @@ class Translator {
       if (output != 0) name += std::to_string(output);
       builder_.AddOutput(std::move(name), value);
     }
-    return std::move(builder_).Finish();
+    return {std::move(builder_).Finish(), std::move(layer_nodes_)};
   }
 
  private:
+  void StartLayer(std::string name, std::string type, std::size_t node) {
+    builder_.StartLayer(std::move(name), std::move(type));
+    layer_nodes_.push_back(node);
+  }
+
+  void FindFurtherOutputs() {
+    const auto add = [this](const auto& entries) {
+      for (const auto& entry : entries) {
+        if (entry.second != 0) further_.emplace(entry, kNoValue);
+      }
+    };
+    for (const SymbolNode& node : nodes_) add(node.inputs);
+    add(heads_);
+  }
+
+  void AddNode(std::size_t i) {
+    node_ = &nodes_[i];
+    x_ = node_->inputs.empty() ? kNoValue : Operand(0);
+    if (node_->op == "FullyConnected" && x_ != kNoValue && Given().Flag("flatten", true)) {
+      StartLayer(node_->name + "/flatten", "flatten", kNoSymbolNode);
+      x_ = builder_.Add(MergeAxes{}, {x_});
+      builder_.Record(x_, Sizes{kUnknownSize, kUnknownSize});  // whatever the data's rank is
+    }
+    StartLayer(node_->name, node_->op, i);
+    values_[i] = x_ == kNoValue ? std::vector{NotUnderstood("it reads nothing")} : Translate();
+    for (auto at = further_.lower_bound({i, values_[i].size()});
+         at != further_.end() && at->first.first == i; ++at) {
+      StartLayer(node_->name, node_->op, kNoSymbolNode);
+      at->second =
+          builder_.Add(Unknown{node_->op, "a further output of it is read"}, {values_[i][0]});
+    }
+  }
+
   ValueId ValueOf(std::size_t node, std::size_t output) {
     if (nodes_[node].op == "null" && values_[node].empty()) values_[node] = {Variable(node)};
     if (output < values_[node].size()) return values_[node][output];
+    const auto further = further_.find({node, output});
+    if (further != further_.end() && further->second != kNoValue) return further->second;
     return builder_.Add(Unknown{nodes_[node].op, "a further output of it is read"}, {});
   }
 
@@ -271,12 +303,10 @@ class Translator {
   }
 
   ValueId Connect() {
-    const Attributes given = Given();
-    const ValueId data = given.Flag("flatten", true) ? builder_.Add(MergeAxes{}, {x_}) : x_;
     MatrixProduct product;
     product.transpose_b = true;
-    if (given.Flag("no_bias", false)) return Yield(product, {data, Operand(1)});
-    const ValueId y = builder_.Add(product, {data, Operand(1)});
+    if (Given().Flag("no_bias", false)) return Yield(product, {x_, Operand(1)});
+    const ValueId y = builder_.Add(product, {x_, Operand(1)});
     return Yield(Binary{BinaryFunction::kAdd}, {y, Operand(2)});
   }
 
@@ -456,16 +486,19 @@ class Translator {
   const std::vector<std::pair<std::size_t, std::size_t>>& heads_;
   const Manifest& manifest_;
   NetworkBuilder builder_;
-  std::vector<std::vector<ValueId>> values_;  // by node and output
-  const SymbolNode* node_ = nullptr;          // the one that is translated, and what it reads first
+  std::vector<std::size_t> layer_nodes_;                            // by layer of the network
+  std::vector<std::vector<ValueId>> values_;                        // by node and output
+  std::map<std::pair<std::size_t, std::size_t>, ValueId> further_;  // outputs but the first
+  const SymbolNode* node_ = nullptr;  // the one that is translated, and what it reads first
   ValueId x_;
   std::int64_t parts_ = 0;
 };
 
 }  // namespace
 
-Result<Network> MxnetInference(const Symbol& symbol, const Manifest& manifest) {
-  return Translator(symbol, manifest).Run();
+MxnetNetwork TranslateMxnet(const Symbol& symbol, const Manifest& manifest,
+                            NetworkBuilder::Contradictions contradictions) {
+  return Translator(symbol, manifest, contradictions).Run();
 }
 
 }  // namespace ckpt::formats

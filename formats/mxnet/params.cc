@@ -87,11 +87,10 @@ class Opener {
       error.file = beside.string();
       return Fail(std::move(error));
     }
-    symbol_ = *symbol;
-    SymbolGraph graph = GraphOfSymbol(*std::move(symbol), manifest_);
-    manifest_.graph = std::move(graph.graph);
+    manifest_.graph = GraphOfSymbol(*symbol, manifest_);
     manifest_.files.push_back(beside.string());
-    for (const TensorId id : graph.fixed_gammas) FixGamma(id);
+    for (const TensorId id : FixedGammas(*symbol, manifest_)) FixGamma(id);
+    symbol_ = *std::move(symbol);
     return {};
   }
 
@@ -100,7 +99,8 @@ class Opener {
         "mxnet", std::move(manifest_), std::vector{std::move(file)}, std::move(tensors_));
     if (!symbol_) return opened;
     opened->set_network([symbol = *std::move(symbol_)](const Manifest& manifest) {
-      return MxnetInference(symbol, manifest);
+      return TranslateMxnet(symbol, manifest, network::NetworkBuilder::Contradictions::kFail)
+          .network;
     });
     return opened;
   }

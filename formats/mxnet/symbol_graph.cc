@@ -1,13 +1,13 @@
 #include "formats/mxnet/symbol_graph.h"
 
-#include <algorithm>
-#include <charconv>
-#include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 
+#include "ckpt/find_layers.h"
 #include "formats/keras/config_json.h"
+#include "formats/mxnet/inference_network.h"
 
 namespace ckpt::formats {
 namespace {
@@ -33,159 +33,48 @@ std::optional<std::vector<std::pair<std::size_t, std::size_t>>> ReadEntries(cons
   return entries;
 }
 
-bool IsTrue(const std::string& text) { return text == "True" || text == "true" || text == "1"; }
-
-double Number(const std::string& text, double otherwise) {
-  double number = otherwise;
-  const auto [end, failed] = std::from_chars(text.data(), text.data() + text.size(), number);
-  return failed == std::errc() && end == text.data() + text.size() ? number : otherwise;
+std::string Attribute(const SymbolNode& node, const char* key) {
+  const auto found = node.attributes.find(key);
+  return found == node.attributes.end() ? std::string() : found->second;
 }
 
-std::int64_t Integer(const std::string& text, std::int64_t otherwise) {
-  std::int64_t number = otherwise;
-  const auto [end, failed] = std::from_chars(text.data(), text.data() + text.size(), number);
-  return failed == std::errc() && end == text.data() + text.size() ? number : otherwise;
+bool IsBatchNorm(const SymbolNode& node) {
+  return node.op == "BatchNorm" || node.op == "BatchNorm_v1";
 }
 
-// The numbers of "(2, 2)".
-std::vector<std::int64_t> Tuple(const std::string& text) {
-  std::vector<std::int64_t> numbers;
-  for (const char *at = text.data(), *end = at + text.size(); at < end; ++at) {
-    std::int64_t number = 0;
-    const auto [stopped, failed] = std::from_chars(at, end, number);
-    if (failed != std::errc()) continue;
-    numbers.push_back(number);
-    at = stopped;
-    if (at >= end) break;
-  }
-  return numbers;
+// What the inputs from the second on are to the layer.
+std::vector<const char*> ParametersOf(const SymbolNode& node) {
+  if (IsBatchNorm(node)) return {"gamma", "beta", "moving_mean", "moving_variance"};
+  const bool linear =
+      node.op == "Convolution" || node.op == "Deconvolution" || node.op == "FullyConnected";
+  return linear ? std::vector<const char*>{"kernel", "bias"} : std::vector<const char*>{};
 }
 
-bool AllAre(const std::vector<std::int64_t>& numbers, std::int64_t value) {
-  return std::all_of(numbers.begin(), numbers.end(), [&](auto n) { return n == value; });
+// Parameters that the symbol names and the file lacks are no inputs of the model.
+void FindMissing(const Symbol& symbol, const SymbolNode& node, const Manifest& manifest,
+                 Layer& layer) {
+  std::size_t input = 1;
+  for (const char* name : ParametersOf(node)) {
+    if (input >= node.inputs.size()) return;
+    const SymbolNode& variable = symbol.nodes[node.inputs[input++].first];
+    if (variable.op != "null" || FindTensor(manifest, variable.name)) continue;
+    layer.missing_tensors.emplace_back(name);
+    layer.fed_tensors.erase(name);
+  }
 }
 
-class GraphBuilder {
- public:
-  GraphBuilder(std::vector<SymbolNode> nodes, const Manifest& manifest)
-      : nodes_(std::move(nodes)), manifest_(manifest), values_(nodes_.size()) {
-    symbol_.graph.origin = GraphOrigin::kMxnetSymbol;
-    symbol_.graph.source = "MXNet symbol";
-  }
-
-  SymbolGraph Build(const std::vector<std::pair<std::size_t, std::size_t>>& heads) {
-    for (std::size_t i = 0; i < nodes_.size(); ++i) AddNode(i);
-    for (const auto& [node, output] : heads) {
-      if (values_[node]) symbol_.graph.values[*values_[node]].is_model_output = true;
+// Nodes that yield more than their first output to someone.
+std::set<std::size_t> NodesOfFurtherOutputs(const Symbol& symbol) {
+  std::set<std::size_t> nodes;
+  const auto add = [&](const auto& entries) {
+    for (const auto& [node, output] : entries) {
+      if (output != 0) nodes.insert(node);
     }
-    return std::move(symbol_);
-  }
-
- private:
-  const std::string& Attribute(const SymbolNode& node, const char* key) const {
-    static const std::string kNone;
-    const auto found = node.attributes.find(key);
-    return found == node.attributes.end() ? kNone : found->second;
-  }
-
-  void AddNode(std::size_t i) {
-    const SymbolNode& node = nodes_[i];
-    if (node.op == "null" && FindTensor(manifest_, node.name)) return;  // a parameter
-    Layer layer;
-    layer.name = node.name;
-    layer.op_type = node.op;
-    std::size_t data_inputs = node.inputs.size();
-    Describe(node, layer, data_inputs);
-    std::vector<ValueId> inputs;
-    for (std::size_t k = 0; k < data_inputs; ++k) {
-      const auto& [from, output] = node.inputs[k];
-      if (!values_[from]) continue;
-      inputs.push_back(*values_[from]);
-      // Only the first output of a node is followed; one that is read otherwise is not understood.
-      if (output != 0) symbol_.graph.values[inputs.back()].is_model_output = true;
-    }
-    // A dense layer flattens what it reads unless told not to: nothing is folded through that, and
-    // the last axis of what it yields is the first behind the examples.
-    std::optional<std::int64_t> rank;
-    const std::string& flatten = Attribute(node, "flatten");
-    if (layer.kind == OpKind::kDense && flatten != "False") {
-      inputs = {symbol_.graph.AddCall({node.name + "/flatten", "flatten"}, std::move(inputs))};
-      if (flatten.empty() || IsTrue(flatten)) rank = 2;
-    }
-    values_[i] = symbol_.graph.AddCall(std::move(layer), std::move(inputs), rank);
-  }
-
-  // Binds the inputs from the second on to the names, in order; a name that no tensor has is one of
-  // the layer's missing tensors.
-  void Bind(const SymbolNode& node, Layer& layer, std::initializer_list<const char*> names,
-            std::size_t& data_inputs) {
-    data_inputs = std::min<std::size_t>(1, node.inputs.size());
-    std::size_t k = 1;
-    for (const char* name : names) {
-      if (k >= node.inputs.size()) return;
-      const SymbolNode& variable = nodes_[node.inputs[k++].first];
-      const auto id = FindTensor(manifest_, variable.name);
-      if (id) layer.tensors.emplace(name, *id);
-      if (!id) layer.missing_tensors.emplace_back(name);
-    }
-  }
-
-  void Describe(const SymbolNode& node, Layer& layer, std::size_t& data_inputs) {
-    const std::string& op = node.op;
-    if (op == "null") {
-      layer.kind = OpKind::kInput;
-    } else if (op == "Convolution" || op == "Deconvolution") {
-      const bool transposed = op == "Deconvolution";
-      layer.kind = transposed ? OpKind::kConvTranspose : OpKind::kConv;
-      layer.layout = transposed ? KernelLayout::kInOutSpatial : KernelLayout::kOutInSpatial;
-      layer.groups = Integer(Attribute(node, "num_group"), 1);
-      layer.padding = AllAre(Tuple(Attribute(node, "pad")), 0) ? Padding::kNone : Padding::kZeros;
-      layer.unit_stride = AllAre(Tuple(Attribute(node, "stride")), 1);
-      layer.axis = 1;
-      const std::string& order = Attribute(node, "layout");
-      if (!order.empty() && order != "None" && !order.starts_with("NC"))
-        layer.kind = OpKind::kOther;
-      layer.can_gain_bias = true;
-      Bind(node, layer, {"kernel", "bias"}, data_inputs);
-    } else if (op == "FullyConnected") {
-      layer.kind = OpKind::kDense;
-      layer.layout = KernelLayout::kOutInSpatial;
-      layer.axis = -1;
-      layer.can_gain_bias = true;
-      Bind(node, layer, {"kernel", "bias"}, data_inputs);
-    } else if (op == "BatchNorm" || op == "BatchNorm_v1") {
-      DescribeBatchNorm(node, layer, data_inputs);
-    } else if (op == "Activation" || op == "relu" || op == "LeakyReLU") {
-      layer.kind = OpKind::kActivation;
-      layer.activation = op == "relu" ? op : Attribute(node, "act_type");
-    } else if (op == "Dropout" || op == "identity" || op == "_copy") {
-      layer.kind = OpKind::kIdentity;
-    } else if (op == "elemwise_add" || op == "_Plus" || op == "_plus") {
-      layer.kind = OpKind::kAdd;
-    } else if (op == "Concat" || op == "concat") {
-      layer.kind = OpKind::kConcat;
-      layer.axis = Integer(Attribute(node, "dim"), 1);
-    }
-  }
-
-  void DescribeBatchNorm(const SymbolNode& node, Layer& layer, std::size_t& data_inputs) {
-    layer.kind = OpKind::kBatchNorm;
-    layer.axis = Integer(Attribute(node, "axis"), 1);
-    layer.epsilon = Number(Attribute(node, "eps"), 1e-3);
-    layer.momentum = Number(Attribute(node, "momentum"), 0.9);
-    Bind(node, layer, {"gamma", "beta", "moving_mean", "moving_variance"}, data_inputs);
-    const std::string& fix_gamma = Attribute(node, "fix_gamma");
-    const auto gamma = layer.tensors.find("gamma");
-    if ((fix_gamma.empty() || IsTrue(fix_gamma)) && gamma != layer.tensors.end()) {
-      symbol_.fixed_gammas.push_back(gamma->second);
-    }
-  }
-
-  std::vector<SymbolNode> nodes_;
-  const Manifest& manifest_;
-  std::vector<std::optional<ValueId>> values_;  // what a node yields; none for a parameter
-  SymbolGraph symbol_;
-};
+  };
+  for (const SymbolNode& node : symbol.nodes) add(node.inputs);
+  add(symbol.heads);
+  return nodes;
+}
 
 }  // namespace
 
@@ -219,8 +108,39 @@ Result<Symbol> ReadSymbolNodes(std::string_view text) {
   return Symbol{std::move(nodes), *std::move(heads)};
 }
 
-SymbolGraph GraphOfSymbol(Symbol symbol, const Manifest& manifest) {
-  return GraphBuilder(std::move(symbol.nodes), manifest).Build(symbol.heads);
+ModelGraph GraphOfSymbol(const Symbol& symbol, const Manifest& manifest) {
+  const MxnetNetwork net =
+      TranslateMxnet(symbol, manifest, network::NetworkBuilder::Contradictions::kUnknown);
+  LayerFacts facts;
+  facts.can_gain_bias = true;
+  ModelGraph graph = FindLayers(*net.network, facts);
+  graph.origin = GraphOrigin::kMxnetSymbol;
+  graph.source = "MXNet symbol";
+  const std::set<std::size_t> further = NodesOfFurtherOutputs(symbol);
+  for (LayerId id = 0; id < net.nodes.size(); ++id) {
+    if (net.nodes[id] == kNoSymbolNode) continue;
+    const SymbolNode& node = symbol.nodes[net.nodes[id]];
+    Layer& layer = graph.layers[id];
+    FindMissing(symbol, node, manifest, layer);
+    if (IsBatchNorm(node) && further.contains(net.nodes[id])) {
+      layer.not_affine = "its other outputs are read";
+    }
+    const std::string function = Attribute(node, "act_type");
+    if (layer.kind == OpKind::kActivation && !function.empty()) layer.activation = function;
+  }
+  return graph;
+}
+
+std::vector<TensorId> FixedGammas(const Symbol& symbol, const Manifest& manifest) {
+  std::vector<TensorId> fixed;
+  for (const SymbolNode& node : symbol.nodes) {
+    if (!IsBatchNorm(node) || node.inputs.size() < 2) continue;
+    const std::string fix = Attribute(node, "fix_gamma");
+    if (!fix.empty() && fix != "True" && fix != "true" && fix != "1") continue;
+    const auto gamma = FindTensor(manifest, symbol.nodes[node.inputs[1].first].name);
+    if (gamma) fixed.push_back(*gamma);
+  }
+  return fixed;
 }
 
 }  // namespace ckpt::formats

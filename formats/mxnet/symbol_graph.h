@@ -31,12 +31,11 @@ struct Symbol {
 // kCorrupt where the text is no symbol or contradicts itself.
 Result<Symbol> ReadSymbolNodes(std::string_view text);
 
-struct SymbolGraph {
-  ModelGraph graph;
-  std::vector<TensorId> fixed_gammas;  // of batch norms with fix_gamma
-};
+// Found over the symbol's operations (FindLayers); what a node records beyond them is added here.
+// Variables are the tensors of `manifest` with their names.
+ModelGraph GraphOfSymbol(const Symbol& symbol, const Manifest& manifest);
 
-// Variables are bound to the tensors of `manifest` with their names.
-SymbolGraph GraphOfSymbol(Symbol symbol, const Manifest& manifest);
+// The gammas of batch norms with fix_gamma, which are read as ones.
+std::vector<TensorId> FixedGammas(const Symbol& symbol, const Manifest& manifest);
 
 }  // namespace ckpt::formats

@@ -6,6 +6,7 @@
 #include <tuple>
 #include <utility>
 
+#include "ckpt/elements.h"
 #include "ckpt/natural_order.h"
 #include "diff/compare.h"
 #include "diff/fingerprint.h"
@@ -318,7 +319,30 @@ class Finder {
     return {};
   }
 
+  // A file whose batch norms are folded has no names that say whose conventions it follows: the
+  // shapes of its kernels do.
+  Direction DirectionOfShapes() const {
+    std::set<ShapeEvidence> found;
+    for (const Match& match : paired_) {
+      if (a_.Kind(match.a->index) != PartKind::kMultiplies) continue;
+      found.insert(EvidenceOfShapes(a_.Info(match.a->index), b_.Info(match.b->index)));
+    }
+    const bool last = found.contains(ShapeEvidence::kToLast);
+    const bool first = found.contains(ShapeEvidence::kToFirst);
+    if (found.contains(ShapeEvidence::kSame) || (last && first)) return Direction::kUnknown;
+    if (last) return Direction::kToChannelsLast;
+    if (first) return Direction::kToChannelsFirst;
+    if (!found.contains(ShapeEvidence::kOther)) return Direction::kUnknown;
+    if (const auto a = a_.analysis.framework) {
+      return IsChannelsFirst(*a) ? Direction::kToChannelsFirst : Direction::kToChannelsLast;
+    }
+    const auto b = b_.analysis.framework;
+    if (!b) return Direction::kUnknown;
+    return IsChannelsFirst(*b) ? Direction::kToChannelsLast : Direction::kToChannelsFirst;
+  }
+
   Status SettleOrders() {
+    if (!a_.analysis.framework || !b_.analysis.framework) direction_ = DirectionOfShapes();
     for (Match& match : paired_) {
       const TensorInfo& a = a_.Info(match.a->index);
       const TensorInfo& b = b_.Info(match.b->index);
@@ -338,8 +362,9 @@ class Finder {
     return {};
   }
 
-  // The first order in which both hold the same; else the likeliest, which is the first, where they
-  // are orders that frameworks have.
+  // The first order in which both hold the same, or else the same but for a factor of each output
+  // channel, as a fold leaves it; else the likeliest, which is the first, where they are orders
+  // that frameworks have.
   Result<std::optional<AxisOrder>> ChooseOrder(std::vector<AxisOrder> orders, const Match& match,
                                                bool conventional) {
     for (AxisOrder& order : orders) {
@@ -349,7 +374,28 @@ class Finder {
       if (same) return std::optional(std::move(order));
     }
     if (orders.empty() || !conventional) return std::optional<AxisOrder>{};
+    for (AxisOrder& order : orders) {
+      if (orders.size() == 1) break;
+      CKPT_ASSIGN_OR_RETURN(const bool scaled, DifferByFactors(match, order));
+      if (scaled) return std::optional(std::move(order));
+    }
     return std::optional(std::move(orders.front()));
+  }
+
+  Result<bool> DifferByFactors(const Match& match, const AxisOrder& order) const {
+    const TensorInfo& a = a_.Info(match.a->index);
+    const TensorInfo& b = b_.Info(match.b->index);
+    if (a.shape.rank() < 2 || !IsFloat(a.dtype) || !IsFloat(b.dtype)) return false;
+    const double unit = std::max(UnitRoundoff(a.dtype), UnitRoundoff(b.dtype));
+    for (const ChannelView& view : OutViews(a.shape, a_.analysis.framework)) {
+      // With a few elements a channel any order may fit.
+      if (view.channels_per_group * 4 > a.shape.element_count()) continue;
+      CKPT_ASSIGN_OR_RETURN(
+          const ChannelFactors factors,
+          FactorsBetween(a_.checkpoint, *match.a, b_.checkpoint, *match.b, order, view));
+      if (factors.off <= 16 * unit) return true;
+    }
+    return false;
   }
 
   void HandBack() {
@@ -370,7 +416,7 @@ class Finder {
 
   Side a_, b_;
   Matching& matching_;
-  const Direction direction_;
+  Direction direction_;
   std::vector<Match> paired_;
   std::vector<Match> names_only_ = {};  // pairs that content may undo
 };

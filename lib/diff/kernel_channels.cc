@@ -96,6 +96,35 @@ bool AreOneProfile(const std::vector<double>& a, const std::vector<double>& b) {
   return true;
 }
 
+static ChannelFactors FactorsOf(const std::vector<double>& aa, const std::vector<double>& ab,
+                                const std::vector<double>& bb) {
+  const std::size_t channels = aa.size();
+  ChannelFactors factors{std::vector<double>(channels, 0), std::vector<double>(channels, 0)};
+  for (std::size_t c = 0; c < channels; ++c) {
+    if (aa[c] > 0) factors.a_to_b[c] = ab[c] / aa[c];
+    if (bb[c] > 0) factors.b_to_a[c] = ab[c] / bb[c];
+    if (aa[c] > 0 && bb[c] > 0) {
+      const double left_over = std::max(0.0, 1 - ab[c] * ab[c] / (aa[c] * bb[c]));
+      factors.off = std::max(factors.off, std::sqrt(left_over));
+    } else if (aa[c] != bb[c]) {
+      factors.off = std::max(factors.off, bb[c] > 0 ? 1.0 : 0.0);
+    }
+  }
+  return factors;
+}
+
+// No pair that a fold has scaled, however the rest of it is: tiny numbers, rounded to a 16-bit
+// type, are some channels' alone.
+static bool MostAreFarOff(const std::vector<double>& aa, const std::vector<double>& ab,
+                          const std::vector<double>& bb) {
+  constexpr double kNear = 0.9;  // the square of a cosine
+  std::size_t far = 0;
+  for (std::size_t c = 0; c < aa.size(); ++c) {
+    if (aa[c] > 0 && bb[c] > 0 && ab[c] * ab[c] < kNear * aa[c] * bb[c]) ++far;
+  }
+  return far > aa.size() / 2;
+}
+
 Result<ChannelFactors> FactorsBetween(const Checkpoint& a, TensorId id_a, const Checkpoint& b,
                                       TensorId id_b, const std::optional<AxisOrder>& order_of_b,
                                       const ChannelView& view_of_a) {
@@ -113,6 +142,7 @@ Result<ChannelFactors> FactorsBetween(const Checkpoint& a, TensorId id_a, const 
   const std::uint64_t channels = ChannelsOf(view_of_a);
   std::vector<double> aa(channels, 0), ab(channels, 0), bb(channels, 0);
   ChannelCursor cursor(view_of_a);
+  std::uint64_t seen = 0, judged = kFewestElements * channels;
   while (true) {
     CKPT_RETURN_IF_ERROR(left.Refill());
     CKPT_RETURN_IF_ERROR(right.Refill());
@@ -128,19 +158,12 @@ Result<ChannelFactors> FactorsBetween(const Checkpoint& a, TensorId id_a, const 
       bb[c] += y[i] * y[i];
       cursor.Next();
     }
+    seen += count;
+    if (seen < judged) continue;
+    if (MostAreFarOff(aa, ab, bb)) return ChannelFactors{{}, {}, 1};
+    judged = 2 * seen;
   }
-  ChannelFactors factors{std::vector<double>(channels, 0), std::vector<double>(channels, 0)};
-  for (std::size_t c = 0; c < channels; ++c) {
-    if (aa[c] > 0) factors.a_to_b[c] = ab[c] / aa[c];
-    if (bb[c] > 0) factors.b_to_a[c] = ab[c] / bb[c];
-    if (aa[c] > 0 && bb[c] > 0) {
-      const double left_over = std::max(0.0, 1 - ab[c] * ab[c] / (aa[c] * bb[c]));
-      factors.off = std::max(factors.off, std::sqrt(left_over));
-    } else if (aa[c] != bb[c]) {
-      factors.off = std::max(factors.off, bb[c] > 0 ? 1.0 : 0.0);
-    }
-  }
-  return factors;
+  return FactorsOf(aa, ab, bb);
 }
 
 }  // namespace ckpt

@@ -22,7 +22,8 @@ Result<std::vector<double>> ChannelProfile(const Checkpoint& checkpoint, TensorI
 bool AreOneProfile(const std::vector<double>& a, const std::vector<double>& b);
 
 // The factors f that take kernel A nearest to kernel B, b = f[channel] * a, channels by the layout
-// of A, and how far off that leaves B: |b - f a| / |b|, the largest over channels.
+// of A, and how far off that leaves B: |b - f a| / |b|, the largest over channels. Kernels that are
+// far off (`off` is 1, and there are no factors) are not read to their end.
 struct ChannelFactors {
   std::vector<double> a_to_b, b_to_a;
   double off = 0;

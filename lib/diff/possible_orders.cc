@@ -114,6 +114,20 @@ Direction DirectionOf(std::optional<Framework> from_b, std::optional<Framework> 
   return first_b ? Direction::kToChannelsLast : Direction::kToChannelsFirst;
 }
 
+ShapeEvidence EvidenceOfShapes(const TensorInfo& a, const TensorInfo& b) {
+  if (a.shape.rank() != b.shape.rank() || a.shape.rank() < 2) return ShapeEvidence::kUnclear;
+  const auto fits = [&](bool to_last) {
+    Orders orders(a.shape);
+    AddConventional(a, b, to_last, orders);
+    return !orders.Take().empty();
+  };
+  const bool same = a.shape == b.shape, to_last = fits(true), to_first = fits(false);
+  if (same) return to_last || to_first ? ShapeEvidence::kUnclear : ShapeEvidence::kSame;
+  if (to_last && to_first && a.shape.rank() == 2) return ShapeEvidence::kOther;
+  if (to_last == to_first) return ShapeEvidence::kUnclear;
+  return to_last ? ShapeEvidence::kToLast : ShapeEvidence::kToFirst;
+}
+
 namespace {
 
 void AddConventions(const TensorInfo& a, const TensorInfo& b, Role role, Direction direction,

@@ -14,6 +14,11 @@ namespace ckpt {
 enum class Direction : std::uint8_t { kUnknown, kToChannelsLast, kToChannelsFirst };
 Direction DirectionOf(std::optional<Framework> from_b, std::optional<Framework> to_a) noexcept;
 
+// Which way a kernel of both files went, by its shapes alone: kOther where only a transposed matrix
+// says that one has its channels first and one last, kUnclear where the shapes fit several.
+enum class ShapeEvidence : std::uint8_t { kUnclear, kSame, kOther, kToLast, kToFirst };
+ShapeEvidence EvidenceOfShapes(const TensorInfo& a, const TensorInfo& b);
+
 // Orders of frameworks that give `b` the shape of `a`: of convolutions, dense layers, also behind a
 // flatten, and the order as it is. The likeliest first.
 std::vector<AxisOrder> ConventionalOrders(const TensorInfo& a, const TensorInfo& b, Role role,

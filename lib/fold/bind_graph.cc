@@ -36,8 +36,8 @@ class Binder {
         readers_(model_.tensors.size(), 0),
         bound_(names_.tensors.size(), false),
         doubtful_(graph_.layers.size(), false) {
-    if (const auto* records = dynamic_cast<const RecordsOrigins*>(&model))
-      origins_ = records->origins();
+    const std::vector<LayerOrigin>& recorded = OriginsOf(model);
+    if (recorded.size() == origins_.size()) origins_ = recorded;
     for (std::uint32_t i = 0; i < names_.tensors.size(); ++i)
       by_name_.emplace(names_.tensors[i].name, TensorId{i});
     for (std::uint32_t i = 0; i < names_.tensors.size(); ++i)

@@ -58,12 +58,15 @@ class OwnNames : public RewrittenCheckpoint {
   Result<std::unique_ptr<TensorStream>> Open(TensorId id) const override {
     return inner().Open(sources_[id.index]);
   }
+  // Each layer has its own now.
+  const std::vector<LayerOrigin>& origins() const noexcept override { return none_; }
 
  protected:
   // The network reads what is stored once under the name that it is stored under.
   std::optional<TensorId> PlaceOf(TensorId id) const override { return moved_[id.index]; }
 
  private:
+  const std::vector<LayerOrigin> none_;
   std::vector<TensorId> sources_;  // by tensor
   std::vector<TensorId> moved_;    // by tensor of the inner one
 };
@@ -97,9 +100,10 @@ std::map<std::string, TensorId> CopiesOf(const Manifest& manifest,
 }  // namespace
 
 Result<std::unique_ptr<Checkpoint>> WithOwnNames(std::unique_ptr<Checkpoint> checkpoint) {
-  const auto* records = dynamic_cast<const RecordsOrigins*>(checkpoint.get());
-  if (records == nullptr || !checkpoint->manifest().graph) return checkpoint;
-  const auto copies = CopiesOf(checkpoint->manifest(), records->origins());
+  const std::vector<LayerOrigin>& origins = OriginsOf(*checkpoint);
+  const auto& graph = checkpoint->manifest().graph;
+  if (origins.empty() || !graph || origins.size() != graph->layers.size()) return checkpoint;
+  const auto copies = CopiesOf(checkpoint->manifest(), origins);
   if (copies.empty()) return checkpoint;
   auto named = std::make_unique<OwnNames>(std::move(checkpoint), copies);
   CKPT_RETURN_IF_ERROR(named->Bind());

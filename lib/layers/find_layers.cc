@@ -5,6 +5,7 @@
 #include <set>
 #include <utility>
 
+#include "layers/batch_norm_operation.h"
 #include "layers/linear_operation.h"
 #include "layers/operation_kinds.h"
 #include "layers/settled_operation.h"
@@ -24,6 +25,7 @@ class Finder {
       : network_(network),
         facts_(facts),
         uses_(network),
+        elements_([this](network::ValueId id) { return ElementsOf(id); }),
         operations_(network.layers.size()),
         absorbed_(network.layers.size(), false),
         unfused_(network.layers.size()) {
@@ -35,10 +37,10 @@ class Finder {
   ModelGraph Find() {
     graph_.values.resize(network_.values.size());
     AddLayers();
-    FindLinears();
+    FindLayersWithTensors();
     FindUnfusedBatchNorms();
     for (std::uint32_t i = 0; i < network_.layers.size(); ++i) {
-      if (!linear_.contains(i) && !unfused_[i]) Describe(i);
+      if (!found_.contains(i) && !unfused_[i]) Describe(i);
     }
     AddCalls();
     FinishValues();
@@ -57,55 +59,77 @@ class Finder {
     }
   }
 
+  std::optional<std::vector<double>> ElementsOf(network::ValueId id) const {
+    if (id == kNoValue) return std::nullopt;
+    const auto& constant = network_.value(id).constant;
+    const auto* here = constant ? std::get_if<network::InlineConstant>(&*constant) : nullptr;
+    if (here != nullptr) return here->elements;
+    return facts_.elements ? facts_.elements(id) : std::nullopt;
+  }
+
   // The layer's own operations, and the one of them that the others serve.
-  void FindLinears() {
+  void FindLayersWithTensors() {
     for (std::uint32_t i = 0; i < network_.layers.size(); ++i) {
       if (absorbed_[i]) continue;
       for (const OperationId id : operations_[i]) {
-        auto linear = FindLinearOperation(uses_, id);
-        if (!linear || !CoversLayers(*linear)) continue;
-        Bind(i, *std::move(linear));
+        auto found = FindLayer(id);
+        if (!found) continue;
+        Bind(i, *std::move(found));
         break;
       }
     }
   }
 
-  // Those of its operations do nothing else.
-  bool CoversLayers(const LinearOperation& linear) const {
-    return std::all_of(linear.operations.begin(), linear.operations.end(), [&](OperationId id) {
-      return CoversLayer(network_.operation(id).layer, linear);
-    });
-  }
-  bool CoversLayer(std::uint32_t layer, const LinearOperation& linear) const {
-    return std::all_of(operations_[layer].begin(), operations_[layer].end(), [&](OperationId id) {
-      return std::find(linear.operations.begin(), linear.operations.end(), id) !=
-                 linear.operations.end() ||
-             std::all_of(network_.operation(id).operands.begin(),
-                         network_.operation(id).operands.end(),
-                         [this](network::ValueId operand) { return uses_.IsFixed(operand); });
-    });
+  std::optional<LayerOfOperations> FindLayer(OperationId id) const {
+    auto linear = FindLinearOperation(uses_, id);
+    if (linear && CoversLayers(*linear)) return linear;
+    // Where a record names what each operation reads, the scale stays an operation of its own.
+    for (const bool and_scale : {!facts_.can_rebind, false}) {
+      auto norm = FindBatchNormOperation(uses_, id, and_scale);
+      if (norm && CoversLayers(*norm)) return norm;
+    }
+    return std::nullopt;
   }
 
-  void Bind(std::uint32_t index, LinearOperation linear) {
-    const std::string name = graph_.layers[index].name, type = graph_.layers[index].op_type;
+  // Those of its operations do nothing else.
+  bool CoversLayers(const LayerOfOperations& found) const {
+    return std::all_of(found.operations.begin(), found.operations.end(), [&](OperationId id) {
+      return CoversLayer(network_.operation(id).layer, found);
+    });
+  }
+  bool CoversLayer(std::uint32_t layer, const LayerOfOperations& found) const {
+    return std::all_of(operations_[layer].begin(), operations_[layer].end(), [&](OperationId id) {
+      return std::find(found.operations.begin(), found.operations.end(), id) !=
+                 found.operations.end() ||
+             ReadsNoData(network_.operation(id));
+    });
+  }
+  bool ReadsNoData(const Operation& operation) const {
+    return std::all_of(operation.operands.begin(), operation.operands.end(),
+                       [this](network::ValueId operand) { return uses_.IsFixed(operand); });
+  }
+
+  void Bind(std::uint32_t index, LayerOfOperations found) {
     Layer& layer = graph_.layers[index];
-    layer = std::move(linear.layer);
-    layer.name = name;
-    layer.op_type = type;
+    found.layer.name = std::move(layer.name);
+    found.layer.op_type = std::move(layer.op_type);
+    layer = std::move(found.layer);
     if (layer.kind == OpKind::kOther) return;  // what computes its kernel is known
     layer.computation =
-        SettledOperation(uses_, network_.operation(linear.operations.front()), facts_.elements);
+        SettledOperation(uses_, network_.operation(found.operations.front()), elements_);
     layer.can_rebind = facts_.can_rebind;
-    layer.can_gain_bias = facts_.can_gain_bias && !linear.tensors.contains("bias");
-    for (const auto& [part, tensor] : linear.tensors) BindTensor(index, part, tensor);
-    for (const OperationId id : linear.operations) {
+    const bool norm = layer.kind == OpKind::kBatchNorm;
+    layer.can_gain_bias = facts_.can_gain_bias && !norm && !found.tensors.contains("bias");
+    for (const auto& [part, tensor] : found.tensors) BindTensor(index, part, tensor);
+    if (!layer.fed_tensors.empty()) return;
+    for (const OperationId id : found.operations) {
       const std::uint32_t other = network_.operation(id).layer;
       if (other == index) continue;
       absorbed_[other] = true;
       // What is added is read by what adds it, unless it passes through more.
-      if (!layer.read_by.contains("bias")) layer.read_by["bias"] = other;
+      if (!norm && !layer.read_by.contains("bias")) layer.read_by["bias"] = other;
     }
-    linear_.emplace(index, std::move(linear));
+    found_.emplace(index, std::move(found));
   }
 
   void BindTensor(std::uint32_t index, const std::string& part, const StoredTensor& tensor) {
@@ -122,8 +146,8 @@ class Finder {
   void FindUnfusedBatchNorms() {
     for (std::uint32_t i = 0; i < network_.operations.size(); ++i) {
       const std::uint32_t layer = network_.operations[i].layer;
-      if (absorbed_[layer] || linear_.contains(layer)) continue;
-      const auto found = FindUnfusedBatchNorm(uses_, facts_.elements, {i});
+      if (absorbed_[layer] || found_.contains(layer)) continue;
+      const auto found = FindUnfusedBatchNorm(uses_, elements_, {i});
       if (found && EachIsALayer(*found)) BindUnfused(*found);
     }
   }
@@ -132,7 +156,7 @@ class Finder {
   bool EachIsALayer(const UnfusedBatchNorm& norm) const {
     return std::all_of(norm.path.begin(), norm.path.end(), [this](OperationId id) {
       const std::uint32_t layer = network_.operation(id).layer;
-      return operations_[layer].size() == 1 && !absorbed_[layer] && !linear_.contains(layer);
+      return operations_[layer].size() == 1 && !absorbed_[layer] && !found_.contains(layer);
     });
   }
 
@@ -196,12 +220,17 @@ class Finder {
 
   // Operations of a layer that only together are what it does are not told apart here.
   void Describe(std::uint32_t index) {
-    if (operations_[index].size() != 1) return;
-    const Operation& operation = network_.operation(operations_[index].front());
-    if (operation.results.empty() || operation.operands.empty()) return;
+    const Operation* only = nullptr;
+    for (const OperationId id : operations_[index]) {
+      const Operation& operation = network_.operation(id);
+      if (operations_[index].size() > 1 && ReadsNoData(operation)) continue;
+      if (only != nullptr) return;
+      only = &operation;
+    }
+    if (only == nullptr || only->results.empty() || only->operands.empty()) return;
     Layer& layer = graph_.layers[index];
-    DescribeOperation(uses_, operation, facts_.elements, layer);
-    layer.computation = SettledOperation(uses_, operation, facts_.elements);
+    DescribeOperation(uses_, *only, elements_, layer);
+    layer.computation = SettledOperation(uses_, *only, elements_);
   }
 
   void AddCalls() {
@@ -213,17 +242,21 @@ class Finder {
     std::map<std::uint32_t, std::uint32_t> last;  // operation: layer
     for (std::uint32_t i = 0; i < network_.layers.size(); ++i) {
       if (absorbed_[i] || operations_[i].empty()) continue;
-      const auto linear = linear_.find(i);
+      const auto found = found_.find(i);
       const OperationId at =
-          linear == linear_.end() ? operations_[i].back() : linear->second.operations.back();
+          found == found_.end() ? operations_[i].back() : found->second.operations.back();
       last.emplace(at.index, i);
     }
     for (const auto& [operation, layer] : last) CallLayer(layer);
   }
 
   void CallLayer(std::uint32_t index) {
-    if (const auto linear = linear_.find(index); linear != linear_.end()) {
-      Call(index, {linear->second.data.index}, linear->second.output.index);
+    if (const auto found = found_.find(index); found != found_.end()) {
+      const LayerOfOperations& layer = found->second;
+      const NodeId node = Call(index, {layer.data.index}, layer.output.index);
+      for (const network::ValueId result : network_.operation(layer.operations.back()).results) {
+        if (result != kNoValue) graph_.values[result.index].producer = node;
+      }
       return;
     }
     if (unfused_[index]) {
@@ -285,10 +318,11 @@ class Finder {
   const Network& network_;
   const LayerFacts& facts_;
   const ValueUses uses_;
+  const ElementsLookup elements_;
   std::vector<std::vector<OperationId>> operations_;      // by layer
   std::vector<bool> absorbed_;                            // by layer: part of another one
   std::vector<std::optional<UnfusedBatchNorm>> unfused_;  // by the layer that stands for it
-  std::map<std::uint32_t, LinearOperation> linear_;       // by layer
+  std::map<std::uint32_t, LayerOfOperations> found_;      // by layer: one with tensors
   ModelGraph graph_;
 };
 

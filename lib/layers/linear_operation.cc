@@ -13,19 +13,6 @@ using network::Operation;
 using network::OperationId;
 using network::ValueId;
 
-// "an input of the model", "computed by \"sub\" (Sub)", ...
-std::string SourceOf(const network::Network& network, ValueId id) {
-  const network::Value& value = network.value(id);
-  if (value.constant) return "a constant that no tensor of the file holds";
-  if (!value.producer) return "an input of the model";
-  const Operation& producer = network.operation(*value.producer);
-  const network::LayerName& layer = network.layers[producer.layer];
-  const bool fills = std::holds_alternative<network::Fill>(producer.computation) ||
-                     std::holds_alternative<network::BroadcastTo>(producer.computation);
-  return (fills ? "filled with one value by \"" : "computed by \"") + layer.name + "\" (" +
-         layer.op_type + ")";
-}
-
 class Reader {
  public:
   Reader(const ValueUses& uses, OperationId id)
@@ -34,7 +21,7 @@ class Reader {
     found_.output = operation_.results[0];
   }
 
-  std::optional<LinearOperation> Read() {
+  std::optional<LayerOfOperations> Read() {
     if (!std::visit([this](const auto& what) { return Describe(what); }, operation_.computation)) {
       return std::nullopt;
     }
@@ -100,7 +87,7 @@ class Reader {
   }
 
   void Feed(const char* name, ValueId id) {
-    layer().fed_tensors.emplace(name, SourceOf(uses_.network(), id));
+    layer().fed_tensors.emplace(name, ValueSource(uses_.network(), id));
   }
 
   bool TakeKernel(ValueId id, bool matrix) {
@@ -181,12 +168,12 @@ class Reader {
 
   const ValueUses& uses_;
   const Operation& operation_;
-  LinearOperation found_;
+  LayerOfOperations found_;
 };
 
 }  // namespace
 
-std::optional<LinearOperation> FindLinearOperation(const ValueUses& uses, OperationId id) {
+std::optional<LayerOfOperations> FindLinearOperation(const ValueUses& uses, OperationId id) {
   const Operation& operation = uses.network().operation(id);
   if (operation.operands.size() < 2 || operation.results.empty() ||
       operation.operands[0] == kNoValue || operation.operands[1] == kNoValue) {

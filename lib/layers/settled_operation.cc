@@ -55,12 +55,12 @@ class Settler {
     return sized ? None() : Computation(convolution);
   }
   Computation operator()(const network::MatrixProduct& product) const { return product; }
+  Computation operator()(const network::BatchNormalization& norm) const { return norm; }
   template <class T>
   Computation operator()(const T& other) const {
-    const bool data = std::all_of(operation_.operands.begin(), operation_.operands.end(),
-                                  [this](network::ValueId id) {
-                                    return id == kNoValue || !uses_.network().value(id).constant;
-                                  });
+    const bool data =
+        std::all_of(operation_.operands.begin(), operation_.operands.end(),
+                    [this](network::ValueId id) { return id == kNoValue || !uses_.IsFixed(id); });
     return data ? Computation(other) : None();
   }
 

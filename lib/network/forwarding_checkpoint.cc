@@ -4,6 +4,12 @@
 
 namespace ckpt {
 
+const std::vector<LayerOrigin>& OriginsOf(const Checkpoint& checkpoint) noexcept {
+  static const std::vector<LayerOrigin> kNone;
+  const auto* records = dynamic_cast<const RecordsOrigins*>(&checkpoint);
+  return records == nullptr ? kNone : records->origins();
+}
+
 Result<network::Network> ForwardingCheckpoint::MakeNetwork() const {
   CKPT_ASSIGN_OR_RETURN(network::Network net, inner_.MakeNetwork());
   for (network::Value& value : net.values) {

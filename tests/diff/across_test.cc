@@ -343,6 +343,38 @@ TEST(FoldedAway, AnotherEpsilonIsNotFound) {
   EXPECT_EQ(diff.batch_norms[0].note, "not compared: not in B");
 }
 
+// Without batch norms no name of B says whose conventions it follows: the shape of one kernel does,
+// for the square ones too; and a flattened kernel that took a scale is known by its channels.
+TEST(FoldedAway, ConventionsAreKnownByTheShapesOfOtherKernels) {
+  Across two;
+  two.Conv("conv", "conv", 3, 4);
+  const auto square = two.random.Values(25), flattened = two.random.Values(24 * 5);
+  const auto gamma = two.random.Values(5);
+  std::vector<double> square_b, flattened_b;
+  for (std::size_t o = 0; o < 5; ++o) {
+    for (std::size_t i = 0; i < 5; ++i) square_b.push_back(square[i * 5 + o]);
+    for (std::size_t c = 0; c < 4; ++c)
+      for (std::size_t s = 0; s < 6; ++s)
+        flattened_b.push_back(flattened[(s * 4 + c) * 5 + o] * gamma[o]);
+  }
+  two.a.Add("fc/kernel", {24, 5}, flattened);
+  two.b.Add("fc.weight", {5, 24}, flattened_b);
+  two.a.Add("head/kernel", {5, 5}, square);
+  two.b.Add("head.weight", {5, 5}, square_b);
+  two.a.Add("fc_bn/gamma", {5}, gamma);
+  two.a.Add("fc_bn/beta", {5}, std::vector<double>(5, 0));
+  two.a.Add("fc_bn/moving_mean", {5}, std::vector<double>(5, 0));
+  two.a.Add("fc_bn/moving_variance", {5}, std::vector<double>(5, 0.999));
+  two.b.Add("fc.bias", {5}, std::vector<double>(5, 0));
+  two.analysis.epsilon = 0.001;
+  const CheckpointDiff diff = two.Compare();
+  ASSERT_NE(Find(diff, "head/kernel"), nullptr);
+  EXPECT_EQ(Find(diff, "head/kernel")->status, TensorStatus::kEqual);
+  EXPECT_THAT(Find(diff, "fc/kernel")->reordered, HasSubstr("4 channels flattened"));
+  ASSERT_EQ(diff.batch_norms.size(), 1u);
+  EXPECT_TRUE(diff.batch_norms[0].equal_as_function) << diff.batch_norms[0].note;
+}
+
 // Programs that name no layer: which bias belongs to which kernel only values say.
 TEST(FoldedAway, FindsTheBiasOfKernelsWithoutScopes) {
   TwoCheckpoints two;

@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "ckpt/forwarding_checkpoint.h"
 #include "tests/support/memory_checkpoint.h"
 
 namespace ckpt {
@@ -86,6 +87,26 @@ TEST(BoundGraph, GivesALayerTheTensorsThatItReadsUnderOtherNames) {
   EXPECT_EQ(MeanOf(*bound, names, 0), "n1.running_mean");
   EXPECT_EQ(MeanOf(*bound, names, 1), "n2.running_mean");
   EXPECT_THAT(bound->doubts, IsEmpty());
+}
+
+// What stands in front of a file and changes nothing of it: progress, a mark of calibration.
+class InFront : public ForwardingCheckpoint {
+ public:
+  explicit InFront(std::unique_ptr<Checkpoint> inner) : ForwardingCheckpoint(std::move(inner)) {}
+};
+
+TEST(BoundGraph, AWrapperPassesOnUnderWhichNamesALayerReads) {
+  auto model = std::make_unique<Exported>();
+  AddNorm(*model, "n1");
+  model->AddLayer("a", OpKind::kBatchNorm, kFirstNorm);
+  model->AddLayer("b", OpKind::kBatchNorm, kFirstNorm,
+                  {.read_as = {{"moving_mean", "n2.running_mean"}}});
+  model->Finish();
+  auto wrapped = std::make_unique<InFront>(std::move(model));
+  const auto named = WithOwnNames(std::make_unique<InFront>(std::move(wrapped)));
+  ASSERT_TRUE(named) << ToString(named.error());
+  EXPECT_TRUE(FindTensor((*named)->manifest(), "n2.running_mean"));
+  EXPECT_THAT(OriginsOf(**named), IsEmpty());  // each layer has its own now
 }
 
 TEST(BoundGraph, NeverLendsALayerTheStatisticsOfAnother) {

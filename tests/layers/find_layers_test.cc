@@ -48,18 +48,14 @@ class FindLayersTest : public ::testing::Test {
     return Add(BinaryFunction::kAdd, x, Stored(shape));
   }
 
-  ModelGraph Find(network::ValueId output) {
+  // `rebinds`: the record names what each operation reads, as ONNX does.
+  ModelGraph Find(network::ValueId output, bool rebinds = true) {
     builder_.AddOutput("y", output);
     auto network = std::move(builder_).Finish();
     EXPECT_TRUE(network) << ToString(network.error());
     LayerFacts facts;
-    facts.can_rebind = facts.can_gain_bias = true;
-    facts.elements = [&](network::ValueId id) -> std::optional<std::vector<double>> {
-      const auto& constant = network->value(id).constant;
-      if (!constant) return std::nullopt;
-      const auto* here = std::get_if<network::InlineConstant>(&*constant);
-      return here == nullptr ? std::nullopt : std::optional(here->elements);
-    };
+    facts.can_rebind = rebinds;
+    facts.can_gain_bias = true;
     return FindLayers(*network, facts);
   }
 
@@ -115,6 +111,54 @@ TEST_F(FindLayersTest, ATransposeThatTwoReadIsNotTakenForAKernel) {
   const ModelGraph graph = Find(Add(BinaryFunction::kAdd, y, z));
   EXPECT_EQ(graph.layers[2].kind, OpKind::kOther);
   EXPECT_EQ(graph.layers[3].kind, OpKind::kOther);
+}
+
+// What Caffe has: the batch norm has mean and variance, and the layer behind it gamma and beta.
+TEST_F(FindLayersTest, AScaleBehindABatchNormIsItsGammaAndBeta) {
+  const auto conv = Conv(x_, {6, 3, 3, 3});  // tensor 0
+  auto y = Add(network::BatchNormalization{1, 0.001},
+               {conv, network::kNoValue, network::kNoValue, Stored({6}), Stored({6})});
+  builder_.StartLayer("scale", "Scale");
+  y = builder_.Add(network::Binary{BinaryFunction::kMultiply}, {y, Stored({6, 1, 1})});
+  y = builder_.Add(network::Binary{BinaryFunction::kAdd}, {y, Stored({6, 1, 1})});
+  const ModelGraph graph = Find(y, false);
+  const Layer& norm = graph.layers[1];
+  EXPECT_EQ(norm.kind, OpKind::kBatchNorm);
+  EXPECT_EQ(norm.epsilon, 0.001);
+  EXPECT_EQ(norm.axis, 1);
+  EXPECT_THAT(norm.tensors,
+              ElementsAre(Pair("beta", TensorId{4}), Pair("gamma", TensorId{3}),
+                          Pair("moving_mean", TensorId{1}), Pair("moving_variance", TensorId{2})));
+  EXPECT_THAT(CallsOf(graph), ElementsAre("x", "layer0", "layer1"));
+}
+
+TEST_F(FindLayersTest, AScaleAlongAnotherAxisStaysItself) {
+  const auto conv = Conv(x_, {6, 3, 3, 3});
+  const auto normal = Add(network::BatchNormalization{1, 0.001},
+                          {conv, network::kNoValue, network::kNoValue, Stored({6}), Stored({6})});
+  const auto along_width = Add(BinaryFunction::kMultiply, normal, Stored({6}));
+  const ModelGraph graph = Find(Add(BinaryFunction::kAdd, along_width, conv), false);
+  EXPECT_FALSE(graph.layers[1].has_scale);
+  EXPECT_THAT(CallsOf(graph), ElementsAre("x", "layer0", "layer1", "layer2", "layer3"));
+}
+
+TEST_F(FindLayersTest, ABatchNormWhoseMeanIsComputedSaysByWhat) {
+  const auto conv = Conv(x_, {6, 3, 3, 3});
+  const auto mean = Add(network::Reduction{}, {conv});
+  const auto y = Add(network::BatchNormalization{1, 0.001},
+                     {conv, Stored({6}), Stored({6}), mean, Stored({6})});
+  const ModelGraph graph = Find(y, false);
+  EXPECT_EQ(graph.layers[2].kind, OpKind::kBatchNorm);
+  EXPECT_THAT(graph.layers[2].fed_tensors,
+              ElementsAre(Pair("moving_mean", "computed by \"layer1\" (op)")));
+}
+
+// The slopes get their axes in an operation of the same layer.
+TEST_F(FindLayersTest, WhatShapesAParameterIsNoPartOfWhatALayerDoes) {
+  builder_.StartLayer("prelu", "PReLU");
+  const auto slopes = builder_.Add(network::InsertAxes{{-1, -2}}, {Stored({3})});
+  const auto y = builder_.Add(network::Binary{BinaryFunction::kLeakyRelu}, {x_, slopes});
+  EXPECT_EQ(Find(y).layers[0].kind, OpKind::kActivation);
 }
 
 TEST_F(FindLayersTest, ABatchNormInSimpleOperations) {

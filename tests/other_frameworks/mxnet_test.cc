@@ -107,8 +107,9 @@ std::string ListOf(const std::vector<NamedArray>& list) {
   return ListOf(list.size(), arrays, names);
 }
 
-// A fully connected layer, its batch norm of axis 1, and the fold of both.
-FoldPlan FoldOfDenseNet(const std::string& attributes) {
+// A fully connected layer, its batch norm of axis 1, and the fold of both. `head`: a second output
+// of the net.
+FoldPlan FoldOfDenseNet(const std::string& attributes, const std::string& head = {}) {
   MemoryFiles files;
   files.Add("n-0001.params", ListOf({{"arg:w", {2, 3}, {1, 2, 3, 4, 5, 6}},
                                      {"arg:b", {2}, {0.5F, 0.25F}},
@@ -116,7 +117,8 @@ FoldPlan FoldOfDenseNet(const std::string& attributes) {
                                      {"arg:o", {2}, {7, 11}},
                                      {"aux:m", {2}, {1, -2}},
                                      {"aux:v", {2}, {3, 15}}}));
-  files.Add("n-symbol.json", R"({"heads":[[8,0,0]],"nodes":[
+  files.Add("n-symbol.json", R"({"heads":[[8,0,0])" + (head.empty() ? "" : "," + head) +
+                                 R"(],"nodes":[
     {"op":"null","name":"data","inputs":[]}, {"op":"null","name":"w","inputs":[]},
     {"op":"null","name":"b","inputs":[]},
     {"op":"FullyConnected","name":"fc","inputs":[[0,0,0],[1,0,0],[2,0,0]],"attrs":{)" +
@@ -160,6 +162,11 @@ TEST(Mxnet, AFullyConnectedLayerThatDoesNotFlattenTakesNone) {
   for (const char* attributes : {R"("flatten":"False")", R"("flatten":"0")"}) {
     EXPECT_THAT(FoldOfDenseNet(attributes).folded, SizeIs(0));
   }
+}
+
+// The mean that a batch norm yields beside its result is not that of a folded one.
+TEST(Mxnet, ABatchNormWhoseOtherOutputIsReadStays) {
+  EXPECT_THAT(FoldOfDenseNet(R"("flatten":"True")", "[8,1,0]").folded, SizeIs(0));
 }
 
 TEST(MxnetMalformed, IsRefusedInWords) {

@@ -1,33 +1,14 @@
 // The graph of one file as evidence for another.
 #pragma once
 
-#include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "ckpt/checkpoint.h"
+#include "ckpt/layer_origin.h"
 
 namespace ckpt {
-
-// What a graph says of whose tensors a layer reads, beyond the tensors themselves: exporters store
-// equal constants of several modules once.
-struct LayerOrigin {
-  // The path of the framework's module of which the layer is a call: "layer1.0.bn1".
-  std::string module = {};
-  // The name under which the layer reads a tensor, by its local name, where it is not the tensor's
-  // own: the constant is handed on under the names of the others.
-  std::map<std::string, std::string> read_as = {};
-  // Why the tensors are no longer those of the module ("the exporter folded a batch norm into it").
-  std::string rewritten = {};
-};
-
-// A checkpoint whose graph says so.
-class RecordsOrigins {
- public:
-  virtual ~RecordsOrigins() = default;
-  virtual const std::vector<LayerOrigin>& origins() const noexcept = 0;  // by layer
-};
 
 struct BoundGraph {
   ModelGraph graph;

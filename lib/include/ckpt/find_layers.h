@@ -14,7 +14,8 @@ namespace ckpt {
 
 // What a format knows beyond the network.
 struct LayerFacts {
-  // The elements of a small value that follow from constants alone; absent: not known.
+  // The elements of a small value that follow from constants alone; absent: not known. Those of
+  // inline constants are known without.
   std::function<std::optional<std::vector<double>>(network::ValueId)> elements = {};
   // The record names the tensors that a layer reads, and has a place for a bias (see
   // Layer::can_rebind, can_gain_bias).

@@ -5,13 +5,14 @@
 #include <optional>
 
 #include "ckpt/checkpoint.h"
+#include "ckpt/layer_origin.h"
 
 namespace ckpt {
 
 // A wrapper overrides what it changes and nothing else, so that none loses by omission what the one
 // behind it has. One that moves, adds or takes away tensors overrides manifest(), Open() and
 // PlaceOf() together.
-class ForwardingCheckpoint : public Checkpoint {
+class ForwardingCheckpoint : public Checkpoint, public RecordsOrigins {
  public:
   std::string_view format() const noexcept override { return inner_.format(); }
   const Manifest& manifest() const noexcept override { return inner_.manifest(); }
@@ -19,6 +20,8 @@ class ForwardingCheckpoint : public Checkpoint {
   // The network of the inner one over the tensors of this one. kUnsupported, naming the tensor,
   // where it reads one that has no place here.
   Result<network::Network> MakeNetwork() const override;
+  // One that has another graph overrides this, too.
+  const std::vector<LayerOrigin>& origins() const noexcept override { return OriginsOf(inner_); }
 
  protected:
   // REQUIRES: `inner` outlives the object.

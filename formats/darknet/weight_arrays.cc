@@ -1,4 +1,4 @@
-#include "formats/darknet/network.h"
+#include "formats/darknet/weight_arrays.h"
 
 #include <algorithm>
 #include <optional>
@@ -10,15 +10,11 @@ namespace {
 // What a layer yields.
 struct Output {
   std::int64_t channels = 0, height = 0, width = 0;
-  ValueId value = 0;
 };
 
 class Builder {
  public:
-  explicit Builder(DarknetFork fork) : fork_(fork) {
-    network_.graph.origin = GraphOrigin::kDarknetCfg;
-    network_.graph.source = "Darknet cfg";
-  }
+  explicit Builder(DarknetFork fork) : fork_(fork) {}
 
   Status Begin(const CfgSection& net) {
     Output input;
@@ -26,11 +22,10 @@ class Builder {
     CKPT_ASSIGN_OR_RETURN(input.height, net.Integer("height", 0));
     CKPT_ASSIGN_OR_RETURN(input.width, net.Integer("width", 0));
     CKPT_ASSIGN_OR_RETURN(const std::int64_t inputs, net.Integer("inputs", 0));
-    if (input.channels == 0 && inputs > 0) input = {inputs, 1, 1, 0};
+    if (input.channels == 0 && inputs > 0) input = {inputs, 1, 1};
     if (input.channels == 0) {
       return Fail(ErrorCode::kCorrupt, "the section [net] gives no channels");
     }
-    input.value = network_.graph.AddCall({"input", "net", OpKind::kInput}, {}, 4);
     last_ = input;
     return {};
   }
@@ -39,15 +34,13 @@ class Builder {
     layer_ = Numbered(outputs_.size(), section.kind);
     Output output = last_;
     CKPT_RETURN_IF_ERROR(Dispatch(section, output));
+    CKPT_RETURN_IF_ERROR(CheckSize(output));
     last_ = output;
     outputs_.push_back(output);
     return {};
   }
 
-  DarknetNetwork Finish() {
-    network_.graph.values[last_.value].is_model_output = true;
-    return std::move(network_);
-  }
+  DarknetArrays Finish() { return std::move(found_); }
 
  private:
   static std::string Numbered(std::size_t index, const std::string& kind) {
@@ -63,30 +56,23 @@ class Builder {
     if (kind == "connected" || kind == "conn") return Connected(section, output);
     if (kind == "batchnorm") return LoneBatchNorm(output);
     if (kind == "route") return Route(section, output);
-    if (kind == "shortcut") return Shortcut(section, output);
+    if (kind == "shortcut") return Shortcut(section);
     if (kind == "scale_channels" || kind == "sam") return Product(section, output);
     if (kind == "maxpool" || kind == "max" || kind == "local_avgpool") {
       return Pool(section, output);
     }
     if (kind == "avgpool" || kind == "avg") {
       output.height = output.width = 1;
-      return Plain(output, OpKind::kOther, {output.value});
+      return {};
     }
     if (kind == "upsample") return Upsample(section, output);
     if (kind == "reorg" || kind == "reorg3d" || kind == "reorg_old") return Reorg(section, output);
-    if (kind == "dropout") return Plain(output, OpKind::kIdentity, {output.value});
     if (kind == "crop") return Crop(section, output);
-    if (kind == "activation") return Activate(section, output, "linear");
-    if (kind == "normalization" || kind == "norm" || kind == "lrn" || kind == "l2norm" ||
-        kind == "empty" || kind == "silence") {
-      return Plain(output, OpKind::kOther, {output.value});
-    }
-    if (kind == "yolo" || kind == "region" || kind == "Gaussian_yolo" || kind == "detection" ||
+    if (kind == "dropout" || kind == "activation" || kind == "normalization" || kind == "norm" ||
+        kind == "lrn" || kind == "l2norm" || kind == "empty" || kind == "silence" ||
+        kind == "yolo" || kind == "region" || kind == "Gaussian_yolo" || kind == "detection" ||
         kind == "softmax" || kind == "soft" || kind == "cost" || kind == "logistic" ||
         kind == "logxent" || kind == "iseg" || kind == "contrastive") {
-      const ValueId read = output.value;
-      CKPT_RETURN_IF_ERROR(Plain(output, OpKind::kOther, {read}));
-      network_.graph.values[output.value].is_model_output = true;
       return {};
     }
     return Fail(ErrorCode::kUnsupported, "the layer " + layer_ + " (line " +
@@ -125,17 +111,6 @@ class Builder {
       return Fail(ErrorCode::kCorrupt, "the layer " + layer_ + " has " + std::to_string(groups) +
                                            " groups, which do not divide its channels");
     }
-    Layer conv{layer_, section.kind, transposed ? OpKind::kConvTranspose : OpKind::kConv};
-    // Nothing that can be checked says how a transposed convolution's weights lie.
-    if (transposed) conv.kind = OpKind::kOther;
-    conv.layout = KernelLayout::kOutInSpatial;
-    conv.groups = groups;
-    conv.padding = padding == 0 ? Padding::kNone : Padding::kZeros;
-    conv.unit_stride = stride == 1;
-    conv.axis = 1;
-    conv.can_gain_bias = true;
-    const LayerId conv_id = NextLayer();
-    output.value = network_.graph.AddCall(std::move(conv), {output.value}, 4);
     const std::int64_t fan_in = output.channels / groups;
     output.channels = filters;
     if (transposed) {
@@ -147,16 +122,10 @@ class Builder {
       output.width = (output.width + 2 * padding - extent) / stride + 1;
     }
     CKPT_RETURN_IF_ERROR(CheckSize(output));
-    if (not_stored == 0) {
-      if (normalized != 0) {
-        CKPT_RETURN_IF_ERROR(BatchNorm(NextLayer(), filters));
-      } else {
-        CKPT_RETURN_IF_ERROR(Store("biases", {filters}, conv_id, "bias"));
-      }
-      CKPT_RETURN_IF_ERROR(Store("weights", {filters, fan_in, size, size}, conv_id, "kernel"));
-    }
-    if (normalized != 0) CallBatchNorm(output);
-    return Activate(section, output, "logistic");
+    if (not_stored != 0) return {};
+    CKPT_RETURN_IF_ERROR(Store("biases", {filters}));
+    if (normalized != 0) CKPT_RETURN_IF_ERROR(Statistics(filters));
+    return Store("weights", {filters, fan_in, size, size});
   }
 
   Status Connected(const CfgSection& section, Output& output) {
@@ -168,36 +137,18 @@ class Builder {
       return Fail(ErrorCode::kCorrupt,
                   "the layer " + layer_ + " has no inputs that can be counted");
     }
-    // It flattens what it reads; nothing is folded through that.
-    const ValueId flat =
-        network_.graph.AddCall({layer_ + "/flatten", "flatten"}, {output.value}, 2);
-    Layer dense{layer_, section.kind, OpKind::kDense};
-    dense.layout = KernelLayout::kOutInSpatial;
-    dense.axis = -1;
-    dense.can_gain_bias = true;
-    const LayerId dense_id = NextLayer();
-    output = {outputs, 1, 1, network_.graph.AddCall(std::move(dense), {flat}, 2)};
-    const LayerId norm_id = NextLayer();
-    const bool norm = normalized != 0;
-    CKPT_RETURN_IF_ERROR(
-        Store("biases", {outputs}, norm ? norm_id : dense_id, norm ? "beta" : "bias"));
-    CKPT_RETURN_IF_ERROR(Store("weights", {outputs, inputs}, dense_id, "kernel"));
-    if (norm) {
-      CKPT_RETURN_IF_ERROR(Statistics(norm_id, outputs));
-      CallBatchNorm(output);
-    }
-    return Activate(section, output, "logistic");
+    output = {outputs, 1, 1};
+    CKPT_RETURN_IF_ERROR(Store("biases", {outputs}));
+    CKPT_RETURN_IF_ERROR(Store("weights", {outputs, inputs}));
+    return normalized != 0 ? Statistics(outputs) : Status();
   }
 
-  Status LoneBatchNorm(Output& output) {
-    network_.has_lone_batch_norm = true;
-    const LayerId id = NextLayer();
+  Status LoneBatchNorm(const Output& output) {
+    found_.has_lone_batch_norm = true;
     if (fork_ == DarknetFork::kAlexeyAb) {
-      CKPT_RETURN_IF_ERROR(Store("biases", {output.channels}, id, "beta"));
+      CKPT_RETURN_IF_ERROR(Store("biases", {output.channels}));
     }
-    CKPT_RETURN_IF_ERROR(Statistics(id, output.channels));
-    CallBatchNorm(output);
-    return {};
+    return Statistics(output.channels);
   }
 
   Result<Output> OutputOf(std::int64_t index) const {
@@ -212,36 +163,23 @@ class Builder {
     CKPT_ASSIGN_OR_RETURN(const std::vector<std::int64_t> layers, section.Integers("layers"));
     CKPT_ASSIGN_OR_RETURN(const std::int64_t groups, Positive(section, "groups", 1));
     if (layers.empty()) return Fail(ErrorCode::kCorrupt, "the layer " + layer_ + " reads nothing");
-    std::vector<ValueId> values;
     std::int64_t channels = 0;
     for (const std::int64_t index : layers) {
       CKPT_ASSIGN_OR_RETURN(const Output read, OutputOf(index));
-      values.push_back(read.value);
       if (__builtin_add_overflow(channels, read.channels, &channels)) return Refuse("its channels");
       output = read;
     }
     output.channels = channels / groups;
-    const OpKind kind = groups > 1           ? OpKind::kOther
-                        : values.size() == 1 ? OpKind::kIdentity
-                                             : OpKind::kConcat;
-    return Plain(output, kind, std::move(values));
+    return {};
   }
 
-  Status Shortcut(const CfgSection& section, Output& output) {
+  Status Shortcut(const CfgSection& section) {
     CKPT_ASSIGN_OR_RETURN(const std::vector<std::int64_t> from, section.Integers("from"));
     if (!section.Text("weights_type").empty() && section.Text("weights_type") != "none") {
       return Refuse("weights_type");
     }
-    std::vector<ValueId> values = {output.value};
-    bool same = true;
-    for (const std::int64_t index : from) {
-      CKPT_ASSIGN_OR_RETURN(const Output read, OutputOf(index));
-      same = same && read.channels == output.channels && read.height == output.height &&
-             read.width == output.width;
-      values.push_back(read.value);
-    }
-    CKPT_RETURN_IF_ERROR(Plain(output, same ? OpKind::kAdd : OpKind::kOther, std::move(values)));
-    return Activate(section, output, "linear");
+    for (const std::int64_t index : from) CKPT_RETURN_IF_ERROR(OutputOf(index));
+    return {};
   }
 
   // AlexeyAB's products of two layers: `from` times what the layer before yields, one number for
@@ -260,16 +198,14 @@ class Builder {
                                              std::to_string(output.channels));
       }
     }
-    const ValueId factor = output.value;
     output = read;
-    CKPT_RETURN_IF_ERROR(Plain(output, OpKind::kOther, {factor, read.value}));
-    return Activate(section, output, "linear");
+    return {};
   }
 
   Status Crop(const CfgSection& section, Output& output) {
     CKPT_ASSIGN_OR_RETURN(output.height, Positive(section, "crop_height", 1));
     CKPT_ASSIGN_OR_RETURN(output.width, Positive(section, "crop_width", 1));
-    return Plain(output, OpKind::kOther, {output.value});
+    return {};
   }
 
   Status Pool(const CfgSection& section, Output& output) {
@@ -278,7 +214,7 @@ class Builder {
     CKPT_ASSIGN_OR_RETURN(const std::int64_t padding, section.Integer("padding", size - 1));
     output.height = (output.height + padding - size) / stride + 1;
     output.width = (output.width + padding - size) / stride + 1;
-    return Plain(output, OpKind::kOther, {output.value});
+    return {};
   }
 
   Status Upsample(const CfgSection& section, Output& output) {
@@ -288,7 +224,7 @@ class Builder {
     if (factor == 0) return Fail(ErrorCode::kCorrupt, "the layer " + layer_ + " has stride=0");
     output.height = down ? output.height / factor : output.height * factor;
     output.width = down ? output.width / factor : output.width * factor;
-    return Plain(output, OpKind::kOther, {output.value});
+    return {};
   }
 
   Status Reorg(const CfgSection& section, Output& output) {
@@ -300,7 +236,7 @@ class Builder {
     }
     output.height /= stride;
     output.width /= stride;
-    return Plain(output, OpKind::kOther, {output.value});
+    return {};
   }
 
   // Sizes that grow out of bounds are of no real network.
@@ -312,57 +248,23 @@ class Builder {
     return {};
   }
 
-  // A layer without weights.
-  Status Plain(Output& output, OpKind kind, std::vector<ValueId> inputs) {
-    CKPT_RETURN_IF_ERROR(CheckSize(output));
-    Layer layer{layer_, layer_.substr(layer_.find('_') + 1), kind};
-    if (kind == OpKind::kConcat) layer.axis = 1;
-    output.value = network_.graph.AddCall(std::move(layer), std::move(inputs), 4);
-    return {};
+  Status Statistics(std::int64_t channels) {
+    CKPT_RETURN_IF_ERROR(Store("scales", {channels}));
+    CKPT_RETURN_IF_ERROR(Store("rolling_mean", {channels}));
+    return Store("rolling_variance", {channels});
   }
 
-  Status Activate(const CfgSection& section, Output& output, const char* otherwise) {
-    const std::string activation = section.Text("activation", otherwise);
-    if (activation == "linear") return {};
-    Layer layer{layer_ + "/" + activation, "activation", OpKind::kActivation};
-    layer.activation = activation;
-    output.value = network_.graph.AddCall(std::move(layer), {output.value}, {});
-    return {};
-  }
-
-  LayerId NextLayer() const { return static_cast<LayerId>(network_.graph.layers.size()); }
-
-  Status BatchNorm(LayerId id, std::int64_t channels) {
-    CKPT_RETURN_IF_ERROR(Store("biases", {channels}, id, "beta"));
-    return Statistics(id, channels);
-  }
-
-  Status Statistics(LayerId id, std::int64_t channels) {
-    CKPT_RETURN_IF_ERROR(Store("scales", {channels}, id, "gamma"));
-    CKPT_RETURN_IF_ERROR(Store("rolling_mean", {channels}, id, "moving_mean"));
-    return Store("rolling_variance", {channels}, id, "moving_variance");
-  }
-
-  void CallBatchNorm(Output& output) {
-    Layer layer{layer_ + "/batch_normalize", "batch_normalize", OpKind::kBatchNorm};
-    layer.axis = 1;
-    // The cfg has neither epsilon nor momentum: they are those of the program, or the user's word.
-    output.value = network_.graph.AddCall(std::move(layer), {output.value}, {});
-  }
-
-  Status Store(const char* name, std::initializer_list<std::int64_t> dims, LayerId layer,
-               const char* graph_name) {
+  Status Store(const char* name, std::initializer_list<std::int64_t> dims) {
     auto shape = Shape::FromDims(dims);
     if (!shape) {
       return Fail(ErrorCode::kCorrupt, "the layer " + layer_ + ": " + shape.error().message);
     }
-    network_.arrays.push_back(
-        {layer_, name, *std::move(shape), outputs_.size(), layer, graph_name});
+    found_.arrays.push_back({layer_, name, *std::move(shape), outputs_.size()});
     return {};
   }
 
   DarknetFork fork_;
-  DarknetNetwork network_;
+  DarknetArrays found_;
   Output last_;
   std::vector<Output> outputs_;  // of the layers so far
   std::string layer_;            // the name of the one that is read
@@ -370,7 +272,7 @@ class Builder {
 
 }  // namespace
 
-Result<DarknetNetwork> BuildNetwork(const std::vector<CfgSection>& sections, DarknetFork fork) {
+Result<DarknetArrays> ArraysOfLayers(const std::vector<CfgSection>& sections, DarknetFork fork) {
   if (sections.empty() || (sections.front().kind != "net" && sections.front().kind != "network")) {
     return Fail(ErrorCode::kCorrupt, "does not begin with a section [net]");
   }
