@@ -103,11 +103,6 @@ std::vector<string_view> Unwrapped(string_view rest) {
   }
 }
 
-bool IsNumber(string_view text) {
-  return !text.empty() && std::all_of(text.begin(), text.end(),
-                                      [](unsigned char c) { return std::isdigit(c) != 0; });
-}
-
 // The tensors under one root.
 struct Family {
   std::string prefix;  // "trainer.model_ema."
