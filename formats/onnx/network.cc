@@ -4,14 +4,13 @@
 #include <set>
 #include <utility>
 
-#include "ckpt/network/element_kind.h"
 #include "formats/onnx/graph_values.h"
 #include "formats/onnx/layer_facts.h"
 #include "formats/onnx/network_constants.h"
+#include "formats/onnx/network_scope.h"
 #include "formats/onnx/network_step.h"
 #include "formats/onnx/node_attributes.h"
 #include "formats/onnx/node_order.h"
-#include "formats/onnx/onnx_dtype.h"
 #include "formats/onnx/tensor_places.h"
 
 namespace ckpt::formats::onnx {
@@ -29,45 +28,6 @@ using onnx_proto::ValueInfoProto;
 // sixteenths of inline elements.
 constexpr std::uint64_t kMostParts = std::uint64_t{1} << 22;
 constexpr std::size_t kMostCalls = 64;  // of functions within functions
-
-network::PartialShape ShapeOf(const ValueInfoProto& info) {
-  if (!info.type().has_tensor_type() || !info.type().tensor_type().has_shape()) return {};
-  network::Sizes sizes;
-  for (const auto& dim : info.type().tensor_type().shape().dim()) {
-    const bool known = dim.has_dim_value() && dim.dim_value() >= 0;
-    sizes.push_back(known ? dim.dim_value() : network::kUnknownSize);
-  }
-  return sizes;
-}
-
-network::ElementKind ElementsOf(const ValueInfoProto& info) {
-  const OnnxDtype* row = FindOnnxDtype(info.type().tensor_type().elem_type());
-  return row == nullptr ? network::ElementKind::kReal : network::KindOf(row->dtype);
-}
-
-// An output that its node's rule does not yield.
-struct Missing {
-  std::string layer, op_type;
-  int output = 0;
-};
-
-// The names of one graph or function, while it is translated.
-struct Scope {
-  const Scope* outer = nullptr;  // whose names can be read too
-  std::int64_t opset = 1;
-  Arguments arguments = {};
-  std::string path = {};                            // in front of its own names
-  std::map<std::string, std::string> renamed = {};  // outputs, as the caller calls them
-  std::map<std::string, ValueId> values = {};
-  std::map<std::string, const TensorProto*> constants = {};
-  std::map<std::string, Missing> missing = {};
-  const std::map<std::string, network::PartialShape>* declared = nullptr;
-
-  std::string NameOf(const std::string& name) const {
-    const auto found = renamed.find(name);
-    return found == renamed.end() ? path + name : found->second;
-  }
-};
 
 using Contradictions = network::NetworkBuilder::Contradictions;
 
@@ -90,14 +50,14 @@ class Translator {
   }
 
   Result<network::Network> Translate() && {
-    Scope scope;
+    NameScope scope;
     std::vector<std::string> wanted;
     for (const ValueInfoProto& output : model_.graph().output()) wanted.push_back(output.name());
     return TranslateMain(wanted, scope);
   }
 
   NodeNetwork TranslateNodes() && {
-    Scope scope;
+    NameScope scope;
     std::vector<std::string> wanted;
     for (const ValueInfoProto& output : model_.graph().output()) wanted.push_back(output.name());
     for (const NodeProto& node : model_.graph().node()) {
@@ -116,7 +76,7 @@ class Translator {
     return {domain == "ai.onnx" ? "" : domain, name, overload};
   }
 
-  Result<network::Network> TranslateMain(const std::vector<std::string>& wanted, Scope& scope) {
+  Result<network::Network> TranslateMain(const std::vector<std::string>& wanted, NameScope& scope) {
     const GraphProto& graph = model_.graph();
     scope.opset = OpsetOf(model_);
     EnterGraph(graph, scope);
@@ -146,7 +106,7 @@ class Translator {
     return {};
   }
 
-  void EnterGraph(const GraphProto& graph, Scope& scope) {
+  void EnterGraph(const GraphProto& graph, NameScope& scope) {
     for (const TensorProto& tensor : graph.initializer()) {
       scope.constants.emplace(tensor.name(), &tensor);
     }
@@ -162,7 +122,8 @@ class Translator {
     scope.declared = &declared->second;
   }
 
-  Status TranslateNodes(const Nodes& nodes, const std::vector<std::string>& wanted, Scope& scope) {
+  Status TranslateNodes(const Nodes& nodes, const std::vector<std::string>& wanted,
+                        NameScope& scope) {
     auto order = orders_.find(&nodes);
     if (order == orders_.end()) {
       CKPT_ASSIGN_OR_RETURN(auto found, OrderNodes(nodes, wanted));
@@ -182,21 +143,15 @@ class Translator {
     nodes_.push_back(node_);
   }
 
-  static std::string LayerName(const NodeProto& node, const Scope& scope) {
-    return scope.path + (!node.name().empty()     ? node.name()
-                         : node.output_size() > 0 ? node.output(0)
-                                                  : node.op_type());
-  }
-
   // The value of a name, a constant of it being made when it is first read.
-  Result<ValueId> Find(const std::string& name, Scope& scope, const std::string& reader) {
-    for (Scope* at = &scope; at != nullptr; at = const_cast<Scope*>(at->outer)) {
+  Result<ValueId> Find(const std::string& name, NameScope& scope, const std::string& reader) {
+    for (NameScope* at = &scope; at != nullptr; at = const_cast<NameScope*>(at->outer)) {
       if (const auto found = at->values.find(name); found != at->values.end()) return found->second;
       if (const auto found = at->constants.find(name); found != at->constants.end()) {
         return at->values[name] = AddConstant(*found->second, at->NameOf(name));
       }
       if (const auto found = at->missing.find(name); found != at->missing.end()) {
-        const Missing& what = found->second;
+        const MissingOutput& what = found->second;
         builder_.StartLayer(what.layer, what.op_type);
         const std::string why = "its output " + std::to_string(what.output) + " is not translated";
         return at->values[name] =
@@ -219,7 +174,7 @@ class Translator {
     return builder_.Add(network::Unknown{"constant", added.error()}, {}, name);
   }
 
-  Status TranslateNode(const NodeProto& node, Scope& scope) {
+  Status TranslateNode(const NodeProto& node, NameScope& scope) {
     CKPT_RETURN_IF_ERROR(
         Charge(1 + static_cast<std::uint64_t>(node.input_size() + node.output_size())));
     std::vector<ValueId> inputs;
@@ -242,14 +197,14 @@ class Translator {
       return {};
     }
     if (IsOnnxOperator(node) && node.op_type() == "If" && extent_ == Extent::kEverything) {
-      if (const GraphProto* branch = DecidedBranch(node, inputs)) {
+      if (const GraphProto* branch = BranchTaken(node, inputs, known_)) {
         return Inline(node, *branch, scope);
       }
     }
     return AddNode(node, std::move(inputs), calls, scope);
   }
 
-  Status AddNode(const NodeProto& node, std::vector<ValueId> inputs, bool calls, Scope& scope) {
+  Status AddNode(const NodeProto& node, std::vector<ValueId> inputs, bool calls, NameScope& scope) {
     const std::string layer = LayerName(node, scope);
     CKPT_ASSIGN_OR_RETURN(std::vector<ValueId> operands, OperandsOf(node, inputs, scope));
     StartLayer(layer, node.op_type());
@@ -279,7 +234,7 @@ class Translator {
            builder_.value(inputs[0]).constant.has_value();
   }
 
-  Result<Outcome> Apply(const NodeProto& node, Step& step, Scope& scope) {
+  Result<Outcome> Apply(const NodeProto& node, Step& step, NameScope& scope) {
     if (!IsOnnxOperator(node)) return Outcome(Cannot("it is no operator of ONNX"));
     if (scope.opset > kNewestOpset || scope.opset < 1) {
       return Outcome(Cannot("operator set " + std::to_string(scope.opset) + " is not known here"));
@@ -296,7 +251,7 @@ class Translator {
 
   // What an operator that is not understood may depend on: what graphs within it read, too.
   Result<std::vector<ValueId>> OperandsOf(const NodeProto& node, std::vector<ValueId> operands,
-                                          Scope& scope) {
+                                          NameScope& scope) {
     for (const std::string& name : CapturedNames(node)) {
       CKPT_ASSIGN_OR_RETURN(const ValueId value, Find(name, scope, LayerName(node, scope)));
       operands.push_back(value);
@@ -310,27 +265,10 @@ class Translator {
       if (!added) return Outcome(Cannot(added.error()));
       return Outcome(std::vector<ValueId>{*added});
     }
-    network::InlineConstant constant;
-    const auto* integers = step.Find("value_ints");
-    if (const auto* integer = step.Find("value_int")) {
-      constant = {{}, {static_cast<double>(integer->i())}, network::ElementKind::kInteger};
-    } else if (const auto* real = step.Find("value_float")) {
-      constant.elements = {static_cast<double>(real->f())};
-    } else if (integers != nullptr) {
-      constant = {{integers->ints_size()},
-                  {integers->ints().begin(), integers->ints().end()},
-                  network::ElementKind::kInteger};
-    } else if (const auto* reals = step.Find("value_floats")) {
-      constant = {{reals->floats_size()}, {reals->floats().begin(), reals->floats().end()}};
-    } else {
-      return Outcome(Cannot("it holds no dense numbers"));
-    }
-    if (constant.elements.size() > kMostInlineElements) {
-      return Outcome(
-          Cannot("it is a list of more than " + std::to_string(kMostInlineElements) + " numbers"));
-    }
-    CKPT_RETURN_IF_ERROR(Charge(constant.elements.size() / 16));
-    return Outcome(std::vector<ValueId>{builder_.AddInline(std::move(constant), step.name())});
+    auto constant = ListedConstant(step);
+    if (!constant) return Outcome(Cannot(constant.error()));
+    CKPT_RETURN_IF_ERROR(Charge(constant->elements.size() / 16));
+    return Outcome(std::vector<ValueId>{builder_.AddInline(*std::move(constant), step.name())});
   }
 
   Result<Outcome> FilledShape(Step& step) {
@@ -346,7 +284,7 @@ class Translator {
   }
 
   void Bind(const NodeProto& node, const std::vector<ValueId>& values, const std::string& layer,
-            Scope& scope) {
+            NameScope& scope) {
     for (int i = 0; i < node.output_size(); ++i) {
       const std::string& name = node.output(i);
       if (name.empty()) continue;
@@ -363,23 +301,9 @@ class Translator {
     }
   }
 
-  const GraphProto* DecidedBranch(const NodeProto& node, const std::vector<ValueId>& inputs) {
-    if (inputs.size() != 1) return nullptr;
-    const auto condition = known_.Of(inputs[0]);
-    if (!condition || condition->size() != 1) return nullptr;
-    const char* branch = condition->front() != 0 ? "then_branch" : "else_branch";
-    for (const auto& attribute : node.attribute()) {
-      if (attribute.name() == branch && attribute.has_g() && attribute.g().input_size() == 0 &&
-          attribute.g().output_size() >= node.output_size()) {
-        return &attribute.g();
-      }
-    }
-    return nullptr;
-  }
-
   // The outputs of `names`, in their order, are those of the node.
-  Status TakeOutputs(const NodeProto& node, const std::vector<std::string>& names, Scope& inner,
-                     Scope& scope) {
+  Status TakeOutputs(const NodeProto& node, const std::vector<std::string>& names, NameScope& inner,
+                     NameScope& scope) {
     for (int i = 0; i < node.output_size(); ++i) {
       if (node.output(i).empty()) continue;
       const auto at = static_cast<std::size_t>(i);
@@ -389,18 +313,9 @@ class Translator {
     return {};
   }
 
-  void Rename(const NodeProto& node, const std::vector<std::string>& names, const Scope& scope,
-              Scope& inner) {
-    for (int i = 0; i < node.output_size(); ++i) {
-      if (!node.output(i).empty()) {
-        inner.renamed.emplace(names[static_cast<std::size_t>(i)], scope.NameOf(node.output(i)));
-      }
-    }
-  }
-
-  Status Inline(const NodeProto& node, const GraphProto& branch, Scope& scope) {
+  Status Inline(const NodeProto& node, const GraphProto& branch, NameScope& scope) {
     CKPT_RETURN_IF_ERROR(Charge(static_cast<std::uint64_t>(branch.initializer_size())));
-    Scope inner;
+    NameScope inner;
     inner.outer = &scope;
     inner.opset = scope.opset;
     inner.arguments = scope.arguments;
@@ -408,13 +323,13 @@ class Translator {
     EnterGraph(branch, inner);
     std::vector<std::string> wanted;
     for (const ValueInfoProto& output : branch.output()) wanted.push_back(output.name());
-    Rename(node, wanted, scope, inner);
+    RenameOutputs(node, wanted, scope, inner);
     CKPT_RETURN_IF_ERROR(TranslateNodes(branch.node(), wanted, inner));
     return TakeOutputs(node, wanted, inner, scope);
   }
 
   Status Call(const NodeProto& node, const FunctionProto& function,
-              const std::vector<ValueId>& inputs, Scope& scope) {
+              const std::vector<ValueId>& inputs, NameScope& scope) {
     if (calls_.contains(&function)) {
       return Fail(ErrorCode::kCorrupt, "the function \"" + function.name() + "\" calls itself");
     }
@@ -426,8 +341,8 @@ class Translator {
       return Fail(ErrorCode::kCorrupt, "\"" + LayerName(node, scope) + "\" calls the function \"" +
                                            function.name() + "\" with more than it takes");
     }
-    Scope inner;
-    inner.opset = OpsetOf(function, scope.opset);
+    NameScope inner;
+    inner.opset = OpsetOfFunction(function, scope.opset);
     inner.path = LayerName(node, scope) + "/";
     inner.arguments = ArgumentsOf(node, function, scope);
     for (int i = 0; i < function.input_size(); ++i) {
@@ -435,37 +350,12 @@ class Translator {
       inner.values[function.input(i)] = at < inputs.size() ? inputs[at] : kNoValue;
     }
     const std::vector<std::string> wanted(function.output().begin(), function.output().end());
-    Rename(node, wanted, scope, inner);
+    RenameOutputs(node, wanted, scope, inner);
     calls_.insert(&function);
     const Status status = TranslateNodes(function.node(), wanted, inner);
     calls_.erase(&function);
     CKPT_RETURN_IF_ERROR(status);
     return TakeOutputs(node, wanted, inner, scope);
-  }
-
-  static std::int64_t OpsetOf(const onnx_proto::ModelProto& model) { return onnx::OpsetOf(model); }
-  static std::int64_t OpsetOf(const FunctionProto& function, std::int64_t otherwise) {
-    for (const auto& opset : function.opset_import()) {
-      if (opset.domain().empty() || opset.domain() == "ai.onnx") return opset.version();
-    }
-    return otherwise;
-  }
-
-  static Arguments ArgumentsOf(const NodeProto& node, const FunctionProto& function,
-                               const Scope& scope) {
-    Arguments arguments;
-    for (const auto& attribute : node.attribute()) {
-      if (attribute.ref_attr_name().empty()) {
-        arguments.emplace(attribute.name(), &attribute);
-      } else if (const auto given = scope.arguments.find(attribute.ref_attr_name());
-                 given != scope.arguments.end()) {
-        arguments.emplace(attribute.name(), given->second);
-      }
-    }
-    for (const auto& attribute : function.attribute_proto()) {
-      arguments.emplace(attribute.name(), &attribute);
-    }
-    return arguments;
   }
 
   // The names of outputs behind a node's first one.

@@ -92,4 +92,26 @@ tl::expected<network::ValueId, std::string> NetworkConstants::Add(
                            network::KindOf(info.dtype));
 }
 
+tl::expected<network::InlineConstant, std::string> ListedConstant(const Step& step) {
+  network::InlineConstant constant;
+  const auto* integers = step.Find("value_ints");
+  if (const auto* integer = step.Find("value_int")) {
+    constant = {{}, {static_cast<double>(integer->i())}, network::ElementKind::kInteger};
+  } else if (const auto* real = step.Find("value_float")) {
+    constant.elements = {static_cast<double>(real->f())};
+  } else if (integers != nullptr) {
+    constant = {{integers->ints_size()},
+                {integers->ints().begin(), integers->ints().end()},
+                network::ElementKind::kInteger};
+  } else if (const auto* reals = step.Find("value_floats")) {
+    constant = {{reals->floats_size()}, {reals->floats().begin(), reals->floats().end()}};
+  } else {
+    return Cannot("it holds no dense numbers");
+  }
+  if (constant.elements.size() > kMostInlineElements) {
+    return Cannot("it is a list of more than " + std::to_string(kMostInlineElements) + " numbers");
+  }
+  return constant;
+}
+
 }  // namespace ckpt::formats::onnx

@@ -8,6 +8,7 @@
 
 #include "ckpt/checkpoint.h"
 #include "ckpt/network/network.h"
+#include "formats/onnx/network_step.h"
 #include "formats/onnx_proto/onnx.pb.h"
 #include "tl/expected.hpp"
 
@@ -34,5 +35,8 @@ class NetworkConstants {
   const Checkpoint* weights_;
   std::unordered_map<const onnx_proto::TensorProto*, TensorId> ids_ = {};
 };
+
+// What a Constant holds as a number or a list in its attributes; or why that is nothing here.
+tl::expected<network::InlineConstant, std::string> ListedConstant(const Step& step);
 
 }  // namespace ckpt::formats::onnx

@@ -375,7 +375,17 @@ class Opener {
           auto elements = ReadDoubles(checkpoint, id, kSmallElements);
           return elements ? std::optional(*std::move(elements)) : std::nullopt;
         }};
-    checkpoint.mutable_manifest().graph = onnx::BuildModelGraph(model_, checkpoint, lookup);
+    auto layers = onnx::BuildModelGraph(model_, checkpoint, lookup);
+    Manifest& manifest = checkpoint.mutable_manifest();
+    manifest.graph = std::move(layers.graph);
+    if (layers.scaled != 0) {
+      const bool one = layers.scaled == 1;
+      manifest.note += (manifest.note.empty() ? "" : "; ") + std::to_string(layers.scaled) +
+                       (one ? " convolution or product is" : " convolutions or products are") +
+                       " followed by a multiplication and an addition of constants for each "
+                       "channel, as a frozen batch norm is exported: no batch norm that could be "
+                       "judged, and not folded";
+    }
     checkpoint.set_origins(onnx::LayerOriginsOf(model_, checkpoint.manifest()));
     onnx::MarkGraphConstants(model_.graph(), checkpoint.mutable_manifest());
   }

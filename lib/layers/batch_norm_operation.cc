@@ -72,26 +72,16 @@ class Reader {
       return false;
     }
     auto vector = FindStoredTensor(uses_, next.operands[1 - reader->operand]);
-    if (!vector || vector->filled || vector->factor != 1 || !vector->layers.empty() ||
-        !IsAlongChannels(*vector)) {
+    const auto mean = found_.tensors.find("moving_mean");
+    if (!vector || vector->factor != 1 || !vector->layers.empty() || mean == found_.tensors.end() ||
+        !vector->IsAlong(norm_.axis, uses_.network().value(found_.data).shape,
+                         mean->second.count())) {
       return false;
     }
     found_.tensors.emplace(name, *std::move(vector));
     found_.operations.push_back(reader->operation);
     found_.output = next.results[0];
     return true;
-  }
-
-  bool IsAlongChannels(const StoredTensor& vector) const {
-    const auto mean = found_.tensors.find("moving_mean");
-    const network::PartialShape& data = uses_.network().value(found_.data).shape;
-    if (mean == found_.tensors.end() || !data || !vector.IsVector()) return false;
-    const auto rank = static_cast<std::int64_t>(data->size());
-    const std::int64_t axis = norm_.axis < 0 ? norm_.axis + rank : norm_.axis;
-    const auto behind = vector.AxesBehind();
-    const bool wide = behind && static_cast<std::int64_t>(*behind) == rank - 1 - axis;
-    return vector.shape.size() <= data->size() && vector.count() == mean->second.count() &&
-           (wide || vector.count() == 1);
   }
 
   const ValueUses& uses_;

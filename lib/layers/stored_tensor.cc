@@ -78,6 +78,17 @@ bool StoredTensor::IsVector() const {
          1;
 }
 
+bool StoredTensor::IsAlong(std::int64_t axis, const network::PartialShape& data,
+                           std::uint64_t elements) const {
+  if (!data || !IsVector() || filled || shape.size() > data->size() || count() != elements) {
+    return false;
+  }
+  const auto rank = static_cast<std::int64_t>(data->size());
+  if (axis < 0) axis += rank;
+  const auto behind = AxesBehind();
+  return elements == 1 || (behind && static_cast<std::int64_t>(*behind) == rank - 1 - axis);
+}
+
 std::optional<std::size_t> StoredTensor::AxesBehind() const {
   for (std::size_t i = 0; i < shape.size(); ++i) {
     if (shape[i] != 1) return shape.size() - 1 - i;

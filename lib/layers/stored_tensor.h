@@ -23,6 +23,8 @@ struct StoredTensor {
   std::uint64_t count() const;
   // All sizes but one, at most, are 1.
   bool IsVector() const;
+  // One of so many elements for each place along `axis` of data with that shape, all its own.
+  bool IsAlong(std::int64_t axis, const network::PartialShape& data, std::uint64_t elements) const;
   // Of a vector: the axes behind the one that is not 1; absent where all are 1.
   std::optional<std::size_t> AxesBehind() const;
 };

@@ -235,6 +235,27 @@ TEST(OnnxAudit, StatisticsThatAreNotStoredAreTold) {
   EXPECT_THAT(result.findings[0].message, HasSubstr("moving_variance is an input of the model"));
 }
 
+// torchvision's FrozenBatchNorm2d, with its constants computed by the exporter.
+TEST(OnnxReader, AFrozenBatchNormIsToldByWhatIsLeftOfIt) {
+  auto model = EmptyModel();
+  AddTensor(model, "w", {2, 1, 1, 1}, {1, 2});
+  AddTensor(model, "scale", {1, 2, 1, 1}, {3, 4});
+  AddTensor(model, "offset", {1, 2, 1, 1}, {5, 6});
+  AddNode(model, "Conv", {"x", "w"}, "c");
+  AddNode(model, "Mul", {"c", "scale"}, "m");
+  AddNode(model, "Add", {"m", "offset"}, "y");
+  model.mutable_graph()->add_input()->set_name("x");
+  model.mutable_graph()->add_output()->set_name("y");
+  const auto note = [&] {
+    const auto opened = OpenModel(model);
+    EXPECT_TRUE(opened) << ToString(opened.error());
+    return opened ? (*opened)->manifest().note : "";
+  };
+  EXPECT_THAT(note(), HasSubstr("1 convolution or product is followed by a multiplication"));
+  model.mutable_graph()->mutable_node(1)->set_op_type("Div");
+  EXPECT_EQ(note(), "");
+}
+
 // They are not layers of the main graph: at least they are not passed over in silence.
 TEST(OnnxReader, BatchNormsWithinNodesAndFunctionsAreNoted) {
   auto model = EmptyModel();

@@ -2,6 +2,7 @@
 // says them.
 #pragma once
 
+#include <cstddef>
 #include <functional>
 #include <optional>
 #include <vector>
@@ -31,5 +32,10 @@ struct LayerFacts {
 // Tensors are bound through changes of shape that leave them what they are: the transpose of a
 // matrix, a vector under another shape, one number for each channel.
 ModelGraph FindLayers(const network::Network& network, const LayerFacts& facts);
+
+// How many convolutions and products with a stored kernel are followed by a multiplication with and
+// an addition of one number of the file for each channel: what a frozen batch norm is exported as.
+// They are no layers, since nothing says that they once were statistics.
+std::size_t CountScaledLayers(const network::Network& network);
 
 }  // namespace ckpt
