@@ -150,6 +150,14 @@ class Translator {
     };
     for (const SymbolNode& node : nodes_) add(node.inputs);
     add(heads_);
+    for (auto& [entry, value] : further_) {
+      const SymbolNode& node = nodes_[entry.first];
+      if (node.op == "null") value = AddFurther(node, {});
+    }
+  }
+  ValueId AddFurther(const SymbolNode& node, std::vector<ValueId> operands) {
+    StartLayer(node.name, node.op, kNoSymbolNode);
+    return builder_.Add(Unknown{node.op, "a further output of it is read"}, std::move(operands));
   }
 
   void AddNode(std::size_t i) {
@@ -164,18 +172,14 @@ class Translator {
     values_[i] = x_ == kNoValue ? std::vector{NotUnderstood("it reads nothing")} : Translate();
     for (auto at = further_.lower_bound({i, values_[i].size()});
          at != further_.end() && at->first.first == i; ++at) {
-      StartLayer(node_->name, node_->op, kNoSymbolNode);
-      at->second =
-          builder_.Add(Unknown{node_->op, "a further output of it is read"}, {values_[i][0]});
+      at->second = AddFurther(*node_, {values_[i][0]});
     }
   }
 
   ValueId ValueOf(std::size_t node, std::size_t output) {
     if (nodes_[node].op == "null" && values_[node].empty()) values_[node] = {Variable(node)};
     if (output < values_[node].size()) return values_[node][output];
-    const auto further = further_.find({node, output});
-    if (further != further_.end() && further->second != kNoValue) return further->second;
-    return builder_.Add(Unknown{nodes_[node].op, "a further output of it is read"}, {});
+    return further_.at({node, output});
   }
 
   ValueId Variable(std::size_t node) {
