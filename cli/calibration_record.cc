@@ -16,12 +16,12 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::uintmax_t kMostBytes = std::uintmax_t{16} << 20;
+constexpr std::uintmax_t kMostRecordBytes = std::uintmax_t{16} << 20;
 
 // Nothing where there is no such record: what it says is a help, and never an error of the file.
 std::vector<MarkedTensor> MarkOf(const fs::path& path) {
   std::error_code error;
-  if (!fs::is_regular_file(path, error) || fs::file_size(path, error) > kMostBytes || error)
+  if (!fs::is_regular_file(path, error) || fs::file_size(path, error) > kMostRecordBytes || error)
     return {};
   std::ifstream file(path, std::ios::binary);
   const std::string text{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};

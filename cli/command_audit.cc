@@ -20,7 +20,7 @@
 namespace ckpt::cli {
 namespace {
 
-struct Outcome {
+struct AuditedOne {
   std::string path;
   std::shared_ptr<const formats::FilesRead> read = {};  // for this input
   Result<OpenedInput> opened = Fail(ErrorCode::kInternal, "not opened");
@@ -30,7 +30,7 @@ struct Outcome {
   std::vector<LayerProfile> profiles = {};
 };
 
-AuditedInput ReportOf(const Outcome& outcome, const std::string& options) {
+AuditedInput AuditedInputOf(const AuditedOne& outcome, const std::string& options) {
   AuditedInput report{ReportOf(outcome.path, outcome.opened),
                       outcome.audit.findings,
                       outcome.audit.read_all,
@@ -43,7 +43,7 @@ AuditedInput ReportOf(const Outcome& outcome, const std::string& options) {
   return report;
 }
 
-class Audit : public Command {
+class AuditCommand : public Command {
  public:
   void Setup(Arguments& app) override {
     AddFailOnOption(app, fail_on_);
@@ -191,8 +191,8 @@ class Audit : public Command {
     return {};
   }
 
-  Outcome AuditOne(const std::string& path) const {
-    Outcome outcome{path, std::make_shared<const formats::FilesRead>(options_.read)};
+  AuditedOne AuditOne(const std::string& path) const {
+    AuditedOne outcome{path, std::make_shared<const formats::FilesRead>(options_.read)};
     CommonOptions own = options_;
     own.read = outcome.read;
     outcome.opened = OpenInput(path, own, analysis_, graph_);
@@ -209,7 +209,7 @@ class Audit : public Command {
     options.older = older->get();
     const ProgressCheckpoint counted(*outcome.opened->checkpoint, "audit",
                                      options_.quiet || !audit_.all_data);
-    outcome.audit = ckpt::Audit(counted, outcome.opened->analysis, options);
+    outcome.audit = Audit(counted, outcome.opened->analysis, options);
     if (Draws(options_)) {
       outcome.profiles = ProfileLayers(*outcome.opened->checkpoint, outcome.opened->analysis);
     }
@@ -220,7 +220,7 @@ class Audit : public Command {
   }
 
   // Its statistics beside those of the data.
-  Status CompareWithData(Outcome& outcome, const CommonOptions& own) const {
+  Status CompareWithData(AuditedOne& outcome, const CommonOptions& own) const {
     CKPT_ASSIGN_OR_RETURN(const RunnableInput input, OpenRunnable(outcome.path, own, graph_));
     CKPT_ASSIGN_OR_RETURN(CalibrationData data,
                           ReadCalibrationData(data_, input.network, own, budget_.memory_bytes));
@@ -256,16 +256,16 @@ class Audit : public Command {
   }
 
   Status Report(const std::vector<std::string>& inputs, Reporter& reporter, ExitCode& worst) {
-    std::vector<std::unique_ptr<Outcome>> outcomes(inputs.size());
+    std::vector<std::unique_ptr<AuditedOne>> outcomes(inputs.size());
     AuditSummary summary;
     policy_.Begin(summary);
     if (!resume_.empty()) summary.resumed = AuditSummary::Resumed{resume_};
     const auto work = [&](std::size_t i) {
       if (recorded_[i]) return;
       try {
-        outcomes[i] = std::make_unique<Outcome>(AuditOne(inputs[i]));
+        outcomes[i] = std::make_unique<AuditedOne>(AuditOne(inputs[i]));
       } catch (const std::bad_alloc&) {
-        outcomes[i] = std::make_unique<Outcome>(Outcome{inputs[i]});
+        outcomes[i] = std::make_unique<AuditedOne>(AuditedOne{inputs[i]});
         outcomes[i]->opened = Fail(NotEnoughMemory(inputs[i]));
       }
     };
@@ -275,8 +275,8 @@ class Audit : public Command {
         worst = std::max(worst, TakeOver(inputs[i], *recorded_[i], summary));
         return {};
       }
-      const std::unique_ptr<Outcome> outcome = std::move(outcomes[i]);
-      AuditedInput report = ReportOf(*outcome, options_in_words_);
+      const std::unique_ptr<AuditedOne> outcome = std::move(outcomes[i]);
+      AuditedInput report = AuditedInputOf(*outcome, options_in_words_);
       policy_.Settle(report);
       if (report.input.error) worst = std::max(worst, Complain(*report.input.error));
       summary.Add(report);
@@ -322,6 +322,6 @@ class Audit : public Command {
 
 }  // namespace
 
-std::unique_ptr<Command> MakeAudit() { return std::make_unique<Audit>(); }
+std::unique_ptr<Command> MakeAudit() { return std::make_unique<AuditCommand>(); }
 
 }  // namespace ckpt::cli

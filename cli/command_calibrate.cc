@@ -24,7 +24,7 @@ namespace {
 // Fewer examples than these are warned of: the error of a mean is sigma / sqrt(examples), or less.
 constexpr std::uint64_t kFewExamples = 32;
 
-constexpr std::uint64_t kMostBytes = std::uint64_t{1} << 26;  // of one statistic
+constexpr std::uint64_t kMostStatisticBytes = std::uint64_t{1} << 26;  // of one statistic
 
 class CalibrateCommand : public Command {
  public:
@@ -239,7 +239,7 @@ class CalibrateCommand : public Command {
     for (const BatchNorm& norm : Analyse(served.manifest(), {}).batch_norms) {
       for (const auto& id : {norm.moving_mean, norm.moving_variance}) {
         if (!id) continue;
-        const auto bytes = ReadBytes(served, *id, kMostBytes);
+        const auto bytes = ReadBytes(served, *id, kMostStatisticBytes);
         const std::string digest = bytes ? Sha256(*bytes) : std::string();
         if (!digests.contains(digest)) continue;
         marked.push_back({served.manifest().tensors[id->index].name, digest});

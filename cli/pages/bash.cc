@@ -42,7 +42,7 @@ std::string Joined(const std::vector<std::string>& words) {
   return joined;
 }
 
-std::string ActionOf(const Option& option) {
+std::string BashActionOf(const Option& option) {
   const Completed completed = CompletedBy(option).value_or(Completed{});
   switch (completed.kind) {
     case Completed::Kind::kNothing:
@@ -60,14 +60,14 @@ std::string CaseOf(const Arguments& command) {
   std::string values, positional = ":", names = "--help";
   for (const Option& option : command.options()) {
     if (option.is_positional()) {
-      positional = ActionOf(option);
+      positional = BashActionOf(option);
       continue;
     }
     names += " " + Joined(option.names());
     if (option.value().empty()) continue;
     std::string pattern;
     for (const std::string& name : option.names()) pattern += (pattern.empty() ? "" : " | ") + name;
-    values += "        " + pattern + ") " + ActionOf(option) + " ;;\n";
+    values += "        " + pattern + ") " + BashActionOf(option) + " ;;\n";
   }
   return "    " + command.name() + ")\n      case $before in\n" + values +
          "        *) if [[ $cur == -* ]]; then _ckpt_words '" + names + "' \"$cur\"; else " +

@@ -13,7 +13,7 @@ std::string Quoted(const std::string& text) {
   return out + "'";
 }
 
-std::string ActionOf(const Option& option) {
+std::string FishActionOf(const Option& option) {
   const Completed completed = CompletedBy(option).value_or(Completed{});
   switch (completed.kind) {
     case Completed::Kind::kNothing:
@@ -31,11 +31,11 @@ std::string ActionOf(const Option& option) {
 
 std::string LineOf(const Arguments& command, const Option& option) {
   std::string line = "complete -c ckpt -n '__fish_seen_subcommand_from " + command.name() + "'";
-  if (option.is_positional()) return line + ActionOf(option) + "\n";
+  if (option.is_positional()) return line + FishActionOf(option) + "\n";
   for (const std::string& name : option.names()) {
     line += name.starts_with("--") ? " -l " + name.substr(2) : " -s " + name.substr(1);
   }
-  if (!option.value().empty()) line += ActionOf(option);
+  if (!option.value().empty()) line += FishActionOf(option);
   return line + " -d " + Quoted(option.help()) + "\n";
 }
 

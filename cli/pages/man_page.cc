@@ -7,7 +7,7 @@ namespace {
 
 // Text that troff takes for text: no backslash, no control line; a hyphen can be copied from the
 // page.
-std::string Escaped(const std::string& text) {
+std::string RoffText(const std::string& text) {
   std::string out;
   for (const char c : text) {
     if (c == '\\') {
@@ -23,15 +23,15 @@ std::string Escaped(const std::string& text) {
   return out;
 }
 
-std::string Bold(const std::string& text) { return "\\fB" + Escaped(text) + "\\fR"; }
-std::string Italic(const std::string& text) { return "\\fI" + Escaped(text) + "\\fR"; }
+std::string Bold(const std::string& text) { return "\\fB" + RoffText(text) + "\\fR"; }
+std::string Italic(const std::string& text) { return "\\fI" + RoffText(text) + "\\fR"; }
 
 std::string Heading(const std::string& page, const std::string& version) {
   std::string upper = page;
   for (char& c : upper) {
     if (c >= 'a' && c <= 'z') c = static_cast<char>(c - 'a' + 'A');
   }
-  return ".TH " + Escaped(upper) + " 1 \"\" \"" + Escaped(version) + "\" \"User Commands\"\n";
+  return ".TH " + RoffText(upper) + " 1 \"\" \"" + RoffText(version) + "\" \"User Commands\"\n";
 }
 
 std::string Section(const std::string& title) { return ".SH " + title + "\n"; }
@@ -59,7 +59,7 @@ std::string TermOf(const Option& option) {
 }
 
 std::string TextOf(const Option& option) {
-  std::string text = Escaped(option.help()) + ".";
+  std::string text = RoffText(option.help()) + ".";
   if (!option.words().empty()) {
     std::string words;
     for (const std::string& word : option.words())
@@ -92,13 +92,13 @@ std::string SynopsisOf(const Arguments& command) {
 std::string ExitStatus() {
   std::string section = Section("EXIT STATUS");
   for (std::size_t code = 0; code < kExitMeanings.size(); ++code) {
-    section += Item(Bold(std::to_string(code)), Escaped(kExitMeanings[code]));
+    section += Item(Bold(std::to_string(code)), RoffText(kExitMeanings[code]));
   }
   return section;
 }
 
 std::string Examples(const std::string& examples) {
-  return Section("EXAMPLES") + ".nf\n" + Escaped(examples) + "\n.fi\n";
+  return Section("EXAMPLES") + ".nf\n" + RoffText(examples) + "\n.fi\n";
 }
 
 std::string SeeAlso(const ArgumentParser& parser, const std::string& but) {
@@ -118,11 +118,11 @@ std::string ManPageOfProgram(const ArgumentParser& parser, const std::string& ve
   page += Section("NAME") + "ckpt \\- audits, converts and compares trained checkpoints\n";
   page += Section("SYNOPSIS") + Bold("ckpt") + " " + Italic("COMMAND") + " [" + Italic("OPTIONS") +
           "] " + Italic("ARGUMENTS") + "\n";
-  page += Section("DESCRIPTION") + Escaped(parser.description()) + "\n";
+  page += Section("DESCRIPTION") + RoffText(parser.description()) + "\n";
   page += Section("COMMANDS");
   for (const Arguments& command : parser.commands()) {
     page += Item(Bold(command.name()),
-                 Escaped(command.summary()) + ".\nSee " + Bold("ckpt-" + command.name()) + "(1).");
+                 RoffText(command.summary()) + ".\nSee " + Bold("ckpt-" + command.name()) + "(1).");
   }
   page += Section("OPTIONS") +
           Item(Bold("-h") + ", " + Bold("--help"), "Print help and exit; of a command behind it.");
@@ -135,7 +135,7 @@ std::string ManPageOfCommand(const Arguments& command, const ArgumentParser& par
                              const std::string& version) {
   const std::string name = "ckpt-" + command.name();
   std::string page = Heading(name, version);
-  page += Section("NAME") + Escaped(name) + " \\- " + Escaped(command.summary()) + "\n";
+  page += Section("NAME") + RoffText(name) + " \\- " + RoffText(command.summary()) + "\n";
   page += Section("SYNOPSIS") + SynopsisOf(command);
   const std::string arguments = ItemsOf(command, true);
   if (!arguments.empty()) page += Section("ARGUMENTS") + arguments;

@@ -5,7 +5,7 @@ namespace ckpt::cli {
 namespace {
 
 // Within '...', and within [...] or up to a colon of a specification of _arguments.
-std::string Escaped(const std::string& text) {
+std::string ZshText(const std::string& text) {
   std::string out;
   for (const char c : text) {
     if (c == '\'') {
@@ -18,7 +18,7 @@ std::string Escaped(const std::string& text) {
   return out;
 }
 
-std::string ActionOf(const Option& option) {
+std::string ZshActionOf(const Option& option) {
   const Completed completed = CompletedBy(option).value_or(Completed{});
   switch (completed.kind) {
     case Completed::Kind::kNothing:
@@ -37,8 +37,8 @@ std::string ActionOf(const Option& option) {
 std::string SpecificationOf(const Option& option) {
   if (option.is_positional()) {
     const std::string& name = option.names().front();
-    return "'" + std::string(option.is_list() ? "*" : "") + ":" + Escaped(name) + ":" +
-           ActionOf(option) + "'";
+    return "'" + std::string(option.is_list() ? "*" : "") + ":" + ZshText(name) + ":" +
+           ZshActionOf(option) + "'";
   }
   const std::string repeated = option.is_list() ? "*" : "";
   std::string all;
@@ -46,8 +46,8 @@ std::string SpecificationOf(const Option& option) {
     const bool takes_value = !option.value().empty();
     const std::string joined = takes_value && name.starts_with("--") ? "=" : "";
     all += (all.empty() ? "'" : " \\\n    '") + repeated + name + joined + "[" +
-           Escaped(option.help()) + "]";
-    if (takes_value) all += ":" + Escaped(option.value()) + ":" + ActionOf(option);
+           ZshText(option.help()) + "]";
+    if (takes_value) all += ":" + ZshText(option.value()) + ":" + ZshActionOf(option);
     all += "'";
   }
   return all;
@@ -59,7 +59,7 @@ std::string ZshCompletion(const ArgumentParser& parser) {
   std::string commands, functions, cases;
   for (const Arguments& command : parser.commands()) {
     const std::string function = "_ckpt_" + command.name();
-    commands += "    '" + command.name() + ":" + Escaped(command.summary()) + "'\n";
+    commands += "    '" + command.name() + ":" + ZshText(command.summary()) + "'\n";
     functions += function + "() {\n  _arguments -s \\\n    '--help[Print help and exit]'";
     for (const Option& option : command.options())
       functions += " \\\n    " + SpecificationOf(option);

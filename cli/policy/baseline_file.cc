@@ -11,7 +11,7 @@ namespace ckpt::cli {
 namespace {
 
 constexpr const char* kSchema = "ckpt.baseline/1";
-constexpr std::uint64_t kMaxBytes = std::uint64_t{16} << 20;
+constexpr std::uint64_t kMaxBaselineBytes = std::uint64_t{16} << 20;
 constexpr std::size_t kFingerprintDigits = 64;
 
 Error Bad(const std::string& path, std::string what) {
@@ -102,7 +102,7 @@ bool Less(const BaselineEntry& a, const BaselineEntry& b) {
 Result<Baseline> ReadBaseline(const formats::Files& files, const std::string& path) {
   const auto file = files.Open(path);
   if (!file) return Fail(Bad(path, file.error().message + "; --write-baseline makes a baseline"));
-  const Result<std::string> text = formats::ReadWhole(**file, kMaxBytes);
+  const Result<std::string> text = formats::ReadWhole(**file, kMaxBaselineBytes);
   if (!text) return Fail(Bad(path, text.error().message));
   const Json json = Json::parse(*text, nullptr, /*allow_exceptions=*/false);
   const auto list = json.is_object() ? json.find("findings") : json.end();

@@ -15,7 +15,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kName = "ckpt.toml";
-constexpr std::uint64_t kMaxBytes = std::uint64_t{64} << 10;
+constexpr std::uint64_t kMaxConfigBytes = std::uint64_t{64} << 10;
 
 Error Refused(const std::string& path, std::string why) {
   return {ErrorCode::kInvalidArgument, std::move(why), path, {}, {}};
@@ -29,7 +29,7 @@ Error AsUsage(Error error) {
 }
 
 Result<AuditConfig> ReadOpened(const formats::RandomAccessFile& file, const std::string& path) {
-  Result<std::string> text = formats::ReadWhole(file, kMaxBytes);
+  Result<std::string> text = formats::ReadWhole(file, kMaxConfigBytes);
   if (!text) return Fail(AsUsage(std::move(text).error()));
   CKPT_ASSIGN_OR_RETURN(AuditConfig config, ParseConfig(*text, path));
   config.folder = PlaceOf(path).parent_path();

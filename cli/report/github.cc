@@ -6,7 +6,7 @@ namespace ckpt::cli {
 namespace {
 
 // What the runner decodes again: a line of a log must not end a command or begin another one.
-std::string Escaped(std::string_view text, bool property) {
+std::string WorkflowText(std::string_view text, bool property) {
   std::string out;
   for (const char c : text) {
     const bool special = c == '%' || c == '\r' || c == '\n' || (property && (c == ':' || c == ','));
@@ -28,15 +28,16 @@ std::string ToGithub(const IssueReport& report) {
   for (const Checked& checked : report.checked) {
     for (const Issue& issue : checked.issues) {
       out += "::" + std::string(CommandOf(issue.severity)) +
-             " file=" + Escaped(checked.path, true) + ",title=" + Escaped(TitleOf(issue), true) +
-             "::" + Escaped(SentenceOf(issue), false) + "\n";
+             " file=" + WorkflowText(checked.path, true) +
+             ",title=" + WorkflowText(TitleOf(issue), true) +
+             "::" + WorkflowText(SentenceOf(issue), false) + "\n";
     }
     if (report.summary.empty() && checked.issues.empty())
-      out += Escaped(ForPeople(checked.path) + ": " + checked.verdict, false) + "\n";
+      out += WorkflowText(ForPeople(checked.path) + ": " + checked.verdict, false) + "\n";
   }
   if (const std::string left = report.LeftOut(); !left.empty())
-    out += "::notice title=ckpt::" + Escaped(left, false) + "\n";
-  for (const Remark& remark : report.remarks) out += Escaped(remark.text, false) + "\n";
+    out += "::notice title=ckpt::" + WorkflowText(left, false) + "\n";
+  for (const Remark& remark : report.remarks) out += WorkflowText(remark.text, false) + "\n";
   if (!report.summary.empty()) out += report.summary + "\n";
   return out;
 }

@@ -4,20 +4,20 @@
 namespace ckpt::cli {
 namespace {
 
-Json ToJson(const ChannelDistance& distance) {
+Json DistanceToJson(const ChannelDistance& distance) {
   return {{"typical", JsonNumber(distance.typical)},
           {"largest", JsonNumber(distance.largest)},
           {"channel", distance.channel},
           {"noise", JsonNumber(distance.noise)}};
 }
 
-Json ToJson(const Drift& drift) {
-  return {{"mean_shift", ToJson(drift.mean_shift)},
-          {"log2_variance", ToJson(drift.log2_variance)},
+Json DriftToJson(const Drift& drift) {
+  return {{"mean_shift", DistanceToJson(drift.mean_shift)},
+          {"log2_variance", DistanceToJson(drift.log2_variance)},
           {"effective_elements", JsonNumber(drift.effective_elements)}};
 }
 
-Json ToJson(const DriftReport& report, const Analysis& analysis) {
+Json DriftReportToJson(const DriftReport& report, const Analysis& analysis) {
   Json json = {{"examples", report.drift.examples}, {"judged", report.judged()}};
   json["inputs"] = json["batch_norm"] = json["left_out"] = Json::array();
   for (const DataRange& range : report.inputs) json["inputs"].push_back(ToJson(range));
@@ -25,8 +25,8 @@ Json ToJson(const DriftReport& report, const Analysis& analysis) {
     json["batch_norm"].push_back({{"scope", JsonText(analysis.batch_norms[layer.layer].scope)},
                                   {"first", layer.first},
                                   {"elements", layer.elements},
-                                  {"as_served", ToJson(layer.as_served)},
-                                  {"alone", ToJson(layer.alone)}});
+                                  {"as_served", DriftToJson(layer.as_served)},
+                                  {"alone", DriftToJson(layer.alone)}});
   }
   for (const LayerNotMeasured& layer : report.drift.left_out) {
     json["left_out"].push_back({{"scope", JsonText(analysis.batch_norms[layer.layer].scope)},
@@ -53,7 +53,7 @@ Json HeadOf(const AuditedInput& audited, bool with_layers) {
   for (const BatchNorm& layer : input.analysis->batch_norms) {
     if (with_layers) json["batch_norm"].push_back(JsonBatchNorm(layer, *input.manifest));
   }
-  if (audited.data) json["data"] = ToJson(*audited.data, *input.analysis);
+  if (audited.data) json["data"] = DriftReportToJson(*audited.data, *input.analysis);
   return json;
 }
 
@@ -91,13 +91,13 @@ Json JsonNotRead(const std::vector<NotRead>& not_read) {
 
 namespace {
 
-Json ToJson(const AuditSummary::Config& config) {
+Json ConfigToJson(const AuditSummary::Config& config) {
   return {{"path", JsonText(config.path)},
           {"hidden", ToJson(config.hidden)},
           {"other_severity", config.other_severity}};
 }
 
-Json ToJson(const AuditSummary::Baseline& baseline) {
+Json BaselineToJson(const AuditSummary::Baseline& baseline) {
   Json json = {{"path", JsonText(baseline.path)}, {"known", ToJson(baseline.known)}};
   json["stale"] = Json::array();
   for (const AuditSummary::Stale& stale : baseline.stale) {
@@ -123,8 +123,8 @@ Json ToJson(const AuditSummary& summary) {
   json["not_clean"] = Json::array();
   for (const auto& [path, state] : summary.not_clean)
     json["not_clean"].push_back({{"path", JsonText(path)}, {"state", Name(state)}});
-  json["config"] = summary.config ? ToJson(*summary.config) : Json(nullptr);
-  json["baseline"] = summary.baseline ? ToJson(*summary.baseline) : Json(nullptr);
+  json["config"] = summary.config ? ConfigToJson(*summary.config) : Json(nullptr);
+  json["baseline"] = summary.baseline ? BaselineToJson(*summary.baseline) : Json(nullptr);
   if (const auto& resumed = summary.resumed)
     json["resumed"] = {{"path", JsonText(resumed->path)}, {"inputs", resumed->inputs}};
   if (const auto& written = summary.written) {

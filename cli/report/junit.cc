@@ -9,7 +9,7 @@ namespace {
 
 // Attributes and text. XML has no control characters, not even escaped ones, and no U+FFFE and
 // U+FFFF: the text was escaped for display, which leaves none of the former.
-std::string Escaped(std::string_view text) {
+std::string XmlText(std::string_view text) {
   std::string out;
   for (std::size_t i = 0; i < text.size(); ++i) {
     const std::string_view three = text.substr(i, 3);
@@ -70,11 +70,11 @@ std::string CaseOf(const IssueReport& report, const std::string& path, const Iss
   std::string title = TitleOf(issue);
   if (!issue.subject.empty()) title += ": " + issue.subject;
   std::string out =
-      "    <testcase name=\"" + Escaped(title) + "\" classname=\"" + path + "\">\n      ";
-  const std::string message = Escaped(SentenceOf(issue));
+      "    <testcase name=\"" + XmlText(title) + "\" classname=\"" + path + "\">\n      ";
+  const std::string message = XmlText(SentenceOf(issue));
   if (IsError(issue) || report.Fails(issue.severity)) {
     const std::string tag = IsError(issue) ? "error" : "failure";
-    out += "<" + tag + " type=\"" + Escaped(issue.rule) + "\" message=\"" + message + "\">" +
+    out += "<" + tag + " type=\"" + XmlText(issue.rule) + "\" message=\"" + message + "\">" +
            std::string(Name(issue.severity)) + "</" + tag + ">\n";
   } else {
     out += "<system-out>" + std::string(Name(issue.severity)) + ": " + message + "</system-out>\n";
@@ -86,12 +86,12 @@ std::string CaseOf(const IssueReport& report, const std::string& path, const Iss
 std::string SkippedOf(const std::string& path, const Issue& issue, const std::string& reason) {
   std::string title = TitleOf(issue);
   if (!issue.subject.empty()) title += ": " + issue.subject;
-  return "    <testcase name=\"" + Escaped(title) + "\" classname=\"" + path +
-         "\">\n      <skipped message=\"known: " + Escaped(reason) + "\"/>\n    </testcase>\n";
+  return "    <testcase name=\"" + XmlText(title) + "\" classname=\"" + path +
+         "\">\n      <skipped message=\"known: " + XmlText(reason) + "\"/>\n    </testcase>\n";
 }
 
 std::string SuiteOf(const IssueReport& report, const Checked& checked, const Counts& counts) {
-  const std::string path = Escaped(ForPeople(checked.path));
+  const std::string path = XmlText(ForPeople(checked.path));
   std::string out = "  <testsuite name=\"" + path + "\"" + InAttributes(counts) + " skipped=\"" +
                     std::to_string(counts.skipped) + "\">\n";
   for (const Issue& issue : checked.issues) out += CaseOf(report, path, issue);
@@ -101,7 +101,7 @@ std::string SuiteOf(const IssueReport& report, const Checked& checked, const Cou
         "    <testcase name=\"" + std::string(report.command) + "\" classname=\"" + path + "\"/>\n";
   }
   if (!checked.verdict.empty())
-    out += "    <system-out>" + Escaped(checked.verdict) + "</system-out>\n";
+    out += "    <system-out>" + XmlText(checked.verdict) + "</system-out>\n";
   return out + "  </testsuite>\n";
 }
 
@@ -111,7 +111,7 @@ std::string SuiteOf(const std::vector<Remark>& remarks) {
                     "\" failures=\"0\" errors=\"0\" skipped=\"0\">\n";
   for (const Remark& remark : remarks) {
     out += "    <testcase name=\"" + std::string(remark.about) + "\" classname=\"" +
-           Escaped(ForPeople(remark.path)) + "\">\n      <system-out>" + Escaped(remark.text) +
+           XmlText(ForPeople(remark.path)) + "\">\n      <system-out>" + XmlText(remark.text) +
            "</system-out>\n    </testcase>\n";
   }
   return out + "  </testsuite>\n";
@@ -134,7 +134,7 @@ std::string ToJunit(const IssueReport& report) {
     suites +=
         "  <testsuite name=\"left out\" tests=\"1\" failures=\"0\" errors=\"0\" skipped=\"1\">\n"
         "    <testcase name=\"left out\" classname=\"ckpt\">\n      <skipped message=\"" +
-        Escaped(left) + "\"/>\n    </testcase>\n  </testsuite>\n";
+        XmlText(left) + "\"/>\n    </testcase>\n  </testsuite>\n";
   }
   return "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites name=\"ckpt " +
          std::string(report.command) + "\"" + InAttributes(all) + ">\n" + suites +

@@ -6,7 +6,7 @@ namespace ckpt::cli {
 namespace {
 
 // Text that Markdown and HTML leave as it is: no cell, link, mention or tag begins in it.
-std::string Escaped(std::string_view text) {
+std::string MarkdownText(std::string_view text) {
   std::string out;
   for (std::size_t i = 0; i < text.size(); ++i) {
     const char c = text[i];
@@ -29,11 +29,11 @@ std::string Escaped(std::string_view text) {
 }
 
 std::string RowOf(const Checked& checked, const Issue& issue) {
-  std::string sentence = Escaped(issue.message);
-  if (!issue.fix.empty()) sentence += "<br>Fix: " + Escaped(issue.fix);
-  return "| " + Escaped(ForPeople(checked.path)) + " | " + std::string(Name(issue.severity)) +
-         " | " + Escaped(TitleOf(issue)) + " | " + Escaped(issue.subject) + " | " + sentence +
-         " |\n";
+  std::string sentence = MarkdownText(issue.message);
+  if (!issue.fix.empty()) sentence += "<br>Fix: " + MarkdownText(issue.fix);
+  return "| " + MarkdownText(ForPeople(checked.path)) + " | " + std::string(Name(issue.severity)) +
+         " | " + MarkdownText(TitleOf(issue)) + " | " + MarkdownText(issue.subject) + " | " +
+         sentence + " |\n";
 }
 
 std::string ToMarkdown(const IssueReport& report) {
@@ -41,15 +41,17 @@ std::string ToMarkdown(const IssueReport& report) {
   for (const Checked& checked : report.checked) {
     for (const Issue& issue : checked.issues) rows += RowOf(checked, issue);
     if (report.summary.empty() && !checked.verdict.empty())
-      out += "- " + Escaped(ForPeople(checked.path)) + ": " + Escaped(checked.verdict) + "\n";
+      out += "- " + MarkdownText(ForPeople(checked.path)) + ": " + MarkdownText(checked.verdict) +
+             "\n";
   }
   if (!report.summary.empty()) out += report.summary + "\n";
-  for (const Remark& remark : report.remarks) out += "\n" + Escaped(remark.text) + "\n";
+  for (const Remark& remark : report.remarks) out += "\n" + MarkdownText(remark.text) + "\n";
   if (const auto& [errors, warnings, notes] = report.not_shown; errors + warnings + notes > 0)
     out += "\nNot listed: " + ToText(report.not_shown);
   if (!rows.empty())
     out += "\n| file | severity | rule | where | what |\n|---|---|---|---|---|\n" + rows;
-  if (const std::string left = report.LeftOut(); !left.empty()) out += "\n" + Escaped(left) + "\n";
+  if (const std::string left = report.LeftOut(); !left.empty())
+    out += "\n" + MarkdownText(left) + "\n";
   return out;
 }
 

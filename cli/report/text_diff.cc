@@ -10,7 +10,7 @@ namespace ckpt::cli {
 namespace {
 
 // What the comparison comes to, and what it rests on.
-std::string Verdict(const CheckpointDiff& diff) {
+std::string VerdictOf(const CheckpointDiff& diff) {
   if (diff.identical == Identical::kYes) return "; identical";
   std::string out;
   if (diff.identical == Identical::kNo && diff.within_tolerance)
@@ -266,7 +266,7 @@ std::string Total(const CheckpointDiff& diff) {
   if (not_finite > 0) out += "; values that are not finite in " + Plural(not_finite, "tensor");
   if (diff.identical == Identical::kNo && functions_equal)
     out += "; every batch norm computes the same function";
-  return out + Verdict(diff) + "\n";
+  return out + VerdictOf(diff) + "\n";
 }
 
 }  // namespace

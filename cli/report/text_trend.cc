@@ -30,8 +30,8 @@ std::optional<double> Median(std::vector<double> values) {
   return *middle;
 }
 
-std::vector<double> Numbers(const RunTrend& trend, std::size_t place,
-                            std::optional<double> NormAtStep::*number) {
+std::vector<double> NumbersOf(const RunTrend& trend, std::size_t place,
+                              std::optional<double> NormAtStep::*number) {
   std::vector<double> values;
   for (const NormTrend& norm : trend.norms) {
     if (const auto& value = norm.steps[place].*number) values.push_back(*value);
@@ -49,8 +49,8 @@ std::vector<std::string> StepRow(const FollowedRun& run, const FollowedStep& ste
     present += at.present ? 1 : 0;
     non_finite += at.non_finite;
   }
-  const auto shifts = Numbers(run.trend, *step.place, &NormAtStep::mean_shift);
-  const auto shares = Numbers(run.trend, *step.place, &NormAtStep::initial_share);
+  const auto shifts = NumbersOf(run.trend, *step.place, &NormAtStep::mean_shift);
+  const auto shares = NumbersOf(run.trend, *step.place, &NormAtStep::initial_share);
   const auto most = [](const std::vector<double>& values) -> std::optional<double> {
     if (values.empty()) return std::nullopt;
     return *std::max_element(values.begin(), values.end());
@@ -59,7 +59,7 @@ std::vector<std::string> StepRow(const FollowedRun& run, const FollowedStep& ste
           *step.place == 0 ? "-" : std::to_string(moved) + " of " + std::to_string(present),
           ThreeDigits(Median(shifts)),
           ThreeDigits(most(shifts)),
-          ThreeDigits(Median(Numbers(run.trend, *step.place, &NormAtStep::variance_ratio))),
+          ThreeDigits(Median(NumbersOf(run.trend, *step.place, &NormAtStep::variance_ratio))),
           ThreeDigits(most(shares)),
           non_finite == 0 ? "-" : std::to_string(non_finite)};
 }
@@ -108,7 +108,7 @@ std::string LayerTable(const FollowedRun& run, const FormOptions& options) {
          More(listed, run.trend.norms.size(), "batch norm");
 }
 
-std::string_view ColorOf(TrendVerdict verdict, const Style& style) {
+std::string_view TrendColorOf(TrendVerdict verdict, const Style& style) {
   switch (verdict) {
     case TrendVerdict::kMoving:
       return style.green;
@@ -132,7 +132,7 @@ std::string ToText(const FollowedRun& run, const FormOptions& options) {
   std::string out =
       Painted(EscapeForDisplay(run.path), style.bold, style) + ": " +
       Plural(run.steps.size(), "checkpoint") + ", " + Plural(run.trend.norms.size(), "batch norm") +
-      ": " + Painted(Name(run.trend.verdict), ColorOf(run.trend.verdict, style), style) + "\n";
+      ": " + Painted(Name(run.trend.verdict), TrendColorOf(run.trend.verdict, style), style) + "\n";
   for (const FollowedStep& step : run.steps) {
     if (step.error && !options.errors_told) out += "  unreadable: " + Describe(*step.error) + "\n";
   }

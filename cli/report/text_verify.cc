@@ -29,7 +29,7 @@ std::string OutputToText(const OutputDifference& output) {
          ", rounding of A's own float32 run " + ThreeDigits(output.noise) + ")\n";
 }
 
-std::string_view ColorOf(Verdict verdict, const Style& style) {
+std::string_view VerdictColorOf(Verdict verdict, const Style& style) {
   if (verdict == Verdict::kDifferent) return style.red;
   return verdict == Verdict::kCannotTell ? style.yellow : style.green;
 }
@@ -101,7 +101,7 @@ std::string ToText(const VerifiedPair& verified, const Style& style) {
     out += "first step beyond its bound: " + StepToText(*found.first_beyond) + "\n";
   }
   if (verified.second_opinion) out += OpinionToText(*verified.second_opinion);
-  out += Painted(Name(found.verdict), ColorOf(found.verdict, style), style);
+  out += Painted(Name(found.verdict), VerdictColorOf(found.verdict, style), style);
   if (!found.reason.empty()) out += ": " + EscapeForDisplay(found.reason);
   return out + "\n";
 }

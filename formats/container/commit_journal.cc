@@ -87,11 +87,6 @@ std::optional<Journal> Decode(std::string text) {
 }
 
 // Of what the path itself names; device 0 where nothing does.
-FileIdentity Standing(const fs::path& path) {
-  struct stat status {};
-  return ::lstat(path.c_str(), &status) == 0 ? IdentityOf(status) : FileIdentity{};
-}
-
 bool Move(const fs::path& from, const fs::path& to) {
   return ::rename(from.c_str(), to.c_str()) == 0;
 }

@@ -12,6 +12,11 @@ namespace fs = std::filesystem;
 
 FileIdentity IdentityOf(const struct stat& status) { return {status.st_dev, status.st_ino}; }
 
+FileIdentity Standing(const fs::path& path) {
+  struct stat status {};
+  return ::lstat(path.c_str(), &status) == 0 ? IdentityOf(status) : FileIdentity{};
+}
+
 std::optional<FileIdentity> IdentityOf(const fs::path& path) {
   struct stat status {};
   if (::stat(path.c_str(), &status) == 0) {

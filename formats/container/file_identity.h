@@ -22,6 +22,8 @@ struct FileIdentity {
 };
 
 FileIdentity IdentityOf(const struct stat& status);
+// Of what stands at the path itself, a link too; device 0 where nothing does.
+FileIdentity Standing(const std::filesystem::path& path);
 // Behind links. Nothing for what is no regular file, and where there is no such folder.
 std::optional<FileIdentity> IdentityOf(const std::filesystem::path& path);
 

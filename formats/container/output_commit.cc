@@ -19,11 +19,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-FileIdentity Standing(const fs::path& path) {
-  struct stat status {};
-  return ::lstat(path.c_str(), &status) == 0 ? IdentityOf(status) : FileIdentity{};
-}
-
 bool Exists(const fs::path& path) { return Standing(path).device != 0; }
 
 // 0, or errno's number.

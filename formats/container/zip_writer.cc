@@ -20,7 +20,7 @@ constexpr std::uint64_t kCrcPlace = 14;          // in a local header
 constexpr std::uint64_t kFieldHeaderBytes = 4;   // of an extra field
 constexpr std::uint64_t kZip64FieldBytes = 20;   // of a local header
 constexpr std::uint16_t kPaddingExtra = 0x4246;  // caffe2/serialize/inline_container.cc of PyTorch
-constexpr std::size_t kBufferBytes = std::size_t{1} << 20;
+constexpr std::size_t kWrittenAtOnce = std::size_t{1} << 20;
 
 class Record {
  public:
@@ -114,7 +114,7 @@ Status ZipWriter::Finish() {
     header.U16(0).U32(kAttributes).U32(far ? zip::kSaturated32 : member.header_offset);
     header.Text(member.name);
     if (extra.size() > 0) header.U16(zip::kZip64Extra).U16(extra.size()).Text(extra.text());
-    if (header.size() < kBufferBytes) continue;
+    if (header.size() < kWrittenAtOnce) continue;
     CKPT_RETURN_IF_ERROR(out_.Append(header.bytes()));
     header = {};
   }

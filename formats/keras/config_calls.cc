@@ -79,12 +79,6 @@ void VisitPositional(Json& json, std::vector<Json*>& keywords, const RefVisitor&
   for (Json* child : Children(json)) VisitPositional(*child, keywords, visit);
 }
 
-// null, False, or a list of these (the masks of several inputs).
-bool IsAbsent(const Json& value) {
-  if (value.is_array()) return std::all_of(value.begin(), value.end(), IsAbsent);
-  return value.is_null() || (value.is_boolean() && !value.get<bool>());
-}
-
 // true, false, 1 or 0.
 std::optional<bool> ConstantFlag(const Json& value) {
   if (value.is_boolean()) return value.get<bool>();

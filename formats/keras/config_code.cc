@@ -54,7 +54,7 @@ bool IsPure(std::string_view function) {
   return BeginsWithOneOf(function, kPureStarts) || IsOneOf(function, kPureFunctions);
 }
 
-class Search {
+class CodeSearch {
  public:
   void Visit(const Json& json) {
     if (json.is_object()) VisitObject(json);
@@ -128,7 +128,7 @@ class Search {
 
 Result<std::vector<std::string>> CodeInConfig(std::string_view text) {
   CKPT_ASSIGN_OR_RETURN(const Json config, ParseConfigJson(text));
-  Search search;
+  CodeSearch search;
   search.Visit(config);
   return search.Take();
 }

@@ -1,5 +1,6 @@
 #include "formats/keras/config_json.h"
 
+#include <algorithm>
 #include <array>
 #include <unordered_set>
 #include <utility>
@@ -152,6 +153,15 @@ const Json* Find(const Json& json, std::string_view key) {
 
 Json* Find(Json& json, std::string_view key) {
   return const_cast<Json*>(Find(std::as_const(json), key));
+}
+
+bool Contains(std::span<const std::string_view> names, std::string_view name) {
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
+
+bool IsAbsent(const Json& value) {
+  if (value.is_array()) return std::all_of(value.begin(), value.end(), IsAbsent);
+  return value.is_null() || (value.is_boolean() && !value.get<bool>());
 }
 
 }  // namespace ckpt::formats::keras

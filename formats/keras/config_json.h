@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <nlohmann/json.hpp>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -29,5 +30,11 @@ std::string DumpConfigJson(const Json& json);
 // The member `key` of an object; null where `json` is no object or lacks it.
 const Json* Find(const Json& json, std::string_view key);
 Json* Find(Json& json, std::string_view key);
+
+// One of the names?
+bool Contains(std::span<const std::string_view> names, std::string_view name);
+
+// null, False, or a list of these, which stands for the masks of several inputs.
+bool IsAbsent(const Json& value);
 
 }  // namespace ckpt::formats::keras

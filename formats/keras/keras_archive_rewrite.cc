@@ -9,7 +9,7 @@
 namespace ckpt::formats {
 namespace {
 
-constexpr std::string_view kConfig = "config.json";
+constexpr std::string_view kConfigEntry = "config.json";
 
 std::string* TextOf(std::vector<Document>& documents, std::string_view name) {
   const auto found = std::find_if(documents.begin(), documents.end(),
@@ -115,7 +115,7 @@ Result<std::vector<Document>> FromWholeModel(const Manifest& manifest, const std
   CKPT_ASSIGN_OR_RETURN(keras::Json document, keras::ParseConfigJson(config));
   if (keras::KerasMajor(version) >= 3) CKPT_RETURN_IF_ERROR(AddModules(document));
   return std::vector<Document>{
-      {std::string(kConfig), keras::DumpConfigJson(document)},
+      {std::string(kConfigEntry), keras::DumpConfigJson(document)},
       {"metadata.json", keras::DumpConfigJson({{"keras_version", version}})},
       {std::string(keras::kVariableLayoutDocument), keras::VariableLayoutText(layout)}};
 }
@@ -134,7 +134,7 @@ Result<std::vector<Document>> RewriteKerasArchive(const Manifest& manifest,
   if (older && manifest.graph) {
     CKPT_ASSIGN_OR_RETURN(documents, FromWholeModel(manifest, *older));
   }
-  std::string* const config = TextOf(documents, kConfig);
+  std::string* const config = TextOf(documents, kConfigEntry);
   std::string* const layout_text = TextOf(documents, keras::kVariableLayoutDocument);
   if (!IsEmpty(edits)) {
     if (!config || !layout_text || !manifest.graph) {
@@ -152,7 +152,8 @@ Result<std::vector<Document>> RewriteKerasArchive(const Manifest& manifest,
   }
   // Archives have their config in the form of Keras 2.12 and later, which older whole models lack.
   if (older && config && keras::KerasMajor(manifest.framework_version) < 3) {
-    std::erase_if(documents, [](const Document& document) { return document.name == kConfig; });
+    std::erase_if(documents,
+                  [](const Document& document) { return document.name == kConfigEntry; });
   }
   return documents;
 }

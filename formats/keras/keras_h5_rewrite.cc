@@ -5,7 +5,7 @@
 namespace ckpt::formats {
 namespace {
 
-std::string* TextOf(std::vector<Document>& documents, std::string_view name) {
+std::string* DocumentText(std::vector<Document>& documents, std::string_view name) {
   for (Document& document : documents) {
     if (document.name == name) return &document.text;
   }
@@ -20,8 +20,8 @@ Result<std::vector<Document>> RewriteKerasH5(const Manifest& manifest, const Gra
       edits.to_inference.empty()) {
     return documents;
   }
-  std::string* const config_text = TextOf(documents, "model_config");
-  std::string* const order_text = TextOf(documents, keras::kWeightOrderDocument);
+  std::string* const config_text = DocumentText(documents, "model_config");
+  std::string* const order_text = DocumentText(documents, keras::kWeightOrderDocument);
   if (!config_text || !order_text || !manifest.graph) {
     return Fail(ErrorCode::kInternal, "edits of a graph that the file does not have");
   }

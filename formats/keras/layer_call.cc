@@ -11,20 +11,7 @@ using network::Unary;
 using network::UnaryFunction;
 using NetworkValue = network::ValueId;
 
-namespace {
-
-// null, False, or a list of these, which stands for the masks of several inputs.
-bool IsAbsent(const Json& value) {
-  if (value.is_array()) {
-    for (const Json& element : value) {
-      if (!IsAbsent(element)) return false;
-    }
-    return true;
-  }
-  return value.is_null() || (value.is_boolean() && !value.get<bool>());
-}
-
-}  // namespace
+namespace {}  // namespace
 
 Argument LayerCall::ArgumentOf(std::size_t place, std::string_view name) const {
   if (arguments.empty() && place == 0 && !inputs.empty()) {

@@ -6,11 +6,6 @@
 namespace ckpt::formats::keras {
 namespace {
 
-template <std::size_t size>
-bool Contains(const std::string_view (&names)[size], std::string_view name) {
-  return std::find(std::begin(names), std::end(names), name) != std::end(names);
-}
-
 // Classes whose translation reads the arguments of the call.
 constexpr std::string_view kReadsItsArguments[] = {"LSTM",
                                                    "GRU",

@@ -104,11 +104,6 @@ constexpr std::string_view kAllTrainable[] = {"Embedding",
                                               "Highway",
                                               "MaxoutDense"};
 
-template <std::size_t size>
-bool Contains(const std::string_view (&names)[size], std::string_view name) {
-  return std::find(std::begin(names), std::end(names), name) != std::end(names);
-}
-
 // Packages under which Keras registers its own classes.
 bool IsKerasPackage(std::string_view package) {
   return package == "Keras" || package == "keras" || package == "TensorFlow" ||
@@ -174,7 +169,7 @@ Padding PaddingOf(const Json& config) {
   return *padding == "valid" ? Padding::kNone : Padding::kZeros;
 }
 
-std::string ActivationOf(const Json& config) {
+std::string ActivationNamed(const Json& config) {
   const Json* activation = Find(config, "activation");
   if (!activation || activation->is_null()) return "linear";
   if (activation->is_string()) return activation->get<std::string>();
@@ -191,7 +186,7 @@ std::string ReluOf(const Json& config) {
 }
 
 std::string ActivationOfClass(std::string_view class_name, const Json& config) {
-  if (class_name == "Activation") return ActivationOf(config);
+  if (class_name == "Activation") return ActivationNamed(config);
   if (class_name == "ReLU") return ReluOf(config);
   if (class_name == "LeakyReLU") return "leaky_relu";
   if (class_name == "PReLU") return "prelu";
@@ -344,7 +339,7 @@ class Describer {
   void DescribeDense() {
     layer().axis = -1;
     layer().padding = Padding::kNone;
-    layer().activation = ActivationOf(*config_);
+    layer().activation = ActivationNamed(*config_);
     facts_.weights = {{"kernel"}};
     if (DescribeBias()) facts_.weights->push_back({"bias"});
     RefuseAdaptedWeights();
@@ -353,7 +348,7 @@ class Describer {
   void DescribeConvolution() {
     layer().axis = ChannelAxis(*config_);
     layer().padding = PaddingOf(*config_);
-    layer().activation = ActivationOf(*config_);
+    layer().activation = ActivationNamed(*config_);
     layer().unit_stride = IsOne(*config_, "strides") && IsOne(*config_, "subsample") &&
                           IsOne(*config_, "subsample_length");
     if (Find(*config_, "groups")) layer().groups = Integer(*config_, "groups").value_or(0);

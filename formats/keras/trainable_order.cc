@@ -139,10 +139,10 @@ struct Fit {
   std::vector<TensorId> order = {};
 };
 
-class Search {
+class OrderSearch {
  public:
-  Search(const std::vector<Node>& nodes, const std::vector<TensorInfo>& tensors,
-         const std::vector<Shape>& shapes)
+  OrderSearch(const std::vector<Node>& nodes, const std::vector<TensorInfo>& tensors,
+              const std::vector<Shape>& shapes)
       : nodes_(nodes), tensors_(tensors), shapes_(shapes) {}
 
   // Is there one order of the object's variables that fits the shapes from `start` on?
@@ -244,7 +244,7 @@ std::optional<std::vector<TensorId>> OrderByShapes(const std::vector<TrainableGr
   const Node& model = tree.nodes().front();
   // TensorFlow's Keras lists a model's own variables behind those of its layers.
   if (!tree.usable() || !model.own.empty() || model.size != shapes.size()) return std::nullopt;
-  Search search(tree.nodes(), tensors, shapes);
+  OrderSearch search(tree.nodes(), tensors, shapes);
   Fit fit = search.At(0, 0);
   if (search.gave_up() || fit.orders != 1) return std::nullopt;
   return std::move(fit.order);

@@ -29,7 +29,7 @@ bool ComesBefore(std::string_view a, std::string_view b) {
   return a < b;
 }
 
-std::string_view ParentOf(std::string_view path) { return path.substr(0, path.rfind('/')); }
+std::string_view ParentPath(std::string_view path) { return path.substr(0, path.rfind('/')); }
 
 }  // namespace
 
@@ -50,7 +50,7 @@ bool HoldsVariableGroups(const Hdf5File& file) {
   return std::any_of(file.objects().begin(), file.objects().end(), [](const Hdf5Object& object) {
     if (object.kind == Hdf5Object::Kind::kGroup) return object.path == kVars;
     const std::string_view path = object.path;
-    return ParentOf(path).ends_with(kVars) && IsNumber(path.substr(path.rfind('/') + 1));
+    return ParentPath(path).ends_with(kVars) && IsNumber(path.substr(path.rfind('/') + 1));
   });
 }
 
@@ -67,7 +67,7 @@ Result<VariableStore> CollectVariables(std::span<const std::unique_ptr<Hdf5File>
         if (name && name->text()) group.name = *name->text();
         continue;
       }
-      const auto owner = OwnerOfVars(ParentOf(object.path));
+      const auto owner = OwnerOfVars(ParentPath(object.path));
       if (!owner) {
         store.others.push_back({i, &object});
         continue;

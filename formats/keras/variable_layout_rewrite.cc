@@ -7,18 +7,10 @@
 
 #include "formats/keras/config_rewrite.h"
 #include "formats/keras/group_paths.h"
+#include "formats/keras/variable_names.h"
 
 namespace ckpt::formats::keras {
 namespace {
-
-std::string Beside(const std::string& sibling, const std::string& leaf) {
-  return sibling.substr(0, sibling.rfind('/') + 1) + leaf;
-}
-
-bool IsBelow(std::string_view path, std::string_view top) {
-  return path == top ||
-         (path.size() > top.size() && path.starts_with(top) && path[top.size()] == '/');
-}
 
 // What an edit needs to know of a layer, kept from the config before it changes.
 struct EditedLayer {

@@ -14,11 +14,6 @@
 namespace ckpt::formats::keras {
 namespace {
 
-bool IsBelow(std::string_view path, std::string_view top) {
-  return path == top ||
-         (path.size() > top.size() && path.starts_with(top) && path[top.size()] == '/');
-}
-
 // The name of the layer that a TimeDistributed wraps.
 std::string WrappedName(const LayerRecord& record) {
   const Json* wrapped = Find(*Find(*record.entry, "config"), "layer");
@@ -38,10 +33,10 @@ std::string NameInFile(const std::string& weight, OpKind kind, int keras_major) 
 
 constexpr std::string_view kInnerOptimizer = "optimizer/inner_optimizer";
 
-class Describer {
+class VariableDescriber {
  public:
-  Describer(const VariableStore& store, const std::vector<std::string>& paths, ModelConfig* config,
-            int keras_major)
+  VariableDescriber(const VariableStore& store, const std::vector<std::string>& paths,
+                    ModelConfig* config, int keras_major)
       : store_(store), paths_(paths), config_(config), keras_major_(keras_major) {
     layout_.old_layers = store.old_layers;
     // One that scales the loss wraps the one that counts and keeps the slots.
@@ -461,7 +456,7 @@ class Describer {
 VariableManifest DescribeVariables(const VariableStore& store,
                                    const std::vector<std::string>& paths, ModelConfig* config,
                                    int keras_major) {
-  return Describer(store, paths, config, keras_major).Describe();
+  return VariableDescriber(store, paths, config, keras_major).Describe();
 }
 
 }  // namespace ckpt::formats::keras

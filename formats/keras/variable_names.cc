@@ -84,6 +84,15 @@ std::string_view WithoutCounter(std::string_view name) {
   return stem.size() < name.size() && stem.ends_with('_') ? stem.substr(0, stem.size() - 1) : name;
 }
 
+bool IsBelow(std::string_view path, std::string_view top) {
+  return path == top ||
+         (path.size() > top.size() && path.starts_with(top) && path[top.size()] == '/');
+}
+
+std::string Beside(const std::string& sibling, const std::string& leaf) {
+  return sibling.substr(0, sibling.rfind('/') + 1) + leaf;
+}
+
 Names VariableNamesOfClass(std::string_view snake, std::span<const Shape> shapes) {
   if (shapes.empty()) return {};
   if (snake == "batch_normalization" || snake == "sync_batch_normalization") {

@@ -18,6 +18,11 @@ std::string SnakeCase(std::string_view class_name);
 // "batch_normalization_1" -> "batch_normalization"
 std::string_view WithoutCounter(std::string_view name);
 
+// The path is `top` or one below it.
+bool IsBelow(std::string_view path, std::string_view top);
+// "layers/conv/kernel", "bias" -> "layers/conv/bias"
+std::string Beside(const std::string& sibling, const std::string& leaf);
+
 // The names of the variables 0, 1, ... of an object of the class `snake`, an empty one where the
 // class and the shapes do not settle it; empty where the class is not known or the shapes do not
 // fit it. For a batch norm with three variables it is open which of gamma and beta is there.

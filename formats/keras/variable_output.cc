@@ -33,9 +33,9 @@ Hdf5Writer::Charset CharsetOf(std::string_view text) {
   return ascii ? Hdf5Writer::Charset::kAscii : Hdf5Writer::Charset::kUtf8;
 }
 
-class Planner {
+class VariablePlanner {
  public:
-  explicit Planner(const OutputModel& model) : model_(model) {
+  explicit VariablePlanner(const OutputModel& model) : model_(model) {
     for (std::size_t i = 0; i < model.tensors.size(); ++i) ids_.emplace(model.tensors[i].name, i);
   }
 
@@ -95,7 +95,7 @@ Result<VariableOutput> PlanVariables(const OutputModel& model) {
         model.tensors.empty() ? "" : model.tensors[0].name);
   }
   CKPT_ASSIGN_OR_RETURN(const VariableLayout layout, ParseVariableLayout(*text));
-  return Planner(model).Plan(WithOldLayers(layout));
+  return VariablePlanner(model).Plan(WithOldLayers(layout));
 }
 
 Status WriteVariables(Hdf5Writer& file, const OutputModel& model, const VariableOutput& output) {

@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <cctype>
 
+#include "formats/keras/variable_names.h"
+
 namespace ckpt::formats::keras {
 namespace {
 
-bool IsDigit(char c) { return c >= '0' && c <= '9'; }
+bool IsDecimalDigit(char c) { return c >= '0' && c <= '9'; }
 
 // What Keras 1 puts behind "<layer>_"; a name that ends in another one of these stands later.
 constexpr std::string_view kKeras1Locals[] = {"depthwise_kernel",
@@ -51,13 +53,6 @@ std::vector<std::string> Split(std::string_view path) {
   return parts;
 }
 
-// "conv2d_1" -> "conv2d"
-std::string_view WithoutCounter(std::string_view name) {
-  std::string_view stem = name;
-  while (!stem.empty() && IsDigit(stem.back())) stem.remove_suffix(1);
-  return stem.size() < name.size() && stem.ends_with('_') ? stem.substr(0, stem.size() - 1) : name;
-}
-
 WeightName SplitFlat(std::string_view group, std::string_view name) {
   if (name.size() > group.size() + 1 && name.starts_with(group) && name[group.size()] == '_') {
     return {Split(group), std::string(name.substr(group.size() + 1))};
@@ -77,7 +72,8 @@ std::string_view WithoutOutputNumber(std::string_view stored) {
   const std::size_t colon = stored.rfind(':');
   if (colon == std::string_view::npos || colon + 1 == stored.size()) return stored;
   const std::string_view number = stored.substr(colon + 1);
-  return std::all_of(number.begin(), number.end(), IsDigit) ? stored.substr(0, colon) : stored;
+  return std::all_of(number.begin(), number.end(), IsDecimalDigit) ? stored.substr(0, colon)
+                                                                   : stored;
 }
 
 WeightName SplitWeightName(std::string_view group, std::string_view stored) {

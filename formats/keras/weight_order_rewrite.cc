@@ -7,6 +7,7 @@
 #include <unordered_set>
 
 #include "formats/keras/bind_weights.h"
+#include "formats/keras/variable_names.h"
 #include "formats/keras/weight_names.h"
 
 namespace ckpt::formats::keras {
@@ -18,10 +19,6 @@ struct PlacedWeight {
   WeightEntry entry;
   BoundWeight bound;
 };
-
-std::string Beside(const std::string& sibling, const std::string& leaf) {
-  return sibling.substr(0, sibling.rfind('/') + 1) + leaf;
-}
 
 // `leaf` in the manner of the sibling's stored name, where reading it back gives the tensor's name.
 WeightEntry EntryBeside(const std::string& group, const WeightEntry& sibling,

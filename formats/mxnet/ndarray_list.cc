@@ -8,7 +8,7 @@
 namespace ckpt::formats {
 namespace {
 
-constexpr std::uint64_t kListMagic = 0x112;
+constexpr std::uint64_t kArrayListMagic = 0x112;
 constexpr std::uint32_t kVersion1 = 0xf993fac8, kVersion2 = 0xf993fac9, kVersion3 = 0xf993faca;
 constexpr std::uint32_t kMaxRank = 254;
 constexpr std::uint64_t kLeastArrayBytes = 4, kLeastNameBytes = 8;
@@ -43,7 +43,7 @@ class ListReader {
   ListReader(const RandomAccessFile& file, const Limits& limits) : limits_(limits), cursor_(file) {}
 
   Result<std::vector<StoredNdarray>> Read() {
-    if (cursor_.Little(8) != kListMagic && cursor_.ok()) Corrupt("is not a list of arrays");
+    if (cursor_.Little(8) != kArrayListMagic && cursor_.ok()) Corrupt("is not a list of arrays");
     (void)cursor_.Little(8);
     const std::uint64_t count = Count(kLeastArrayBytes);
     std::vector<StoredNdarray> arrays;

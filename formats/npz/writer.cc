@@ -10,8 +10,8 @@
 namespace ckpt::formats {
 namespace {
 
-constexpr std::string_view kSuffix = ".npy";
-constexpr std::size_t kMaxName = 65535 - kSuffix.size();
+constexpr std::string_view kEntrySuffix = ".npy";
+constexpr std::size_t kMaxName = 65535 - kEntrySuffix.size();
 
 // Empty where npz has no such type.
 std::string Descr(const TensorInfo& tensor) {
@@ -27,7 +27,7 @@ std::string Descr(const TensorInfo& tensor) {
 std::uint64_t ExpectedBytes(const OutputModel& model) {
   std::uint64_t bytes = ZipWriter::kEndBytesAtMost;
   for (const TensorInfo& tensor : model.tensors) {
-    bytes += ZipWriter::kMemberBytesAtMost + 2 * (tensor.name.size() + kSuffix.size()) +
+    bytes += ZipWriter::kMemberBytesAtMost + 2 * (tensor.name.size() + kEntrySuffix.size()) +
              BuildNpyHeader(Descr(tensor), tensor.shape).size() + tensor.byte_size;
   }
   return bytes;
@@ -37,7 +37,7 @@ Status WriteArray(ZipWriter& zip, const OutputModel& model, std::size_t index) {
   const TensorInfo& tensor = model.tensors[index];
   const std::string header = BuildNpyHeader(Descr(tensor), tensor.shape);
   CKPT_RETURN_IF_ERROR(
-      zip.Begin(tensor.name + std::string(kSuffix), header.size() + tensor.byte_size));
+      zip.Begin(tensor.name + std::string(kEntrySuffix), header.size() + tensor.byte_size));
   CKPT_RETURN_IF_ERROR(zip.Append(std::as_bytes(std::span(header))));
   return PullTensor(model, index,
                     [&](std::span<const std::byte> bytes) { return zip.Append(bytes); });

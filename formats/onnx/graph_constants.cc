@@ -16,11 +16,11 @@ namespace {
 using onnx_proto::NodeProto;
 
 // Inputs of an operator, by number, that say how it works.
-struct Arguments {
+struct ConstantArguments {
   std::string_view op;
   int first, last;
 };
-constexpr auto kArguments = std::to_array<Arguments>({
+constexpr auto kArguments = std::to_array<ConstantArguments>({
     {"Clip", 1, 2},
     {"ConstantOfShape", 0, 0},
     {"CumSum", 1, 1},
@@ -53,7 +53,7 @@ constexpr auto kArithmetic = std::to_array<std::string_view>(
 bool IsArgument(const NodeProto& node, int input) {
   if (!IsOnnxOperator(node)) return false;
   if (node.op_type().starts_with("Reduce")) return input == 1;
-  return std::any_of(kArguments.begin(), kArguments.end(), [&](const Arguments& arguments) {
+  return std::any_of(kArguments.begin(), kArguments.end(), [&](const ConstantArguments& arguments) {
     return arguments.op == node.op_type() && arguments.first <= input && input <= arguments.last;
   });
 }

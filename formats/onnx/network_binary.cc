@@ -87,7 +87,7 @@ Outcome Where(Step& step) {
   return step.Yield(network::Select{}, {step.Input(0), step.Input(1), step.Input(2)});
 }
 
-constexpr std::array kOperators = {
+constexpr std::array kBinaryOperators = {
     OperatorRule{"Add", Plain<BinaryFunction::kAdd>},
     OperatorRule{"Sub", Plain<BinaryFunction::kSubtract>},
     OperatorRule{"Mul", Plain<BinaryFunction::kMultiply>},
@@ -112,6 +112,6 @@ constexpr std::array kOperators = {
 
 }  // namespace
 
-std::span<const OperatorRule> BinaryOperators() { return kOperators; }
+std::span<const OperatorRule> BinaryOperators() { return kBinaryOperators; }
 
 }  // namespace ckpt::formats::onnx

@@ -145,7 +145,7 @@ Outcome SpaceToDepth(Step& step) {
   return step.Yield(blocks, {step.Input(0)});
 }
 
-constexpr std::array kOperators = {
+constexpr std::array kLayoutOperators = {
     OperatorRule{"Reshape", Reshape},
     OperatorRule{"Flatten", Flatten},
     OperatorRule{"Squeeze", Squeeze},
@@ -163,6 +163,6 @@ constexpr std::array kOperators = {
 
 }  // namespace
 
-std::span<const OperatorRule> LayoutOperators() { return kOperators; }
+std::span<const OperatorRule> LayoutOperators() { return kLayoutOperators; }
 
 }  // namespace ckpt::formats::onnx

@@ -166,7 +166,7 @@ Outcome MeanVarianceNormalization(Step& step) {
   return step.Yield(network::Binary{BinaryFunction::kDivide}, {centred, safe});
 }
 
-constexpr std::array<OperatorRule, 9> kOperators = {{
+constexpr std::array<OperatorRule, 9> kNormalizationOperators = {{
     {"BatchNormalization", BatchNormalization},
     {"InstanceNormalization", InstanceNormalization},
     {"GroupNormalization", GroupNormalization},
@@ -180,6 +180,6 @@ constexpr std::array<OperatorRule, 9> kOperators = {{
 
 }  // namespace
 
-std::span<const OperatorRule> NormalizationOperators() { return kOperators; }
+std::span<const OperatorRule> NormalizationOperators() { return kNormalizationOperators; }
 
 }  // namespace ckpt::formats::onnx

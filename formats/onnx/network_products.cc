@@ -57,7 +57,7 @@ Outcome EinsteinSum(Step& step) {
   return step.Yield(network::Einsum{WithResult(equation)}, step.inputs());
 }
 
-constexpr std::array<OperatorRule, 3> kOperators = {{
+constexpr std::array<OperatorRule, 3> kProductOperators = {{
     {"MatMul", MatMul},
     {"Gemm", Gemm},
     {"Einsum", EinsteinSum},
@@ -65,6 +65,6 @@ constexpr std::array<OperatorRule, 3> kOperators = {{
 
 }  // namespace
 
-std::span<const OperatorRule> ProductOperators() { return kOperators; }
+std::span<const OperatorRule> ProductOperators() { return kProductOperators; }
 
 }  // namespace ckpt::formats::onnx

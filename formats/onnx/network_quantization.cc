@@ -149,7 +149,7 @@ Outcome DynamicQuantizeLinear(Step& step) {
   return outcome;
 }
 
-constexpr std::array kOperators = {
+constexpr std::array kQuantizationOperators = {
     OperatorRule{"QuantizeLinear", QuantizeLinear},
     OperatorRule{"DequantizeLinear", DequantizeLinear},
     OperatorRule{"QLinearConv", QLinearConv},
@@ -161,6 +161,6 @@ constexpr std::array kOperators = {
 
 }  // namespace
 
-std::span<const OperatorRule> QuantizationOperators() { return kOperators; }
+std::span<const OperatorRule> QuantizationOperators() { return kQuantizationOperators; }
 
 }  // namespace ckpt::formats::onnx

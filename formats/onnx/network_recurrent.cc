@@ -238,7 +238,7 @@ Outcome Rnn(Step& step) {
   return AddLayer(step, std::move(layer));
 }
 
-constexpr std::array kOperators = {
+constexpr std::array kRecurrentOperators = {
     OperatorRule{"LSTM", Lstm},
     OperatorRule{"GRU", Gru},
     OperatorRule{"RNN", Rnn},
@@ -246,6 +246,6 @@ constexpr std::array kOperators = {
 
 }  // namespace
 
-std::span<const OperatorRule> RecurrentOperators() { return kOperators; }
+std::span<const OperatorRule> RecurrentOperators() { return kRecurrentOperators; }
 
 }  // namespace ckpt::formats::onnx

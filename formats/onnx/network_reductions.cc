@@ -72,7 +72,7 @@ Outcome CumSum(Step& step) {
   return step.Yield(sum, {step.Input(0)});
 }
 
-constexpr std::array kOperators = {
+constexpr std::array kReductionOperators = {
     OperatorRule{"ReduceMean", Reduce<Reduction::Kind::kMean>},
     OperatorRule{"ReduceSum", Reduce<Reduction::Kind::kSum>},
     OperatorRule{"ReduceMax", Reduce<Reduction::Kind::kMaximum>},
@@ -92,6 +92,6 @@ constexpr std::array kOperators = {
 
 }  // namespace
 
-std::span<const OperatorRule> ReductionOperators() { return kOperators; }
+std::span<const OperatorRule> ReductionOperators() { return kReductionOperators; }
 
 }  // namespace ckpt::formats::onnx

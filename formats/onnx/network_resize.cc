@@ -155,13 +155,13 @@ Outcome Upsample(Step& step) {
   return step.Yield(*std::move(resize), {step.Input(0)});
 }
 
-constexpr std::array kOperators = {
+constexpr std::array kResizeOperators = {
     OperatorRule{"Resize", Resize},
     OperatorRule{"Upsample", Upsample},
 };
 
 }  // namespace
 
-std::span<const OperatorRule> ResizeOperators() { return kOperators; }
+std::span<const OperatorRule> ResizeOperators() { return kResizeOperators; }
 
 }  // namespace ckpt::formats::onnx

@@ -57,7 +57,7 @@ Outcome Range(Step& step) {
   return step.Yield(network::Range{}, {step.Input(0), step.Input(1), step.Input(2)});
 }
 
-constexpr std::array kOperators = {
+constexpr std::array kSelectionOperators = {
     OperatorRule{"Gather", Gather},
     OperatorRule{"GatherND", GatherNd},
     OperatorRule{"GatherElements", GatherElements},
@@ -70,6 +70,6 @@ constexpr std::array kOperators = {
 
 }  // namespace
 
-std::span<const OperatorRule> SelectionOperators() { return kOperators; }
+std::span<const OperatorRule> SelectionOperators() { return kSelectionOperators; }
 
 }  // namespace ckpt::formats::onnx

@@ -177,7 +177,7 @@ Outcome Dropout(Step& step) {
   return outcome;
 }
 
-constexpr std::array kOperators = {
+constexpr std::array kUnaryOperators = {
     OperatorRule{"Identity", Plain<UnaryFunction::kIdentity>},
     OperatorRule{"Relu", Plain<UnaryFunction::kRelu>},
     OperatorRule{"Sigmoid", Plain<UnaryFunction::kSigmoid>},
@@ -228,6 +228,6 @@ constexpr std::array kOperators = {
 
 }  // namespace
 
-std::span<const OperatorRule> UnaryOperators() { return kOperators; }
+std::span<const OperatorRule> UnaryOperators() { return kUnaryOperators; }
 
 }  // namespace ckpt::formats::onnx

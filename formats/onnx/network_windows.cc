@@ -178,7 +178,7 @@ Outcome GlobalLpPool(Step& step) {
   return Global(step, p == 1 ? network::Reduction::Kind::kNorm1 : network::Reduction::Kind::kNorm2);
 }
 
-constexpr std::array<OperatorRule, 8> kOperators = {{
+constexpr std::array<OperatorRule, 8> kWindowOperators = {{
     {"Conv", Conv},
     {"ConvTranspose", ConvTranspose},
     {"MaxPool", MaxPool},
@@ -191,7 +191,7 @@ constexpr std::array<OperatorRule, 8> kOperators = {{
 
 }  // namespace
 
-std::span<const OperatorRule> WindowOperators() { return kOperators; }
+std::span<const OperatorRule> WindowOperators() { return kWindowOperators; }
 
 tl::expected<network::Convolution, std::string> ConvolutionOf(const Step& step) {
   const auto padding = PaddingOf(step);

@@ -23,8 +23,8 @@ constexpr std::size_t kMaxSteps = 64;
 constexpr std::array<std::string_view, 9> kPassing = {"Identity", "Cast",      "CastLike",
                                                       "Reshape",  "Squeeze",   "Unsqueeze",
                                                       "Flatten",  "Transpose", "Expand"};
-constexpr std::array<std::string_view, 9> kArithmetic = {"Add", "Sub", "Mul",  "Div", "Pow",
-                                                         "Max", "Sum", "Clip", "Abs"};
+constexpr std::array<std::string_view, 9> kNormArithmetic = {"Add", "Sub", "Mul",  "Div", "Pow",
+                                                             "Max", "Sum", "Clip", "Abs"};
 // These yield what is normalised already.
 constexpr std::array<std::string_view, 3> kNorms = {"InstanceNormalization", "LayerNormalization",
                                                     "GroupNormalization"};
@@ -154,7 +154,7 @@ class Finder {
       if (from != nullptr && IsReduction(*from) && from->input_size() > 0) {
         if (!KeepsBatch(*from)) return false;
         reduced = true;
-      } else if (from != nullptr && (IsOneOf(kPassing, *from) || IsOneOf(kArithmetic, *from))) {
+      } else if (from != nullptr && (IsOneOf(kPassing, *from) || IsOneOf(kNormArithmetic, *from))) {
         if (ReadsVector(*from)) readers.push_back(*producer);
         pending.insert(pending.end(), from->input().begin(), from->input().end());
       } else {
@@ -206,7 +206,7 @@ class Finder {
         if (!KeepsChannels(from)) return {};
         const std::string name = from.name().empty() ? value : from.name();
         reduction = '"' + name + "\" (" + from.op_type() + ")";
-      } else if (IsOneOf(kPassing, from) || IsOneOf(kArithmetic, from)) {
+      } else if (IsOneOf(kPassing, from) || IsOneOf(kNormArithmetic, from)) {
         pending.insert(pending.end(), from.input().begin(), from.input().end());
       } else {
         return {};
@@ -288,7 +288,7 @@ class Finder {
       if (node.input(0) == value) pending_.emplace_back(output, state);
       return;
     }
-    if (!IsOneOf(kArithmetic, node) || node.input_size() < 2) return;
+    if (!IsOneOf(kNormArithmetic, node) || node.input_size() < 2) return;
     const std::string& other = node.input(0) == value ? node.input(1) : node.input(0);
     if (state == State::kDeviation) {
       StepOfDeviation(index, other, output);

@@ -20,7 +20,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::string_view kIndexSuffix = ".index";
-constexpr std::int32_t kBundleVersion = 1;
+constexpr std::int32_t kWrittenVersion = 1;
 
 template <std::size_t kSize>
 std::array<std::byte, kSize> LittleEndian(std::uint64_t value) {
@@ -197,7 +197,7 @@ std::uint64_t ExpectedBytes(const OutputModel& model) {
 std::string HeaderValue() {
   tf_proto::BundleHeaderProto header;
   header.set_num_shards(1);
-  header.mutable_version()->set_producer(kBundleVersion);
+  header.mutable_version()->set_producer(kWrittenVersion);
   return header.SerializeAsString();
 }
 

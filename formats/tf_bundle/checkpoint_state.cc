@@ -18,7 +18,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::string_view kStateName = "checkpoint";
-constexpr std::string_view kIndexSuffix = ".index", kMetaSuffix = ".meta";
+constexpr std::string_view kIndexEnding = ".index", kMetaSuffix = ".meta";
 constexpr std::string_view kPathField = "model_checkpoint_path";
 constexpr std::uint64_t kMaxStateBytes = std::uint64_t{4} << 20;
 constexpr int kMaxStateDepth = 16;
@@ -111,7 +111,7 @@ class Resolver {
   Status CheckLeftovers(const std::string& prefix) const;
   std::vector<std::string> NamesIn(const fs::path& folder) const;
   bool HasIndex(const std::string& prefix) const {
-    return files_.Exists(prefix + std::string(kIndexSuffix));
+    return files_.Exists(prefix + std::string(kIndexEnding));
   }
 
   const Files& files_;
@@ -130,7 +130,7 @@ Resolver::Resolved Resolver::Resolve(const std::string& path) const {
     if (latest) return latest;
   }
   if (const auto shard = ParseDataShardName(path)) return Prefix(shard->prefix);
-  if (path.ends_with(kIndexSuffix)) return Prefix(WithoutSuffix(path, kIndexSuffix));
+  if (path.ends_with(kIndexEnding)) return Prefix(WithoutSuffix(path, kIndexEnding));
   if (path.ends_with(kMetaSuffix)) {
     const std::string prefix = WithoutSuffix(path, kMetaSuffix);
     if (HasIndex(prefix)) return Prefix(prefix);
@@ -163,12 +163,12 @@ Status Resolver::CheckLeftovers(const std::string& prefix) const {
       return Fail(Error{ErrorCode::kCorrupt,
                         "there are data shards (" + name +
                             ") and no index: the checkpoint was not saved or not copied to the end",
-                        prefix + std::string(kIndexSuffix),
+                        prefix + std::string(kIndexEnding),
                         {},
                         {}});
     }
-    if (!base.empty() && name.starts_with(base + "-") && name.ends_with(kIndexSuffix)) {
-      steps.push_back(WithoutSuffix(name, kIndexSuffix));
+    if (!base.empty() && name.starts_with(base + "-") && name.ends_with(kIndexEnding)) {
+      steps.push_back(WithoutSuffix(name, kIndexEnding));
     }
   }
   if (steps.empty()) return {};
@@ -188,7 +188,7 @@ Resolver::Resolved Resolver::Folder(const fs::path& folder) const {
   std::vector<std::string> bases;
   std::optional<std::string> leftover;
   for (const std::string& name : NamesIn(folder)) {
-    if (name.ends_with(kIndexSuffix)) bases.push_back(WithoutSuffix(name, kIndexSuffix));
+    if (name.ends_with(kIndexEnding)) bases.push_back(WithoutSuffix(name, kIndexEnding));
     if (const auto shard = ParseDataShardName(name)) leftover = shard->prefix;
   }
   if (!bases.empty()) return NewestIn(folder, bases);
@@ -291,7 +291,7 @@ Resolver::Resolved Resolver::Latest(const fs::path& file,
       Error{ErrorCode::kNotFound,
             resolved.note + ", which is not there" +
                 (there.empty() ? "" : "; of those that it lists, there is " + Listed(there)),
-            prefix + std::string(kIndexSuffix),
+            prefix + std::string(kIndexEnding),
             {},
             {}});
 }

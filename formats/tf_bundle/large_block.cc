@@ -12,7 +12,7 @@
 namespace ckpt::formats {
 namespace {
 
-constexpr std::size_t kRestartBytes = sizeof(std::uint32_t);
+constexpr std::size_t kRestartSize = sizeof(std::uint32_t);
 constexpr std::size_t kPieceBytes = std::size_t{1} << 20;
 
 // Not owned.
@@ -65,14 +65,14 @@ Result<LargeBlockCursor> LargeBlockCursor::Begin(const RandomAccessFile& file, B
                           " bytes does not match its checksum: stored " + std::to_string(stored) +
                           ", computed " + std::to_string(computed));
   }
-  const std::uint64_t count_at = handle.size - kRestartBytes;
+  const std::uint64_t count_at = handle.size - kRestartSize;
   CKPT_ASSIGN_OR_RETURN(const std::uint32_t count, ReadU32(file, handle.offset + count_at));
-  if (count > count_at / kRestartBytes) {
+  if (count > count_at / kRestartSize) {
     return corrupt(count_at, "a block of " + std::to_string(handle.size) +
                                  " bytes claims to have " + std::to_string(count) +
                                  " restarts, more than it has room for");
   }
-  LargeBlockCursor cursor(file, handle, count_at - count * std::uint64_t{kRestartBytes},
+  LargeBlockCursor cursor(file, handle, count_at - count * std::uint64_t{kRestartSize},
                           max_key_bytes);
   CKPT_RETURN_IF_ERROR(cursor.NextRestart());
   return cursor;
@@ -85,7 +85,7 @@ LargeBlockCursor::LargeBlockCursor(const RandomAccessFile& file, BlockHandle han
       max_key_bytes_(max_key_bytes),
       entries_(Shared(file), handle.offset, handle.offset + entries_end),
       restarts_(Shared(file), handle.offset + entries_end,
-                handle.offset + handle.size - kRestartBytes) {}
+                handle.offset + handle.size - kRestartSize) {}
 
 Error LargeBlockCursor::Corrupt(std::uint64_t position, std::string message) const {
   return Error{

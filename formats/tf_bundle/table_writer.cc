@@ -56,7 +56,7 @@ std::string Successor(const std::string& last) {
   return last;
 }
 
-std::span<const std::byte> AsBytes(const std::string& text) {
+std::span<const std::byte> BytesOf(const std::string& text) {
   return std::as_bytes(std::span(text));
 }
 
@@ -120,8 +120,8 @@ Status TableWriter::WriteBlock(BlockBuilder& block, BlockHandle* handle) {
   std::string bytes = block.Finish();
   *handle = {file_.size(), bytes.size()};
   bytes.push_back(static_cast<char>(kRawBlock));
-  AppendFixed32(&bytes, MaskCrc(Crc32c(AsBytes(bytes))));
-  return file_.Append(AsBytes(bytes));
+  AppendFixed32(&bytes, MaskCrc(Crc32c(BytesOf(bytes))));
+  return file_.Append(BytesOf(bytes));
 }
 
 Status TableWriter::Finish() {
@@ -138,7 +138,7 @@ Status TableWriter::Finish() {
   footer.resize(kTableHandlesBytes);
   AppendFixed32(&footer, static_cast<std::uint32_t>(kTableMagic & 0xffffffffU));
   AppendFixed32(&footer, static_cast<std::uint32_t>(kTableMagic >> 32));
-  return file_.Append(AsBytes(footer));
+  return file_.Append(BytesOf(footer));
 }
 
 }  // namespace ckpt::formats

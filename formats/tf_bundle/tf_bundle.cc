@@ -19,11 +19,11 @@
 namespace ckpt::formats {
 namespace {
 
-constexpr std::string_view kIndexSuffix = ".index";
+constexpr std::string_view kIndexFile = ".index";
 
 std::string PrefixOf(const std::filesystem::path& path) {
   std::string prefix = path.string();
-  if (prefix.ends_with(kIndexSuffix)) prefix.resize(prefix.size() - kIndexSuffix.size());
+  if (prefix.ends_with(kIndexFile)) prefix.resize(prefix.size() - kIndexFile.size());
   return prefix;
 }
 
@@ -36,7 +36,7 @@ class TfBundle : public Checkpoint {
     manifest_.resolved = std::move(prefix);
     manifest_.framework = Framework::kTensorFlow;
     manifest_.files = shards_.Present();
-    manifest_.files.insert(manifest_.files.begin(), manifest_.resolved + std::string(kIndexSuffix));
+    manifest_.files.insert(manifest_.files.begin(), manifest_.resolved + std::string(kIndexFile));
     Describe(limits);
     SortByName();
     AttachMetaGraph(files, manifest_.resolved, limits, manifest_);
@@ -257,7 +257,7 @@ Result<std::unique_ptr<TensorStream>> TfBundle::Open(const BundleTensor& tensor,
                       strings ? "cannot be read: strings in slices"
                               : "cannot be read: TensorFlow alone knows what is in a " +
                                     std::string(Name(tensor.dtype->dtype)),
-                      manifest_.resolved + std::string(kIndexSuffix),
+                      manifest_.resolved + std::string(kIndexFile),
                       {},
                       source.name});
   }
@@ -283,7 +283,7 @@ Match ProbeTfBundle(const ProbeInput& input) {
   const FirstValue first = FirstValueOfTable(input);
   if (!first.is_table) return Match::kNo;
   if (!first.byte) {
-    return input.file_name.ends_with(kIndexSuffix) ? Match::kCertain : Match::kLikely;
+    return input.file_name.ends_with(kIndexFile) ? Match::kCertain : Match::kLikely;
   }
   constexpr std::uint8_t kShards = 0x08, kEndianness = 0x10, kVersion = 0x1a;
   const std::uint8_t field = *first.byte;
@@ -295,7 +295,7 @@ Result<std::unique_ptr<Checkpoint>> OpenTfBundle(const Files& files,
                                                  const std::filesystem::path& path,
                                                  const Limits& limits) {
   std::string prefix = PrefixOf(path);
-  CKPT_ASSIGN_OR_RETURN(const auto file, files.Open(prefix + std::string(kIndexSuffix)));
+  CKPT_ASSIGN_OR_RETURN(const auto file, files.Open(prefix + std::string(kIndexFile)));
   if (auto pointer = GitLfsPointer(*file)) return Fail(*std::move(pointer));
   CKPT_ASSIGN_OR_RETURN(BundleIndex index, ReadBundleIndex(*file, limits));
   return std::unique_ptr<Checkpoint>(

@@ -9,7 +9,7 @@
 namespace ckpt::formats {
 namespace {
 
-constexpr unsigned kVarint = 0, kBytes = 2;
+constexpr unsigned kVarintType = 0, kBytesType = 2;
 
 struct Field {
   unsigned number = 0, wire_type = 0;
@@ -36,9 +36,9 @@ std::optional<Field> ReadField(std::string_view* text) {
   Field field;
   field.number = static_cast<unsigned>(tag >> 3);
   field.wire_type = static_cast<unsigned>(tag & 7);
-  if (field.wire_type == kVarint) {
+  if (field.wire_type == kVarintType) {
     if (!ReadVarint(text, &field.value)) return std::nullopt;
-  } else if (field.wire_type == kBytes) {
+  } else if (field.wire_type == kBytesType) {
     if (!ReadVarint(text, &field.length)) return std::nullopt;
     field.bytes = text->substr(
         0, static_cast<std::size_t>(std::min<std::uint64_t>(field.length, text->size())));
@@ -58,30 +58,31 @@ bool IsName(std::string_view text, std::string_view also) {
 // NodeDef: a name, then an operation.
 bool BeginsNode(std::string_view text) {
   const auto name = ReadField(&text);
-  if (!name || name->number != 1 || name->wire_type != kBytes || name->length == 0) return false;
+  if (!name || name->number != 1 || name->wire_type != kBytesType || name->length == 0)
+    return false;
   if (text.empty()) return name->bytes.size() < name->length || name->bytes.size() > 200;
   const auto op = ReadField(&text);
-  return op && op->number == 2 && op->wire_type == kBytes && IsName(op->bytes, "_>.");
+  return op && op->number == 2 && op->wire_type == kBytesType && IsName(op->bytes, "_>.");
 }
 
 // FunctionDefLibrary: functions (a signature with a name first) or gradients.
 bool BeginsLibrary(std::string_view text) {
   const auto function = ReadField(&text);
-  if (!function || function->wire_type != kBytes) return false;
+  if (!function || function->wire_type != kBytesType) return false;
   if (function->number == 2) return true;
   std::string_view inner = function->bytes;
   const auto signature = ReadField(&inner);
   if (function->number != 1 || !signature || signature->number != 1) return false;
   inner = signature->bytes;
   const auto name = ReadField(&inner);
-  return name && name->number == 1 && name->wire_type == kBytes && name->length > 0 &&
+  return name && name->number == 1 && name->wire_type == kBytesType && name->length > 0 &&
          std::none_of(name->bytes.begin(), name->bytes.end(),
                       [](char c) { return static_cast<unsigned char>(c) < 0x20; });
 }
 
 bool BeginsGraph(std::string_view text) {
   const auto first = ReadField(&text);
-  if (!first || first->wire_type != kBytes) return false;
+  if (!first || first->wire_type != kBytesType) return false;
   return (first->number == 1 && BeginsNode(first->bytes)) ||
          (first->number == 2 && BeginsLibrary(first->bytes));
 }
@@ -90,7 +91,7 @@ bool BeginsGraph(std::string_view text) {
 bool BeginsAny(std::string_view text) {
   if (text.empty()) return true;
   const auto field = ReadField(&text);
-  return field && field->number <= 2 && field->wire_type == kBytes;
+  return field && field->number <= 2 && field->wire_type == kBytesType;
 }
 
 // MetaInfoDef, in which an operation list or tags or versions come early.
@@ -100,11 +101,11 @@ bool BeginsMetaInfo(std::string_view text) {
     if (!field) return false;
     const bool flag = field->number == 7;
     if (field->number == 3 && !BeginsAny(field->bytes)) return false;
-    if (field->number > 8 || (field->wire_type == kVarint) != flag) return false;
+    if (field->number > 8 || (field->wire_type == kVarintType) != flag) return false;
     if (field->number == 2 && field->length > 0) {  // OpList: operations with names
       std::string_view list = field->bytes;
       const auto op = ReadField(&list);
-      if (!op || op->number != 1 || op->wire_type != kBytes || op->bytes.empty()) return false;
+      if (!op || op->number != 1 || op->wire_type != kBytesType || op->bytes.empty()) return false;
       return op->bytes.front() == '\x0a';
     }
   }
@@ -113,7 +114,7 @@ bool BeginsMetaInfo(std::string_view text) {
 
 bool BeginsMetaGraph(std::string_view text) {
   const auto first = ReadField(&text);
-  if (!first || first->wire_type != kBytes) return false;
+  if (!first || first->wire_type != kBytesType) return false;
   if (first->number == 2) return BeginsGraph(first->bytes);
   if (first->number != 1 || BeginsNode(first->bytes) || !BeginsMetaInfo(first->bytes)) return false;
   // Other messages begin with an empty or short text too: what follows must be of a MetaGraphDef.
@@ -123,15 +124,15 @@ bool BeginsMetaGraph(std::string_view text) {
 
 bool BeginsSavedModel(std::string_view text) {
   auto field = ReadField(&text);
-  if (field && field->number == 1 && field->wire_type == kVarint && field->value <= 16) {
+  if (field && field->number == 1 && field->wire_type == kVarintType && field->value <= 16) {
     field = ReadField(&text);
   }
-  if (!field || field->number != 2 || field->wire_type != kBytes) return false;
+  if (!field || field->number != 2 || field->wire_type != kBytesType) return false;
   if (BeginsMetaGraph(field->bytes)) return true;
   // Written by newer releases: any field of a MetaGraphDef may come first.
   std::string_view inner = field->bytes;
   const auto first = ReadField(&inner);
-  return first && first->number >= 3 && first->number <= 7 && first->wire_type == kBytes;
+  return first && first->number >= 3 && first->number <= 7 && first->wire_type == kBytesType;
 }
 
 struct FirstWord {

@@ -13,7 +13,7 @@ namespace ckpt::formats {
 namespace {
 
 constexpr std::uint32_t kStringField = 8;
-constexpr unsigned kLengthDelimited = 2;
+constexpr unsigned kDelimited = 2;
 constexpr std::size_t kLengthBytes = sizeof(std::uint64_t);
 
 class SavedStringsStream : public StickyStream {
@@ -28,7 +28,7 @@ class SavedStringsStream : public StickyStream {
       if (left_ == 0) {
         CKPT_ASSIGN_OR_RETURN(const ProtoField field, NextField(bytes_));
         if (field.number == 0) break;
-        if (field.number != kStringField || field.wire != kLengthDelimited) {
+        if (field.number != kStringField || field.wire != kDelimited) {
           CKPT_RETURN_IF_ERROR(SkipField(bytes_, field));
           continue;
         }
@@ -76,7 +76,7 @@ Result<std::uint64_t> MeasureStrings(BufferedRange& proto, std::uint64_t count) 
   while (true) {
     CKPT_ASSIGN_OR_RETURN(const ProtoField field, NextField(proto));
     if (field.number == 0) return Measured(found, count, total);
-    if (field.wire != kLengthDelimited) {
+    if (field.wire != kDelimited) {
       CKPT_RETURN_IF_ERROR(SkipField(proto, field));
       continue;
     }

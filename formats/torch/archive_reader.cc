@@ -7,6 +7,7 @@
 #include "formats/container/zip_archive.h"
 #include "formats/torch/carried_pickles.h"
 #include "formats/torch/pickle_reader.h"
+#include "formats/torch/script_code.h"
 #include "formats/torch/torch_checkpoint.h"
 
 namespace ckpt::formats {
@@ -14,8 +15,6 @@ namespace {
 
 constexpr std::uint64_t kMaxSmallRecord = 4096;
 // Pickles of state dicts deflate to a fifth or a tenth.
-constexpr std::uint64_t kMaxInflation = 8;
-constexpr std::uint64_t kMaxSource = std::uint64_t{16} << 20;  // of TorchScript's code, together
 
 class ArchiveReader {
  public:
@@ -192,7 +191,7 @@ class ArchiveReader {
   std::vector<std::size_t> read_whole_;  // members that are in graph_ to their last byte
   std::vector<std::string> notes_;
   std::map<std::string, ScriptClasses> sources_;  // by the name of the record
-  std::uint64_t source_bytes_left_ = kMaxSource;
+  std::uint64_t source_bytes_left_ = kMaxScriptSource;
 };
 
 }  // namespace

@@ -10,7 +10,7 @@
 namespace ckpt::formats {
 namespace {
 
-constexpr std::string_view kList = "shadow_params";
+constexpr std::string_view kShadowParams = "shadow_params";
 
 // By the path of the list: number -> tensor.
 using Lists = std::map<std::string, std::map<std::int64_t, std::uint32_t>>;
@@ -20,7 +20,7 @@ Lists FindLists(const StateTree& tree) {
   for (std::uint32_t i = 0; i < tree.tensors.size(); ++i) {
     const std::string& name = tree.tensors[i].name;
     const std::size_t dot = name.rfind('.');
-    if (dot == std::string::npos || !std::string_view(name).substr(0, dot).ends_with(kList))
+    if (dot == std::string::npos || !std::string_view(name).substr(0, dot).ends_with(kShadowParams))
       continue;
     const auto number = ParseDecimal(name.substr(dot + 1));
     if (number) lists[name.substr(0, dot)].emplace(static_cast<std::int64_t>(*number), i);

@@ -11,10 +11,9 @@
 namespace ckpt::formats {
 namespace {
 
-constexpr unsigned kMaxDepth = 4;
+constexpr unsigned kMaxNesting = 4;
 constexpr unsigned kMaxPickles = 64;  // in a row
 constexpr std::size_t kTarBlock = 512, kTarSize = 124, kTarSizeDigits = 12, kTarMagic = 257;
-constexpr std::uint64_t kMaxInflation = 8;
 
 bool StartsLikePickle(std::string_view bytes) {
   return bytes.size() > 2 && bytes[0] == '\x80' && bytes[1] >= 2 && bytes[1] <= 5;
@@ -57,7 +56,7 @@ void CarriedPickles::AddArchive(const ZipArchive& archive, std::string_view top,
 }
 
 void CarriedPickles::AddBytes(std::string_view bytes) {
-  if (depth_ >= kMaxDepth) return;
+  if (depth_ >= kMaxNesting) return;
   ++depth_;
   if (StartsLikePickle(bytes)) {
     AddPickles(bytes);

@@ -4,6 +4,7 @@
 // passed over.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -13,6 +14,9 @@
 #include "formats/torch/pickle_graph.h"
 
 namespace ckpt::formats {
+
+// A deflated member is read where it is at most so many times its compressed bytes.
+inline constexpr std::uint64_t kMaxInflation = 8;
 
 class CarriedPickles {
  public:

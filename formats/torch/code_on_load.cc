@@ -133,11 +133,6 @@ std::string_view Canonical(std::string_view module) {
   return module;
 }
 
-template <std::size_t N>
-bool OneOf(const std::string_view (&table)[N], std::string_view word) {
-  return std::find(std::begin(table), std::end(table), word) != std::end(table);
-}
-
 bool IsModule(std::string_view path) {
   if (OneOf(kModules, path)) return true;
   for (std::size_t end = path.size(); end != std::string_view::npos && end > 0;

@@ -19,16 +19,12 @@ struct NumpyType {
   Dtype dtype;
   unsigned bytes, swap_bytes;
 };
-constexpr NumpyType kTypes[] = {
+constexpr NumpyType kNumpyTypes[] = {
     {"f4", Dtype::kF32, 4, 4}, {"f8", Dtype::kF64, 8, 8},   {"f2", Dtype::kF16, 2, 2},
     {"i8", Dtype::kI64, 8, 8}, {"i4", Dtype::kI32, 4, 4},   {"i2", Dtype::kI16, 2, 2},
     {"i1", Dtype::kI8, 1, 1},  {"u8", Dtype::kU64, 8, 8},   {"u4", Dtype::kU32, 4, 4},
     {"u2", Dtype::kU16, 2, 2}, {"u1", Dtype::kU8, 1, 1},    {"b1", Dtype::kBool, 1, 1},
     {"c8", Dtype::kC64, 8, 4}, {"c16", Dtype::kC128, 16, 8}};
-
-bool OneOf(std::span<const std::string_view> names, std::string_view name) noexcept {
-  return std::find(names.begin(), names.end(), name) != names.end();
-}
 
 // The parts of the pickled array, wherever they stand.
 struct Parts {
@@ -65,9 +61,9 @@ const NumpyType* TypeOf(const PickleGraph& graph, PickleId dtype, bool* big_endi
     const auto items = graph.TupleItems(state);
     if (items.size() > 1) *big_endian = graph.IsText(items[1], ">");
   }
-  const auto* const found = std::find_if(std::begin(kTypes), std::end(kTypes),
+  const auto* const found = std::find_if(std::begin(kNumpyTypes), std::end(kNumpyTypes),
                                          [&](const NumpyType& type) { return type.code == code; });
-  return found == std::end(kTypes) ? nullptr : found;
+  return found == std::end(kNumpyTypes) ? nullptr : found;
 }
 
 // Latin-1 back from UTF-8; nullopt where a character is beyond it.

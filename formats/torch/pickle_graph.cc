@@ -136,4 +136,8 @@ void PickleGraph::Append(PickleId container, PickleId item) {
   bytes_ += 2 * sizeof(PickleId) + kWalkItemBytes;
 }
 
+bool OneOf(std::span<const std::string_view> words, std::string_view word) noexcept {
+  return std::find(words.begin(), words.end(), word) != words.end();
+}
+
 }  // namespace ckpt::formats

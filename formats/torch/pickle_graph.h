@@ -122,4 +122,7 @@ class PickleGraph {
   std::uint64_t bytes_ = 0;
 };
 
+// One of the words of a table?
+bool OneOf(std::span<const std::string_view> words, std::string_view word) noexcept;
+
 }  // namespace ckpt::formats

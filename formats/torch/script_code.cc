@@ -12,7 +12,6 @@
 namespace ckpt::formats {
 namespace {
 
-constexpr std::uint64_t kMaxSource = std::uint64_t{16} << 20;  // together
 constexpr std::array<std::string_view, 3> kFileFunctions = {"save", "from_file",
                                                             "_load_for_executorch"};
 constexpr std::array<std::string_view, 4> kOwnNamespaces = {"aten", "prim", "quantized",
@@ -69,7 +68,7 @@ Result<std::vector<std::string>> CodeInScript(const Files& files, const std::str
   const auto archive = ZipArchive::Open(file, Limits{});
   if (!archive) return std::vector<std::string>{};  // the older format, which holds no code
   WordSearch search;
-  std::uint64_t left = kMaxSource;
+  std::uint64_t left = kMaxScriptSource;
   for (std::size_t i = 0; i < archive->members().size(); ++i) {
     const std::string& name = archive->members()[i].name;
     if (name.find("/code/") == std::string::npos || !name.ends_with(".py")) continue;

@@ -1,12 +1,16 @@
 // What TorchScript code calls that is more than arithmetic on tensors.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
 #include "ckpt/formats/format.h"
 
 namespace ckpt::formats {
+
+// Bytes of source that are read of one archive, all files of it together.
+inline constexpr std::uint64_t kMaxScriptSource = std::uint64_t{16} << 20;
 
 // Words of the code that stand for files (torch.save, torch.from_file), for operators that another
 // library brings (ops.NAMESPACE.), or for its classes (torch.classes). Phrases, each once. An

@@ -71,11 +71,6 @@ constexpr std::string_view kBuffers = "_buffers";
 constexpr std::string_view kModuleParts[] = {"_parameters", kBuffers, "_modules"};
 constexpr std::string_view kMember = "x";  // any tensor of a module
 
-template <std::size_t N>
-bool OneOf(const std::string_view (&table)[N], std::string_view word) {
-  return std::find(std::begin(table), std::end(table), word) != std::end(table);
-}
-
 // "rng", "torch_rng_state", "numpy_random_state": a word of the key says what it is. Of a path,
 // as the keys of a state dict are, none does.
 bool SaysRandomState(std::string_view key) {

@@ -9,9 +9,10 @@
 namespace ckpt::formats {
 namespace {
 
-constexpr std::uint64_t kBlockBytes = std::uint64_t{16} << 20;   // of output
-constexpr std::uint64_t kWindowBytes = std::uint64_t{32} << 20;  // of the storage, read at once
-constexpr std::uint64_t kMaxLineWaste = 16;  // bytes read for each byte used, at most
+constexpr std::uint64_t kOutputBlockBytes = std::uint64_t{16} << 20;  // of output
+constexpr std::uint64_t kStorageWindowBytes = std::uint64_t{32}
+                                              << 20;  // of the storage, read at once
+constexpr std::uint64_t kMaxLineWaste = 16;           // bytes read for each byte used, at most
 
 struct Axis {
   std::uint64_t size, stride;
@@ -41,8 +42,9 @@ class StridedStream : public TensorStream {
     // The block is a range of axis split_ over all of the axes behind it.
     std::uint64_t inner = item_;
     split_ = axes_.size() - 1;
-    while (split_ > 0 && inner * axes_[split_].size <= kBlockBytes) inner *= axes_[split_--].size;
-    step_ = std::max<std::uint64_t>(1, kBlockBytes / inner);
+    while (split_ > 0 && inner * axes_[split_].size <= kOutputBlockBytes)
+      inner *= axes_[split_--].size;
+    step_ = std::max<std::uint64_t>(1, kOutputBlockBytes / inner);
     index_.assign(split_ + 1, 0);
   }
 
@@ -71,7 +73,7 @@ class StridedStream : public TensorStream {
     }
     block_.resize(static_cast<std::size_t>(count * item_));
     given_ = 0;
-    if ((reach + 1) <= kWindowBytes / item_) {
+    if ((reach + 1) <= kStorageWindowBytes / item_) {
       CKPT_RETURN_IF_ERROR(GatherFromWindow(part, start, reach + 1));
     } else {
       CKPT_RETURN_IF_ERROR(GatherLines(part, start));
@@ -159,7 +161,7 @@ class StridedStream : public TensorStream {
 
   Status ReadLine(const Axis& axis, std::uint64_t from, std::uint64_t to, std::uint64_t to_stride) {
     const std::uint64_t span = (axis.size - 1) * axis.stride + 1;
-    const bool at_once = axis.stride <= kMaxLineWaste && span <= kWindowBytes / item_;
+    const bool at_once = axis.stride <= kMaxLineWaste && span <= kStorageWindowBytes / item_;
     window_.resize(at_once ? static_cast<std::size_t>(span * item_) : item_);
     if (at_once) CKPT_RETURN_IF_ERROR(read_(from * item_, window_));
     for (std::uint64_t i = 0; i < axis.size; ++i) {

@@ -25,13 +25,13 @@ enum class Rebuild : std::uint8_t {
   kOther,           // a tensor whose parts are not followed
 };
 
-struct Function {
+struct Rebuilder {
   std::string_view name;
   Rebuild rebuild;
 };
 
 // torch/_utils.py of PyTorch 2.13.
-constexpr Function kFunctions[] = {
+constexpr Rebuilder kRebuilders[] = {
     {"torch._utils._rebuild_tensor", Rebuild::kTensor},
     {"torch._utils._rebuild_tensor_v2", Rebuild::kTensor},
     {"torch._utils._rebuild_tensor_v3", Rebuild::kTypedTensor},
@@ -97,9 +97,9 @@ constexpr unsigned kMaxWrappers = 16;
 constexpr std::uint64_t kMaxExpansion = std::uint64_t{1} << 30;
 
 Rebuild RebuildNamed(std::string_view name) {
-  const auto* const found = std::find_if(std::begin(kFunctions), std::end(kFunctions),
-                                         [&](const Function& f) { return f.name == name; });
-  return found == std::end(kFunctions) ? Rebuild::kNothing : found->rebuild;
+  const auto* const found = std::find_if(std::begin(kRebuilders), std::end(kRebuilders),
+                                         [&](const Rebuilder& f) { return f.name == name; });
+  return found == std::end(kRebuilders) ? Rebuild::kNothing : found->rebuild;
 }
 
 tl::unexpected<Error> Corrupt(std::string message) {

@@ -50,7 +50,7 @@ struct StoredPlace {
   bool big_endian = false;
 };
 
-std::vector<std::int64_t> ContiguousStrides(const Shape& shape) {
+std::vector<std::int64_t> StridesOf(const Shape& shape) {
   std::vector<std::int64_t> strides(shape.rank(), 1);
   for (std::size_t i = shape.rank(); i-- > 1;) strides[i - 1] = strides[i] * shape[i];
   return strides;
@@ -72,7 +72,7 @@ class TorchCheckpoint : public Checkpoint {
     TensorView view;
     view.dtype = info.dtype;
     view.shape = info.shape;
-    view.strides = place.strides.empty() ? ContiguousStrides(info.shape) : place.strides;
+    view.strides = place.strides.empty() ? StridesOf(info.shape) : place.strides;
     view.offset = place.offset;
     view.swap_bytes = place.swap_bytes;
     view.big_endian = place.big_endian;

@@ -28,7 +28,6 @@ constexpr double kNoise = 2;
 // So much further than the rest of the network, the first batch norms prove other data.
 constexpr double kSkewed = 2;
 // Layers whose numbers a message has.
-constexpr std::size_t kNamedLayers = 3;
 
 bool Exceeds(const ChannelDistance& distance, double least) {
   return distance.typical > std::max(least, kNoise * distance.noise);
@@ -46,9 +45,10 @@ std::string NumbersOf(const Drift& drift) {
          " in the variance (noise 2^" + Number(spread.noise) + ")";
 }
 
-class Verdict {
+class DriftVerdict {
  public:
-  Verdict(const Analysis& analysis, const DataDrift& drift) : analysis_(analysis), drift_(drift) {
+  DriftVerdict(const Analysis& analysis, const DataDrift& drift)
+      : analysis_(analysis), drift_(drift) {
     for (const LayerDrift& layer : drift.layers) (layer.first ? first_ : behind_).push_back(&layer);
     for (const LayerDrift* layer : first_) {
       first_shift_ = std::max(first_shift_, layer->alone.mean_shift.typical);
@@ -96,7 +96,7 @@ class Verdict {
     for (const LayerDrift* layer : layers) {
       texts.push_back(NormOf(*layer).scope + " by " + NumbersOf(layer->alone));
     }
-    return Listed(texts, kNamedLayers);
+    return Listed(texts, kNamed);
   }
   std::string Over() const { return "over " + Plural(drift_.examples, "example") + ", "; }
 
@@ -110,9 +110,9 @@ class Verdict {
         if (id) issue.tensors.push_back(*id);
       }
     }
-    issue.subject = layers.size() <= kNamedLayers ? Listed(scopes, kNamedLayers)
-                                                  : std::to_string(layers.size()) + " of " +
-                                                        Plural(drift_.layers.size(), "batch norm");
+    issue.subject = layers.size() <= kNamed ? Listed(scopes, kNamed)
+                                            : std::to_string(layers.size()) + " of " +
+                                                  Plural(drift_.layers.size(), "batch norm");
     issue.message = std::move(message);
     return issue;
   }
@@ -173,7 +173,7 @@ void JudgeDrift(const Checkpoint& checkpoint, const Analysis& analysis, const Da
                 const AuditOptions& options, AuditResult& audited) {
   if (drift.examples < kFewestJudgedExamples) return;
   FindingList list(checkpoint.manifest(), analysis);
-  Verdict(analysis, drift).AddTo(list);
+  DriftVerdict(analysis, drift).AddTo(list);
   for (Finding& finding : std::move(list).Take(options)) {
     const auto place =
         std::find_if(audited.findings.begin(), audited.findings.end(),

@@ -9,7 +9,6 @@ namespace ckpt::audit {
 namespace {
 
 // Layers that are named in a finding, and that may have a finding each.
-constexpr std::size_t kNamedLayers = 3;
 
 std::string Sentences(std::string first, const std::string& rest) {
   if (!rest.empty()) first += ". " + rest;
@@ -74,8 +73,8 @@ void FindingList::AddMany(const Issue& issue) {
     const bool plain = same_detail || layer.detail.empty();
     described.push_back(scopes.back() + (plain ? "" : " (" + layer.detail + ")"));
   }
-  const bool few = count <= kNamedLayers;
-  std::string subject = few ? Listed(scopes, kNamedLayers)
+  const bool few = count <= kNamed;
+  std::string subject = few ? Listed(scopes, kNamed)
                         : count == total
                             ? "all " + std::to_string(total) + " batch norms"
                             : std::to_string(count) + " of " + Plural(total, "batch norm");
@@ -84,9 +83,9 @@ void FindingList::AddMany(const Issue& issue) {
     message += ": " + issue.layers.front().detail;
   }
   if (!same_detail) {
-    message += ": " + Listed(described, kNamedLayers);
+    message += ": " + Listed(described, kNamed);
   } else if (!few && (count != total || issue.severity != Severity::kInfo)) {
-    message += " (" + Listed(described, kNamedLayers) + ")";
+    message += " (" + Listed(described, kNamed) + ")";
   }
   std::sort(layers.begin(), layers.end());
   placed_.push_back(
@@ -97,7 +96,7 @@ void FindingList::AddMany(const Issue& issue) {
 
 void FindingList::Add(Issue issue) {
   if (issue.layers.empty()) return;
-  const bool apart = issue.layers.size() <= kNamedLayers && !SameDetail(issue.layers) &&
+  const bool apart = issue.layers.size() <= kNamed && !SameDetail(issue.layers) &&
                      issue.severity != Severity::kInfo;
   if (issue.layers.size() > 1 && !apart) return AddMany(issue);
   for (const LayerIssue& layer : issue.layers) AddOne(issue, layer);

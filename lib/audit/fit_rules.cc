@@ -29,19 +29,19 @@ constexpr std::size_t kNearer = 5;
 // Layers for which the record that would fit is looked for.
 constexpr std::size_t kMostExplained = 16;
 
-struct Record {
+struct StoredRecord {
   const Numbers& mean;
   Numbers deviation;
 };
-Record RecordOf(const MeasuredNorm& norm) {
-  Record record{norm.stored.mean, norm.stored.variance};
+StoredRecord RecordOf(const MeasuredNorm& norm) {
+  StoredRecord record{norm.stored.mean, norm.stored.variance};
   for (double& element : record.deviation) element = std::sqrt(element + norm.epsilon);
   return record;
 }
 
 // Mean over the channels of |predicted - stored| / deviation, the prediction in another order.
 double DistanceOf(const Numbers& predicted, const std::vector<std::size_t>& order,
-                  const Record& record) {
+                  const StoredRecord& record) {
   double sum = 0;
   for (std::size_t i = 0; i < order.size(); ++i) {
     const double distance = std::abs(predicted[order[i]] - record.mean[i]) / record.deviation[i];
@@ -51,7 +51,7 @@ double DistanceOf(const Numbers& predicted, const std::vector<std::size_t>& orde
 }
 
 // The standard deviation over the channels, in deviations of each.
-double SpreadOf(const Numbers& values, const Record& record) {
+double SpreadOf(const Numbers& values, const StoredRecord& record) {
   const double count = static_cast<double>(values.size());
   double mean = 0, squares = 0;
   for (std::size_t i = 0; i < values.size(); ++i) mean += values[i] / record.deviation[i] / count;
@@ -67,7 +67,7 @@ struct Fit {
   bool fits = true;
 };
 // Nothing where the means of all channels are much alike, so that nothing can be told.
-std::optional<Fit> FitOf(const Numbers& predicted, const Record& record) {
+std::optional<Fit> FitOf(const Numbers& predicted, const StoredRecord& record) {
   if (predicted.size() != record.mean.size() || predicted.size() < kFewestChannels ||
       SpreadOf(predicted, record) < kLeastSpread || SpreadOf(record.mean, record) < kLeastSpread) {
     return std::nullopt;

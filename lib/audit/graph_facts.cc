@@ -8,8 +8,6 @@
 namespace ckpt::audit {
 namespace {
 
-constexpr std::size_t kNamed = 3;
-
 std::shared_ptr<const OpAnalysis> OpsOf(const Manifest& manifest, const Analysis& analysis) {
   if (analysis.ops != nullptr) return analysis.ops;
   return std::make_shared<OpAnalysis>(manifest.ops);

@@ -12,8 +12,6 @@
 namespace ckpt::audit {
 namespace {
 
-constexpr std::size_t kNamed = 3;
-
 class SavingJudge {
  public:
   SavingJudge(const Subject& subject, const GraphFacts& facts, FindingList& findings)

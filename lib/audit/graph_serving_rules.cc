@@ -12,8 +12,6 @@
 namespace ckpt::audit {
 namespace {
 
-constexpr std::size_t kNamed = 3;
-
 class ServingJudge {
  public:
   ServingJudge(const Subject& subject, const GraphFacts& facts, FindingList& findings)

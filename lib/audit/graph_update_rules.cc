@@ -13,8 +13,6 @@
 namespace ckpt::audit {
 namespace {
 
-constexpr std::size_t kNamed = 3;
-
 // What the values of a moving statistic say.
 enum class Moved : std::uint8_t { kAbsent, kInitial, kMoved };
 
@@ -24,7 +22,7 @@ std::string ScopeOf(const std::string& variable) {
   return slash == std::string::npos ? variable : variable.substr(0, slash);
 }
 
-std::vector<std::string> Scopes(const std::vector<std::string>& variables) {
+std::vector<std::string> ScopesOf(const std::vector<std::string>& variables) {
   std::vector<std::string> scopes;
   for (const std::string& variable : variables) {
     std::string scope = ScopeOf(variable);
@@ -119,7 +117,7 @@ class UpdateJudge {
   }
 
   std::string Told(const std::vector<std::string>& variables, bool no_op) const {
-    const std::vector<std::string> scopes = Scopes(variables);
+    const std::vector<std::string> scopes = ScopesOf(variables);
     std::string text = ByGraph(facts_);
     if (no_op) {
       return text + "no operation updates " + Plural(variables.size(), "moving statistic") +
@@ -194,7 +192,7 @@ class UpdateJudge {
     std::string text = ByGraph(facts_) + std::to_string(first->updates_run) + " of the " +
                        std::to_string(first->updates) + " updates of each of " +
                        Plural(variables.size(), "moving statistic") + " (" +
-                       Listed(Scopes(variables), kNamed) + ") run with " + Roots() + ": ";
+                       Listed(ScopesOf(variables), kNamed) + ") run with " + Roots() + ": ";
     text += towers ? "those of " + runs + " do and those of " + rests +
                          " do not, so the statistics are of the share of the data that one tower "
                          "sees. That is sound where all towers see alike data"

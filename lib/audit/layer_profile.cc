@@ -13,9 +13,9 @@ namespace {
 using namespace audit;
 
 // The numbers of one layer, by LayerVector.
-using Vectors = std::array<std::optional<std::vector<double>>, kLayerVectors>;
+using ProfileVectors = std::array<std::optional<std::vector<double>>, kLayerVectors>;
 
-std::optional<std::vector<double>>& At(Vectors& vectors, LayerVector which) {
+std::optional<std::vector<double>>& At(ProfileVectors& vectors, LayerVector which) {
   return vectors[static_cast<std::size_t>(which)];
 }
 
@@ -24,7 +24,7 @@ double LogVariance(SpreadKind kind, double spread) {
   return variance > 0 ? std::log10(variance) : std::numeric_limits<double>::quiet_NaN();
 }
 
-void AddGains(const BatchNorm& layer, const LayerValues& values, Vectors& out) {
+void AddGains(const BatchNorm& layer, const LayerValues& values, ProfileVectors& out) {
   if (!layer.epsilon || (layer.gamma && !values.gamma)) return;
   const std::vector<double>& spread = *values.spread;
   if (values.gamma && values.gamma->size() != spread.size()) return;
@@ -38,8 +38,8 @@ void AddGains(const BatchNorm& layer, const LayerValues& values, Vectors& out) {
   At(out, LayerVector::kGainSize) = std::move(sizes);
 }
 
-Vectors VectorsOf(const BatchNorm& layer, const LayerValues& values) {
-  Vectors out;
+ProfileVectors ProfileVectorsOf(const BatchNorm& layer, const LayerValues& values) {
+  ProfileVectors out;
   At(out, LayerVector::kMean) = values.mean;
   At(out, LayerVector::kGamma) = values.gamma;
   At(out, LayerVector::kBeta) = values.beta;
@@ -52,13 +52,14 @@ Vectors VectorsOf(const BatchNorm& layer, const LayerValues& values) {
   return out;
 }
 
-Vectors ReadVectors(TensorReader& reader, const Analysis& analysis, std::optional<std::size_t> i) {
+ProfileVectors ReadVectors(TensorReader& reader, const Analysis& analysis,
+                           std::optional<std::size_t> i) {
   if (!i) return {};
   const BatchNorm& layer = analysis.batch_norms[*i];
-  return VectorsOf(layer, ReadLayer(reader, layer));
+  return ProfileVectorsOf(layer, ReadLayer(reader, layer));
 }
 
-LayerProfiles ProfileOver(const Vectors& a, const Vectors& b) {
+LayerProfiles ProfileOver(const ProfileVectors& a, const ProfileVectors& b) {
   LayerProfiles out;
   for (std::size_t i = 0; i < kLayerVectors; ++i) {
     std::optional<std::pair<double, double>> range;
@@ -104,7 +105,9 @@ std::vector<LayerProfile> ProfileLayers(const Checkpoint& checkpoint, const Anal
   const auto weights = InitialWeights(subject);
   std::vector<LayerProfile> profiles(analysis.batch_norms.size());
   for (std::size_t i = 0; i < profiles.size(); ++i) {
-    profiles[i] = ProfileOver(VectorsOf(analysis.batch_norms[i], subject.values[i]), Vectors{}).a;
+    profiles[i] =
+        ProfileOver(ProfileVectorsOf(analysis.batch_norms[i], subject.values[i]), ProfileVectors{})
+            .a;
     if (!weights[i]) continue;
     profiles[i].initial = {weights[i]->weight, weights[i]->decay.value, weights[i]->count.updates,
                            weights[i]->count.source};

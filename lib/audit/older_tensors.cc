@@ -37,7 +37,7 @@ std::vector<std::string> PrefixesOf(const std::vector<std::string_view>& names) 
   return prefixes;
 }
 
-std::string_view ScopeOf(std::string_view name) {
+std::string_view ScopeIn(std::string_view name) {
   const std::size_t end = name.find_last_of("/.");
   return end == std::string_view::npos ? std::string_view() : name.substr(0, end);
 }
@@ -57,7 +57,7 @@ using Groups = std::map<std::string, Scopes>;  // by what the scopes are without
 void AddNumbered(const Manifest& manifest, TensorId id, std::string_view prefix, Groups& groups) {
   const std::string_view name = manifest.tensors[id.index].name;
   if (!name.starts_with(prefix)) return;
-  const std::string_view scope = ScopeOf(name), below = ScopeOf(name.substr(prefix.size()));
+  const std::string_view scope = ScopeIn(name), below = ScopeIn(name.substr(prefix.size()));
   if (!below.empty()) groups[Unnumbered(below)][scope].push_back(id);
 }
 
@@ -125,7 +125,7 @@ void OlderTensors::ChoosePrefixes(const Analysis& analysis) {
       for (const TensorId id : sample) {
         const std::string_view name = newer_.tensors[id.index].name;
         // What is left names a layer, or another one's would be taken for it.
-        if (!name.starts_with(taken) || ScopeOf(name.substr(taken.size())).empty()) continue;
+        if (!name.starts_with(taken) || ScopeIn(name.substr(taken.size())).empty()) continue;
         const auto older = Named(given + std::string(name.substr(taken.size())));
         count += older && Alike(id, *older) ? 1U : 0U;
       }
@@ -226,7 +226,7 @@ void OlderTensors::RelateNumbered() {
 std::optional<TensorId> OlderTensors::Find(TensorId newer) const {
   const std::string& name = newer_.tensors[newer.index].name;
   std::string other = name;
-  const std::string_view scope = ScopeOf(name);
+  const std::string_view scope = ScopeIn(name);
   if (const auto numbered = older_scope_.find(std::string(scope)); numbered != older_scope_.end()) {
     other = numbered->second + name.substr(scope.size());
   } else if (newer_prefix_ != older_prefix_ && name.starts_with(newer_prefix_)) {

@@ -8,15 +8,15 @@
 namespace ckpt::audit {
 namespace {
 
-using Vectors = std::vector<std::vector<double>>;
+using ParentVectors = std::vector<std::vector<double>>;
 
-bool IsFinite(const std::vector<double>& x, const Vectors& parents, std::size_t i) {
+bool IsFinite(const std::vector<double>& x, const ParentVectors& parents, std::size_t i) {
   return std::isfinite(x[i]) && std::all_of(parents.begin(), parents.end(),
                                             [&](const auto& p) { return std::isfinite(p[i]); });
 }
 
 // Of the squares of distances.
-double NearestParent(const std::vector<double>& x, const Vectors& parents) {
+double NearestParent(const std::vector<double>& x, const ParentVectors& parents) {
   double nearest = std::numeric_limits<double>::infinity();
   for (const auto& parent : parents) {
     double sum = 0;
@@ -29,7 +29,7 @@ double NearestParent(const std::vector<double>& x, const Vectors& parents) {
 }
 
 // Solves the symmetric system in place by elimination; what no equation settles becomes 0.
-std::vector<double> Solve(Vectors matrix, std::vector<double> right) {
+std::vector<double> Solve(ParentVectors matrix, std::vector<double> right) {
   const std::size_t n = right.size();
   double largest = 0;
   for (std::size_t i = 0; i < n; ++i) largest = std::max(largest, matrix[i][i]);
@@ -52,7 +52,7 @@ std::vector<double> Solve(Vectors matrix, std::vector<double> right) {
 
 }  // namespace
 
-std::optional<double> MisfitOf(const std::vector<double>& x, const Vectors& parents,
+std::optional<double> MisfitOf(const std::vector<double>& x, const ParentVectors& parents,
                                const std::vector<double>& weights) {
   const double nearest = NearestParent(x, parents);
   if (!(nearest > 0)) return std::nullopt;
@@ -66,9 +66,9 @@ std::optional<double> MisfitOf(const std::vector<double>& x, const Vectors& pare
   return std::sqrt(sum / nearest);
 }
 
-std::optional<Mixture> FitMixture(const std::vector<double>& x, const Vectors& parents) {
+std::optional<Mixture> FitMixture(const std::vector<double>& x, const ParentVectors& parents) {
   const std::size_t n = parents.size() - 1;
-  Vectors gram(n, std::vector<double>(n));
+  ParentVectors gram(n, std::vector<double>(n));
   std::vector<double> right(n), difference(n);
   for (std::size_t i = 0; i < x.size(); ++i) {
     if (!IsFinite(x, parents, i)) continue;

@@ -156,13 +156,13 @@ bool Recorded(const std::optional<SourcedNumber>& number) {
 }
 
 // One record that layers lack: "epsilon is not recorded; 0.001 is assumed (default of Keras)".
-struct Record {
+struct LackingRecord {
   RuleIndex rule;
   std::string name, consequence;
   std::optional<SourcedNumber> BatchNorm::*number;
 };
 
-void JudgeRecord(const Subject& subject, const Record& record, FindingList& findings) {
+void JudgeRecord(const Subject& subject, const LackingRecord& record, FindingList& findings) {
   Issue issue{record.rule, Severity::kInfo, record.name + " is not recorded", record.consequence};
   for (std::size_t i = 0; i < subject.layers().size(); ++i) {
     const BatchNorm& layer = subject.layers()[i];

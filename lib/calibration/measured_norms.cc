@@ -17,9 +17,9 @@ namespace {
 
 constexpr std::size_t kMean = 3, kVariance = 4;  // operands of a batch norm
 
-class Search {
+class NormSearch {
  public:
-  Search(const Network& net, const Checkpoint& weights, const Analysis& analysis)
+  NormSearch(const Network& net, const Checkpoint& weights, const Analysis& analysis)
       : net_(net), weights_(weights), analysis_(analysis) {}
 
   Result<MeasuredNorms> Find() {
@@ -142,7 +142,7 @@ class Search {
 
 Result<MeasuredNorms> FindMeasuredNorms(const Network& network, const Checkpoint& weights,
                                         const Analysis& analysis) {
-  return Search(network, weights, analysis).Find();
+  return NormSearch(network, weights, analysis).Find();
 }
 
 }  // namespace ckpt

@@ -145,8 +145,8 @@ class Collector {
     one.info.name = one.info.stored_as = name;
     one.info.dtype = *dtype;
     CKPT_ASSIGN_OR_RETURN(one.info.shape, Shape::FromDims(**shape));
-    constexpr std::uint64_t kMostElements = std::uint64_t{1} << 28;
-    if (one.info.shape.element_count() > kMostElements) return Unfit(name, "is too large");
+    constexpr std::uint64_t kMostDeclared = std::uint64_t{1} << 28;
+    if (one.info.shape.element_count() > kMostDeclared) return Unfit(name, "is too large");
     one.info.byte_size = one.info.shape.element_count() * BitSize(*dtype) / 8;
     missing_.emplace(name, std::move(one));
     return {};

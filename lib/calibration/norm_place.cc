@@ -16,11 +16,11 @@ using network::OperationId;
 
 namespace {
 
-constexpr std::size_t kMean = 3, kVariance = 4;  // operands of a batch norm
+constexpr std::size_t kMeanOperand = 3, kVarianceOperand = 4;  // operands of a batch norm
 
-class Search {
+class PlaceSearch {
  public:
-  Search(const Network& net, TensorId mean, TensorId variance)
+  PlaceSearch(const Network& net, TensorId mean, TensorId variance)
       : net_(net), mean_(mean), variance_(variance) {}
 
   Result<NormPlace> Find() {
@@ -71,7 +71,7 @@ class Search {
     for (std::size_t i = 0; i < op.operands.size(); ++i) {
       const bool mean = Holds(op.operands[i], mean_), variance = Holds(op.operands[i], variance_);
       if (!mean && !variance) continue;
-      const bool in_place = is_norm && (mean ? i == kMean : i == kVariance);
+      const bool in_place = is_norm && (mean ? i == kMeanOperand : i == kVarianceOperand);
       if (!in_place) return Use::kOther;
       use = Use::kStatistics;
     }
@@ -84,8 +84,8 @@ class Search {
     if (norm.of_batch) {
       return Fail(Unfit("it uses the statistics of its batch, also at serving"));
     }
-    if (!Holds(op.operands[kMean], mean_) || op.operands.size() <= kVariance ||
-        !Holds(op.operands[kVariance], variance_)) {
+    if (!Holds(op.operands[kMeanOperand], mean_) || op.operands.size() <= kVarianceOperand ||
+        !Holds(op.operands[kVarianceOperand], variance_)) {
       return Fail(Unfit("\"" + LayerOf(id) + "\" reads one of its statistics from elsewhere"));
     }
     return NormPlace{LayerOf(id), id, false, op.operands[0], norm.axis, mean_, variance_, {}};
@@ -210,7 +210,7 @@ class Search {
 }  // namespace
 
 Result<NormPlace> FindNorm(const Network& network, TensorId mean, TensorId variance) {
-  return Search(network, mean, variance).Find();
+  return PlaceSearch(network, mean, variance).Find();
 }
 
 }  // namespace ckpt

@@ -9,12 +9,12 @@
 namespace ckpt {
 namespace {
 
-constexpr std::int64_t kMagnitude = std::numeric_limits<std::int64_t>::max();
-constexpr std::int64_t kInfinity = std::int64_t{0x7FF} << 52;
+constexpr std::int64_t kAllButSign = std::numeric_limits<std::int64_t>::max();
+constexpr std::int64_t kInfinityBits = std::int64_t{0x7FF} << 52;
 
 // Magnitudes are ordered as their bits are; those of NaN lie above infinity.
 [[gnu::always_inline]] inline std::int64_t MagnitudeBits(double value) {
-  return std::bit_cast<std::int64_t>(value) & kMagnitude;
+  return std::bit_cast<std::int64_t>(value) & kAllButSign;
 }
 
 struct WidenLoop {
@@ -59,7 +59,7 @@ struct FiniteLoop {
       const std::int64_t bits = MagnitudeBits(elements[i]);
       largest = bits > largest ? bits : largest;
     }
-    return largest < kInfinity;
+    return largest < kInfinityBits;
   }
 };
 

@@ -120,7 +120,7 @@ struct DecodeHalfLoop {
   }
 };
 
-constexpr bool kIsLittle = std::endian::native == std::endian::little;
+constexpr bool kStoresLittleEndian = std::endian::native == std::endian::little;
 
 std::uint32_t BitsAt(const std::byte* from, std::size_t width) {
   std::uint32_t bits = std::to_integer<std::uint32_t>(from[0]);
@@ -152,7 +152,7 @@ const SmallFloat* SmallFloatOf(Dtype dtype) noexcept {
 void DecodeSmall(const SmallFloat& type, std::span<const std::byte> bytes, std::span<double> out,
                  VectorSet set) {
   const auto width = static_cast<std::size_t>(type.width());
-  if (&type == &kHalf && kIsLittle) {
+  if (&type == &kHalf && kStoresLittleEndian) {
     RunLoop<DecodeHalfLoop>(set, bytes.data(), out.size(), out.data());
     return;
   }
@@ -175,7 +175,7 @@ void EncodeSmall(const SmallFloat& type, std::span<const double> in, std::span<s
     return;
   }
   RunLoop<EncodeLoop<std::uint16_t>>(set, steps, in.data(), in.size(), out.data());
-  if (kIsLittle) return;
+  if (kStoresLittleEndian) return;
   for (std::size_t i = 0; i + 1 < out.size(); i += 2) std::swap(out[i], out[i + 1]);
 }
 

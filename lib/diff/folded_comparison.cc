@@ -13,7 +13,7 @@ namespace ckpt {
 namespace {
 
 // One of the two files, with the tensors that the other has no partner for.
-struct Side {
+struct FoldedSide {
   const Checkpoint& checkpoint;
   const Analysis& analysis;
   std::vector<TensorId> unmatched = {};
@@ -50,7 +50,7 @@ double FarthestOff(const std::vector<double>& x, const std::vector<double>& y) {
 
 class Comparer {
  public:
-  Comparer(Side a, Side b, Tolerance tolerance, std::vector<BatchNormDiff>& diffs)
+  Comparer(FoldedSide a, FoldedSide b, Tolerance tolerance, std::vector<BatchNormDiff>& diffs)
       : a_(std::move(a)), b_(std::move(b)), tolerance_(tolerance), diffs_(diffs) {}
 
   Status Run(const std::vector<Match>& matches, const std::vector<LayerMatch>& layers) {
@@ -79,7 +79,7 @@ class Comparer {
   }
 
  private:
-  const Side& SideOf(bool in_a) const { return in_a ? a_ : b_; }
+  const FoldedSide& SideOf(bool in_a) const { return in_a ? a_ : b_; }
 
   Status TakeUp(const LayerMatch& match, std::size_t index) {
     if ((match.a == nullptr) == (match.b == nullptr)) return {};
@@ -155,8 +155,8 @@ class Comparer {
 
   Status Report(const OpenLayer& layer, TensorId unfolded, TensorId folded,
                 const std::vector<double>& factor, double unit) {
-    const Side& from = SideOf(layer.in_a);
-    const Side& into = SideOf(!layer.in_a);
+    const FoldedSide& from = SideOf(layer.in_a);
+    const FoldedSide& into = SideOf(!layer.in_a);
     const std::size_t channels = factor.size();
     CKPT_ASSIGN_OR_RETURN(const auto bias, FindBias(layer, unfolded, folded, unit));
     BatchNormDiff& diff = diffs_[layer.index];
@@ -218,7 +218,7 @@ class Comparer {
     TensorId after;
   };
 
-  static bool MayBeBias(const Side& side, TensorId id, std::size_t channels) {
+  static bool MayBeBias(const FoldedSide& side, TensorId id, std::size_t channels) {
     const TensorInfo& info = side.Info(id);
     const Role role = side.analysis.roles[id.index].role;
     return (role == Role::kBias || role == Role::kOther || role == Role::kBeta) &&
@@ -230,8 +230,8 @@ class Comparer {
   // may be it.
   std::vector<BiasPair> BiasPairs(const OpenLayer& layer, TensorId unfolded,
                                   TensorId folded) const {
-    const Side& from = SideOf(layer.in_a);
-    const Side& into = SideOf(!layer.in_a);
+    const FoldedSide& from = SideOf(layer.in_a);
+    const FoldedSide& into = SideOf(!layer.in_a);
     const std::size_t channels = layer.function.scale.size();
     const auto before = BiasOf(from.checkpoint.manifest(), unfolded);
     const auto after = BiasOf(into.checkpoint.manifest(), folded);
@@ -253,7 +253,7 @@ class Comparer {
   // The bias that holds what is expected; the one beside the kernel where none does.
   Result<std::optional<Bias>> FindBias(const OpenLayer& layer, TensorId unfolded, TensorId folded,
                                        double unit) const {
-    const Side& into = SideOf(!layer.in_a);
+    const FoldedSide& into = SideOf(!layer.in_a);
     const auto beside = BiasOf(into.checkpoint.manifest(), folded);
     std::optional<Bias> best;
     for (const BiasPair& pair : BiasPairs(layer, unfolded, folded)) {
@@ -274,7 +274,7 @@ class Comparer {
     return best;
   }
 
-  Side a_, b_;
+  FoldedSide a_, b_;
   const Tolerance tolerance_;
   std::vector<BatchNormDiff>& diffs_;
   std::vector<OpenLayer> open_;

@@ -13,7 +13,7 @@ namespace {
 
 enum class Kind : std::uint8_t { kWeight, kStatistic, kOther };
 
-Kind KindOf(Role role) {
+Kind PartKindOf(Role role) {
   switch (role) {
     case Role::kKernel:
     case Role::kBias:
@@ -120,7 +120,7 @@ class ReplicaBuilder::All {
     }
     for (std::size_t i = 0; i < digests.size(); ++i) {
       Tensor& tensor = tensors_[manifest.tensors[i].name];
-      tensor.kind = KindOf(analysis.roles[i].role);
+      tensor.kind = PartKindOf(analysis.roles[i].role);
       tensor.digests.resize(count_);
       tensor.digests.push_back(std::move(digests[i]));
     }

@@ -12,7 +12,7 @@ namespace ckpt::execution {
 namespace {
 
 // Points of x that are multiplied at a time.
-constexpr std::int64_t kRows = 1024;
+constexpr std::int64_t kColumnRows = 1024;
 
 class Transposed {
  public:
@@ -30,8 +30,8 @@ class Transposed {
     CKPT_RETURN_IF_ERROR(Place());
     CKPT_RETURN_IF_ERROR(AddBias());
     for (std::int64_t example = 0; example < x_.examples; ++example) {
-      for (std::int64_t first = 0; first < x_.points; first += kRows) {
-        const std::int64_t count = std::min(kRows, x_.points - first);
+      for (std::int64_t first = 0; first < x_.points; first += kColumnRows) {
+        const std::int64_t count = std::min(kColumnRows, x_.points - first);
         call_.single ? AddRows<float>(example, first, count)
                      : AddRows<double>(example, first, count);
       }

@@ -19,15 +19,15 @@ Error TooManyChannels(const Shape& shape) {
 }
 
 // The axes of a kernel, by what they count.
-struct Axes {
+struct ViewAxes {
   std::uint64_t out, in;  // sizes of the two channel axes as stored
   std::uint64_t spatial;  // product of the spatial axes
 };
 
-Axes AxesOf(const Shape& shape, KernelLayout layout) {
+ViewAxes ViewAxesOf(const Shape& shape, KernelLayout layout) {
   const std::size_t rank = shape.rank();
   const auto size = [&](std::size_t axis) { return static_cast<std::uint64_t>(shape[axis]); };
-  Axes axes = {};
+  ViewAxes axes = {};
   switch (layout) {
     case KernelLayout::kSpatialInOut:
     case KernelLayout::kSpatialInMultiplier:
@@ -53,7 +53,7 @@ Result<KernelViews> ViewsOf(const Shape& shape, KernelLayout layout, std::int64_
   if (shape.rank() < 2 || shape.element_count() == 0 || groups < 1) {
     return Fail(NotAKernel(shape, layout, groups));
   }
-  const auto [out, in, spatial] = AxesOf(shape, layout);
+  const auto [out, in, spatial] = ViewAxesOf(shape, layout);
   const auto g = static_cast<std::uint64_t>(groups);
   if (out > kMaxChannels || in > kMaxChannels || g > kMaxChannels) {
     return Fail(TooManyChannels(shape));

@@ -3,6 +3,8 @@
 #include <string_view>
 #include <utility>
 
+#include "fold/module_names.h"
+
 namespace ckpt {
 namespace {
 
@@ -14,12 +16,6 @@ constexpr std::string_view kParametrised =
 
 bool Has(const Manifest& manifest, const std::string& name) {
   return FindTensor(manifest, name).has_value();
-}
-
-// `name` without `suffix`; nullopt where it ends otherwise.
-std::optional<std::string> Without(const std::string& name, std::string_view suffix) {
-  if (!name.ends_with(suffix)) return std::nullopt;
-  return name.substr(0, name.size() - suffix.size());
 }
 
 // torch/nn/utils/parametrizations.py: LAYER.parametrizations.weight.original, or original0 and

@@ -6,6 +6,11 @@
 
 namespace ckpt {
 
+std::optional<std::string> Without(const std::string& name, std::string_view suffix) {
+  if (!name.ends_with(suffix)) return std::nullopt;
+  return name.substr(0, name.size() - suffix.size());
+}
+
 std::pair<std::string_view, std::string_view> SplitAtDot(std::string_view name) {
   const std::size_t dot = name.rfind('.');
   if (dot == std::string_view::npos) return {{}, name};

@@ -13,6 +13,7 @@
 #include "ckpt/elements.h"
 #include "ckpt/forwarding_checkpoint.h"
 #include "fold/element_stream.h"
+#include "fold/module_names.h"
 
 namespace ckpt {
 namespace {
@@ -133,11 +134,6 @@ struct WeightNorm {
   TensorId g, v;
   std::string name;
 };
-
-std::optional<std::string> Without(const std::string& name, std::string_view suffix) {
-  if (!name.ends_with(suffix)) return std::nullopt;
-  return name.substr(0, name.size() - suffix.size());
-}
 
 // "conv.parametrizations.weight." -> "conv.weight".
 std::optional<std::string> ParametrisedName(const std::string& stem) {

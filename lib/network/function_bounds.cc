@@ -7,7 +7,7 @@ namespace {
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
-constexpr Bounds kAny = {true};
+constexpr Bounds kNoBounds = {true};
 // Linear on either side of 0, and 0 there.
 constexpr Bounds kBent = {true, ShiftBound::kBendsAtZero, ScaleBound::kBendsAtZero};
 constexpr Bounds kMultiplied = {true, ShiftBound::kMultiplies};
@@ -16,7 +16,7 @@ constexpr Bounds kTruth = {false, ShiftBound::kNone, ScaleBound::kNone, StopReas
 
 Bounds BoundsOfClip(double low, double high) {
   const bool below = low == -kInfinity, above = high == kInfinity;
-  if (below && above) return kAny;
+  if (below && above) return kNoBounds;
   return (below || low == 0) && (above || high == 0) ? kBent : kStopped;
 }
 
@@ -25,7 +25,7 @@ Bounds BoundsOfClip(double low, double high) {
 Bounds BoundsOf(const Unary& unary) {
   switch (unary.function) {
     case UnaryFunction::kIdentity:
-      return kAny;
+      return kNoBounds;
     case UnaryFunction::kRelu:
     case UnaryFunction::kLeakyRelu:
     case UnaryFunction::kAbs:
@@ -36,9 +36,9 @@ Bounds BoundsOf(const Unary& unary) {
     case UnaryFunction::kThresholdedLeaky:
       return unary.a == 0 ? kBent : kStopped;
     case UnaryFunction::kShrink:
-      return unary.a == 0 && unary.b == 0 ? kAny : kStopped;
+      return unary.a == 0 && unary.b == 0 ? kNoBounds : kStopped;
     case UnaryFunction::kPower:
-      return unary.a == 1 ? kAny : kStopped;
+      return unary.a == 1 ? kNoBounds : kStopped;
     case UnaryFunction::kNegate:
       return kMultiplied;
     case UnaryFunction::kLinear:
@@ -94,9 +94,9 @@ Bounds BoundsOf(const Unary& unary) {
 BinaryBounds BoundsOf(BinaryFunction function, bool first) {
   switch (function) {
     case BinaryFunction::kAdd:
-      return {kAny, OtherOperands::kSameScale};
+      return {kNoBounds, OtherOperands::kSameScale};
     case BinaryFunction::kSubtract:
-      return {first ? kAny : kMultiplied, OtherOperands::kSameScale};
+      return {first ? kNoBounds : kMultiplied, OtherOperands::kSameScale};
     case BinaryFunction::kMultiply:
       return {kMultiplied};
     case BinaryFunction::kDivide:
@@ -106,7 +106,7 @@ BinaryBounds BoundsOf(BinaryFunction function, bool first) {
     case BinaryFunction::kMinimum:
       return {{true, ShiftBound::kNone, ScaleBound::kTakesMinimum}, OtherOperands::kSameMap};
     case BinaryFunction::kMean:
-      return {kAny, OtherOperands::kSameMap};
+      return {kNoBounds, OtherOperands::kSameMap};
     case BinaryFunction::kLeakyRelu:
       return {first ? kBent : kStopped};
     case BinaryFunction::kFloorDivide:
@@ -133,7 +133,7 @@ BinaryBounds BoundsOf(BinaryFunction function, bool first) {
 Bounds BoundsOf(Reduction::Kind kind) {
   switch (kind) {
     case Reduction::Kind::kMean:
-      return kAny;
+      return kNoBounds;
     case Reduction::Kind::kSum:
       return {true, ShiftBound::kSums};
     case Reduction::Kind::kMaximum:

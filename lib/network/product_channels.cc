@@ -21,7 +21,7 @@ Sizes SpatialSizes(const PartialShape& data, std::int64_t channel_axis) {
 }
 
 // The spatial sizes of a kernel; none where they are not known.
-Sizes KernelSizes(const PartialShape& kernel, KernelLayout layout) {
+Sizes SpatialKernelSizes(const PartialShape& kernel, KernelLayout layout) {
   if (!kernel || kernel->size() < 2) return {};
   const bool first = layout == KernelLayout::kOutInSpatial || layout == KernelLayout::kInOutSpatial;
   return first ? Sizes(kernel->begin() + 2, kernel->end())
@@ -71,7 +71,7 @@ ChannelRule ChannelsOf(const Convolution& convolution, const MappedOperand& x) {
   const PartialShape& kernel = x.operands()[1];
   const bool pads =
       MayPad(convolution.padding, convolution.stride, convolution.dilation,
-             KernelSizes(kernel, convolution.layout),
+             SpatialKernelSizes(kernel, convolution.layout),
              SpatialSizes(x.operands()[0], convolution.channel_axis), kernel.has_value());
   return Absorbed{1, pads ? ShiftBound::kZerosPad : ShiftBound::kNone};
 }

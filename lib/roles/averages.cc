@@ -41,7 +41,7 @@ constexpr std::pair<string_view, string_view> kFollowers[] = {
 constexpr string_view kRawCopy = "online_model";  // within ema_pytorch's own state
 
 template <std::size_t N>
-bool OneOf(const string_view (&table)[N], string_view word) {
+bool StandsIn(const string_view (&table)[N], string_view word) {
   return std::find(std::begin(table), std::end(table), word) != std::end(table);
 }
 
@@ -62,7 +62,7 @@ std::optional<std::string> WithoutAverageWord(string_view component) {
     std::string word(component.substr(0, end));
     std::transform(word.begin(), word.end(), word.begin(),
                    [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-    if (!found && OneOf(kAverageWords, word)) {
+    if (!found && StandsIn(kAverageWords, word)) {
       found = true;
     } else {
       base += (base.empty() ? "" : "_") + std::string(component.substr(0, end));
@@ -97,15 +97,10 @@ std::vector<string_view> Unwrapped(string_view rest) {
   std::vector<string_view> forms = {rest};
   while (true) {
     const std::size_t end = rest.find_first_of("/.");
-    if (end == string_view::npos || !OneOf(kInner, rest.substr(0, end))) return forms;
+    if (end == string_view::npos || !StandsIn(kInner, rest.substr(0, end))) return forms;
     rest.remove_prefix(end + 1);
     forms.push_back(rest);
   }
-}
-
-bool IsNumber(string_view text) {
-  return !text.empty() && std::all_of(text.begin(), text.end(),
-                                      [](unsigned char c) { return std::isdigit(c) != 0; });
 }
 
 // The tensors under one root.

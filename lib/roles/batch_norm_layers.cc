@@ -18,8 +18,6 @@ namespace {
 
 using Member = NamedScope::Member;
 
-std::string Quoted(std::string_view text) { return '"' + std::string(text) + '"'; }
-
 // The dimensions that are not 1.
 std::vector<std::int64_t> Squeezed(const Shape& shape) {
   std::vector<std::int64_t> dims;

@@ -56,7 +56,7 @@ std::optional<Hyperparameters> OfTensorFlowLayers(const Manifest& manifest,
   return std::nullopt;
 }
 
-bool Hold(const ConventionDefaults& defaults, const Manifest& manifest, const BatchNorm& norm) {
+bool AreHeld(const ConventionDefaults& defaults, const Manifest& manifest, const BatchNorm& norm) {
   switch (defaults.hold) {
     case ConventionDefaults::Hold::kAlways:
       return true;
@@ -81,7 +81,7 @@ std::optional<Hyperparameters> FrameworkDefaults(const Manifest& manifest,
     return OfTensorFlowLayers(manifest, batch_norm);
   }
   const auto& defaults = convention.defaults;
-  if (!defaults || !Hold(*defaults, manifest, batch_norm)) return std::nullopt;
+  if (!defaults || !AreHeld(*defaults, manifest, batch_norm)) return std::nullopt;
   return Hyperparameters{defaults->epsilon, defaults->decay,
                          "default of " + std::string(defaults->whose)};
 }

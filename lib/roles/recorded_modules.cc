@@ -14,7 +14,7 @@ constexpr std::int64_t kCountedVersion = 2;
 
 // torch.batch_norm(input, weight, bias, running_mean, running_var, training, momentum, eps, cudnn)
 constexpr std::string_view kOperator = "torch.batch_norm";
-constexpr std::size_t kTraining = 5, kMomentum = 6, kEpsilon = 7;
+constexpr std::size_t kTraining = 5, kMomentumNumber = 6, kEpsilonNumber = 7;
 
 std::string_view ClassWord(const RecordedModule& module) {
   return Components(module.class_name).back();
@@ -49,14 +49,14 @@ const RecordedValue* Recorded(const RecordedModule& module, std::string_view att
 }
 
 void ReadEpsilon(const RecordedModule& module, BatchNorm& norm) {
-  const RecordedValue* const value = Recorded(module, "eps", kEpsilon);
+  const RecordedValue* const value = Recorded(module, "eps", kEpsilonNumber);
   const auto epsilon = value == nullptr ? std::nullopt : AsNumber(*value);
   if (!epsilon || !std::isfinite(*epsilon) || *epsilon < 0) return;
   norm.epsilon = {*epsilon, {EvidenceSource::kFrameworkRecord, Source(module, "eps")}};
 }
 
 void ReadMomentum(const RecordedModule& module, BatchNorm& norm) {
-  const RecordedValue* const value = Recorded(module, "momentum", kMomentum);
+  const RecordedValue* const value = Recorded(module, "momentum", kMomentumNumber);
   if (value == nullptr) return;
   const Evidence evidence{EvidenceSource::kFrameworkRecord, Source(module, "momentum")};
   if (std::holds_alternative<std::monostate>(*value)) {
@@ -110,7 +110,7 @@ void ReadModule(const ModuleIndex& modules, BatchNorm& batch_norm) {
   if (module == nullptr || module->record == ModuleRecord::kStateDict) return;
   if (!batch_norm.epsilon) ReadEpsilon(*module, batch_norm);
   // Which of two conventions the momentum of an unknown class follows is not known.
-  const bool torch = IsNorm(*module) || Argument(*module, kMomentum) != nullptr;
+  const bool torch = IsNorm(*module) || Argument(*module, kMomentumNumber) != nullptr;
   if (!batch_norm.momentum && torch) ReadMomentum(*module, batch_norm);
   ReadMode(modules, *module, batch_norm);
 }

@@ -19,7 +19,7 @@ std::string Squeezed(std::string_view component) {
 }
 
 // The words of a component, which '_' or '-' separate, lower case.
-std::vector<std::string> Words(std::string_view component) {
+std::vector<std::string> WordsOf(std::string_view component) {
   std::vector<std::string> words(1);
   for (const char c : component) {
     if (c == '_' || c == '-') {
@@ -63,6 +63,11 @@ std::vector<std::string_view> Components(std::string_view name) {
   }
 }
 
+bool IsNumber(std::string_view word) noexcept {
+  return !word.empty() && std::all_of(word.begin(), word.end(),
+                                      [](unsigned char c) { return std::isdigit(c) != 0; });
+}
+
 std::string_view WithoutNumber(std::string_view component) noexcept {
   std::size_t end = component.size();
   while (end > 0 && IsDigit(component[end - 1])) --end;
@@ -74,7 +79,7 @@ bool SaysBatchNorm(std::string_view scope) {
   for (const std::string_view component : Components(scope)) {
     if (Squeezed(component).find("batchnorm") != std::string::npos) return true;
     if (EndsInCamelBn(component)) return true;
-    const std::vector<std::string> words = Words(component);
+    const std::vector<std::string> words = WordsOf(component);
     if (std::any_of(words.begin(), words.end(),
                     [](const std::string& word) { return IsNumbered(word, "bn"); })) {
       return true;
@@ -96,12 +101,14 @@ bool SaysOtherNorm(std::string_view scope) {
       })) {
     return true;
   }
-  const std::vector<std::string> words = Words(last);
+  const std::vector<std::string> words = WordsOf(last);
   return std::any_of(words.begin(), words.end(), [](const std::string& word) {
     return std::any_of(std::begin(kShort), std::end(kShort),
                        [&](std::string_view stem) { return IsNumbered(word, stem); });
   });
 }
+
+std::string Quoted(std::string_view text) { return '"' + std::string(text) + '"'; }
 
 std::string NamingPattern(std::string_view scope) {
   std::string pattern;

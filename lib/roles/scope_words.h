@@ -10,6 +10,9 @@ namespace ckpt {
 // The components of a name, which '/' or '.' separate.
 std::vector<std::string_view> Components(std::string_view name);
 
+// Decimal digits and nothing else, at least one.
+bool IsNumber(std::string_view word) noexcept;
+
 // A component without the number that makes it unique: "Adam_1" -> "Adam".
 std::string_view WithoutNumber(std::string_view component) noexcept;
 
@@ -20,6 +23,8 @@ bool SaysBatchNorm(std::string_view scope);
 
 // The last component of the scope names another normalisation: layer, group, instance, RMS...
 bool SaysOtherNorm(std::string_view scope);
+
+std::string Quoted(std::string_view text);  // in quotation marks
 
 // The scope with each run of digits replaced by '#': layers of one naming share it.
 std::string NamingPattern(std::string_view scope);

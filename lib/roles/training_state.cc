@@ -16,11 +16,6 @@ bool IsInteger(Dtype dtype) noexcept {
   return IsReal(dtype) && !IsFloat(dtype) && dtype != Dtype::kBool;
 }
 
-bool IsNumber(std::string_view word) noexcept {
-  return !word.empty() && std::all_of(word.begin(), word.end(),
-                                      [](unsigned char c) { return std::isdigit(c) != 0; });
-}
-
 // `name` from the component `first` on; both are views of the same text.
 std::string_view From(std::string_view name, std::string_view first) noexcept {
   return name.substr(static_cast<std::size_t>(first.data() - name.data()));
@@ -36,8 +31,6 @@ TensorRole TrainingOnly(Role role, EvidenceSource source, std::string detail,
                         std::optional<TensorId> of = {}) {
   return {role, false, {Evidence{source, std::move(detail)}}, of};
 }
-
-std::string Quoted(std::string_view text) { return '"' + std::string(text) + '"'; }
 
 // A counter of steps by its name and type; `step` in PyTorch's per-parameter state is none.
 bool IsStep(const TensorInfo& info, const std::vector<std::string_view>& components) {

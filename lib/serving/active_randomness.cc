@@ -14,11 +14,6 @@ namespace {
 constexpr std::size_t kMaxSteps = 16;     // from a random number to the comparison of a dropout
 constexpr std::size_t kMaxReaders = 256;  // looked at on the way
 
-template <std::size_t kSize>
-bool IsOneOf(std::string_view type, const std::array<std::string_view, kSize>& types) {
-  return std::find(types.begin(), types.end(), type) != types.end();
-}
-
 // Scales and shifts: uniform numbers of another range.
 constexpr std::array<std::string_view, 7> kScaling = {"Mul",  "Add",      "AddV2",  "Sub",
                                                       "Cast", "Identity", "RealDiv"};

@@ -10,8 +10,8 @@
 namespace ckpt {
 namespace {
 
-constexpr std::size_t kMaxSteps = 10000;  // over one update
-constexpr std::size_t kMaxNamed = 6;      // layers in a message
+constexpr std::size_t kMaxUpdateSteps = 10000;  // over one update
+constexpr std::size_t kMaxNamed = 6;            // layers in a message
 
 using Tensor = std::pair<OpId, std::uint32_t>;  // an edge as a key
 
@@ -35,7 +35,7 @@ bool IsBatchMean(const WorkingGraph& graph, const Op& op) {
 
 // Where a tensor is a statistic of the batch, reshaped perhaps: what computes it.
 std::optional<Tensor> StatisticBehind(const WorkingGraph& graph, OpEdge edge) {
-  for (std::size_t i = 0; i < kMaxSteps; ++i) {
+  for (std::size_t i = 0; i < kMaxUpdateSteps; ++i) {
     edge = graph.Resolve(edge);
     const Op& op = graph.op(edge.op);
     if (IsBatchMean(graph, op)) return Tensor{edge.op, 0};
@@ -102,7 +102,7 @@ class Updates {
     std::vector<OpEdge> pending = {graph_.Resolve(graph_.op(assign).inputs[1])};
     std::set<Tensor> seen, statistics;
     std::set<OpId> through;
-    while (!pending.empty() && seen.size() < kMaxSteps) {
+    while (!pending.empty() && seen.size() < kMaxUpdateSteps) {
       const OpEdge edge = pending.back();
       pending.pop_back();
       if (!seen.insert({edge.op, edge.output}).second) continue;

@@ -10,7 +10,7 @@ namespace ckpt {
 namespace {
 
 constexpr int kMaxReshapes = 8;
-constexpr std::uint64_t kMaxIntegers = 64;
+constexpr std::uint64_t kMaxBodyIntegers = 64;
 
 }  // namespace
 
@@ -44,7 +44,7 @@ std::vector<std::int64_t> BodyView::Integers(const OpEdge& edge) const {
   const Op& op = ops_[edge.op];
   if (!op.constant) return integers;
   const OpConstant& constant = *op.constant;
-  if (constant.shape.element_count() > kMaxIntegers || constant.bytes.empty() ||
+  if (constant.shape.element_count() > kMaxBodyIntegers || constant.bytes.empty() ||
       (constant.dtype != Dtype::kI32 && constant.dtype != Dtype::kI64)) {
     return integers;
   }

@@ -13,7 +13,7 @@
 namespace ckpt {
 namespace {
 
-constexpr int kMaxNesting = 64;
+constexpr int kMaxInitializerNesting = 64;
 
 bool FillsTable(std::string_view type) {
   return type.starts_with("InitializeTable") || type.starts_with("LookupTableImport");
@@ -60,7 +60,7 @@ class Finder {
     const auto parsed = ParseTensorName(source_.initializer);
     const auto root = parsed ? graph_.Find(parsed->op) : std::nullopt;
     if (source_.initializer.empty() || !root) return std::vector<OpId>();
-    for (int depth = 0; depth < kMaxNesting; ++depth) {
+    for (int depth = 0; depth < kMaxInitializerNesting; ++depth) {
       const std::size_t before = graph_.size();
       std::vector<OpId> ops = Reached(*root);
       std::vector<OpEdge> edges;

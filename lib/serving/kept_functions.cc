@@ -12,7 +12,7 @@ namespace ckpt {
 namespace {
 
 constexpr int kMaxDepth = 64;                   // of functions that call functions
-constexpr std::size_t kMaxOps = 5'000'000;      // of all functions that are kept
+constexpr std::size_t kMaxKeptOps = 5'000'000;  // of all functions that are kept
 using Values = std::map<std::size_t, OpDtype>;  // input or argument -> the type of the value in it
 
 // How an operation calls: which attributes name functions, and where their arguments begin.
@@ -169,7 +169,7 @@ class Keeper {
       key += '\0' + std::to_string(argument) + ':' + std::to_string(dtype.number);
     if (const auto known = names_.find(key); known != names_.end()) return known->second;
     ops_ += function.body.ops.size();
-    if (ops_ > kMaxOps)
+    if (ops_ > kMaxKeptOps)
       return Fail(ErrorCode::kLimitExceeded, "the functions that the outputs need are too large");
     OpFunction copy = function;
     if (!arguments.empty()) copy.name = FreeName(function.name + "_of_values");

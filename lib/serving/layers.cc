@@ -12,9 +12,9 @@
 namespace ckpt {
 namespace {
 
-using Key = std::pair<OpId, std::uint32_t>;
+using EdgeKey = std::pair<OpId, std::uint32_t>;
 
-constexpr std::uint32_t kMaxOutputs = 256;  // of one operation
+constexpr std::uint32_t kMaxOutputsOfOp = 256;  // of one operation
 
 bool IsAddition(const Op& op) {
   return (op.type == "Add" || op.type == "AddV2") && op.inputs.size() == 2;
@@ -30,10 +30,10 @@ std::string LayerName(const std::string& op_name) {
   return slash == std::string::npos ? op_name : op_name.substr(0, slash);
 }
 
-class Finder {
+class LayerFinder {
  public:
-  Finder(const OpGraph& graph, const std::vector<TensorInfo>& tensors,
-         const std::vector<OpEdge>& outputs)
+  LayerFinder(const OpGraph& graph, const std::vector<TensorInfo>& tensors,
+              const std::vector<OpEdge>& outputs)
       : found_(FindBatchNorms(OpBodies(graph))),
         outputs_(outputs),
         body_(graph.top, tensors, outputs, OpsOfBatchNorms(found_)) {
@@ -62,7 +62,7 @@ class Finder {
 
  private:
   ValueId ValueOf(const OpEdge& edge) {
-    const Key key{edge.op, edge.output};
+    const EdgeKey key{edge.op, edge.output};
     const auto [known, is_new] =
         values_.emplace(key, static_cast<ValueId>(result_.graph.values.size()));
     if (is_new) result_.graph.values.emplace_back();
@@ -298,7 +298,8 @@ class Finder {
     std::uint32_t count = 0;
     for (const OpId reader : body_.ReadersOf(id)) {
       for (const OpEdge& input : body_.op(reader).inputs) {
-        if (input.op == id && input.output < kMaxOutputs) count = std::max(count, input.output + 1);
+        if (input.op == id && input.output < kMaxOutputsOfOp)
+          count = std::max(count, input.output + 1);
       }
     }
     for (const OpEdge& output : outputs_) {
@@ -336,7 +337,7 @@ class Finder {
   const BodyView body_;
   std::vector<bool> absorbed_;
   std::map<OpId, ServingBatchNorm> norms_;
-  std::map<Key, ValueId> values_;
+  std::map<EdgeKey, ValueId> values_;
   std::set<OpInput> claimed_;
   LayerGraph result_;
 };
@@ -345,7 +346,7 @@ class Finder {
 
 LayerGraph FindLayers(const OpGraph& graph, const std::vector<TensorInfo>& tensors,
                       const std::vector<OpEdge>& outputs) {
-  return Finder(graph, tensors, outputs).Run();
+  return LayerFinder(graph, tensors, outputs).Run();
 }
 
 }  // namespace ckpt

@@ -12,11 +12,6 @@ namespace {
 constexpr int kMaxIdentities = 10000;
 constexpr std::size_t kMaxIntegers = 1024;
 
-template <std::size_t kSize>
-bool IsOneOf(std::string_view type, const std::array<std::string_view, kSize>& types) noexcept {
-  return std::find(types.begin(), types.end(), type) != types.end();
-}
-
 const OpConstant* ConstantOf(const WorkingGraph& graph, OpEdge edge) {
   edge = graph.Resolve(std::move(edge));
   for (int i = 0; i < kMaxIdentities; ++i) {
@@ -158,6 +153,10 @@ Op MakeConstant(std::string name, std::int32_t tf_dtype, OpConstant value) {
   op.attrs["dtype"] = OpDtype{tf_dtype};
   op.constant = std::move(value);
   return op;
+}
+
+bool IsOneOf(std::string_view type, std::span<const std::string_view> types) noexcept {
+  return std::find(types.begin(), types.end(), type) != types.end();
 }
 
 }  // namespace ckpt

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -49,5 +50,7 @@ std::optional<OpId> VariableOf(const WorkingGraph& graph, OpEdge edge);
 
 // A constant operation with this value.
 Op MakeConstant(std::string name, std::int32_t tf_dtype, OpConstant value);
+
+bool IsOneOf(std::string_view type, std::span<const std::string_view> types) noexcept;
 
 }  // namespace ckpt

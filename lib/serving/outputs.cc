@@ -140,12 +140,12 @@ Result<ServingEnds> BySignatures(const WorkingGraph& graph, const OpGraph& sourc
 
 // Two signatures may call different tensors alike; the same tensor has one name.
 void MakeNamesUnique(std::vector<ServingSignature>& signatures) {
-  using Tensor = std::pair<OpId, std::uint32_t>;
-  std::map<std::string, Tensor> taken;
-  std::map<Tensor, std::string> name_of;
+  using Edge = std::pair<OpId, std::uint32_t>;
+  std::map<std::string, Edge> taken;
+  std::map<Edge, std::string> name_of;
   for (ServingSignature& signature : signatures) {
     for (NamedEdge& output : signature.outputs) {
-      const Tensor tensor{output.edge.op, output.edge.output};
+      const Edge tensor{output.edge.op, output.edge.output};
       if (const auto known = name_of.find(tensor); known != name_of.end()) {
         output.name = known->second;
         continue;

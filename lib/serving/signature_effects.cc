@@ -18,7 +18,7 @@
 namespace ckpt {
 namespace {
 
-constexpr int kMaxNesting = 64;  // of calls
+constexpr int kMaxCallNesting = 64;  // of calls
 
 bool Optimizes(std::string_view type) {
   for (const char* prefix : {"Apply", "ResourceApply", "SparseApply", "ResourceSparseApply"}) {
@@ -83,7 +83,7 @@ std::vector<OpEdge> OutputsOf(const ServingSignature& signature) {
 
 // Writes out the calls that outputs do not read but that run beside them.
 Status InlineEffects(WorkingGraph& graph, const OpGraph& source, std::span<const OpEdge> outputs) {
-  for (int depth = 0; depth < kMaxNesting; ++depth) {
+  for (int depth = 0; depth < kMaxCallNesting; ++depth) {
     const std::size_t before = graph.size();
     std::vector<OpEdge> running;
     for (const OpId id : Walk(graph).Run(outputs)) running.push_back({id, 0, {}});

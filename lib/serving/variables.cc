@@ -12,13 +12,13 @@
 namespace ckpt {
 namespace {
 
-constexpr std::size_t kMaxNamed = 6;
-constexpr std::int32_t kTfReferences = 100;  // added to the type of what refers to it
+constexpr std::size_t kMaxNamedVariables = 6;
+constexpr std::int32_t kReferenceTypes = 100;  // added to the type of what refers to it
 
-class Reader {
+class VariableReader {
  public:
-  Reader(WorkingGraph& graph, const Manifest& manifest, const OpGraph& source,
-         const std::set<OpId>& initialized)
+  VariableReader(WorkingGraph& graph, const Manifest& manifest, const OpGraph& source,
+                 const std::set<OpId>& initialized)
       : graph_(graph), manifest_(manifest), initialized_(initialized) {
     for (const OpVariable& variable : source.variables) {
       if (!variable.op.empty()) by_op_.emplace(variable.op, &variable);
@@ -79,7 +79,7 @@ class Reader {
   static OpDtype TypeOfVariable(const Op& op) {
     const auto* dtype = FindAttr<OpDtype>(op, "dtype");
     if (dtype == nullptr) return {};
-    return {dtype->number > kTfReferences ? dtype->number - kTfReferences : dtype->number};
+    return {dtype->number > kReferenceTypes ? dtype->number - kReferenceTypes : dtype->number};
   }
 
   void BecomeConstant(Op& op) {
@@ -246,10 +246,11 @@ class Reader {
     std::string list;
     std::size_t count = 0;
     for (const auto& [scope, leaves] : by_scope) {
-      if (++count > kMaxNamed) continue;
+      if (++count > kMaxNamedVariables) continue;
       list += (list.empty() ? "" : ", ") + scope + (leaves.empty() ? "" : " (" + leaves + ")");
     }
-    if (count > kMaxNamed) list += " and " + std::to_string(count - kMaxNamed) + " more layers";
+    if (count > kMaxNamedVariables)
+      list += " and " + std::to_string(count - kMaxNamedVariables) + " more layers";
     return Error{ErrorCode::kUnfit,
                  "not fit to be served: the checkpoint lacks " + std::to_string(missing_.size()) +
                      " variables that the graph reads at inference: " + list,
@@ -270,7 +271,7 @@ class Reader {
 
 Status ReadVariables(WorkingGraph& graph, const Manifest& manifest, const OpGraph& source,
                      std::span<const OpEdge> roots, const std::set<OpId>& initialized) {
-  return Reader(graph, manifest, source, initialized).Run(roots);
+  return VariableReader(graph, manifest, source, initialized).Run(roots);
 }
 
 }  // namespace ckpt

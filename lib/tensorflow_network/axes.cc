@@ -101,7 +101,7 @@ Outcome Blocks(Node& node) {
   return node.Yield(blocks, {node.Input(0)});
 }
 
-constexpr Row kRows[] = {
+constexpr Row kAxisRows[] = {
     {"ExpandDims", 2, ExpandDims},
     {"Squeeze", 1, Squeeze},
     {"Transpose", 2, Transpose},
@@ -117,6 +117,6 @@ constexpr Row kRows[] = {
 
 }  // namespace
 
-std::span<const Row> AxisRows() { return kRows; }
+std::span<const Row> AxisRows() { return kAxisRows; }
 
 }  // namespace ckpt::tf_network

@@ -69,7 +69,7 @@ Outcome ConvolveBack(Node& node, std::size_t rank) {
 Outcome Conv2DBack(Node& node) { return ConvolveBack(node, 4); }
 Outcome Conv3DBack(Node& node) { return ConvolveBack(node, 5); }
 
-constexpr Row kRows[] = {
+constexpr Row kConvolutionRows[] = {
     {"Conv2D", 2, Conv2D},
     {"Conv3D", 2, Conv3D},
     {"Conv", 2, Conv},
@@ -80,6 +80,6 @@ constexpr Row kRows[] = {
 
 }  // namespace
 
-std::span<const Row> ConvolutionRows() { return kRows; }
+std::span<const Row> ConvolutionRows() { return kConvolutionRows; }
 
 }  // namespace ckpt::tf_network

@@ -56,7 +56,7 @@ Outcome OneHot(Node& node) {
   return node.Yield(network::OneHot{node.Int("axis", -1)}, {indices, node.Input(1), values});
 }
 
-constexpr Row kRows[] = {
+constexpr Row kGatherRows[] = {
     {"Gather", 2, GatherRows},
     {"GatherV2", 3, GatherV2},
     {"GatherNd", 2, GatherNd},
@@ -68,6 +68,6 @@ constexpr Row kRows[] = {
 
 }  // namespace
 
-std::span<const Row> GatherRows() { return kRows; }
+std::span<const Row> GatherRows() { return kGatherRows; }
 
 }  // namespace ckpt::tf_network

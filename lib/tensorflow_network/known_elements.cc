@@ -293,7 +293,7 @@ bool PartialElements::AllKnown() const {
 std::optional<PartialElements> KnownElements::Of(ValueId value) const {
   if (value == kNoValue) return std::nullopt;
   if (const auto known = partial_.find(value); known != partial_.end()) return known->second;
-  const Value& of = builder_.value(value);
+  const network::Value& of = builder_.value(value);
   const auto* constant = of.constant ? std::get_if<InlineConstant>(&*of.constant) : nullptr;
   if (constant == nullptr || constant->elements.size() > kMostElements) return std::nullopt;
   return PartialElements{

@@ -54,7 +54,7 @@ Outcome SoftmaxOf(Node& node) {
   return node.Yield(softmax, {node.Input(0)});
 }
 
-constexpr Row kRows[] = {
+constexpr Row kNormalizationRows[] = {
     {"FusedBatchNorm", 5, FusedBatchNorm},
     {"FusedBatchNormV2", 5, FusedBatchNorm},
     {"FusedBatchNormV3", 5, FusedBatchNorm},
@@ -66,6 +66,6 @@ constexpr Row kRows[] = {
 
 }  // namespace
 
-std::span<const Row> NormalizationRows() { return kRows; }
+std::span<const Row> NormalizationRows() { return kNormalizationRows; }
 
 }  // namespace ckpt::tf_network

@@ -82,7 +82,7 @@ Outcome BatchesByAttribute(Node& node) {
   return node.Yield(batches, {node.Input(0)});
 }
 
-constexpr Row kRows[] = {
+constexpr Row kPaddingRows[] = {
     {"Pad", 2, PadWithZeros},
     {"PadV2", 3, PadV2},
     {"MirrorPad", 2, MirrorPad},
@@ -94,6 +94,6 @@ constexpr Row kRows[] = {
 
 }  // namespace
 
-std::span<const Row> PaddingRows() { return kRows; }
+std::span<const Row> PaddingRows() { return kPaddingRows; }
 
 }  // namespace ckpt::tf_network

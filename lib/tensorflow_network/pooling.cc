@@ -41,7 +41,7 @@ Outcome MaxPoolWithArgmax(Node& node) {
   return PoolByAttributes<4, Pool::Kind::kMaximum>(node);
 }
 
-constexpr Row kRows[] = {
+constexpr Row kPoolingRows[] = {
     {"MaxPool", 1, PoolByAttributes<4, Pool::Kind::kMaximum>},
     {"AvgPool", 1, PoolByAttributes<4, Pool::Kind::kAverage>},
     {"MaxPool3D", 1, PoolByAttributes<5, Pool::Kind::kMaximum>},
@@ -52,6 +52,6 @@ constexpr Row kRows[] = {
 
 }  // namespace
 
-std::span<const Row> PoolingRows() { return kRows; }
+std::span<const Row> PoolingRows() { return kPoolingRows; }
 
 }  // namespace ckpt::tf_network

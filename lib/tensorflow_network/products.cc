@@ -48,7 +48,7 @@ Outcome BiasAdd(Node& node) {
   return node.Yield(Binary{BinaryFunction::kAdd}, {node.Input(0), spread});
 }
 
-constexpr Row kRows[] = {
+constexpr Row kProductRows[] = {
     {"MatMul", 2, MatMul},
     {"SparseMatMul", 2, MatMul},
     {"BatchMatMul", 2, BatchMatMul},
@@ -61,6 +61,6 @@ constexpr Row kRows[] = {
 
 }  // namespace
 
-std::span<const Row> ProductRows() { return kRows; }
+std::span<const Row> ProductRows() { return kProductRows; }
 
 }  // namespace ckpt::tf_network

@@ -79,7 +79,7 @@ Outcome ByChannel(Node& node) {
   return Quantized(node, *low, *high, {static_cast<std::int64_t>(low->size())});
 }
 
-constexpr Row kRows[] = {
+constexpr Row kQuantizationRows[] = {
     {"FakeQuantWithMinMaxArgs", 1, ByArguments},
     {"FakeQuantWithMinMaxVars", 3, ByOperands},
     {"FakeQuantWithMinMaxVarsPerChannel", 3, ByChannel},
@@ -87,6 +87,6 @@ constexpr Row kRows[] = {
 
 }  // namespace
 
-std::span<const Row> QuantizationRows() { return kRows; }
+std::span<const Row> QuantizationRows() { return kQuantizationRows; }
 
 }  // namespace ckpt::tf_network

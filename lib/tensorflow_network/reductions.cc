@@ -45,7 +45,7 @@ Outcome Cumsum(Node& node) {
   return node.Yield(sum, {node.Input(0)});
 }
 
-constexpr Row kRows[] = {
+constexpr Row kReductionRows[] = {
     {"All", 2, Reduce<Reduction::Kind::kAll>},
     {"Any", 2, Reduce<Reduction::Kind::kAny>},
     {"ArgMax", 2, ArgExtremeOf<true>},
@@ -62,6 +62,6 @@ constexpr Row kRows[] = {
 
 }  // namespace
 
-std::span<const Row> ReductionRows() { return kRows; }
+std::span<const Row> ReductionRows() { return kReductionRows; }
 
 }  // namespace ckpt::tf_network

@@ -83,7 +83,7 @@ Outcome Bicubic(Node& node) {
   return ResizeBy(node, resize);
 }
 
-constexpr Row kRows[] = {
+constexpr Row kResizingRows[] = {
     {"ResizeNearestNeighbor", 2, Nearest},
     {"ResizeBilinear", 2, Bilinear},
     {"ResizeBicubic", 2, Bicubic},
@@ -91,6 +91,6 @@ constexpr Row kRows[] = {
 
 }  // namespace
 
-std::span<const Row> ResizeRows() { return kRows; }
+std::span<const Row> ResizeRows() { return kResizingRows; }
 
 }  // namespace ckpt::tf_network

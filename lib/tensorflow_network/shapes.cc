@@ -91,7 +91,7 @@ Outcome BandPart(Node& node) {
   return node.Yield(network::Select{}, {inside, node.Input(0), zero});
 }
 
-constexpr Row kRows[] = {
+constexpr Row kShapeRows[] = {
     {"Shape", 1, ShapeOfInput},
     {"ShapeN", 1, ShapeN},
     {"Size", 1, Size},
@@ -108,6 +108,6 @@ constexpr Row kRows[] = {
 
 }  // namespace
 
-std::span<const Row> ShapeRows() { return kRows; }
+std::span<const Row> ShapeRows() { return kShapeRows; }
 
 }  // namespace ckpt::tf_network

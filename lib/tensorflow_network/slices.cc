@@ -225,7 +225,7 @@ Outcome Reverse(Node& node) {
   return node.Yield(slice, {node.Input(0)});
 }
 
-constexpr Row kRows[] = {
+constexpr Row kSliceRows[] = {
     {"Slice", 3, SliceOf},
     {"StridedSlice", 4, StridedSlice},
     {"ReverseV2", 2, Reverse},
@@ -233,6 +233,6 @@ constexpr Row kRows[] = {
 
 }  // namespace
 
-std::span<const Row> SliceRows() { return kRows; }
+std::span<const Row> SliceRows() { return kSliceRows; }
 
 }  // namespace ckpt::tf_network

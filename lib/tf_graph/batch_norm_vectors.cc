@@ -18,14 +18,14 @@ std::optional<bool> OverBatch(const OpBodies& bodies, OpRef mean) {
 }
 
 // Operations between a statistic and the sums over the batch that it is computed from.
-constexpr std::size_t kMaxIngredients = 24;
+constexpr std::size_t kMaxVectorIngredients = 24;
 
 // Whether a mean or sum over the batch axis is among what the value is computed from (old
 // tf.nn.moments, variances by squares, statistics shared between replicas); false: only means and
 // sums of each example are (tf.nn.weighted_moments in group norms). nullopt: neither.
 std::optional<bool> DerivedFromBatch(const OpBodies& bodies, OpValue value) {
   std::optional<bool> derived;
-  for (const OpValue& ingredient : tf_graph::Ingredients(bodies, value, kMaxIngredients)) {
+  for (const OpValue& ingredient : tf_graph::Ingredients(bodies, value, kMaxVectorIngredients)) {
     const Op& op = bodies.op(ingredient.at);
     if (op.type != "Mean" && op.type != "Sum") continue;
     const std::optional<bool> over_batch = OverBatch(bodies, ingredient.at);
