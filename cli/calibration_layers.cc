@@ -64,8 +64,8 @@ VarianceRule RuleOf(const network::Network& net, const Manifest& manifest,
   return fused ? VarianceRule::kUnbiased : VarianceRule::kBiased;
 }
 
-Result<NormPlace> PlaceOf(const network::Network& network, const Manifest& manifest,
-                          const BatchNorm& norm) {
+Result<NormPlace> NormPlaceOf(const network::Network& network, const Manifest& manifest,
+                              const BatchNorm& norm) {
   const auto unfit = [&](const std::string& why) {
     return Fail(ErrorCode::kUnfit, "\"" + norm.scope + "\" " + why);
   };
@@ -103,7 +103,7 @@ Result<std::vector<NormPlace>> ChooseLayers(const network::Network& network,
   std::vector<NormPlace> places;
   for (const std::size_t layer : wanted) {
     CKPT_ASSIGN_OR_RETURN(NormPlace place,
-                          PlaceOf(network, checkpoint.manifest(), analysis.batch_norms[layer]));
+                          NormPlaceOf(network, checkpoint.manifest(), analysis.batch_norms[layer]));
     place.rule =
         choice.variance.value_or(RuleOf(network, checkpoint.manifest(), analysis.framework, place));
     places.push_back(std::move(place));

@@ -81,7 +81,7 @@ std::string Details(const TensorDiff& diff) {
 }
 
 // Why a tensor of one file alone is no difference, or may be one after all.
-std::string Remark(const TensorDiff& diff) {
+std::string RemarkOn(const TensorDiff& diff) {
   const bool alone = diff.status == TensorStatus::kAdded || diff.status == TensorStatus::kRemoved;
   std::string out = alone ? diff.note : "";
   if (!diff.counts) out += std::string(out.empty() ? "" : "; ") + "not counted as a difference";
@@ -156,7 +156,7 @@ std::vector<CollapsedName> LinesOf(const std::vector<const TensorDiff*>& tensors
     const bool alone =
         tensor.status == TensorStatus::kAdded || tensor.status == TensorStatus::kRemoved;
     kinds.push_back(std::string(1, Mark(tensor.status)) + std::string(Name(tensor.role)) +
-                    (alone ? Details(tensor) + Remark(tensor) : std::to_string(i)));
+                    (alone ? Details(tensor) + RemarkOn(tensor) : std::to_string(i)));
     things.push_back({tensor.name_a.empty() ? tensor.name_b : tensor.name_a, kinds.back()});
   }
   if (collapses) return CollapseNames(things);
@@ -178,7 +178,7 @@ std::string TensorsToText(const Comparison& comparison, const FormOptions& optio
     const std::string count =
         members.size() == 1 ? "" : ", " + std::to_string(members.size()) + " of them";
     table.AddRow({std::string(1, Mark(tensor.status)) + " " + shown, std::string(Name(tensor.role)),
-                  Details(tensor) + count + Remark(tensor)});
+                  Details(tensor) + count + RemarkOn(tensor)});
   }
   return table.ToString() + More(listed, tensors.size(), "tensor");
 }

@@ -8,7 +8,7 @@
 namespace ckpt::formats::keras {
 namespace {
 
-const std::vector<LayerId> kNone;
+const std::vector<LayerId> kNoLayers;
 
 class GroupBinder {
  public:
@@ -49,14 +49,14 @@ class GroupBinder {
 
   const std::vector<LayerId>& Called(const std::string& name) const {
     const auto found = by_name_.find(name);
-    return found == by_name_.end() ? kNone : found->second;
+    return found == by_name_.end() ? kNoLayers : found->second;
   }
 
   // The layer whose name ends the scope, else the outermost one that the scope passes (a wrapper).
   std::optional<LayerId> OwnerOf(const std::vector<std::string>& scope) const {
     if (IsSingle()) return leaves_[0];
     std::vector<LayerId> owners;
-    for (const LayerId id : scope.empty() ? kNone : Called(scope.back())) {
+    for (const LayerId id : scope.empty() ? kNoLayers : Called(scope.back())) {
       if (AgreeFromTheEnd(scope, PathOf(id))) owners.push_back(id);
     }
     for (std::size_t i = 0; owners.empty() && i < scope.size(); ++i) owners = Called(scope[i]);

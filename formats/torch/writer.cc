@@ -22,8 +22,8 @@ Status WriteRecord(ZipWriter& zip, std::string_view name, std::string_view bytes
 
 // An upper bound, for reserving room.
 std::uint64_t ExpectedBytes(const OutputModel& model, std::uint64_t pickle_bytes) {
-  constexpr std::uint64_t kNameBytes = 64;  // twice a record's name
-  constexpr std::uint64_t kRecord = ZipWriter::kMemberBytesAtMost + kNameBytes + kAlignment + 4;
+  constexpr std::uint64_t kBytesOfNames = 64;  // twice a record's name
+  constexpr std::uint64_t kRecord = ZipWriter::kMemberBytesAtMost + kBytesOfNames + kAlignment + 4;
   std::uint64_t bytes = ZipWriter::kEndBytesAtMost + pickle_bytes + 3 * kRecord + 64;
   for (const TensorInfo& tensor : model.tensors) bytes += kRecord + tensor.byte_size;
   return bytes;
