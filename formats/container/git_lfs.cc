@@ -7,10 +7,10 @@ namespace ckpt::formats {
 std::optional<Error> GitLfsPointer(const RandomAccessFile& file) {
   // Source: the Git LFS specification, docs/spec.md: pointers are below 1024 bytes.
   constexpr std::uint64_t kMaxPointerBytes = 1024;
-  constexpr std::string_view kBegin = "version https://git-lfs.github.com/spec/";
-  if (file.size() < kBegin.size() || file.size() >= kMaxPointerBytes) return std::nullopt;
+  constexpr std::string_view kPointerBegin = "version https://git-lfs.github.com/spec/";
+  if (file.size() < kPointerBegin.size() || file.size() >= kMaxPointerBytes) return std::nullopt;
   const auto text = ReadWhole(file, kMaxPointerBytes);
-  if (!text || !text->starts_with(kBegin)) return std::nullopt;
+  if (!text || !text->starts_with(kPointerBegin)) return std::nullopt;
   return Error{ErrorCode::kUnsupported,
                "is a Git LFS pointer, not the file itself; `git lfs pull` fetches it",
                file.path(),

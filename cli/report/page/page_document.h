@@ -9,7 +9,7 @@ namespace ckpt::cli::page {
 
 // Made by CMake of page.css and of the files in script/.
 std::string_view Style() noexcept;
-std::string_view Script() noexcept;
+const std::string& Script();
 
 struct Document {
   std::string title;  // for people, as raw text
