@@ -190,6 +190,12 @@ def test_small_multiples_of_one_quantity_share_a_scale(show):
     tab = show("runs", fragment="#input-0")
     time.sleep(0.5)
     tab.js(OPEN_ALL)
+    # The small ones are drawn when they come into sight.
+    tab.js("""(async () => {
+        for (const row of document.querySelectorAll('#input-0 .layers > li')) {
+            row.scrollIntoView();
+            for (let i = 0; i < 50 && !row.querySelector('.row svg.series .line'); ++i) await new Promise(done => setTimeout(done, 20));
+        } })()""")
     rows = tab.js("""[...document.querySelectorAll('#input-0 .layers > li')].map(row => {
         const top = path => Math.min(...path.getAttribute('d').match(/[ML][^ML]+/g).map(p => Number(p.split(' ')[1])));
         const first = row.querySelector('table tbody').rows[1].cells[1].textContent;
