@@ -132,7 +132,7 @@ def test_what_does_not_exist_is_said_so(ckpt, server):
 
 
 def test_a_terminal_is_told_how_much_has_come(ckpt, server):
-    sparse_models.write_safetensors(server.root / "m.safetensors", sparse_models.layers(30, 512))
+    sparse_models.write_safetensors(server.root / "m.safetensors", sparse_models.layers(6, 512))
     server.behaviour.delay = 0.2
     told, _ = on_a_terminal("inspect", "--stats", f"{server.url}/m.safetensors")
     assert "fetched " in told and "of m.safetensors" in told
