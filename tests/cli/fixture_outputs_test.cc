@@ -15,19 +15,12 @@
 #include "ckpt/sha256.h"
 #include "cli/command.h"
 #include "tests/support/program.h"
+#include "tests/support/sanitized.h"
 
 namespace ckpt::testing {
 namespace {
 
 namespace fs = std::filesystem;
-
-#if defined(__SANITIZE_ADDRESS__)
-constexpr bool kSanitized = true;
-#elif defined(__has_feature)
-constexpr bool kSanitized = __has_feature(address_sanitizer);
-#else
-constexpr bool kSanitized = false;
-#endif
 
 const fs::path& Data() {
   static const fs::path kData = CKPT_TESTDATA;

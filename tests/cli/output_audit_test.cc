@@ -12,6 +12,7 @@
 
 #include "ckpt/formats/format.h"
 #include "cli/command.h"
+#include "tests/support/sanitized.h"
 #include "tests/support/temporary_folder.h"
 
 namespace ckpt::cli {
@@ -21,17 +22,7 @@ namespace fs = std::filesystem;
 using ckpt::testing::TemporaryFolder;
 
 // Under sanitizers, where each takes ten times as long, one input in four.
-#if defined(__SANITIZE_ADDRESS__)
-constexpr std::size_t kEvery = 4;
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-constexpr std::size_t kEvery = 4;
-#else
-constexpr std::size_t kEvery = 1;
-#endif
-#else
-constexpr std::size_t kEvery = 1;
-#endif
+constexpr std::size_t kEvery = ckpt::testing::kSanitized ? 4 : 1;
 constexpr std::uintmax_t kLargest = std::uintmax_t{2} << 20;  // larger files add time, not kinds
 
 // The program in this process: a thousand starts would take most of the time.

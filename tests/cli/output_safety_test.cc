@@ -13,6 +13,7 @@
 
 #include "ckpt/sha256.h"
 #include "tests/cli/ckpt_program.h"
+#include "tests/support/sanitized.h"
 
 namespace ckpt {
 namespace {
@@ -199,6 +200,7 @@ bool HideProc() {
 }
 
 TEST_F(OutputSafety, StdoutNeedsNoProc) {
+  if (testing::kSanitized) GTEST_SKIP() << "LeakSanitizer itself reads /proc";
   constexpr int kNotAllowed = 99;
   testing::ProgramOptions hidden;
   hidden.in_child = [] {
