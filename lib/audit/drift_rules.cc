@@ -13,6 +13,7 @@ namespace {
 
 using audit::FileIssue;
 using audit::FindingList;
+using audit::kNamed;
 using audit::Listed;
 using audit::Number;
 using audit::Plural;
