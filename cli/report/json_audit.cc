@@ -112,6 +112,18 @@ Json BaselineToJson(const AuditSummary::Baseline& baseline) {
 
 }  // namespace
 
+void AddPolicy(Json& json, const AuditSummary& summary) {
+  json["config"] = summary.config ? ConfigToJson(*summary.config) : Json(nullptr);
+  json["baseline"] = summary.baseline ? BaselineToJson(*summary.baseline) : Json(nullptr);
+  if (const auto& resumed = summary.resumed)
+    json["resumed"] = {{"path", JsonText(resumed->path)}, {"inputs", resumed->inputs}};
+  if (const auto& written = summary.written) {
+    json["written_baseline"] = {{"path", JsonText(written->path)},
+                                {"entries", written->entries},
+                                {"added", written->added}};
+  }
+}
+
 Json ToJson(const AuditSummary& summary) {
   Json json = ToJson(summary.counts);
   json["inputs"] = summary.inputs;
@@ -123,15 +135,7 @@ Json ToJson(const AuditSummary& summary) {
   json["not_clean"] = Json::array();
   for (const auto& [path, state] : summary.not_clean)
     json["not_clean"].push_back({{"path", JsonText(path)}, {"state", Name(state)}});
-  json["config"] = summary.config ? ConfigToJson(*summary.config) : Json(nullptr);
-  json["baseline"] = summary.baseline ? BaselineToJson(*summary.baseline) : Json(nullptr);
-  if (const auto& resumed = summary.resumed)
-    json["resumed"] = {{"path", JsonText(resumed->path)}, {"inputs", resumed->inputs}};
-  if (const auto& written = summary.written) {
-    json["written_baseline"] = {{"path", JsonText(written->path)},
-                                {"entries", written->entries},
-                                {"added", written->added}};
-  }
+  AddPolicy(json, summary);
   return json;
 }
 

@@ -21,6 +21,8 @@ Json FindingOf(const AuditedInput& audited, const KnownFinding& known);
 Json ToJson(const SeverityCounts& counts);
 Json ToJson(const DataRange& range);
 Json ToJson(const AuditSummary& summary);
+// Its keys on ckpt.toml and on baselines.
+void AddPolicy(Json& json, const AuditSummary& summary);
 Json JsonNotRead(const std::vector<NotRead>& not_read);
 
 Json ToJson(const Conversion& conversion);

@@ -79,10 +79,7 @@ Json ToJson(const TrendSummary& summary) {
     json["not_clean"].push_back(
         {{"path", JsonText(path)}, {"verdict", Name(verdict)}, {"unreadable", unreadable}});
   }
-  const Json policy = ToJson(summary.policy);
-  for (const char* key : {"config", "baseline", "written_baseline"}) {
-    if (policy.contains(key)) json[key] = policy[key];
-  }
+  AddPolicy(json, summary.policy);
   return json;
 }
 

@@ -10,7 +10,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <cstring>
 #include <exception>
@@ -18,6 +17,7 @@
 #include <system_error>
 #include <thread>
 
+#include "formats/container/child_socket.h"
 #include "formats/hdf5/child_sandbox.h"
 
 namespace ckpt::formats {
@@ -40,44 +40,16 @@ constexpr int kNoMemoryStatus = 13, kDefectStatus = 2;
 // The room for an answer grows as it arrives, whatever length was announced.
 constexpr std::size_t kGrowth = std::size_t{1} << 20;
 
-Error SystemError(std::string_view what) {
-  return Error{ErrorCode::kIo, std::string(what) + ": " + std::generic_category().message(errno)};
-}
-
 // ---- In the child ----
-
-bool SendAll(int socket, const void* data, std::size_t size) {
-  const char* at = static_cast<const char*>(data);
-  while (size > 0) {
-    const ssize_t put = ::send(socket, at, size, MSG_NOSIGNAL);
-    if (put < 0 && errno == EINTR) continue;
-    if (put <= 0) return false;
-    at += put;
-    size -= static_cast<std::size_t>(put);
-  }
-  return true;
-}
-
-bool ReceiveAll(int socket, void* data, std::size_t size) {
-  char* at = static_cast<char*>(data);
-  while (size > 0) {
-    const ssize_t got = ::recv(socket, at, size, 0);
-    if (got < 0 && errno == EINTR) continue;
-    if (got <= 0) return false;
-    at += got;
-    size -= static_cast<std::size_t>(got);
-  }
-  return true;
-}
 
 // Answers until the parent hangs up.
 void Serve(int socket, std::span<std::byte> shared, unsigned seconds, CallFilter filter,
            const ChildHandler& handler) {
   for (;;) {
     MessageHeader header{};
-    if (!ReceiveAll(socket, &header, sizeof header)) return;
+    if (!ReceiveWhole(socket, std::as_writable_bytes(std::span(&header, 1)))) return;
     std::vector<std::byte> request(header.size);
-    if (!ReceiveAll(socket, request.data(), request.size())) return;
+    if (!ReceiveWhole(socket, request)) return;
     // The parent stops waiting first; this is for a parent that is gone.
     EndThisProcessAfter(seconds + 2);
     std::vector<std::byte> answer;
@@ -89,8 +61,8 @@ void Serve(int socket, std::span<std::byte> shared, unsigned seconds, CallFilter
       kind = MessageKind::kNoMemory;
     }
     header = {kind, filter, answer.size()};
-    if (!SendAll(socket, &header, sizeof header)) return;
-    if (!SendAll(socket, answer.data(), answer.size())) return;
+    if (!SendWhole(socket, std::as_bytes(std::span(&header, 1)))) return;
+    if (!SendWhole(socket, answer)) return;
     EndThisProcessAfter(0);
   }
 }
@@ -136,27 +108,19 @@ Result<std::unique_ptr<ChildProcess>> ChildProcess::Start(std::string name, int 
                                                           const ChildHandler& handler) {
   void* memory =
       ::mmap(nullptr, kSharedBytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-  if (memory == MAP_FAILED) return Fail(SystemError("cannot map shared memory"));
+  if (memory == MAP_FAILED) {
+    return Fail(ErrorCode::kIo,
+                "cannot map shared memory: " + std::generic_category().message(errno));
+  }
   const std::span shared(static_cast<std::byte*>(memory), kSharedBytes);
   std::unique_ptr<ChildProcess> child(new ChildProcess(std::move(name), limits, shared));
 
-  std::array<int, 2> ends{};
-  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) != 0) {
-    return Fail(SystemError("cannot create a socket pair"));
-  }
-  child->socket_ = ends[0];
-  // A handler of the parent's must not run in the child; EnterSandbox unblocks.
-  sigset_t all{}, before{};
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  const pid_t pid = ::fork();
-  if (pid == 0) RunChild(ends[1], descriptor, shared, limits, handler);
-  const int fork_error = errno;
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  ::close(ends[1]);
-  errno = fork_error;
-  if (pid < 0) return Fail(SystemError("cannot start a child process for " + child->name_));
-  child->pid_ = pid;
+  CKPT_ASSIGN_OR_RETURN(const ForkedChild forked,
+                        ForkChild("a child process for " + child->name_, [&](int socket) {
+                          RunChild(socket, descriptor, shared, limits, handler);
+                        }));
+  child->socket_ = forked.socket;
+  child->pid_ = forked.pid;
   return child;
 }
 
@@ -223,7 +187,7 @@ Error ChildProcess::Died(std::string_view doing) {
 
 Status ChildProcess::Send(std::span<const std::byte> bytes, std::string_view doing) {
   // Requests are far smaller than a socket's buffer, and the child is waiting for one.
-  if (!SendAll(socket_, bytes.data(), bytes.size())) return Fail(Died(doing));
+  if (!SendWhole(socket_, bytes)) return Fail(Died(doing));
   return {};
 }
 

@@ -10,6 +10,8 @@
 #include <initializer_list>
 #include <sstream>
 
+#include "formats/encoding/blanks.h"
+
 namespace ckpt::formats {
 namespace {
 
@@ -31,13 +33,6 @@ std::string Variable(std::initializer_list<const char*> names) {
 }
 
 fs::path InHome(const char* below) { return fs::path(Variable({"HOME"})) / below; }
-
-std::string Trimmed(const std::string& text) {
-  const auto blank = [](char c) { return std::isspace(static_cast<unsigned char>(c)) != 0; };
-  const auto begin = std::find_if_not(text.begin(), text.end(), blank);
-  const auto end = std::find_if_not(text.rbegin(), text.rend(), blank).base();
-  return begin < end ? std::string(begin, end) : std::string();
-}
 
 // At most 1 MiB of a regular file; empty where it cannot be read.
 std::string TextOf(const fs::path& path) {
@@ -98,7 +93,7 @@ void ReadHub(FetchCredentials& found) {
     const fs::path usual =
         home.empty() ? InHome(".cache/huggingface/token") : fs::path(home) / "token";
     const std::string named = Variable({"HF_TOKEN_PATH"});
-    found.hf_token = Trimmed(TextOf(named.empty() ? usual : fs::path(named)));
+    found.hf_token = std::string(Trimmed(TextOf(named.empty() ? usual : fs::path(named))));
   }
   found.hf_endpoint = Variable({"HF_ENDPOINT"});
 }
@@ -110,7 +105,7 @@ std::optional<std::string> IniValue(const std::string& text, const std::string& 
   std::istringstream lines(text);
   bool inside = false;
   for (std::string line; std::getline(lines, line);) {
-    const std::string trimmed = Trimmed(line);
+    const std::string_view trimmed = Trimmed(line);
     if (trimmed.starts_with('[')) {
       inside = Trimmed(trimmed.substr(1, trimmed.find(']') - 1)) == section;
       continue;
@@ -118,10 +113,11 @@ std::optional<std::string> IniValue(const std::string& text, const std::string& 
     const std::size_t equals = trimmed.find('=');
     // An indented line belongs to the setting above it.
     if (!inside || equals == std::string::npos || trimmed.starts_with('#') ||
-        std::isspace(static_cast<unsigned char>(line.front())) != 0) {
+        IsBlank(line.front())) {
       continue;
     }
-    if (Trimmed(trimmed.substr(0, equals)) == key) return Trimmed(trimmed.substr(equals + 1));
+    if (Trimmed(trimmed.substr(0, equals)) == key)
+      return std::string(Trimmed(trimmed.substr(equals + 1)));
   }
   return std::nullopt;
 }

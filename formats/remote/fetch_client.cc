@@ -1,27 +1,20 @@
 #include "formats/remote/fetch_client.h"
 
 #include <signal.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
-#include <cstring>
-#include <system_error>
 #include <utility>
 
+#include "formats/container/child_socket.h"
 #include "formats/remote/credentials.h"
 #include "formats/remote/fetch_child.h"
 #include "formats/remote/fetch_wire.h"
 
 namespace ckpt::formats {
 namespace {
-
-Error SystemRefuses(std::string_view what) {
-  return Error{ErrorCode::kIo, std::string(what) + ": " + std::generic_category().message(errno)};
-}
 
 Error Gone() {
   return Error{ErrorCode::kIo, "the process that fetches bytes over the network ended early"};
@@ -32,25 +25,10 @@ constexpr std::size_t kMostMessage = 4096;  // of an error
 }  // namespace
 
 Result<std::unique_ptr<FetchClient>> FetchClient::Start() {
-  std::array<int, 2> ends{};
-  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) != 0)
-    return Fail(SystemRefuses("cannot create a socket pair"));
-  // A handler of this process must not run in the child, which unblocks its own.
-  sigset_t all{}, before{};
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  const pid_t pid = ::fork();
-  if (pid == 0) RunFetchChild(ends[1]);
-  const int number = errno;
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  ::close(ends[1]);
-  if (pid < 0) {
-    ::close(ends[0]);
-    errno = number;
-    return Fail(SystemRefuses("cannot start a process that fetches bytes"));
-  }
+  CKPT_ASSIGN_OR_RETURN(const ForkedChild child,
+                        ForkChild("a process that fetches bytes", RunFetchChild));
   ForgetCredentials();
-  return std::unique_ptr<FetchClient>(new FetchClient(ends[0], pid));
+  return std::unique_ptr<FetchClient>(new FetchClient(child.socket, child.pid));
 }
 
 FetchClient::~FetchClient() {

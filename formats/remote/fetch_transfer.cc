@@ -46,6 +46,10 @@ milliseconds Backoff(unsigned tries) {
   return milliseconds(base + random() % (base / 2));
 }
 
+std::string RegionIn(const ResponseHead& head) {
+  return head.region.empty() ? "" : "; the bucket is in the region " + head.region;
+}
+
 std::string HintOnRefusal(const FetchedFile& file) {
   const bool shown = file.target.auth != FetchAuth::kNone;
   if (file.scheme == "hf")
@@ -103,10 +107,8 @@ FetchTransfer::Next FetchTransfer::Redirect() {
   char* place = nullptr;
   curl_.easy_getinfo(handle_, CURLINFO_REDIRECT_URL, &place);
   if (place == nullptr) {
-    const std::string region =
-        head_.region.empty() ? "" : "; the bucket is in the region " + head_.region;
     return Failed(ErrorCode::kIo, "the server answers " + std::to_string(head_.status) +
-                                      " and does not say where to go" + region);
+                                      " and does not say where to go" + RegionIn(head_));
   }
   const std::string to = place;
   if (++hops_ > kMostRedirects)
@@ -147,9 +149,7 @@ FetchTransfer::Next FetchTransfer::Refused() {
     return Next::kDone;
   }
   if (IsWorthATry(head_.status)) return Retry("the server answers " + status);
-  const std::string region =
-      head_.region.empty() ? "" : "; the bucket is in the region " + head_.region;
-  return Failed(ErrorCode::kIo, "the server answers " + status + region);
+  return Failed(ErrorCode::kIo, "the server answers " + status + RegionIn(head_));
 }
 
 FetchTransfer::Next FetchTransfer::Complete() {

@@ -7,9 +7,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <span>
-#include <string>
-#include <vector>
 
 #include "ckpt/error.h"
 
@@ -40,9 +37,5 @@ inline constexpr std::size_t kMostFetchText = 65536;
 inline constexpr std::size_t kMostFetchBytes = std::size_t{2} << 20;  // of one kRead
 // What a first request asks for: the header of most files, and little where it is not wanted.
 inline constexpr std::size_t kFirstFetchBytes = 16384;
-
-// False where the other end is gone.
-bool SendWhole(int socket, std::span<const std::byte> bytes) noexcept;
-bool ReceiveWhole(int socket, std::span<std::byte> bytes) noexcept;
 
 }  // namespace ckpt::formats

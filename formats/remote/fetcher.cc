@@ -7,6 +7,8 @@
 #include <cstring>
 #include <utility>
 
+#include "formats/container/child_socket.h"
+
 namespace ckpt::formats {
 namespace {
 

@@ -9,16 +9,10 @@
 #include <charconv>
 #include <cstring>
 
+#include "formats/encoding/blanks.h"
+
 namespace ckpt::formats {
 namespace {
-
-std::string_view Trim(std::string_view text) {
-  while (!text.empty() && std::isspace(static_cast<unsigned char>(text.front())) != 0)
-    text.remove_prefix(1);
-  while (!text.empty() && std::isspace(static_cast<unsigned char>(text.back())) != 0)
-    text.remove_suffix(1);
-  return text;
-}
 
 std::optional<std::uint64_t> Number(std::string_view text) {
   std::uint64_t value = 0;
@@ -30,7 +24,7 @@ std::optional<std::uint64_t> Number(std::string_view text) {
 // RFC 9110, 14.4: "bytes 0-99/1234", "bytes 0-99/*"; the last offset is part of the range.
 std::optional<ContentRange> RangeOf(std::string_view text) {
   if (!text.starts_with("bytes ")) return std::nullopt;
-  text = Trim(text.substr(6));
+  text = Trimmed(text.substr(6));
   const std::size_t dash = text.find('-'), slash = text.find('/');
   if (dash == std::string_view::npos || slash == std::string_view::npos || dash > slash)
     return std::nullopt;
@@ -95,7 +89,7 @@ void ResponseHead::Take(std::string_view line) {
   std::string name(line.substr(0, colon));
   std::transform(name.begin(), name.end(), name.begin(),
                  [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  const std::string_view value = Trim(line.substr(colon + 1));
+  const std::string_view value = Trimmed(line.substr(colon + 1));
   if (name == "content-length") length = Number(value);
   if (name == "content-range") range = RangeOf(value);
   if (name == "content-range" && value.starts_with("bytes */"))

@@ -4,6 +4,7 @@
 #include <cctype>
 #include <utility>
 
+#include "formats/encoding/blanks.h"
 #include "formats/torch/pickle_text.h"
 
 namespace ckpt::formats {
@@ -14,16 +15,6 @@ constexpr std::string_view kFinal = " : Final[";
 constexpr std::string_view kOperators = "torch.";
 constexpr std::size_t kMaxLiteral = 256;
 constexpr std::size_t kMaxArguments = 32;  // of a call that is recorded
-
-std::string_view Trimmed(std::string_view text) {
-  while (!text.empty() && std::isspace(static_cast<unsigned char>(text.front()))) {
-    text.remove_prefix(1);
-  }
-  while (!text.empty() && std::isspace(static_cast<unsigned char>(text.back()))) {
-    text.remove_suffix(1);
-  }
-  return text;
-}
 
 bool IsNameCharacter(char c) {
   return std::isalnum(static_cast<unsigned char>(c)) || c == '_' || c == '.';
