@@ -6,8 +6,7 @@ namespace ckpt::formats {
 namespace {
 
 Error Changed(const std::string& path) {
-  return Error{
-      ErrorCode::kIo, "was changed or replaced while it was read; run it again", path, {}, {}};
+  return Error{ErrorCode::kIo, "was changed or replaced while it was read; run it again"}.In(path);
 }
 
 }  // namespace

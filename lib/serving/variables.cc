@@ -250,12 +250,9 @@ class Reader {
       list += (list.empty() ? "" : ", ") + scope + (leaves.empty() ? "" : " (" + leaves + ")");
     }
     if (count > kMaxNamed) list += " and " + std::to_string(count - kMaxNamed) + " more layers";
-    return Error{ErrorCode::kUnfit,
-                 "not fit to be served: the checkpoint lacks " + std::to_string(missing_.size()) +
-                     " variables that the graph reads at inference: " + list,
-                 {},
-                 {},
-                 {}};
+    return Error{ErrorCode::kUnfit, "not fit to be served: the checkpoint lacks " +
+                                        std::to_string(missing_.size()) +
+                                        " variables that the graph reads at inference: " + list};
   }
 
   WorkingGraph& graph_;
