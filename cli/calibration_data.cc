@@ -227,11 +227,10 @@ class Reading {
     }
     const auto examples = static_cast<std::uint64_t>(shape[0]);
     if (info.shape.element_count() / examples > most_bytes_ / sizeof(double)) {
-      return Fail(Error{ErrorCode::kLimitExceeded,
-                        "one example takes more than the memory that is allowed",
-                        path,
-                        {},
-                        info.name});
+      return Fail(
+          Error{ErrorCode::kLimitExceeded, "one example takes more than the memory that is allowed"}
+              .In(path)
+              .Of(info.name));
     }
     JoinedArrays& joined = joined_[input];
     if (joined.parts.empty()) {

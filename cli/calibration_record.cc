@@ -44,10 +44,12 @@ std::unique_ptr<Checkpoint> WithRecordedMark(std::unique_ptr<Checkpoint> checkpo
   const Manifest& manifest = checkpoint->manifest();
   if (manifest.metadata.contains(std::string(kCalibrationMark))) return checkpoint;
   const fs::path resolved = manifest.resolved;
-  std::vector<MarkedTensor> tensors = MarkOf(formats::DefaultRecordPath(manifest.resolved, {}));
-  if (tensors.empty() && checkpoint->format() == "saved-model") {
+  std::vector<MarkedTensor> tensors =
+      MarkOf(formats::DefaultRecordPath(manifest.resolved, nullptr));
+  const formats::Format* const format = formats::FindFormat(checkpoint->format());
+  if (tensors.empty() && format != nullptr && !format->record_within.empty()) {
     const fs::path folder = resolved.has_extension() ? resolved.parent_path() : resolved;
-    tensors = MarkOf(formats::DefaultRecordPath(folder.string(), "saved-model"));
+    tensors = MarkOf(formats::DefaultRecordPath(folder.string(), format));
   }
   return tensors.empty() ? std::move(checkpoint) : WithMark(std::move(checkpoint), tensors);
 }

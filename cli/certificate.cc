@@ -4,6 +4,7 @@
 #include <array>
 #include <utility>
 
+#include "cli/report/advice.h"
 #include "cli/runnable_input.h"
 
 namespace ckpt::cli {
@@ -116,7 +117,7 @@ class Certifier {
     // What fails here is the machine, or we, not the comparison.
     if (why.code == ErrorCode::kIo || why.code == ErrorCode::kInternal)
       return Fail(std::move(error));
-    if (options_.mode != VerifyMode::kAlways) return Signature{signature, why.message, {}};
+    if (options_.mode != VerifyMode::kAlways) return Signature{signature, MessageOf(why), {}};
     if (error.code == ErrorCode::kUnsupported) error.code = ErrorCode::kUnfit;
     error.message = "cannot be verified: " + error.message;
     return Fail(std::move(error));

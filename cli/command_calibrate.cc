@@ -5,7 +5,6 @@
 
 #include "ckpt/calibrate.h"
 #include "ckpt/formats/convert_file.h"
-#include "ckpt/formats/graph_output.h"
 #include "ckpt/serving_network.h"
 #include "ckpt/sha256.h"
 #include "cli/calibration_data.h"
@@ -157,7 +156,7 @@ class CalibrateCommand : public Command {
                   "--to: unknown format \"" + to_ + "\"" + DidYouMean(to_, FormatNames()));
     }
     if (target_.record_path.empty()) {
-      target_.record_path = formats::DefaultRecordPath(target_.path, target_.format->name);
+      target_.record_path = formats::DefaultRecordPath(target_.path, target_.format);
     }
     if (target_.format->name == own && target_.format->write != nullptr) return {};
     return Fail(ErrorCode::kUnsupported,
@@ -208,7 +207,7 @@ class CalibrateCommand : public Command {
     convert.output_holds_network = true;
     const AuditResult audit = ckpt::Audit(calibrated, analysis, {});
     ServingConversion serving;
-    if (formats::HoldsOperations(*target_.format)) {
+    if (target_.format->holds_operations) {
       CKPT_ASSIGN_OR_RETURN(serving,
                             PlanServing(calibrated, audit, {}, convert, {}, *target_.format));
       report.served = {serving.graph->signatures, serving.model->dropped_signatures(),

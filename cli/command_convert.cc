@@ -3,7 +3,6 @@
 #include <map>
 
 #include "ckpt/formats/convert_file.h"
-#include "ckpt/formats/graph_output.h"
 #include "cli/certificate.h"
 #include "cli/choices.h"
 #include "cli/command.h"
@@ -164,7 +163,7 @@ class ConvertCommand : public Command {
                   "--shard-size is for an OUTPUT that is a set of files: NAME.weights.json");
     }
     if (target_.record_path.empty()) {
-      target_.record_path = formats::DefaultRecordPath(target_.path, target_.format->name);
+      target_.record_path = formats::DefaultRecordPath(target_.path, target_.format);
     }
     target_.report_paths = ReportPathsOf(options_);
     target_.digest = !no_digest_;
@@ -183,7 +182,7 @@ class ConvertCommand : public Command {
       }
       serving_.feed[feed.substr(0, equals)] = feed.substr(equals + 1);
     }
-    if (!formats::HoldsOperations(*target_.format) && !convert_.fold.fold &&
+    if (!target_.format->holds_operations && !convert_.fold.fold &&
         (!serving_.inputs.empty() || !serving_.outputs.empty() || !serving_.feed.empty())) {
       return Fail(ErrorCode::kInvalidArgument,
                   "--inputs, --outputs and --feed are for OUTPUT with a graph (graph-def or "
@@ -230,7 +229,7 @@ class ConvertCommand : public Command {
 
   // Is what is written a network, not only tensors?
   bool HoldsNetwork(const Checkpoint& source) const {
-    if (formats::HoldsOperations(*target_.format)) return true;
+    if (target_.format->holds_operations) return true;
     if (target_.format->rewrite == nullptr || !source.manifest().graph) return false;
     return formats::TakesDocumentsOf(*target_.format, source.format()) && !convert_.names &&
            convert_.rename.empty();
@@ -251,7 +250,7 @@ class ConvertCommand : public Command {
     if (input.checkpoint->format() != target_.format->name)
       CKPT_RETURN_IF_ERROR(UseOwnNames(analysis_, input));
     serving_.close_training_mode = convert_.close_training_mode;
-    if (convert_.fold.fold && !formats::HoldsOperations(*target_.format)) {
+    if (convert_.fold.fold && !target_.format->holds_operations) {
       CKPT_RETURN_IF_ERROR(UseServingLayers(analysis_, serving_, input, convert_.fold));
     }
     const Checkpoint& source = *input.checkpoint;
@@ -260,7 +259,7 @@ class ConvertCommand : public Command {
         source.format() == target_.format->name && target_.format->rewrite != nullptr;
     convert_.output_holds_network = HoldsNetwork(source);
     ServingConversion serving;
-    if (formats::HoldsOperations(*target_.format)) {
+    if (target_.format->holds_operations) {
       CKPT_ASSIGN_OR_RETURN(
           serving, PlanServing(source, audit, analysis_, convert_, serving_, *target_.format));
     } else {

@@ -10,6 +10,7 @@
 #include "ckpt/network/bind_network.h"
 #include "ckpt/serving_layers.h"
 #include "ckpt/serving_network.h"
+#include "cli/report/advice.h"
 
 namespace ckpt::cli {
 namespace {
@@ -115,7 +116,7 @@ Status UseServingLayers(const AnalysisOptions& analysis, const ServingOptions& s
       return Fail(error);
     const std::string why =
         "the graph (" + manifest.ops->source +
-        ") says what feeds it, and could not be read to the end: " + error.message;
+        ") says what feeds it, and could not be read to the end: " + MessageOf(error);
     for (std::size_t i = 0; i < input.analysis.batch_norms.size(); ++i) {
       if (!IsInPairs(fold.pairs, input.analysis.batch_norms[i])) fold.keep.emplace(i, why);
     }

@@ -11,7 +11,7 @@ namespace {
 constexpr std::uint64_t kMaxFileBytes = std::uint64_t{64} << 20;
 
 Error Bad(const std::string& path, std::string message) {
-  return Error{ErrorCode::kInvalidArgument, std::move(message), path, {}, {}};
+  return Error{ErrorCode::kInvalidArgument, std::move(message)}.In(path);
 }
 
 Result<nlohmann::json> ReadJson(const formats::Files& files, const std::string& path,

@@ -224,7 +224,7 @@ Result<std::string> ReadList(const CommonOptions& options) {
   const bool from_stdin = options.files_from == "-";
   const std::string name = from_stdin ? "stdin" : options.files_from;
   const auto fail = [&](ErrorCode code, std::string what) {
-    return Fail(Error{code, std::move(what), name, {}, {}});
+    return Fail(Error{code, std::move(what)}.In(name));
   };
   const int file = from_stdin ? ::dup(STDIN_FILENO)
                               : ::open(options.files_from.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY);

@@ -45,10 +45,9 @@ Result<std::unique_ptr<Checkpoint>> OpenArrays(const CommonOptions& options,
 Status CheckNumbers(const TensorInfo& info, const std::string& path) {
   if (IsReal(info.dtype)) return {};
   return Fail(Error{ErrorCode::kUnsupported,
-                    "an input of type " + std::string(Name(info.dtype)) + " cannot be run",
-                    path,
-                    {},
-                    info.name});
+                    "an input of type " + std::string(Name(info.dtype)) + " cannot be run"}
+                  .In(path)
+                  .Of(info.name));
 }
 
 Result<std::map<std::string, execution::Array>> ReadArrays(const CommonOptions& options,

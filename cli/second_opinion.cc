@@ -12,6 +12,7 @@
 
 #include "ckpt/formats/foreign_code.h"
 #include "cli/framework_run.h"
+#include "cli/report/advice.h"
 #include "cli/report/text_table.h"
 
 namespace ckpt::cli {
@@ -195,7 +196,7 @@ Result<FrameworkRun> OpinionAsked::RunSide(bool of_b, const Verification& verifi
   auto answer = RunByFramework(request, common_);
   if (!answer && answer.error().code != ErrorCode::kUnfit) return Fail(std::move(answer).error());
   if (!answer) {
-    run.not_run = std::move(answer).error().message;
+    run.not_run = MessageOf(answer.error());
     std::cerr << "ckpt: " << ToString(Error{ErrorCode::kUnfit, run.not_run}) << '\n';
     return run;
   }

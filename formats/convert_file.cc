@@ -6,7 +6,6 @@
 #include <span>
 #include <system_error>
 
-#include "ckpt/formats/graph_output.h"
 #include "formats/container/atomic_output.h"
 #include "formats/container/file_digest.h"
 #include "formats/container/files_read.h"
@@ -19,12 +18,10 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// The files whose existence means that OUTPUT exists. A bundle is a prefix.
-std::vector<fs::path> OutputMarkers(const ConversionTarget& target) {
-  if (target.format->name == "tf-bundle" && !target.path.ends_with(".index"))
-    return {target.path + ".index"};
-  if (target.format->name == "saved-model") return {fs::path(target.path) / "saved_model.pb"};
-  return {target.path};
+// The file whose existence means that OUTPUT exists.
+fs::path MarkerOf(const ConversionTarget& target) {
+  return target.format->marker == nullptr ? fs::path(target.path)
+                                          : target.format->marker(target.path);
 }
 
 // Computes the CRC-32C of what passes, so that the file can be compared with it afterwards.
@@ -124,7 +121,7 @@ Status CheckWritten(const Files& files, const ConversionTarget& target, const Co
   OpenOptions options;
   options.format = std::string(target.format->name);
   CKPT_ASSIGN_OR_RETURN(const auto written, OpenCheckpoint(files, target.path, options));
-  CKPT_RETURN_IF_ERROR(HoldsOperations(*target.format)
+  CKPT_RETURN_IF_ERROR(target.format->holds_operations
                            ? CheckConstants(target, plan, sums, *written)
                            : Compare(target, plan, sums, *written));
   return target.accept ? target.accept(*written) : Status{};
@@ -165,7 +162,7 @@ Result<OutputModel> ModelToWrite(const Checkpoint& source, const ConversionPlan&
     return model;
   }
   model.graph = manifest.graph;
-  if (HoldsOperations(*target.format)) return model;
+  if (target.format->holds_operations) return model;
   if (!TakesDocumentsOf(*target.format, source.format())) return model;
   model.metadata = manifest.metadata;
   // A model whose tensors got other names no longer fits its own config.
@@ -176,12 +173,10 @@ Result<OutputModel> ModelToWrite(const Checkpoint& source, const ConversionPlan&
 }
 
 Result<WriteSummary> Write(AtomicOutput& output, const ConversionTarget& target,
-                           const OutputModel& model, std::shared_ptr<const OpGraph> ops) {
+                           const OutputModel& model) {
   WriteOptions options;
   if (target.shard_bytes) options.shard_bytes = *target.shard_bytes;
-  auto written = ops == nullptr ? target.format->write(output, target.path, model, options)
-                                : WriteOperations(*target.format, output, target.path, model,
-                                                  std::move(ops), options);
+  auto written = target.format->write(output, target.path, model, options);
   output.CloseSet();
   if (written || !written.error().file.empty()) return written;
   Error error = std::move(written).error();
@@ -244,9 +239,9 @@ bool TakesDocumentsOf(const Format& target, std::string_view source_format) {
          std::find(target.kin.begin(), target.kin.end(), source_format) != target.kin.end();
 }
 
-std::string DefaultRecordPath(const std::string& output, std::string_view format) {
-  if (format != "saved-model") return output + ".ckpt.json";
-  return (std::filesystem::path(output) / "assets.extra" / "ckpt.json").string();
+std::string DefaultRecordPath(const std::string& output, const Format* format) {
+  if (format == nullptr || format->record_within.empty()) return output + ".ckpt.json";
+  return (fs::path(output) / format->record_within).string();
 }
 
 Status CheckTarget(const ConversionTarget& target, const Manifest& source) {
@@ -255,24 +250,18 @@ Status CheckTarget(const ConversionTarget& target, const Manifest& source) {
                 "writing " + std::string(target.format->name) + " is not supported");
   }
   std::error_code ignored;
-  std::vector<fs::path> markers = OutputMarkers(target);
-  for (const fs::path& marker : markers) {
-    for (const std::string& file : source.files) {
-      if (fs::equivalent(marker, file, ignored)) {
-        return Fail(Error{
-            ErrorCode::kInvalidArgument, "OUTPUT is a file of INPUT", marker.string(), {}, {}});
-      }
-    }
+  const fs::path output = MarkerOf(target);
+  for (const std::string& file : source.files) {
+    if (!fs::equivalent(output, file, ignored)) continue;
+    return Fail(
+        Error{ErrorCode::kInvalidArgument, "OUTPUT is a file of INPUT"}.In(output.string()));
   }
-  markers.emplace_back(target.record_path);
-  for (const fs::path& marker : markers) {
+  for (const fs::path& marker : {output, fs::path(target.record_path)}) {
     if (!target.replace && fs::exists(fs::symlink_status(marker, ignored)) &&
         !(marker == target.record_path && IsSpecialFile(marker))) {
-      return Fail(Error{ErrorCode::kAlreadyExists,
-                        "exists already; --force replaces it",
-                        marker.string(),
-                        {},
-                        {}});
+      return Fail(Error{ErrorCode::kAlreadyExists, "exists already"}
+                      .In(marker.string())
+                      .With(Remedy::kReplaceOutput));
     }
   }
   return {};
@@ -294,7 +283,8 @@ Result<ConversionOutcome> Convert(const Checkpoint& source, const ConversionPlan
                                   const ConversionTarget& target, const FilesRead& read,
                                   const RecordWriter& record, std::shared_ptr<const OpGraph> ops) {
   std::vector<std::uint32_t> sums;
-  CKPT_ASSIGN_OR_RETURN(const OutputModel model, ModelToWrite(source, plan, target, sums));
+  CKPT_ASSIGN_OR_RETURN(OutputModel model, ModelToWrite(source, plan, target, sums));
+  model.ops = std::move(ops);
   ProtectedFiles not_written;
   read.AddTo(not_written);
   for (const std::string& report : target.report_paths)
@@ -307,7 +297,7 @@ Result<ConversionOutcome> Convert(const Checkpoint& source, const ConversionPlan
   auto source_files =
       Beside(target, [&] { return SourceFiles(read, source.manifest(), target.digest); });
   if (target.digest && !target.one_thread) output.DigestWhileWriting();
-  const auto written = Write(output, target, model, std::move(ops));
+  const auto written = Write(output, target, model);
   if (!written) return Fail(written);
   auto output_files = Beside(target, [&] { return OutputFiles(output, *written, target.digest); });
   CKPT_RETURN_IF_ERROR(CheckWritten(output.files(), target, plan, sums));

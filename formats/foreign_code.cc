@@ -1,6 +1,6 @@
 #include "ckpt/formats/foreign_code.h"
 
-#include "formats/keras/config_code.h"
+#include "formats/keras/model/config_code.h"
 #include "formats/tf_graph/operation_code.h"
 #include "formats/torch/script_code.h"
 

@@ -10,10 +10,7 @@
 #include "formats/container/git_lfs.h"
 #include "formats/container/read_failures.h"
 #include "formats/recognise.h"
-#include "formats/safetensors/safetensors.h"
-#include "formats/tf_bundle/checkpoint_state.h"
 #include "formats/tf_graph/graph_kind.h"
-#include "formats/tf_graph/saved_model.h"
 
 namespace ckpt::formats {
 namespace {
@@ -24,14 +21,6 @@ constexpr std::uint64_t kHeadBytes = 512, kTailBytes = 65536;
 
 std::string_view AsText(std::span<const std::byte> bytes) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
-}
-
-Result<std::unique_ptr<Checkpoint>> OpenAs(const Files& files, const Format& format,
-                                           const std::string& resolved, InputName name,
-                                           const Limits& limits) {
-  CKPT_ASSIGN_OR_RETURN(auto checkpoint, format.open(files, resolved, limits));
-  checkpoint->set_input_name(std::move(name));
-  return checkpoint;
 }
 
 // A name for what is recognised but not read, so that the message helps.
@@ -56,17 +45,14 @@ std::string_view KnownOther(const std::string& path, std::string_view head, std:
 
 Error Unrecognised(const std::string& path, std::string_view head, std::string_view tail) {
   const std::string_view other = KnownOther(path, head, tail);
-  if (!other.empty())
-    return Error{ErrorCode::kUnsupported, "is " + std::string(other), path, {}, {}};
+  if (!other.empty()) return Error{ErrorCode::kUnsupported, "is " + std::string(other)}.In(path);
   std::string known;
   for (const Format& format : BuiltinFormats())
     known += (known.empty() ? "" : ", ") + std::string(format.name);
-  return Error{ErrorCode::kUnsupported,
-               "is no checkpoint of a known format (tried " + known + "); it starts with \"" +
-                   std::string(head.substr(0, 16)) + "\"",
-               path,
-               {},
-               {}};
+  return Error{ErrorCode::kUnsupported, "is no checkpoint of a known format (tried " + known +
+                                            "); it starts with \"" +
+                                            std::string(head.substr(0, 16)) + "\""}
+      .In(path);
 }
 
 // The best format and how sure it is; kNo where there is none.
@@ -100,7 +86,7 @@ Result<Ends> EndsOf(const RandomAccessFile& file) {
 
 Result<const Format*> Detect(const RandomAccessFile& file) {
   if (file.size() == 0)
-    return Fail(Error{ErrorCode::kCorrupt, "the file is empty", file.path(), 0, {}});
+    return Fail(Error{ErrorCode::kCorrupt, "the file is empty"}.In(file.path()).At(0));
   CKPT_ASSIGN_OR_RETURN(const Ends ends, EndsOf(file));
   if (auto error = GitLfsPointer(file)) return Fail(*std::move(error));
   const std::string name = fs::path(file.path()).filename().string();
@@ -108,71 +94,57 @@ Result<const Format*> Detect(const RandomAccessFile& file) {
   if (best.format == nullptr)
     return Fail(Unrecognised(file.path(), AsText(ends.head), AsText(ends.tail)));
   if (best.tie) {
-    return Fail(Error{ErrorCode::kUnsupported,
-                      "fits several formats; --from says which one it is",
-                      file.path(),
-                      {},
-                      {}});
+    return Fail(Error{ErrorCode::kUnsupported, "fits several formats"}
+                    .In(file.path())
+                    .With(Remedy::kNameFormat));
   }
   return best.format;
 }
 
-// The file of a folder that transformers' save_pretrained wrote with torch.save.
-std::optional<std::string> TorchFileIn(const Files& files, const fs::path& folder) {
-  for (const char* name : {"pytorch_model.bin.index.json", "pytorch_model.bin"}) {
-    if (files.Exists(folder / name)) return name;
-  }
-  return std::nullopt;
-}
+struct Resolved {
+  const Format* format;  // null: its content is to say
+  ResolvedPath path;
+};
 
-// A folder of safetensors or PyTorch files stands for one of them; any other path for itself.
-Result<std::string> ResolveFile(const Files& files, const std::string& path, InputName& name) {
-  if (!files.IsDirectory(path)) return path;
-  CKPT_ASSIGN_OR_RETURN(std::optional<std::string> file, ResolveSafetensorsFolder(files, path));
-  if (!file) file = TorchFileIn(files, path);
-  if (!file) return Fail(FolderWithoutCheckpoint(files, path));
-  name.note = "the folder's checkpoint is " + *file;
-  return (fs::path(path) / *file).string();
+// What the user's path stands for: asks the format that he named, else each in turn.
+Result<Resolved> Resolve(const Files& files, const std::string& path, const Format* named) {
+  for (const Format& format : BuiltinFormats()) {
+    if (format.resolve == nullptr || (named != nullptr && named != &format)) continue;
+    CKPT_ASSIGN_OR_RETURN(auto found, format.resolve(files, path));
+    if (!found) continue;
+    const Format* const of = named == nullptr && found->by_content ? nullptr : &format;
+    return Resolved{of, *std::move(found)};
+  }
+  if (files.IsDirectory(path)) return Fail(FolderWithoutCheckpoint(files, path));
+  return Resolved{named, {.path = path}};
 }
 
 Result<std::unique_ptr<Checkpoint>> OpenResolved(const Files& files, const std::string& path,
                                                  const OpenOptions& options) {
-  const Format* format = nullptr;
+  const Format* named = nullptr;
   if (options.format) {
-    format = FindFormat(*options.format);
-    if (format == nullptr)
+    named = FindFormat(*options.format);
+    if (named == nullptr)
       return Fail(ErrorCode::kInvalidArgument, "unknown format \"" + *options.format + "\"");
   }
-  InputName name{path};
-  if (format == nullptr || format->name == "saved-model") {
-    CKPT_ASSIGN_OR_RETURN(const auto saved_model, ResolveSavedModel(files, path));
-    if (saved_model) {
-      name.note = saved_model->note;
-      return OpenAs(files, *FindFormat("saved-model"), saved_model->folder, std::move(name),
-                    options.limits);
-    }
+  CKPT_ASSIGN_OR_RETURN(Resolved resolved, Resolve(files, path, named));
+  if (resolved.format == nullptr) {
+    CKPT_ASSIGN_OR_RETURN(const auto file, files.Open(resolved.path.path));
+    CKPT_ASSIGN_OR_RETURN(resolved.format, Detect(*file));
   }
-  if (format == nullptr || format->name == "tf-bundle" || format->name == "tf-v1") {
-    CKPT_ASSIGN_OR_RETURN(const std::optional<ResolvedBundle> bundle, ResolveTfBundle(files, path));
-    const std::string_view resolved_to = bundle && bundle->v1 ? "tf-v1" : "tf-bundle";
-    if (bundle && (format == nullptr || format->name == resolved_to)) {
-      name.note = bundle->note;
-      name.older = bundle->older;
-      return OpenAs(files, *FindFormat(resolved_to), bundle->prefix, std::move(name),
-                    options.limits);
-    }
-  }
-  CKPT_ASSIGN_OR_RETURN(std::string file_path, ResolveFile(files, path, name));
-  if (format != nullptr && format->name == "tf-meta" && !files.Exists(file_path))
-    file_path += ".meta";
-  if (format == nullptr) {
-    CKPT_ASSIGN_OR_RETURN(const auto file, files.Open(file_path));
-    CKPT_ASSIGN_OR_RETURN(format, Detect(*file));
-  }
-  return OpenAs(files, *format, file_path, std::move(name), options.limits);
+  CKPT_ASSIGN_OR_RETURN(auto checkpoint,
+                        resolved.format->open(files, resolved.path.path, options.limits));
+  checkpoint->set_input_name({path, std::move(resolved.path.note), std::move(resolved.path.older)});
+  return checkpoint;
 }
 
 }  // namespace
+
+ResolvedPath FileOfFolder(const std::string& folder, const std::string& file) {
+  return {.path = (fs::path(folder) / file).string(),
+          .note = "the folder's checkpoint is " + file,
+          .by_content = true};
+}
 
 std::optional<Match> RecogniseFile(const Files& files, const std::string& path) {
   const auto file = files.Open(path);

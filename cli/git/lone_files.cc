@@ -9,8 +9,8 @@ bool LoneFiles::Has(const std::filesystem::path& path) const { return paths_.con
 
 Result<std::unique_ptr<RandomAccessFile>> LoneFiles::Open(const std::filesystem::path& path) const {
   if (Has(path)) return FilesRead::Open(path);
-  return Fail(Error{
-      ErrorCode::kNotFound, "is another file, which git does not show", path.string(), {}, {}});
+  return Fail(
+      Error{ErrorCode::kNotFound, "is another file, which git does not show"}.In(path.string()));
 }
 
 bool LoneFiles::Exists(const std::filesystem::path& path) const {
@@ -28,11 +28,8 @@ Result<std::vector<std::string>> LoneFiles::List(const std::filesystem::path&) c
 Result<std::unique_ptr<RandomAccessFile>> LoneFiles::OpenBeneath(
     const std::filesystem::path& folder, const std::string& name) const {
   if (Has(folder / name)) return FilesRead::OpenBeneath(folder, name);
-  return Fail(Error{ErrorCode::kNotFound,
-                    "is another file, which git does not show",
-                    (folder / name).string(),
-                    {},
-                    {}});
+  return Fail(Error{ErrorCode::kNotFound, "is another file, which git does not show"}.In(
+      (folder / name).string()));
 }
 
 }  // namespace ckpt::cli

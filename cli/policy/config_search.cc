@@ -45,7 +45,7 @@ Status CheckOwner(int descriptor, const std::string& path) {
       ": --config ckpt.toml takes it all the same, --no-config does not";
   struct stat status {};
   if (::fstat(descriptor, &status) != 0)
-    return Fail(Error{ErrorCode::kIo, std::generic_category().message(errno), path, {}, {}});
+    return Fail(Error{ErrorCode::kIo, std::generic_category().message(errno)}.In(path));
   if (status.st_uid != ::geteuid() && status.st_uid != 0)
     return Fail(Refused(path, std::string("belongs to another user") + kWayOut));
   const bool by_group = (status.st_mode & S_IWGRP) != 0 && status.st_gid != status.st_uid;
@@ -91,8 +91,8 @@ Result<std::optional<AuditConfig>> FindConfig(const formats::FilesRead& files) {
     }
     const int why = errno;  // EACCES may be of a folder above, which then has none for this user
     if (why != ENOENT && (why != EACCES || fs::exists(path, failed)))
-      return Fail(Error{
-          ErrorCode::kIo, "cannot open: " + std::generic_category().message(why), path, {}, {}});
+      return Fail(
+          Error{ErrorCode::kIo, "cannot open: " + std::generic_category().message(why)}.In(path));
     const bool last = folder == home || folder == folder.root_path();
     if (last || fs::exists(folder / ".git", failed)) return std::optional<AuditConfig>();
   }

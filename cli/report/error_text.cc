@@ -1,15 +1,13 @@
 #include "cli/report/error_text.h"
 
+#include "cli/report/advice.h"
+
 namespace ckpt::cli {
 
 std::string Describe(const Error& error) {
-  switch (error.remedy) {
-    case Remedy::kNone:
-      return ToString(error);
-    case Remedy::kMoreMemory:
-      return ToString(error) + "; --memory SIZE raises this limit";
-  }
-  return ToString(error);
+  Error worded = error;
+  worded.message = MessageOf(error);
+  return ToString(worded);
 }
 
 }  // namespace ckpt::cli

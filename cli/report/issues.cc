@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "cli/report/advice.h"
 #include "cli/report/error_text.h"
 #include "cli/report/fingerprint.h"
 #include "cli/report/text_pieces.h"
@@ -16,7 +17,7 @@ Issue IssueOf(const Finding& finding, const Analysis* analysis) {
   Issue issue{finding.severity, finding.rule, std::string(finding.rule->id),
               ForPeople(finding.message)};
   issue.subject = ForPeople(finding.subject);
-  issue.fix = ForPeople(finding.fix);
+  issue.fix = ForPeople(FixOf(finding));
   issue.names = NamesOf(finding, analysis);
   issue.fingerprint = FingerprintOf(issue.rule, issue.names);
   issue.names.resize(std::min(issue.names.size(), kNames));

@@ -1,6 +1,7 @@
 // One object a call, indented for people's eyes.
 #include <utility>
 
+#include "cli/report/advice.h"
 #include "cli/report/form.h"
 #include "cli/report/json_pieces.h"
 
@@ -19,7 +20,7 @@ Json ToJson(const Rule& rule) {
           {"summary", rule.summary},
           {"stops_conversion", rule.stops_conversion()},
           {"in_conversion", Name(rule.in_conversion)},
-          {"text", rule.text}};
+          {"text", TextOf(rule)}};
 }
 
 namespace {

@@ -1,3 +1,4 @@
+#include "cli/report/advice.h"
 #include "cli/report/fingerprint.h"
 #include "cli/report/json_pieces.h"
 
@@ -66,7 +67,7 @@ Json FindingOf(const AuditedInput& audited, const Finding& finding) {
   for (const FindingTensor& tensor : finding.tensors)
     json["tensors"].push_back(JsonText(tensor.name));
   json["message"] = JsonText(finding.message);
-  json["fix"] = JsonText(finding.fix);
+  json["fix"] = JsonText(FixOf(finding));
   json["fingerprint"] = FingerprintOf(finding, audited.input.analysis);
   return json;
 }

@@ -1,3 +1,4 @@
+#include "cli/report/advice.h"
 #include "cli/report/json_pieces.h"
 
 namespace ckpt::cli {
@@ -22,7 +23,7 @@ Json BatchNormToJson(const BatchNormDiff& diff) {
           {"equal_as_function", diff.equal_as_function},
           {"max_scale_diff", JsonNumber(diff.max_scale_diff)},
           {"max_shift_diff", JsonNumber(diff.max_shift_diff)},
-          {"note", JsonText(diff.note)}};
+          {"note", JsonText(WithAdvice(diff.note, diff.remedy))}};
 }
 
 Json SignatureToJson(const Signature& signature) {

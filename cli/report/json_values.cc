@@ -2,6 +2,8 @@
 
 #include <cmath>
 
+#include "cli/report/advice.h"
+
 namespace ckpt::cli {
 namespace {
 
@@ -40,7 +42,7 @@ Json JsonNumber(const std::optional<double>& value) {
 }
 
 Json JsonError(const Error& error) {
-  Json json = {{"code", ErrorCodeName(error.code)}, {"message", JsonText(error.message)}};
+  Json json = {{"code", ErrorCodeName(error.code)}, {"message", JsonText(MessageOf(error))}};
   json["file"] = error.file.empty() ? Json(nullptr) : JsonText(error.file);
   json["offset"] = error.offset ? Json(*error.offset) : Json(nullptr);
   json["tensor"] = error.tensor.empty() ? Json(nullptr) : JsonText(error.tensor);

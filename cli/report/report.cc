@@ -5,6 +5,7 @@
 
 #include "ckpt/name_glob.h"
 #include "ckpt/natural_order.h"
+#include "cli/report/advice.h"
 
 namespace ckpt::cli {
 
@@ -117,8 +118,14 @@ InspectedInput Inspected(InputReport input, const std::vector<std::string>& only
 }
 
 PlanReport ReportOf(const ConversionPlan& plan) {
-  return {plan.tensors.size(), plan.folded, plan.kept,      plan.changed,     plan.dropped,
-          plan.renamed,        plan.names,  plan.reordered, plan.batch_norms, plan.notes};
+  PlanReport report{plan.tensors.size(), plan.folded,  plan.kept,  plan.changed,
+                    plan.dropped,        plan.renamed, plan.names, plan.reordered,
+                    plan.batch_norms,    plan.notes};
+  for (Kept& kept : report.kept) kept.reason = WithAdvice(std::move(kept.reason), kept.remedy);
+  for (Changed& changed : report.changed)
+    changed.reason = WithAdvice(std::move(changed.reason), changed.remedy);
+  if (plan.proof != Remedy::kNone) report.notes.push_back(AdviceOf(plan.proof));
+  return report;
 }
 
 }  // namespace ckpt::cli

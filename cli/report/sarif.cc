@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <map>
 
+#include "cli/report/advice.h"
 #include "cli/report/issues.h"
 #include "cli/report/json_values.h"
 #include "formats/remote/address.h"
@@ -55,7 +56,8 @@ Json MessageOf(std::string_view text) { return {{"text", JsonText(text)}}; }
 Json RuleOf(const Issue& issue) {
   const std::string_view summary =
       issue.entry != nullptr ? issue.entry->summary : std::string_view("an unreadable input");
-  const std::string_view text = issue.entry != nullptr ? issue.entry->text : kUnreadableText;
+  const std::string text =
+      issue.entry != nullptr ? TextOf(*issue.entry) : std::string(kUnreadableText);
   const Severity usual = issue.entry != nullptr ? issue.entry->severity : Severity::kError;
   Json rule = {{"id", issue.rule}};
   rule["name"] = issue.entry != nullptr ? issue.entry->name : "unreadable-input";

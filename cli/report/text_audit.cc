@@ -3,6 +3,7 @@
 #include <map>
 #include <utility>
 
+#include "cli/report/advice.h"
 #include "cli/report/error_text.h"
 #include "cli/report/issues.h"
 #include "cli/report/remarks.h"
@@ -29,7 +30,8 @@ std::string FindingToText(const Finding& finding, const Style& style) {
       "  " + Painted(Name(finding.severity), ColorOf(finding.severity, style), style) + " " +
       std::string(finding.rule->id) + " " + std::string(finding.rule->name) + ": " +
       EscapeForDisplay(finding.subject) + "\n    " + EscapeForDisplay(finding.message) + "\n";
-  if (!finding.fix.empty()) out += "    fix: " + EscapeForDisplay(finding.fix) + "\n";
+  const std::string fix = FixOf(finding);
+  if (!fix.empty()) out += "    fix: " + EscapeForDisplay(fix) + "\n";
   return out;
 }
 

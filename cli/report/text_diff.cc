@@ -2,6 +2,7 @@
 #include <deque>
 #include <limits>
 
+#include "cli/report/advice.h"
 #include "cli/report/collapsed_names.h"
 #include "cli/report/text_pieces.h"
 #include "cli/report/text_table.h"
@@ -186,12 +187,13 @@ std::string TensorsToText(const Comparison& comparison, const FormOptions& optio
 // What is said of a batch norm; empty for one that is equal without a reason to give.
 std::string InWords(const BatchNormDiff& layer) {
   if (layer.equal_as_function && layer.note.empty()) return {};
-  if (!layer.compared) return EscapeForDisplay(layer.note);
+  const std::string note = WithAdvice(layer.note, layer.remedy);
+  if (!layer.compared) return EscapeForDisplay(note);
   const std::string out = layer.equal_as_function
                               ? "the same function"
                               : "scale differs by " + FormatNumber(layer.max_scale_diff) +
                                     ", shift by " + FormatNumber(layer.max_shift_diff);
-  return layer.note.empty() ? out : out + " (" + EscapeForDisplay(layer.note) + ")";
+  return note.empty() ? out : out + " (" + EscapeForDisplay(note) + ")";
 }
 
 // Layers of which the same is said are one line, where there are many.

@@ -1,3 +1,4 @@
+#include "cli/report/advice.h"
 #include "cli/report/text_pieces.h"
 #include "cli/report/text_table.h"
 
@@ -21,7 +22,7 @@ std::string InWords(InConversion what) {
 std::string InFull(const Rule& rule, const Style& style) {
   return Painted(std::string(rule.id) + " " + std::string(rule.name), style.bold, style) + " (" +
          std::string(Name(rule.severity)) + InWords(rule.in_conversion) + ")\n" +
-         std::string(rule.summary) + "\n\n" + std::string(rule.text);
+         std::string(rule.summary) + "\n\n" + TextOf(rule);
 }
 
 }  // namespace

@@ -41,7 +41,13 @@ class CommitUnderWay {
 };
 
 Error Refused(const fs::path& path, std::string why) {
-  return Error{ErrorCode::kInvalidArgument, std::move(why), path.string(), {}, {}};
+  return Error{ErrorCode::kInvalidArgument, std::move(why)}.In(path.string());
+}
+
+Error AlreadyThere(const fs::path& path) {
+  return Error{ErrorCode::kAlreadyExists, "exists already"}
+      .In(path.string())
+      .With(Remedy::kReplaceOutput);
 }
 
 // What is written into a device, kept until Commit().
@@ -153,8 +159,7 @@ Result<StagingFolder*> AtomicOutput::State::StagingFor(const fs::path& folder) {
 Status AtomicOutput::State::CheckTarget(const fs::path& target) const {
   std::error_code ignored;
   if (overwrite == Overwrite::kRefuse && fs::exists(fs::symlink_status(target, ignored))) {
-    return Fail(Error{
-        ErrorCode::kAlreadyExists, "exists already; --force replaces it", target.string(), {}, {}});
+    return Fail(AlreadyThere(target));
   }
   if (IsSpecialFile(target)) {
     return Fail(Refused(target, "is a device, FIFO or open descriptor, not a file to replace"));
@@ -207,11 +212,7 @@ Status AtomicOutput::State::CheckFolder(const fs::path& target,
   std::error_code ignored;
   for (const std::string& name : replaced) {
     if (overwrite == Overwrite::kRefuse && fs::exists(fs::symlink_status(target / name, ignored))) {
-      return Fail(Error{ErrorCode::kAlreadyExists,
-                        "exists already; --force replaces it",
-                        (target / name).string(),
-                        {},
-                        {}});
+      return Fail(AlreadyThere(target / name));
     }
   }
   if (not_written == nullptr || !fs::is_directory(target, ignored)) return {};

@@ -41,12 +41,10 @@ class SystemFile : public RandomAccessFile {
       if (got < 0 && errno == EINTR) continue;
       if (got < 0) return Fail(Noted(ReadErrorOf(path_, "cannot read", errno)));
       if (got == 0) {
-        return Fail(Error{ErrorCode::kCorrupt,
-                          "the file ends here, " + std::to_string(out.size()) +
-                              " bytes before what was to be read",
-                          path_,
-                          offset,
-                          {}});
+        return Fail(Error{ErrorCode::kCorrupt, "the file ends here, " + std::to_string(out.size()) +
+                                                   " bytes before what was to be read"}
+                        .In(path_)
+                        .At(offset));
       }
       out = out.subspan(static_cast<std::size_t>(got));
       offset += static_cast<std::uint64_t>(got);
@@ -108,8 +106,9 @@ class MemoryFile : public RandomAccessFile {
   std::uint64_t size() const noexcept override { return bytes_->size(); }
   Status ReadAt(std::uint64_t offset, std::span<std::byte> out) const override {
     if (!RangeFits(offset, out.size(), bytes_->size())) {
-      return Fail(Error{
-          ErrorCode::kCorrupt, "the file ends before what was to be read", path_, offset, {}});
+      return Fail(
+          Error{ErrorCode::kCorrupt, "the file ends before what was to be read"}.In(path_).At(
+              offset));
     }
     if (!out.empty()) std::memcpy(out.data(), bytes_->data() + offset, out.size());
     return {};
@@ -131,10 +130,8 @@ Status CheckPlainRelative(const std::filesystem::path& folder, const std::string
   if (plain) return {};
   return Fail(
       Error{ErrorCode::kUnsafe,
-            "names the file \"" + name + "\", which is not a plain relative name below its folder",
-            folder.string(),
-            {},
-            {}});
+            "names the file \"" + name + "\", which is not a plain relative name below its folder"}
+          .In(folder.string()));
 }
 
 Result<std::unique_ptr<RandomAccessFile>> WrapDescriptor(const std::string& path, int descriptor) {
@@ -147,10 +144,8 @@ Result<std::unique_ptr<RandomAccessFile>> WrapDescriptor(const std::string& path
   if (!S_ISREG(status.st_mode)) {
     ::close(descriptor);
     return Fail(Error{ErrorCode::kUnsupported,
-                      S_ISDIR(status.st_mode) ? "is a folder, not a file" : "is not a regular file",
-                      path,
-                      {},
-                      {}});
+                      S_ISDIR(status.st_mode) ? "is a folder, not a file" : "is not a regular file"}
+                    .In(path));
   }
   return std::unique_ptr<RandomAccessFile>(
       std::make_unique<SystemFile>(path, descriptor, static_cast<std::uint64_t>(status.st_size)));
@@ -217,12 +212,10 @@ Result<std::unique_ptr<RandomAccessFile>> MemoryFiles::OpenBeneath(
 
 Result<std::string> ReadWhole(const RandomAccessFile& file, std::uint64_t max_bytes) {
   if (file.size() > max_bytes) {
-    return Fail(Error{ErrorCode::kLimitExceeded,
-                      "has " + std::to_string(file.size()) + " bytes where at most " +
-                          std::to_string(max_bytes) + " are expected",
-                      file.path(),
-                      {},
-                      {}});
+    return Fail(Error{ErrorCode::kLimitExceeded, "has " + std::to_string(file.size()) +
+                                                     " bytes where at most " +
+                                                     std::to_string(max_bytes) + " are expected"}
+                    .In(file.path()));
   }
   std::string text(static_cast<std::size_t>(file.size()), '\0');
   CKPT_RETURN_IF_ERROR(file.ReadAt(0, std::as_writable_bytes(std::span(text))));

@@ -15,7 +15,7 @@ FileCursor::FileCursor(const RandomAccessFile& file, std::uint64_t begin, std::u
 }
 
 void FileCursor::Fail(ErrorCode code, std::string message) {
-  if (!error_) error_ = Error{code, std::move(message), file_->path(), offset_, {}};
+  if (!error_) error_ = Error{code, std::move(message)}.In(file_->path()).At(offset_);
 }
 
 void FileCursor::Fail(Error error) {

@@ -20,8 +20,8 @@ Result<FileDigest> DigestFile(const RandomAccessFile& file) {
   }
   std::string finished = std::move(digest).Finish();
   if (finished.empty()) {
-    return Fail(Error{
-        ErrorCode::kIo, "the system's OpenSSL cannot compute its SHA-256", file.path(), {}, {}});
+    return Fail(
+        Error{ErrorCode::kIo, "the system's OpenSSL cannot compute its SHA-256"}.In(file.path()));
   }
   return FileDigest{file.size(), std::move(finished)};
 }

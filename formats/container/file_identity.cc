@@ -56,11 +56,9 @@ Status ProtectedFiles::Check(const fs::path& path) const {
   const auto found = std::find_if(files_.begin(), files_.end(),
                                   [&](const Entry& entry) { return entry.identity == *identity; });
   if (found == files_.end()) return {};
-  return Fail(Error{ErrorCode::kInvalidArgument,
-                    "is " + found->what + ", and is not written over",
-                    path.string(),
-                    {},
-                    {}});
+  return Fail(
+      Error{ErrorCode::kInvalidArgument, "is " + found->what + ", and is not written over"}.In(
+          path.string()));
 }
 
 }  // namespace ckpt::formats

@@ -18,7 +18,7 @@ class FileSlice : public RandomAccessFile {
   Status ReadAt(std::uint64_t offset, std::span<std::byte> out) const override {
     if (!RangeFits(offset, out.size(), size_)) {
       return Fail(
-          Error{ErrorCode::kCorrupt, "it ends before what was to be read", name_, offset, {}});
+          Error{ErrorCode::kCorrupt, "it ends before what was to be read"}.In(name_).At(offset));
     }
     return file_->ReadAt(offset_ + offset, out);
   }

@@ -9,8 +9,7 @@ namespace ckpt::formats {
 namespace {
 
 Error Changed(const std::string& path) {
-  return Error{
-      ErrorCode::kIo, "was changed or replaced while it was read; run it again", path, {}, {}};
+  return Error{ErrorCode::kIo, "was changed or replaced while it was read; run it again"}.In(path);
 }
 
 bool IsRemote(const std::filesystem::path& path) { return IsRemoteName(path.native()); }

@@ -52,10 +52,8 @@ Result<FolderLocks> FolderLocks::Take(std::span<const fs::path> folders,
   for (const auto& [identity, folder] : found) {
     if (LockUntil(folder.first, end) != EWOULDBLOCK) continue;
     return Fail(Error{ErrorCode::kIo,
-                      "another run is putting files in place there, or holds a lock on the folder",
-                      folder.second.string(),
-                      {},
-                      {}});
+                      "another run is putting files in place there, or holds a lock on the folder"}
+                    .In(folder.second.string()));
   }
   return locks;
 }

@@ -188,17 +188,17 @@ Error WithForeignContent(const Files& files, const std::string& path, Error erro
   if (!file) return error;
   if (auto pointer = GitLfsPointer(**file)) return *std::move(pointer);
   std::vector<std::byte> bytes(static_cast<std::size_t>(std::min(kHeadBytes, (*file)->size())));
-  if (bytes.empty()) return Error{ErrorCode::kCorrupt, "the file is empty", name, 0, {}};
+  if (bytes.empty()) return Error{ErrorCode::kCorrupt, "the file is empty"}.In(name).At(0);
   if (!(*file)->ReadAt(0, bytes)) return error;
   const std::string_view head(reinterpret_cast<const char*>(bytes.data()), bytes.size());
   const std::string suffix = std::filesystem::path(name).extension().string();
   if (head.starts_with("PK\x03\x04") && (suffix == ".onnx" || suffix == ".safetensors")) {
-    return Error{ErrorCode::kUnsupported, "is a zip archive: unpack it first", name, {}, {}};
+    return Error{ErrorCode::kUnsupported, "is a zip archive: unpack it first"}.In(name);
   }
   auto content = NamedContent(files, name);
   if (!content) content = ForeignContent(head);
   if (!content || (content->is_text && MayBeText(name, head))) return error;
-  return Error{ErrorCode::kUnsupported, "is " + content->what, name, {}, {}};
+  return Error{ErrorCode::kUnsupported, "is " + content->what}.In(name);
 }
 
 }  // namespace ckpt::formats

@@ -110,7 +110,7 @@ std::string Listed(Names names) {
 Error FolderWithoutCheckpoint(const Files& files, const std::filesystem::path& folder) {
   const Names names = ListOf(files, folder);
   if (std::string known = KnownFolder(names); !known.empty()) {
-    return Error{ErrorCode::kUnsupported, std::move(known), folder.string(), {}, {}};
+    return Error{ErrorCode::kUnsupported, std::move(known)}.In(folder.string());
   }
   Names here, below;
   std::size_t looked_into = 0;
@@ -131,7 +131,7 @@ Error FolderWithoutCheckpoint(const Files& files, const std::filesystem::path& f
     message =
         "holds no checkpoint directly; name one of the folders in it: " + Listed(std::move(below));
   }
-  return Error{ErrorCode::kUnfit, std::move(message), folder.string(), {}, {}};
+  return Error{ErrorCode::kUnfit, std::move(message)}.In(folder.string());
 }
 
 }  // namespace ckpt::formats

@@ -12,10 +12,8 @@ std::optional<Error> GitLfsPointer(const RandomAccessFile& file) {
   const auto text = ReadWhole(file, kMaxPointerBytes);
   if (!text || !text->starts_with(kPointerBegin)) return std::nullopt;
   return Error{ErrorCode::kUnsupported,
-               "is a Git LFS pointer, not the file itself; `git lfs pull` fetches it",
-               file.path(),
-               {},
-               {}};
+               "is a Git LFS pointer, not the file itself; `git lfs pull` fetches it"}
+      .In(file.path());
 }
 
 }  // namespace ckpt::formats

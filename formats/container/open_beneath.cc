@@ -46,10 +46,8 @@ class Descriptor {
 Error IsLink(const fs::path& path) {
   return Error{ErrorCode::kUnsafe,
                "is a link, and it is named inside another file; only links of a hub cache are "
-               "followed there",
-               path.string(),
-               {},
-               {}};
+               "followed there"}
+      .In(path.string());
 }
 
 std::optional<FileIdentity> IdentityBehind(const Descriptor& descriptor) {

@@ -36,8 +36,7 @@ int RenameToFree(const fs::path& from, const fs::path& to) {
 Status Placed(const Placement& placement, int failed) {
   if (failed == 0) return {};
   if (failed == EEXIST) {
-    return Fail(
-        Error{ErrorCode::kAlreadyExists, "exists already", placement.named.string(), {}, {}});
+    return Fail(Error{ErrorCode::kAlreadyExists, "exists already"}.In(placement.named.string()));
   }
   return Fail(SystemErrorOf(placement.named, "cannot rename into place", failed));
 }

@@ -51,12 +51,9 @@ Status PullTensor(const OutputModel& model, std::size_t index,
                   const std::function<Status(std::span<const std::byte>)>& sink) {
   const TensorInfo& info = model.tensors[index];
   const auto wrong_size = [&](const std::string& yielded) {
-    return Fail(Error{ErrorCode::kInternal,
-                      "its source yields " + yielded + " bytes where " +
-                          std::to_string(info.byte_size) + " were announced",
-                      {},
-                      {},
-                      info.name});
+    return Fail(Error{ErrorCode::kInternal, "its source yields " + yielded + " bytes where " +
+                                                std::to_string(info.byte_size) + " were announced"}
+                    .Of(info.name));
   };
   CKPT_ASSIGN_OR_RETURN(const auto stream, model.open(index));
   std::uint64_t left = info.byte_size;

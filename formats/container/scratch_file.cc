@@ -11,11 +11,8 @@ namespace ckpt::formats {
 namespace {
 
 Error SystemError(std::string_view what, std::string file = {}) {
-  return Error{ErrorCode::kIo,
-               std::string(what) + ": " + std::generic_category().message(errno),
-               std::move(file),
-               {},
-               {}};
+  return Error{ErrorCode::kIo, std::string(what) + ": " + std::generic_category().message(errno)}
+      .In(std::move(file));
 }
 
 }  // namespace

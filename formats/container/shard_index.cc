@@ -97,7 +97,8 @@ class IndexParser {
 
   tl::unexpected<Error> TooMuch(std::uint64_t offset, const std::string& of_what) const {
     return Fail(
-        Error{ErrorCode::kLimitExceeded, "the index names too many " + of_what, file_, offset, {}});
+        Error{ErrorCode::kLimitExceeded, "the index names too many " + of_what}.In(file_).At(
+            offset));
   }
 
   const std::string& file_;
@@ -117,7 +118,7 @@ Result<ShardIndex> ReadShardIndex(const RandomAccessFile& file, const Limits& li
   CKPT_RETURN_IF_ERROR(ParseJson({json, 0, file.path()}, kMaxJsonDepth,
                                  [&](const JsonEvent& event) { return parser.On(event); }));
   if (!parser.has_weight_map()) {
-    return Fail(Error{ErrorCode::kCorrupt, "the index has no weight_map", file.path(), {}, {}});
+    return Fail(Error{ErrorCode::kCorrupt, "the index has no weight_map"}.In(file.path()));
   }
   ShardIndex index = parser.Take();
   std::stable_sort(index.tensors.begin(), index.tensors.end(),

@@ -101,11 +101,9 @@ Status SortByName(Manifest& manifest, std::vector<StoredTensor>& tensors) {
     infos.push_back(std::move(manifest.tensors[order[i]]));
     sorted.push_back(std::move(tensors[order[i]]));
     if (i > 0 && infos[i].name == infos[i - 1].name) {
-      return Fail(Error{ErrorCode::kCorrupt,
-                        "has two tensors of one name",
-                        manifest.resolved,
-                        {},
-                        infos[i].name});
+      return Fail(Error{ErrorCode::kCorrupt, "has two tensors of one name"}
+                      .In(manifest.resolved)
+                      .Of(infos[i].name));
     }
   }
   manifest.tensors = std::move(infos);

@@ -13,11 +13,8 @@ namespace ckpt::formats {
 
 // "cannot create: No such file or directory"; `number` is errno's.
 inline Error SystemErrorOf(const std::filesystem::path& path, std::string_view what, int number) {
-  return Error{ErrorCode::kIo,
-               std::string(what) + ": " + std::generic_category().message(number),
-               path.string(),
-               {},
-               {}};
+  return Error{ErrorCode::kIo, std::string(what) + ": " + std::generic_category().message(number)}
+      .In(path.string());
 }
 
 // As above, but kNotFound where there is no such file, as for a file that is to be read.

@@ -133,7 +133,7 @@ class LocalHeaders {
 
 tl::unexpected<Error> ZipError(ErrorCode code, const RandomAccessFile& file, std::uint64_t offset,
                                std::string message) {
-  return Fail(Error{code, std::move(message), file.path(), offset, {}});
+  return Fail(Error{code, std::move(message)}.In(file.path()).At(offset));
 }
 
 tl::unexpected<Error> ZipMemberError(ErrorCode code, const RandomAccessFile& file,

@@ -50,11 +50,9 @@ class CheckedStream : public ZipStream {
   virtual Result<std::span<const std::byte>> Produce(std::size_t at_most) = 0;
 
   tl::unexpected<Error> Corrupt(std::uint64_t offset, const std::string& message) const {
-    return Fail(Error{ErrorCode::kCorrupt,
-                      "zip member \"" + member_.name + "\" " + message,
-                      file_->path(),
-                      offset,
-                      {}});
+    return Fail(Error{ErrorCode::kCorrupt, "zip member \"" + member_.name + "\" " + message}
+                    .In(file_->path())
+                    .At(offset));
   }
   const RandomAccessFile& file() const { return *file_; }
   const ZipMember& member() const { return member_; }
@@ -195,10 +193,9 @@ Result<std::string> ZipArchive::Read(std::size_t index, std::uint64_t max_bytes)
   if (member.size > max_bytes) {
     return Fail(Error{ErrorCode::kLimitExceeded,
                       "zip member \"" + member.name + "\" has " + std::to_string(member.size) +
-                          " bytes where at most " + std::to_string(max_bytes) + " are expected",
-                      file_->path(),
-                      member.header_offset,
-                      {}});
+                          " bytes where at most " + std::to_string(max_bytes) + " are expected"}
+                    .In(file_->path())
+                    .At(member.header_offset));
   }
   std::string text;
   const std::unique_ptr<ZipStream> stream = Stream(index);

@@ -25,7 +25,7 @@ void ByteReader::Fail(std::string message) {
 
 Status ByteReader::status() const {
   if (ok_) return {};
-  return ckpt::Fail(Error{ErrorCode::kCorrupt, message_, file_, failed_at_, {}});
+  return ckpt::Fail(Error{ErrorCode::kCorrupt, message_}.In(file_).At(failed_at_));
 }
 
 std::span<const std::byte> ByteReader::Bytes(std::uint64_t size) noexcept {

@@ -126,7 +126,7 @@ class EventAdapter {
     return status_.has_value();
   }
   bool Refuse(ErrorCode code, std::string message, std::size_t at) {
-    status_ = Fail(Error{code, std::move(message), source_.file, source_.base_offset + at, {}});
+    status_ = Fail(Error{code, std::move(message)}.In(source_.file).At(source_.base_offset + at));
     return false;
   }
 
@@ -144,7 +144,7 @@ Status ParseJson(const JsonSource& source, unsigned max_depth,
                  const std::function<Status(const JsonEvent&)>& on_event) {
   const auto corrupt = [&](std::string message, std::size_t at) {
     return Fail(
-        Error{ErrorCode::kCorrupt, std::move(message), source.file, source.base_offset + at, {}});
+        Error{ErrorCode::kCorrupt, std::move(message)}.In(source.file).At(source.base_offset + at));
   };
   // Two leniencies of the parser: it takes a NUL for the end of the text and skips a mark.
   if (const std::size_t nul = source.text.find('\0'); nul != std::string_view::npos) {
@@ -155,7 +155,7 @@ Status ParseJson(const JsonSource& source, unsigned max_depth,
   try {
     Json::sax_parse(adapter.begin(), adapter.end(), &adapter);
   } catch (const Json::exception& thrown) {
-    return Fail(Error{ErrorCode::kInternal, thrown.what(), source.file, {}, {}});
+    return Fail(Error{ErrorCode::kInternal, thrown.what()}.In(source.file));
   }
   return adapter.TakeStatus();
 }

@@ -161,11 +161,8 @@ Error ChildProcess::TooLarge(std::string_view doing) const {
   }
   return Error{ErrorCode::kLimitExceeded,
                name_ + " wanted more than " + std::to_string(limits_.memory_bytes) +
-                   " bytes of memory (the limit hdf5_memory_bytes) while " + std::string(doing),
-               {},
-               {},
-               {},
-               Remedy::kMoreMemory};
+                   " bytes of memory (the limit hdf5_memory_bytes) while " + std::string(doing)}
+      .With(Remedy::kMoreMemory);
 }
 
 Error ChildProcess::Died(std::string_view doing) {
@@ -235,14 +232,11 @@ Result<std::vector<std::byte>> ChildProcess::AskAlive(std::span<const std::byte>
   }
   unfiltered_ = header.filter != CallFilter::kLoaded;
   if (header.size > max_bytes) {
-    return Fail(Error{ErrorCode::kLimitExceeded,
-                      name_ + " gave an answer of " + std::to_string(header.size) +
-                          " bytes, where " + std::to_string(max_bytes) + " are the limit, while " +
-                          std::string(doing),
-                      {},
-                      {},
-                      {},
-                      Remedy::kMoreMemory});
+    return Fail(Error{ErrorCode::kLimitExceeded, name_ + " gave an answer of " +
+                                                     std::to_string(header.size) +
+                                                     " bytes, where " + std::to_string(max_bytes) +
+                                                     " are the limit, while " + std::string(doing)}
+                    .With(Remedy::kMoreMemory));
   }
   return ReceiveBody(header.size, deadline, doing);
 }

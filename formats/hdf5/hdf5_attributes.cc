@@ -21,11 +21,8 @@ Error BadAttribute(const OpenAttribute& attribute) {
 
 Error TooMuch() {
   return Error{ErrorCode::kLimitExceeded,
-               "the attributes of the file are larger than the limit metadata_bytes",
-               {},
-               {},
-               {},
-               Remedy::kMoreMemory};
+               "the attributes of the file are larger than the limit metadata_bytes"}
+      .With(Remedy::kMoreMemory);
 }
 
 [[nodiscard]] bool Spend(std::uint64_t& budget, std::uint64_t bytes) {

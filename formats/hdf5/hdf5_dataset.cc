@@ -108,7 +108,7 @@ std::optional<std::uint64_t> DataOffset(hid_t dataset, hid_t creation,
 }  // namespace
 
 Error DatasetError(ErrorCode code, std::string message, const std::string& path) {
-  return Error{code, std::move(message), {}, {}, path};
+  return Error{code, std::move(message)}.Of(path);
 }
 
 Error DatasetFailed(std::string_view doing, const std::string& path) {

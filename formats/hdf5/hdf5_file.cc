@@ -95,7 +95,7 @@ Result<std::unique_ptr<Hdf5File>> Hdf5File::Open(std::shared_ptr<const RandomAcc
                                                  const Limits& limits) {
   CKPT_ASSIGN_OR_RETURN(const bool has_signature, HasSignature(*file));
   if (!has_signature) {
-    return Fail(Error{ErrorCode::kCorrupt, "is not an HDF5 file", file->path(), {}, {}});
+    return Fail(Error{ErrorCode::kCorrupt, "is not an HDF5 file"}.In(file->path()));
   }
   CKPT_ASSIGN_OR_RETURN(auto on_disk, file->OnDisk(0, file->size()));
   if (on_disk != nullptr) file = std::move(on_disk);
@@ -118,11 +118,9 @@ Result<std::unique_ptr<Hdf5File>> Hdf5File::Open(std::shared_ptr<const RandomAcc
             [](const auto& a, const auto& b) { return a.first.path < b.first.path; });
   for (auto& [object, index] : sorted) {
     if (!state->objects.empty() && state->objects.back().path == object.path) {
-      return Fail(Error{ErrorCode::kCorrupt,
-                        "holds two objects of the name \"" + object.path + "\"",
-                        state->file->path(),
-                        {},
-                        {}});
+      return Fail(
+          Error{ErrorCode::kCorrupt, "holds two objects of the name \"" + object.path + "\""}.In(
+              state->file->path()));
     }
     state->objects.push_back(std::move(object));
     state->child_index.push_back(index);
@@ -144,7 +142,7 @@ const Hdf5Object* Hdf5File::Find(std::string_view path) const noexcept {
 
 Result<std::unique_ptr<TensorStream>> Hdf5File::OpenDataset(const Hdf5Object& dataset) const {
   const auto fail = [&](ErrorCode code, std::string message) {
-    return Fail(Error{code, std::move(message), state_->file->path(), {}, dataset.path});
+    return Fail(Error{code, std::move(message)}.In(state_->file->path()).Of(dataset.path));
   };
   if (dataset.kind != Hdf5Object::Kind::kDataset) {
     return fail(ErrorCode::kInvalidArgument, "is a group, not a dataset");

@@ -135,7 +135,7 @@ void GetDataset(ByteReader& in, Hdf5Object& object) {
 // What a dataset of the listing must satisfy for the rest of the program to rely on it.
 Status CheckDataset(const Hdf5Object& object, const RandomAccessFile& file) {
   const auto fail = [&](std::string what) {
-    return Fail(Error{ErrorCode::kCorrupt, std::move(what), file.path(), {}, object.path});
+    return Fail(Error{ErrorCode::kCorrupt, std::move(what)}.In(file.path()).Of(object.path));
   };
   if (object.stored_bytes > file.size()) {
     return fail("claims " + std::to_string(object.stored_bytes) + " stored bytes in a file of " +
@@ -207,7 +207,7 @@ Result<std::span<const std::byte>> DecodeAnswer(std::span<const std::byte> answe
   if (kind == AnswerKind::kPayload && in.ok()) return answer.subspan(1);
   const auto code = static_cast<ErrorCode>(in.U8());
   const std::uint8_t remedy = in.U8();
-  Error error{code, GetText(in), file, {}, GetText(in)};
+  Error error = Error{code, GetText(in)}.In(file).Of(GetText(in));
   if (remedy == static_cast<std::uint8_t>(Remedy::kMoreMemory)) error.remedy = Remedy::kMoreMemory;
   // Nothing else can be true of a file that was opened already.
   const bool sensible = code == ErrorCode::kCorrupt || code == ErrorCode::kLimitExceeded ||

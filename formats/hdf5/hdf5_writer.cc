@@ -28,8 +28,8 @@ void SetNameCharset(hid_t properties, std::string_view name) {
 
 Status CheckPath(const std::string& path) {
   const auto unfit = [&](const char* why) {
-    return Fail(Error{
-        ErrorCode::kUnsupported, std::string("HDF5 cannot hold a name ") + why, {}, {}, path});
+    return Fail(
+        Error{ErrorCode::kUnsupported, std::string("HDF5 cannot hold a name ") + why}.Of(path));
   };
   if (path.size() < 2 || path.front() != '/') return unfit("that is not an absolute path");
   if (path.find('\0') != std::string::npos) return unfit("with a NUL in it");
@@ -45,10 +45,8 @@ Status CheckPath(const std::string& path) {
 
 Error Taken(const std::string& path) {
   return Error{ErrorCode::kUnsupported,
-               "HDF5 cannot hold two objects of one name, nor a tensor below another",
-               {},
-               {},
-               path};
+               "HDF5 cannot hold two objects of one name, nor a tensor below another"}
+      .Of(path);
 }
 
 Hdf5Id StringType(std::size_t size, H5T_str_t padding, Hdf5Writer::Charset charset) {
@@ -273,12 +271,9 @@ Status Hdf5Writer::Append(std::span<const std::byte> bytes) {
         ::pwrite(state_->data, bytes.data(), bytes.size(), static_cast<off_t>(state_->offset));
     if (put < 0 && errno == EINTR) continue;
     if (put <= 0) {
-      return Fail(
-          Error{ErrorCode::kIo,
-                "cannot write: " + std::generic_category().message(put < 0 ? errno : ENOSPC),
-                {},
-                {},
-                state_->dataset});
+      return Fail(Error{ErrorCode::kIo, "cannot write: " + std::generic_category().message(
+                                                               put < 0 ? errno : ENOSPC)}
+                      .Of(state_->dataset));
     }
     bytes = bytes.subspan(static_cast<std::size_t>(put));
     state_->offset += static_cast<std::uint64_t>(put);

@@ -7,7 +7,7 @@
 #include "formats/container/git_lfs.h"
 #include "formats/container/stored_tensors.h"
 #include "formats/encoding/byte_reader.h"
-#include "formats/keras/config_json.h"
+#include "formats/keras/model/config_json.h"
 #include "formats/mxnet/inference_network.h"
 #include "formats/mxnet/mxnet.h"
 #include "formats/mxnet/ndarray_list.h"

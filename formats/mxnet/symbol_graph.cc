@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "ckpt/find_layers.h"
-#include "formats/keras/config_json.h"
+#include "formats/keras/model/config_json.h"
 #include "formats/mxnet/inference_network.h"
 
 namespace ckpt::formats {

@@ -78,10 +78,9 @@ Result<std::unique_ptr<TensorStream>> NpyArrays::Gather(const StoredArray& array
     return Fail(Error{ErrorCode::kLimitExceeded,
                       "is too large to be transposed from " +
                           std::string(deflated ? "deflated " : "") +
-                          "Fortran order; numpy.ascontiguousarray before saving avoids that",
-                      file_->path(),
-                      {},
-                      name});
+                          "Fortran order; numpy.ascontiguousarray before saving avoids that"}
+                    .In(file_->path())
+                    .Of(name));
   }
   std::error_code failed;
   std::filesystem::path folder = std::filesystem::temp_directory_path(failed);

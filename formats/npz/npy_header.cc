@@ -35,7 +35,7 @@ constexpr std::array<DescrRow, 14> kDescrRows = {{
 }};
 
 tl::unexpected<Error> Corrupt(std::uint64_t offset, std::string message) {
-  return Fail(Error{ErrorCode::kCorrupt, std::move(message), {}, offset, {}});
+  return Fail(Error{ErrorCode::kCorrupt, std::move(message)}.At(offset));
 }
 
 // A number without sign or leading zeros; nothing above 2^63 - 1.
@@ -239,21 +239,17 @@ Result<std::uint64_t> ReadNpyPreamble(std::string_view start) {
   ByteReader reader(std::as_bytes(std::span(start.substr(kNpyMagic.size()))), kNpyMagic.size());
   const unsigned major = reader.U8(), minor = reader.U8();
   if (reader.ok() && (major < 1 || major > 3 || minor != 0)) {
-    return Fail(Error{ErrorCode::kUnsupported,
-                      "has version " + std::to_string(major) + "." + std::to_string(minor) +
-                          " of the npy format; 1.0 to 3.0 are read",
-                      {},
-                      kNpyMagic.size(),
-                      {}});
+    return Fail(Error{ErrorCode::kUnsupported, "has version " + std::to_string(major) + "." +
+                                                   std::to_string(minor) +
+                                                   " of the npy format; 1.0 to 3.0 are read"}
+                    .At(kNpyMagic.size()));
   }
   const std::uint64_t size = major == 1 ? reader.U16() : reader.U32();
   CKPT_RETURN_IF_ERROR(reader.status());
   if (size > kMaxNpyHeader) {
     return Fail(Error{ErrorCode::kLimitExceeded,
-                      "claims an array header of " + std::to_string(size) + " bytes",
-                      {},
-                      kNpyMagic.size() + 2,
-                      {}});
+                      "claims an array header of " + std::to_string(size) + " bytes"}
+                    .At(kNpyMagic.size() + 2));
   }
   return reader.offset() + size;
 }

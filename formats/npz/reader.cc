@@ -61,10 +61,8 @@ class Opener {
     if (listed_.empty() && !others.empty()) {
       return Fail(Error{
           ErrorCode::kUnsupported,
-          "is a zip archive without NumPy arrays; its first member is \"" + others.front() + "\"",
-          path_.string(),
-          {},
-          {}});
+          "is a zip archive without NumPy arrays; its first member is \"" + others.front() + "\""}
+                      .In(path_.string()));
     }
     if (!others.empty()) {
       manifest_.note = std::to_string(others.size()) +
@@ -167,10 +165,8 @@ class Opener {
                             std::to_string(present) + " follow the header" +
                             (longer && if_longer == ErrorCode::kUnsupported
                                  ? "; several arrays in one .npy are not read"
-                                 : ""),
-                        {},
-                        header.data_offset,
-                        {}});
+                                 : "")}
+                      .At(header.data_offset));
     }
     if (header.dtype == Dtype::kVoid) {
       manifest_.metadata["dtype of " + info.name] =
@@ -181,7 +177,7 @@ class Opener {
 
   static Status CheckKind(const NpyHeader& header) {
     const auto refuse = [&](ErrorCode code, const std::string& message) {
-      return Fail(Error{code, message, {}, kNpyMagic.size(), {}});
+      return Fail(Error{code, message}.At(kNpyMagic.size()));
     };
     if (header.kind == NpyKind::kObject) {
       return refuse(ErrorCode::kUnsafe,

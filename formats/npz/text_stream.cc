@@ -71,12 +71,9 @@ class TextStream : public TensorStream {
                std::to_integer<std::uint32_t>(item[text_.big_endian ? at + i : at + 3 - i]);
       }
       if (!IsCharacter(code)) {
-        return Fail(
-            Error{ErrorCode::kCorrupt,
-                  "holds the code point " + std::to_string(code) + ", which Unicode does not have",
-                  {},
-                  {},
-                  tensor_});
+        return Fail(Error{ErrorCode::kCorrupt, "holds the code point " + std::to_string(code) +
+                                                   ", which Unicode does not have"}
+                        .Of(tensor_));
       }
       AppendUtf8(code, element_);
       if (code != 0) used = element_.size();

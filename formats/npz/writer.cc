@@ -47,7 +47,7 @@ Status WriteArray(ZipWriter& zip, const OutputModel& model, std::size_t index) {
 
 Status CanHoldNpz(const TensorInfo& tensor) {
   const auto unsupported = [&](std::string message) {
-    return Fail(Error{ErrorCode::kUnsupported, std::move(message), {}, {}, tensor.name});
+    return Fail(Error{ErrorCode::kUnsupported, std::move(message)}.Of(tensor.name));
   };
   if (Descr(tensor).empty()) {
     const std::string name(Name(tensor.dtype));

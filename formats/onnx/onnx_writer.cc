@@ -372,8 +372,8 @@ Result<std::vector<Document>> RewriteOnnx(const Manifest& manifest, const GraphE
   if (!edited) return std::vector<Document>{*document};
   if (!manifest.graph || manifest.graph->origin != GraphOrigin::kOnnxGraph ||
       manifest.graph->of_other_file) {
-    return Fail(ErrorCode::kUnsupported,
-                "an ONNX model is folded by its own graph, without --graph");
+    return Fail(Error{ErrorCode::kUnsupported, "an ONNX model is folded by its own graph"}.With(
+        Remedy::kWithoutGraph));
   }
   CKPT_ASSIGN_OR_RETURN(onnx_proto::ModelProto model, onnx::ParseModel(document->text));
   CKPT_RETURN_IF_ERROR(onnx::ApplyEdits(manifest, edits, model));

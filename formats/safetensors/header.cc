@@ -40,7 +40,7 @@ class HeaderParser {
   enum class Field : std::uint8_t { kNone, kDtype, kShape, kOffsets, kUnknown };
 
   tl::unexpected<Error> Corrupt(std::uint64_t offset, std::string message) const {
-    return Fail(Error{ErrorCode::kCorrupt, std::move(message), file_, offset, {}});
+    return Fail(Error{ErrorCode::kCorrupt, std::move(message)}.In(file_).At(offset));
   }
   // At the entry of the tensor being read.
   tl::unexpected<Error> CorruptTensor(std::string message) const {
@@ -60,10 +60,9 @@ class HeaderParser {
       return Fail(Error{ErrorCode::kLimitExceeded,
                         key.text.size() > limits_.name_bytes
                             ? "a name has " + std::to_string(key.text.size()) + " bytes"
-                            : "has more than " + std::to_string(limits_.tensors) + " tensors",
-                        file_,
-                        key.offset,
-                        {}});
+                            : "has more than " + std::to_string(limits_.tensors) + " tensors"}
+                      .In(file_)
+                      .At(key.offset));
     }
     tensor_ = {};
     tensor_.name = key.text;
@@ -273,7 +272,7 @@ Status CheckCoverage(const SafetensorsHeader& header, const RandomAccessFile& fi
 // N, known to lie within the file and the format's bound.
 Result<std::uint64_t> ReadHeaderSize(const RandomAccessFile& file, const Limits& limits) {
   const auto corrupt = [&](std::string message) {
-    return Fail(Error{ErrorCode::kCorrupt, std::move(message), file.path(), 0, {}});
+    return Fail(Error{ErrorCode::kCorrupt, std::move(message)}.In(file.path()).At(0));
   };
   if (file.size() < 8) {
     return corrupt("has " + std::to_string(file.size()) +
@@ -291,11 +290,10 @@ Result<std::uint64_t> ReadHeaderSize(const RandomAccessFile& file, const Limits&
                    std::to_string(file.size()));
   }
   if (size > limits.index_bytes) {
-    return Fail(Error{ErrorCode::kLimitExceeded,
-                      "has a header of " + std::to_string(size) + " bytes",
-                      file.path(),
-                      0,
-                      {}});
+    return Fail(
+        Error{ErrorCode::kLimitExceeded, "has a header of " + std::to_string(size) + " bytes"}
+            .In(file.path())
+            .At(0));
   }
   return size;
 }

@@ -342,14 +342,20 @@ Result<std::optional<std::string>> ResolveSafetensorsFolder(const Files& files,
     std::string list;
     for (std::size_t i = 0; i < found.size() && i < 5; ++i) list += (i == 0 ? "" : ", ") + found[i];
     if (found.size() > 5) list += ", ...";
-    return Fail(Error{ErrorCode::kInvalidArgument,
-                      "holds " + std::to_string(found.size()) + " files that could be meant (" +
-                          list + "): name one of them",
-                      folder.string(),
-                      {},
-                      {}});
+    return Fail(Error{ErrorCode::kInvalidArgument, "holds " + std::to_string(found.size()) +
+                                                       " files that could be meant (" + list +
+                                                       "): name one of them"}
+                    .In(folder.string()));
   }
   return std::optional<std::string>();
+}
+
+Result<std::optional<ResolvedPath>> ResolveSafetensors(const Files& files,
+                                                       const std::string& path) {
+  if (!files.IsDirectory(path)) return std::optional<ResolvedPath>();
+  CKPT_ASSIGN_OR_RETURN(const auto file, ResolveSafetensorsFolder(files, path));
+  if (!file) return std::optional<ResolvedPath>();
+  return FileOfFolder(path, *file);
 }
 
 }  // namespace ckpt::formats

@@ -52,5 +52,7 @@ Status CanHoldSafetensors(const TensorInfo& tensor);
 // kInvalidArgument, with the names, where several are equally likely.
 Result<std::optional<std::string>> ResolveSafetensorsFolder(const Files& files,
                                                             const std::filesystem::path& folder);
+// The same as Format::resolve says it.
+Result<std::optional<ResolvedPath>> ResolveSafetensors(const Files& files, const std::string& path);
 
 }  // namespace ckpt::formats

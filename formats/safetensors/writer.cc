@@ -85,7 +85,7 @@ Result<FileHead> BuildHead(const OutputModel& model, const std::vector<std::size
 
 Status CanHoldSafetensors(const TensorInfo& tensor) {
   const auto unsupported = [&](std::string message) {
-    return Fail(Error{ErrorCode::kUnsupported, std::move(message), {}, {}, tensor.name});
+    return Fail(Error{ErrorCode::kUnsupported, std::move(message)}.Of(tensor.name));
   };
   if (SafetensorsName(tensor.dtype).empty()) {
     return unsupported("safetensors has no " + std::string(Name(tensor.dtype)));

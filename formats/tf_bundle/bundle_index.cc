@@ -77,10 +77,9 @@ Status IndexBuilder::Add(const TableEntry& entry) {
   }
   if (++entry_count_ > limits_.tensors) {
     return Fail(Error{ErrorCode::kLimitExceeded,
-                      "has more than " + std::to_string(limits_.tensors) + " tensors",
-                      file_.path(),
-                      entry.offset,
-                      {}});
+                      "has more than " + std::to_string(limits_.tensors) + " tensors"}
+                    .In(file_.path())
+                    .At(entry.offset));
   }
   std::string key(entry.key);
   if (!Parse(entry.value, &message_)) {
@@ -106,10 +105,9 @@ Status IndexBuilder::ReadHeader(const TableEntry& entry) {
   if (!entry.value.empty() &&
       std::to_integer<std::int32_t>(entry.value.front()) == kSavedTensorSlicesTag) {
     return Fail(Error{ErrorCode::kUnsupported,
-                      "is a checkpoint of the V1 format, not the index of a V2 one",
-                      file_.path(),
-                      entry.offset,
-                      {}});
+                      "is a checkpoint of the V1 format, not the index of a V2 one"}
+                    .In(file_.path())
+                    .At(entry.offset));
   }
   tf_proto::BundleHeaderProto header;
   if (!Parse(entry.value, &header)) {
@@ -145,10 +143,9 @@ Status IndexBuilder::CheckVersion(const tf_proto::VersionDef& version,
   }
   return Fail(Error{ErrorCode::kUnsupported,
                     "asks for a reader of another bundle version than 1 (at least " +
-                        std::to_string(version.min_consumer()) + ")",
-                    file_.path(),
-                    entry.offset,
-                    {}});
+                        std::to_string(version.min_consumer()) + ")"}
+                  .In(file_.path())
+                  .At(entry.offset));
 }
 
 Status IndexBuilder::ReadEntry(const TableEntry& at, const std::string& key, Entry* entry) const {
@@ -293,13 +290,11 @@ Status IndexBuilder::CheckOverlaps() const {
   for (std::size_t i = 1; i < used.size(); ++i) {
     const ShardRange &before = used[i - 1].range, &range = used[i].range;
     if (before.shard == range.shard && before.offset + before.size > range.offset) {
-      return Fail(Error{ErrorCode::kCorrupt,
-                        "begins at byte " + std::to_string(range.offset) + " of shard " +
-                            std::to_string(range.shard) + ", inside of \"" + *used[i - 1].key +
-                            "\"",
-                        file_.path(),
-                        {},
-                        *used[i].key});
+      return Fail(Error{ErrorCode::kCorrupt, "begins at byte " + std::to_string(range.offset) +
+                                                 " of shard " + std::to_string(range.shard) +
+                                                 ", inside of \"" + *used[i - 1].key + "\""}
+                      .In(file_.path())
+                      .Of(*used[i].key));
     }
   }
   return {};
@@ -307,8 +302,9 @@ Status IndexBuilder::CheckOverlaps() const {
 
 Result<BundleIndex> IndexBuilder::Finish() {
   if (!has_header_) {
-    return Fail(
-        Error{ErrorCode::kCorrupt, "is empty: a bundle's header is missing", file_.path(), 0, {}});
+    return Fail(Error{ErrorCode::kCorrupt, "is empty: a bundle's header is missing"}
+                    .In(file_.path())
+                    .At(0));
   }
   for (const auto& [key, slice] : slices_) {
     if (slice.used) continue;

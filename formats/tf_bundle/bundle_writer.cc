@@ -83,7 +83,7 @@ class ShardWriter {
 };
 
 Error Internal(const TensorInfo& tensor, std::string message) {
-  return Error{ErrorCode::kInternal, std::move(message), {}, {}, tensor.name};
+  return Error{ErrorCode::kInternal, std::move(message)}.Of(tensor.name);
 }
 
 // Takes a stream of strings apart (tensor.h says how it is made).
@@ -240,19 +240,15 @@ Status TfBundleCanHold(const TensorInfo& tensor) {
   if (dtype == nullptr || (dtype->stored_bytes == 0 && tensor.dtype != Dtype::kString)) {
     return Fail(Error{
         ErrorCode::kUnsupported,
-        "a TensorFlow checkpoint cannot hold elements of type " + std::string(Name(tensor.dtype)),
-        {},
-        {},
-        tensor.name});
+        "a TensorFlow checkpoint cannot hold elements of type " + std::string(Name(tensor.dtype))}
+                    .Of(tensor.name));
   }
   if (tensor.name.empty() || tensor.name.front() == '\0') {
     return Fail(
         Error{ErrorCode::kUnsupported,
               "a TensorFlow checkpoint cannot hold a tensor with an empty name, or one that "
-              "begins with a 0 byte",
-              {},
-              {},
-              tensor.name});
+              "begins with a 0 byte"}
+            .Of(tensor.name));
   }
   return {};
 }
@@ -274,6 +270,11 @@ Result<WriteSummary> WriteTfBundle(AtomicOutput& output, const fs::path& path,
     }
   }
   return WriteSummary{{data_path, index_path}, data->size() + index->size()};
+}
+
+fs::path TfBundleMarker(const std::string& output) {
+  const bool prefix = !output.ends_with(kIndexSuffix);
+  return prefix ? output + std::string(kIndexSuffix) : output;
 }
 
 }  // namespace ckpt::formats

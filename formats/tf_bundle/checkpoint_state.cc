@@ -162,21 +162,17 @@ Status Resolver::CheckLeftovers(const std::string& prefix) const {
     if (shard && shard->prefix == base) {
       return Fail(Error{ErrorCode::kCorrupt,
                         "there are data shards (" + name +
-                            ") and no index: the checkpoint was not saved or not copied to the end",
-                        prefix + std::string(kIndexEnding),
-                        {},
-                        {}});
+                            ") and no index: the checkpoint was not saved or not copied to the end"}
+                      .In(prefix + std::string(kIndexEnding)));
     }
     if (!base.empty() && name.starts_with(base + "-") && name.ends_with(kIndexEnding)) {
       steps.push_back(WithoutSuffix(name, kIndexEnding));
     }
   }
   if (steps.empty()) return {};
-  return Fail(Error{ErrorCode::kNotFound,
-                    "no checkpoint has this name; there is " + Listed(steps),
-                    prefix,
-                    {},
-                    {}});
+  return Fail(
+      Error{ErrorCode::kNotFound, "no checkpoint has this name; there is " + Listed(steps)}.In(
+          prefix));
 }
 
 Resolver::Resolved Resolver::Folder(const fs::path& folder) const {
@@ -217,10 +213,8 @@ Resolver::Resolved Resolver::NewestIn(const fs::path& folder,
   if (steps.empty() || tie) {
     return Fail(Error{ErrorCode::kInvalidArgument,
                       "holds " + std::to_string(bases.size()) + " checkpoints (" + Listed(bases) +
-                          ") and nothing says which is the latest: name one",
-                      folder.string(),
-                      {},
-                      {}});
+                          ") and nothing says which is the latest: name one"}
+                    .In(folder.string()));
   }
   const auto& [step, newest] = steps.back();
   ResolvedBundle resolved{(folder / newest).string(),
@@ -257,7 +251,7 @@ Resolver::Resolved Resolver::StateFile(const fs::path& file, bool must_be) const
   CKPT_ASSIGN_OR_RETURN(const std::string text, ReadWhole(**opened, kMaxStateBytes));
   if (const auto state = ParseState(text)) return Latest(file, *state);
   if (!must_be) return std::optional<ResolvedBundle>();
-  return Fail(Error{ErrorCode::kCorrupt, "is not a checkpoint state file", file.string(), {}, {}});
+  return Fail(Error{ErrorCode::kCorrupt, "is not a checkpoint state file"}.In(file.string()));
 }
 
 Resolver::Resolved Resolver::Latest(const fs::path& file,
@@ -290,16 +284,33 @@ Resolver::Resolved Resolver::Latest(const fs::path& file,
   return Fail(
       Error{ErrorCode::kNotFound,
             resolved.note + ", which is not there" +
-                (there.empty() ? "" : "; of those that it lists, there is " + Listed(there)),
-            prefix + std::string(kIndexEnding),
-            {},
-            {}});
+                (there.empty() ? "" : "; of those that it lists, there is " + Listed(there))}
+          .In(prefix + std::string(kIndexEnding)));
 }
 
 }  // namespace
 
 Result<std::optional<ResolvedBundle>> ResolveTfBundle(const Files& files, const std::string& path) {
   return Resolver(files).Resolve(path);
+}
+
+namespace {
+
+Result<std::optional<ResolvedPath>> ResolveOne(const Files& files, const std::string& path,
+                                               bool v1) {
+  CKPT_ASSIGN_OR_RETURN(auto bundle, ResolveTfBundle(files, path));
+  if (!bundle || bundle->v1 != v1) return std::optional<ResolvedPath>();
+  return ResolvedPath{std::move(bundle->prefix), std::move(bundle->note), std::move(bundle->older)};
+}
+
+}  // namespace
+
+Result<std::optional<ResolvedPath>> ResolveTfV2(const Files& files, const std::string& path) {
+  return ResolveOne(files, path, false);
+}
+
+Result<std::optional<ResolvedPath>> ResolveTfV1(const Files& files, const std::string& path) {
+  return ResolveOne(files, path, true);
 }
 
 }  // namespace ckpt::formats

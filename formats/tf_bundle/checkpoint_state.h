@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "ckpt/formats/format.h"
 #include "formats/container/file.h"
 
 namespace ckpt::formats {
@@ -32,5 +33,9 @@ struct ResolvedBundle {
 // A V1 checkpoint is resolved where `path` is its prefix, its .meta, a folder or a state file; its
 // own files stand for themselves and are left to whoever opens them.
 Result<std::optional<ResolvedBundle>> ResolveTfBundle(const Files& files, const std::string& path);
+
+// The same for one format alone, as its row asks: Format::resolve.
+Result<std::optional<ResolvedPath>> ResolveTfV2(const Files& files, const std::string& path);
+Result<std::optional<ResolvedPath>> ResolveTfV1(const Files& files, const std::string& path);
 
 }  // namespace ckpt::formats

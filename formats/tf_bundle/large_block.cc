@@ -53,8 +53,9 @@ Result<bool> IsLargeRawBlock(const RandomAccessFile& file, BlockHandle handle,
 Result<LargeBlockCursor> LargeBlockCursor::Begin(const RandomAccessFile& file, BlockHandle handle,
                                                  std::uint64_t max_key_bytes) {
   const auto corrupt = [&](std::uint64_t position, std::string message) {
-    return Fail(
-        Error{ErrorCode::kCorrupt, std::move(message), file.path(), handle.offset + position, {}});
+    return Fail(Error{ErrorCode::kCorrupt, std::move(message)}
+                    .In(file.path())
+                    .At(handle.offset + position));
   };
   CKPT_ASSIGN_OR_RETURN(const std::uint32_t computed,
                         ChecksumOf(file, handle.offset, handle.size + 1));
@@ -88,8 +89,9 @@ LargeBlockCursor::LargeBlockCursor(const RandomAccessFile& file, BlockHandle han
                 handle.offset + handle.size - kRestartSize) {}
 
 Error LargeBlockCursor::Corrupt(std::uint64_t position, std::string message) const {
-  return Error{
-      ErrorCode::kCorrupt, std::move(message), file_->path(), handle_.offset + position, {}};
+  return Error{ErrorCode::kCorrupt, std::move(message)}
+      .In(file_->path())
+      .At(handle_.offset + position);
 }
 
 Result<std::uint32_t> LargeBlockCursor::Varint() {

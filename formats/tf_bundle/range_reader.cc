@@ -22,12 +22,11 @@ std::string Hex(std::uint32_t value) {
 
 Error ChecksumMismatch(const RandomAccessFile& file, const ShardRange& range,
                        std::uint32_t computed) {
-  return Error{ErrorCode::kCorrupt,
-               "checksum mismatch over " + std::to_string(range.size) + " bytes: stored " +
-                   Hex(range.crc32c) + ", computed " + Hex(computed),
-               file.path(),
-               range.offset,
-               {}};
+  return Error{ErrorCode::kCorrupt, "checksum mismatch over " + std::to_string(range.size) +
+                                        " bytes: stored " + Hex(range.crc32c) + ", computed " +
+                                        Hex(computed)}
+      .In(file.path())
+      .At(range.offset);
 }
 
 Status RangeReader::Read(std::span<std::byte> out) {

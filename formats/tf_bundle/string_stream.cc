@@ -65,7 +65,7 @@ class LengthReader {
 
  private:
   Error Corrupt(std::string message) const {
-    return Error{ErrorCode::kCorrupt, std::move(message), file_->path(), range_.offset, {}};
+    return Error{ErrorCode::kCorrupt, std::move(message)}.In(file_->path()).At(range_.offset);
   }
 
   // The checksum takes a length as four bytes, or as eight where it needs them, in the bundle's
@@ -149,11 +149,9 @@ class StringsStream : public StickyStream {
   }
 
   Error Changed() const {
-    return Error{ErrorCode::kCorrupt,
-                 "the file changed while it was read",
-                 file_->path(),
-                 range_.offset,
-                 {}};
+    return Error{ErrorCode::kCorrupt, "the file changed while it was read"}
+        .In(file_->path())
+        .At(range_.offset);
   }
 
   Status BeginString() {

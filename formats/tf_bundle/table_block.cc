@@ -51,7 +51,7 @@ Error TableBlock::Corrupt(std::uint64_t position, std::string message) const {
   if (compressed) {
     message = "at byte " + std::to_string(position) + " of an uncompressed block: " + message;
   }
-  return Error{ErrorCode::kCorrupt, std::move(message), file->path(), FileOffset(position), {}};
+  return Error{ErrorCode::kCorrupt, std::move(message)}.In(file->path()).At(FileOffset(position));
 }
 
 Status CheckBlockExtent(const RandomAccessFile& file, BlockHandle handle, std::uint64_t named_at) {
@@ -61,13 +61,12 @@ Status CheckBlockExtent(const RandomAccessFile& file, BlockHandle handle, std::u
       RangeFits(handle.offset, stored_size, blocks_end)) {
     return {};
   }
-  return Fail(Error{ErrorCode::kCorrupt,
-                    "points to a block of " + std::to_string(handle.size) + " bytes at byte " +
-                        std::to_string(handle.offset) + ", beyond the last block's end at byte " +
-                        std::to_string(blocks_end),
-                    file.path(),
-                    named_at,
-                    {}});
+  return Fail(Error{ErrorCode::kCorrupt, "points to a block of " + std::to_string(handle.size) +
+                                             " bytes at byte " + std::to_string(handle.offset) +
+                                             ", beyond the last block's end at byte " +
+                                             std::to_string(blocks_end)}
+                  .In(file.path())
+                  .At(named_at));
 }
 
 Result<TableBlock> LoadBlock(const RandomAccessFile& file, BlockHandle handle,
@@ -76,10 +75,9 @@ Result<TableBlock> LoadBlock(const RandomAccessFile& file, BlockHandle handle,
   if (handle.size > max_bytes) {
     return Fail(Error{ErrorCode::kLimitExceeded,
                       "a block has " + std::to_string(handle.size) + " bytes, where at most " +
-                          std::to_string(max_bytes) + " are taken into memory",
-                      file.path(),
-                      handle.offset,
-                      {}});
+                          std::to_string(max_bytes) + " are taken into memory"}
+                    .In(file.path())
+                    .At(handle.offset));
   }
   const auto size = static_cast<std::size_t>(handle.size);
   buffer->stored.resize(size + kBlockTrailerBytes);

@@ -24,7 +24,7 @@ struct Footer {
 
 Result<Footer> ReadFooter(const RandomAccessFile& file) {
   const auto corrupt = [&](std::uint64_t offset, std::string message) {
-    return Fail(Error{ErrorCode::kCorrupt, std::move(message), file.path(), offset, {}});
+    return Fail(Error{ErrorCode::kCorrupt, std::move(message)}.In(file.path()).At(offset));
   };
   if (file.size() < kTableFooterBytes) {
     return corrupt(file.size(), "has " + std::to_string(file.size()) +
@@ -111,10 +111,9 @@ Status TableScanner::Run() {
     if (!reader.ok() || handle.offset < data_end_) {
       return Fail(Error{ErrorCode::kCorrupt,
                         reader.ok() ? "points to a block that overlaps the one before it"
-                                    : "an index entry is not the place of a block",
-                        file_.path(),
-                        cursor.offset(),
-                        {}});
+                                    : "an index entry is not the place of a block"}
+                      .In(file_.path())
+                      .At(cursor.offset()));
     }
     CKPT_RETURN_IF_ERROR(ReadDataBlock(handle, cursor.offset(), cursor.key()));
   }
@@ -162,8 +161,9 @@ Status TableScanner::CheckOrder(const std::string& key, std::uint64_t offset, bo
                                 const std::string& separator) const {
   const bool ascends = !last_key_ || (*last_key_ < key && (!first_of_block || separator_ < key));
   if (ascends && !(separator < key)) return {};
-  return Fail(Error{
-      ErrorCode::kCorrupt, "the key \"" + key + "\" is out of order", file_.path(), offset, {}});
+  return Fail(Error{ErrorCode::kCorrupt, "the key \"" + key + "\" is out of order"}
+                  .In(file_.path())
+                  .At(offset));
 }
 
 Status TableScanner::TakeKey(const std::string& key, std::uint64_t offset) {
@@ -171,10 +171,9 @@ Status TableScanner::TakeKey(const std::string& key, std::uint64_t offset) {
     return Fail(Error{ErrorCode::kLimitExceeded,
                       "a key of " + std::to_string(key.size()) +
                           " bytes: longer than names may be, or the names together take more "
-                          "memory than the file justifies",
-                      file_.path(),
-                      offset,
-                      {}});
+                          "memory than the file justifies"}
+                    .In(file_.path())
+                    .At(offset));
   }
   key_bytes_left_ -= key.size();
   last_key_ = key;

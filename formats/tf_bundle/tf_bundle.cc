@@ -143,13 +143,12 @@ Error TfBundle::ShortShard(std::uint32_t shard, std::uint64_t size) const {
   if (const auto file = shards_.Open(shard)) {
     if (auto pointer = GitLfsPointer(**file)) return *std::move(pointer);
   }
-  return Error{ErrorCode::kCorrupt,
-               "ends at byte " + std::to_string(size) +
-                   ", where the index has tensors up to byte " + std::to_string(end) +
-                   ": cut short, or of another save than the index",
-               shards_.Path(shard),
-               size,
-               {}};
+  return Error{ErrorCode::kCorrupt, "ends at byte " + std::to_string(size) +
+                                        ", where the index has tensors up to byte " +
+                                        std::to_string(end) +
+                                        ": cut short, or of another save than the index"}
+      .In(shards_.Path(shard))
+      .At(size);
 }
 
 // Only the lengths tell how many bytes a stream of strings has.
@@ -256,10 +255,9 @@ Result<std::unique_ptr<TensorStream>> TfBundle::Open(const BundleTensor& tensor,
     return Fail(Error{ErrorCode::kUnsupported,
                       strings ? "cannot be read: strings in slices"
                               : "cannot be read: TensorFlow alone knows what is in a " +
-                                    std::string(Name(tensor.dtype->dtype)),
-                      manifest_.resolved + std::string(kIndexFile),
-                      {},
-                      source.name});
+                                    std::string(Name(tensor.dtype->dtype))}
+                    .In(manifest_.resolved + std::string(kIndexFile))
+                    .Of(source.name));
   }
   if (!tensor.slices.empty()) {
     std::vector<SharedFile> files;

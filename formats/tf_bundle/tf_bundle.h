@@ -41,5 +41,7 @@ Status TfBundleCanHold(const TensorInfo& tensor);
 // shards of an older output that had more of them are removed where `output` replaces.
 Result<WriteSummary> WriteTfBundle(AtomicOutput& output, const std::filesystem::path& path,
                                    const OutputModel& model, const WriteOptions& options);
+// `output` is a prefix, or the index.
+std::filesystem::path TfBundleMarker(const std::string& output);
 
 }  // namespace ckpt::formats

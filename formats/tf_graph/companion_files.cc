@@ -37,10 +37,8 @@ class Listing {
   static Status Beyond(const fs::path& path) {
     return Fail(Error{ErrorCode::kLimitExceeded,
                       "the assets are more than " + std::to_string(kMaxFiles) +
-                          " files, or nested deeper than " + std::to_string(kMaxDepth) + " folders",
-                      path.string(),
-                      {},
-                      {}});
+                          " files, or nested deeper than " + std::to_string(kMaxDepth) + " folders"}
+                    .In(path.string()));
   }
 
   const Files& files_;

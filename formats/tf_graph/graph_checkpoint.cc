@@ -47,12 +47,9 @@ Match ProbeKind(const ProbeInput& input, OpGraphKind kind) {
 // A SavedModel owes its variables.
 Problem VariablesAbsent(const std::string& saved_model, std::size_t variables) {
   Problem problem{
-      Error{ErrorCode::kNotFound,
-            "the SavedModel has variables, and this file of theirs is absent",
-            (std::filesystem::path(saved_model).parent_path() / "variables" / "variables.index")
-                .string(),
-            {},
-            {}},
+      Error{ErrorCode::kNotFound, "the SavedModel has variables, and this file of theirs is absent"}
+          .In((std::filesystem::path(saved_model).parent_path() / "variables" / "variables.index")
+                  .string()),
       {}};
   for (std::uint32_t i = 0; i < variables; ++i) problem.tensors.push_back(TensorId{i});
   return problem;
@@ -63,12 +60,9 @@ Result<std::unique_ptr<Checkpoint>> OpenGraph(std::string_view format, OpGraphKi
                                               const Limits& limits) {
   CKPT_ASSIGN_OR_RETURN(auto graph, ReadOpGraph(files, path, limits));
   if (graph->kind != kind) {
-    return Fail(
-        Error{ErrorCode::kUnsupported,
-              "is a " + std::string(Name(graph->kind)) + ", not a " + std::string(Name(kind)),
-              path.string(),
-              {},
-              {}});
+    return Fail(Error{ErrorCode::kUnsupported, "is a " + std::string(Name(graph->kind)) +
+                                                   ", not a " + std::string(Name(kind))}
+                    .In(path.string()));
   }
   return GraphAsCheckpoint(format, path.string(), std::move(graph), limits);
 }
@@ -81,7 +75,9 @@ Match ProbeGraphDef(const ProbeInput& input) { return ProbeKind(input, OpGraphKi
 Result<std::unique_ptr<Checkpoint>> OpenTfMeta(const Files& files,
                                                const std::filesystem::path& path,
                                                const Limits& limits) {
-  return OpenGraph("tf-meta", OpGraphKind::kMetaGraph, files, path, limits);
+  std::filesystem::path file = path;
+  if (!files.Exists(path)) file += ".meta";  // of a prefix
+  return OpenGraph("tf-meta", OpGraphKind::kMetaGraph, files, file, limits);
 }
 
 Result<std::unique_ptr<Checkpoint>> OpenGraphDef(const Files& files,

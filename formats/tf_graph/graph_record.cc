@@ -17,7 +17,7 @@ constexpr std::uint64_t kHeadBytes = 512;
 constexpr int kMaxTextDepth = 64;
 
 Error At(const RandomAccessFile& file, ErrorCode code, std::string message) {
-  return Error{code, std::move(message), file.path(), {}, {}};
+  return Error{code, std::move(message)}.In(file.path());
 }
 
 // The message of the kind inside `saved_model`.
@@ -37,7 +37,7 @@ class TextAsBytes : public RandomAccessFile {
   std::uint64_t size() const noexcept override { return bytes_.size(); }
   Status ReadAt(std::uint64_t offset, std::span<std::byte> out) const override {
     if (offset > bytes_.size() || out.size() > bytes_.size() - offset) {
-      return Fail(Error{ErrorCode::kCorrupt, "ends too early", path_, offset, {}});
+      return Fail(Error{ErrorCode::kCorrupt, "ends too early"}.In(path_).At(offset));
     }
     std::copy_n(reinterpret_cast<const std::byte*>(bytes_.data()) + offset, out.size(), out.data());
     return {};

@@ -70,7 +70,7 @@ class SkeletonReader {
   static constexpr std::size_t kWindowBytes = std::size_t{256} << 10;
 
   Error Malformed(std::string message) const {
-    return Error{ErrorCode::kCorrupt, std::move(message), file_.path(), position_, {}};
+    return Error{ErrorCode::kCorrupt, std::move(message)}.In(file_.path()).At(position_);
   }
 
   Status Fill() {
@@ -116,12 +116,10 @@ class SkeletonReader {
 
   Status Spend(std::uint64_t size) {
     if (size > max_bytes_ - held_) {
-      return Fail(Error{
-          ErrorCode::kLimitExceeded,
-          "the graph without its weights is larger than " + std::to_string(max_bytes_) + " bytes",
-          file_.path(),
-          position_,
-          {}});
+      return Fail(Error{ErrorCode::kLimitExceeded, "the graph without its weights is larger than " +
+                                                       std::to_string(max_bytes_) + " bytes"}
+                      .In(file_.path())
+                      .At(position_));
     }
     held_ += size;
     return {};
@@ -175,11 +173,9 @@ class SkeletonReader {
     if (level == Level::kTensor && size > kLeaveInFileBytes &&
         (field == kContentField || field == kFloatField || field == kDoubleField)) {
       if (std::exchange(*left, true)) {
-        return Fail(Error{ErrorCode::kUnsupported,
-                          "the values of a tensor are in several parts",
-                          file_.path(),
-                          position_,
-                          {}});
+        return Fail(Error{ErrorCode::kUnsupported, "the values of a tensor are in several parts"}
+                        .In(file_.path())
+                        .At(position_));
       }
       // An empty field is what is left of it.
       AppendVarint(out, 0);

@@ -175,45 +175,30 @@ Status GraphCanHold(const TensorInfo& tensor) {
       (dtype->stored_bytes != 0 || tensor.dtype == Dtype::kString)) {
     return {};
   }
-  return Fail(Error{ErrorCode::kUnsupported,
-                    "a TensorFlow graph cannot hold elements of type " +
-                        std::string(Name(tensor.dtype)) + " here",
-                    {},
-                    {},
-                    tensor.name});
+  return Fail(Error{ErrorCode::kUnsupported, "a TensorFlow graph cannot hold elements of type " +
+                                                 std::string(Name(tensor.dtype)) + " here"}
+                  .Of(tensor.name));
 }
 
 Result<GraphPieces> BuildGraph(const GraphToWrite& graph, bool keep_variables) {
   return Builder(graph, keep_variables).Build();
 }
 
-Result<WriteSummary> WriteWithoutGraph(AtomicOutput&, const fs::path&, const OutputModel&,
-                                       const WriteOptions&) {
+Result<GraphToWrite> GraphOf(const OutputModel& model) {
+  if (model.ops != nullptr) return GraphToWrite{model, *model.ops};
   return Fail(ErrorCode::kUnsupported,
               "there is no graph of operations to write; a .meta, SavedModel or GraphDef has one");
 }
 
-bool HoldsOperations(const Format& format) noexcept {
-  return format.name == "graph-def" || format.name == "saved-model";
-}
-
-Result<WriteSummary> WriteOperations(const Format& format, AtomicOutput& output,
-                                     const fs::path& path, const OutputModel& model,
-                                     std::shared_ptr<const OpGraph> ops,
-                                     const WriteOptions& options) {
-  const GraphToWrite graph{model, *ops};
-  return format.name == "saved-model" ? WriteSavedModel(output, path, graph, options)
-                                      : WriteGraphDef(output, path, graph, options);
-}
-
 Result<WriteSummary> WriteGraphDef(AtomicOutput& output, const fs::path& path,
-                                   const GraphToWrite& graph, const WriteOptions&) {
+                                   const OutputModel& model, const WriteOptions&) {
+  CKPT_ASSIGN_OR_RETURN(const GraphToWrite graph, GraphOf(model));
   CKPT_ASSIGN_OR_RETURN(const GraphPieces pieces, BuildGraph(graph, false));
   if (pieces.size() > kMaxMessageBytes) {
-    return Fail(ErrorCode::kUnsupported,
-                "the graph would take " + std::to_string(pieces.size()) +
-                    " bytes, and a GraphDef ends below 2 GiB; --to saved-model keeps the weights "
-                    "beside it");
+    return Fail(Error{ErrorCode::kUnsupported, "the graph would take " +
+                                                   std::to_string(pieces.size()) +
+                                                   " bytes, and a GraphDef ends below 2 GiB"}
+                    .With(Remedy::kSeparateWeights));
   }
   CKPT_ASSIGN_OR_RETURN(OutputFile* const file, output.Create(path, pieces.size()));
   CKPT_RETURN_IF_ERROR(pieces.Write(*file));

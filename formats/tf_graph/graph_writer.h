@@ -8,8 +8,11 @@
 #pragma once
 
 #include <filesystem>
+#include <string>
 
-#include "ckpt/formats/graph_output.h"
+#include "ckpt/formats/format.h"
+#include "ckpt/op_graph.h"
+#include "ckpt/serving.h"
 #include "formats/tf_graph/graph_pieces.h"
 
 namespace ckpt::formats {
@@ -19,18 +22,19 @@ struct GraphToWrite {
   const OpGraph& ops;
 };
 
+// kUnsupported where the model has no graph of operations.
+Result<GraphToWrite> GraphOf(const OutputModel& model);
+
 // kUnsupported for graphs of 2 GiB and more.
 Result<WriteSummary> WriteGraphDef(AtomicOutput& output, const std::filesystem::path& path,
-                                   const GraphToWrite& graph, const WriteOptions& options);
+                                   const OutputModel& model, const WriteOptions& options);
 
 // `path` is the folder, put in place as a whole. What an older SavedModel left in it and would
 // contradict the new one (its fingerprint, its variables) goes.
 Result<WriteSummary> WriteSavedModel(AtomicOutput& output, const std::filesystem::path& path,
-                                     const GraphToWrite& graph, const WriteOptions& options);
-
-// For the table of formats: fails, since a checkpoint alone is no graph.
-Result<WriteSummary> WriteWithoutGraph(AtomicOutput& output, const std::filesystem::path& path,
-                                       const OutputModel& model, const WriteOptions& options);
+                                     const OutputModel& model, const WriteOptions& options);
+// The saved_model.pb in it.
+std::filesystem::path SavedModelMarker(const std::string& output);
 
 // kUnsupported for element types that TensorFlow does not have.
 Status GraphCanHold(const TensorInfo& tensor);

@@ -76,7 +76,7 @@ class BodyBuilder {
   Error At(std::string_view op, std::string message, ErrorCode code = ErrorCode::kCorrupt) const {
     std::string where = "operation \"" + std::string(op) + "\"";
     if (!function_.empty()) where += " of function \"" + function_ + "\"";
-    return Error{code, where + " " + std::move(message), context_.record->file->path(), {}, {}};
+    return Error{code, where + " " + std::move(message)}.In(context_.record->file->path());
   }
 
  private:
@@ -111,10 +111,8 @@ Status BodyBuilder::AddNodes(const Nodes& nodes) {
   const auto count = static_cast<std::size_t>(nodes.size());
   if (count > context_.limits.tensors) {
     return Fail(Error{ErrorCode::kLimitExceeded,
-                      "has more than " + std::to_string(context_.limits.tensors) + " operations",
-                      context_.record->file->path(),
-                      {},
-                      {}});
+                      "has more than " + std::to_string(context_.limits.tensors) + " operations"}
+                    .In(context_.record->file->path()));
   }
   body_.ops.reserve(first + count);
   for (int i = 0; i < nodes.size(); ++i) {

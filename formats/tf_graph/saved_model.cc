@@ -40,10 +40,8 @@ Error Chunked(const fs::path& path) {
       ErrorCode::kUnsupported,
       "is the graph of a SavedModel in chunks, which is not read; loaded with TensorFlow and "
       "saved again as one file it is: tf.saved_model.save(model, folder, options="
-      "tf.saved_model.SaveOptions(experimental_image_format=False))",
-      path.string(),
-      {},
-      {}};
+      "tf.saved_model.SaveOptions(experimental_image_format=False))"}
+      .In(path.string());
 }
 
 std::optional<std::uint64_t> VersionOf(const std::string& name) {
@@ -117,21 +115,20 @@ std::string NoteOfGraphs(const OpGraph& graph) {
 
 }  // namespace
 
-Result<std::optional<ResolvedSavedModel>> ResolveSavedModel(const Files& files,
-                                                            const std::string& path) {
+Result<std::optional<ResolvedPath>> ResolveSavedModel(const Files& files, const std::string& path) {
   if (!files.IsDirectory(path)) {
     const std::string name = fs::path(path).filename().string();
     if (name == kChunkedName && files.Exists(path)) return Fail(Chunked(path));
     const bool named = std::find(kGraphNames.begin(), kGraphNames.end(), name) != kGraphNames.end();
-    if (!named || !files.Exists(path)) return std::optional<ResolvedSavedModel>();
+    if (!named || !files.Exists(path)) return std::optional<ResolvedPath>();
     const std::string folder = fs::path(path).parent_path().string();
-    return ResolvedSavedModel{folder.empty() ? "." : folder};
+    return ResolvedPath{folder.empty() ? "." : folder};
   }
-  if (GraphFileIn(files, path)) return ResolvedSavedModel{path};
+  if (GraphFileIn(files, path)) return ResolvedPath{path};
   if (files.Exists(fs::path(path) / kChunkedName))
     return Fail(Chunked(fs::path(path) / kChunkedName));
   const auto names = files.List(path);
-  if (!names) return std::optional<ResolvedSavedModel>();
+  if (!names) return std::optional<ResolvedPath>();
   std::vector<std::pair<std::uint64_t, std::string>> versions;
   for (const std::string& name : *names) {
     const auto version = VersionOf(name);
@@ -139,12 +136,12 @@ Result<std::optional<ResolvedSavedModel>> ResolveSavedModel(const Files& files,
     const bool model = GraphFileIn(files, folder) || files.Exists(folder / kChunkedName);
     if (version && model) versions.emplace_back(*version, name);
   }
-  if (versions.empty()) return std::optional<ResolvedSavedModel>();
+  if (versions.empty()) return std::optional<ResolvedPath>();
   const auto& highest = *std::max_element(versions.begin(), versions.end());
   const fs::path taken = fs::path(path) / highest.second;
   if (!GraphFileIn(files, taken)) return Fail(Chunked(taken / kChunkedName));
-  return ResolvedSavedModel{taken.string(), "version " + highest.second + ", the highest of " +
-                                                std::to_string(versions.size()) + " in " + path};
+  return ResolvedPath{taken.string(), "version " + highest.second + ", the highest of " +
+                                          std::to_string(versions.size()) + " in " + path};
 }
 
 Match ProbeSavedModel(const ProbeInput& input) {
@@ -159,7 +156,7 @@ Result<std::unique_ptr<Checkpoint>> OpenSavedModel(const Files& files, const fs:
     const auto found = GraphFileIn(files, path);
     if (!found && files.Exists(path / kChunkedName)) return Fail(Chunked(path / kChunkedName));
     if (!found) {
-      return Fail(Error{ErrorCode::kUnfit, "holds no saved_model.pb", path.string(), {}, {}});
+      return Fail(Error{ErrorCode::kUnfit, "holds no saved_model.pb"}.In(path.string()));
     }
     file = *found;
     folder = path;
@@ -173,10 +170,8 @@ Result<std::unique_ptr<Checkpoint>> OpenSavedModel(const Files& files, const fs:
   CKPT_ASSIGN_OR_RETURN(auto graph, BuildOpGraph(std::move(record), limits));
   if (graph->kind != OpGraphKind::kSavedModel) {
     return Fail(Error{ErrorCode::kUnsupported,
-                      "is a " + std::string(Name(graph->kind)) + ", not a SavedModel",
-                      file.string(),
-                      {},
-                      {}});
+                      "is a " + std::string(Name(graph->kind)) + ", not a SavedModel"}
+                    .In(file.string()));
   }
   const std::string graphs = NoteOfGraphs(*graph);
   const std::string prefix = (folder / "variables" / "variables").string();

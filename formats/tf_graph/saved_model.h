@@ -13,14 +13,9 @@
 
 namespace ckpt::formats {
 
-struct ResolvedSavedModel {
-  std::string folder;
-  std::string note = {};  // how `path` led to it, where that is not plain
-};
 // What `path` names: the folder, the saved_model file in it, or a model server's folder of
 // versions, of which the highest is taken. Nothing where it names no SavedModel.
-Result<std::optional<ResolvedSavedModel>> ResolveSavedModel(const Files& files,
-                                                            const std::string& path);
+Result<std::optional<ResolvedPath>> ResolveSavedModel(const Files& files, const std::string& path);
 
 Match ProbeSavedModel(const ProbeInput& input);
 

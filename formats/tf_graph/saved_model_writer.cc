@@ -140,8 +140,11 @@ std::vector<std::string> ReplacedParts() {
 
 }  // namespace
 
+fs::path SavedModelMarker(const std::string& output) { return fs::path(output) / "saved_model.pb"; }
+
 Result<WriteSummary> WriteSavedModel(AtomicOutput& output, const fs::path& path,
-                                     const GraphToWrite& graph, const WriteOptions& options) {
+                                     const OutputModel& model, const WriteOptions& options) {
+  CKPT_ASSIGN_OR_RETURN(const GraphToWrite graph, GraphOf(model));
   CKPT_ASSIGN_OR_RETURN(GraphPieces pieces, BuildGraph(graph, true));
   CKPT_ASSIGN_OR_RETURN(tf_proto::MetaGraphDef meta, MetaOf(graph.ops));
   const Variables variables = VariablesOf(graph);

@@ -84,12 +84,9 @@ const LeftValue* LeftInFile(const TfGraphRecord& record, const TensorProto& prot
 }
 
 Error Lying(const std::string& holds, const Shape& shape) {
-  return Error{ErrorCode::kCorrupt,
-               "holds " + holds + " where its shape " + ToString(shape) + " has " +
-                   std::to_string(shape.element_count()) + " elements",
-               {},
-               {},
-               {}};
+  return Error{ErrorCode::kCorrupt, "holds " + holds + " where its shape " + ToString(shape) +
+                                        " has " + std::to_string(shape.element_count()) +
+                                        " elements"};
 }
 
 // Strings inside tensor_content: all lengths, then all bytes.
@@ -286,13 +283,10 @@ Result<std::unique_ptr<TensorStream>> StreamGraphTensor(std::shared_ptr<const Tf
     return std::unique_ptr<TensorStream>(std::make_unique<MemoryStream>(std::move(bytes)));
   }
   if (described->dtype->stored_bytes == 0) {
-    return Fail(Named(Error{ErrorCode::kUnsupported,
-                            "cannot be read: TensorFlow alone knows what is in a " +
-                                std::string(Name(described->dtype->dtype)),
-                            {},
-                            {},
-                            {}},
-                      *record, tensor));
+    return Fail(Named(
+        Error{ErrorCode::kUnsupported, "cannot be read: TensorFlow alone knows what is in a " +
+                                           std::string(Name(described->dtype->dtype))},
+        *record, tensor));
   }
   const LeftValue* const range = LeftInFile(*record, proto);
   std::string held;

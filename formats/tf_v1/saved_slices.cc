@@ -54,7 +54,7 @@ Result<std::optional<Range>> FindRange(const SharedFile& file, Range message,
 Result<std::string> TextOf(const RandomAccessFile& file, Range range, std::uint64_t max_bytes) {
   if (range.end - range.begin > max_bytes) {
     return Fail(
-        Error{ErrorCode::kCorrupt, "has a name that is too long", file.path(), range.begin, {}});
+        Error{ErrorCode::kCorrupt, "has a name that is too long"}.In(file.path()).At(range.begin));
   }
   std::string text(static_cast<std::size_t>(range.end - range.begin), '\0');
   CKPT_RETURN_IF_ERROR(file.ReadAt(range.begin, std::as_writable_bytes(std::span(text))));
@@ -107,10 +107,9 @@ Status FileReader::ReadHead(const TableEntry& entry) {
   CKPT_RETURN_IF_ERROR(CheckVersion(entry, head.meta().versions()));
   if (static_cast<std::uint64_t>(head.meta().tensor_size()) > limits_.tensors) {
     return Fail(Error{ErrorCode::kLimitExceeded,
-                      "has more than " + std::to_string(limits_.tensors) + " tensors",
-                      file_.path(),
-                      entry.offset,
-                      {}});
+                      "has more than " + std::to_string(limits_.tensors) + " tensors"}
+                    .In(file_.path())
+                    .At(entry.offset));
   }
   for (const auto& meta : head.meta().tensor()) CKPT_RETURN_IF_ERROR(AddTensor(entry, meta));
   return {};
@@ -124,10 +123,9 @@ Status FileReader::CheckVersion(const TableEntry& at, const tf_proto::VersionDef
   }
   return Fail(Error{ErrorCode::kUnsupported,
                     "asks for a reader of another checkpoint version than 1 (at least " +
-                        std::to_string(version.min_consumer()) + ")",
-                    file_.path(),
-                    at.offset,
-                    {}});
+                        std::to_string(version.min_consumer()) + ")"}
+                  .In(file_.path())
+                  .At(at.offset));
 }
 
 Status FileReader::AddTensor(const TableEntry& at, const tf_proto::SavedSliceMeta& meta) {
@@ -236,10 +234,9 @@ Status FileReader::AddPlaced(const PlacedEntry& entry) {
   if (has_head_) return AddPlacedSlice(at, entry);
   if (entry.value_size > limits_.index_bytes) {
     return Fail(Error{ErrorCode::kLimitExceeded,
-                      "has a head of " + std::to_string(entry.value_size) + " bytes",
-                      file_.path(),
-                      entry.offset,
-                      {}});
+                      "has a head of " + std::to_string(entry.value_size) + " bytes"}
+                    .In(file_.path())
+                    .At(entry.offset));
   }
   std::vector<std::byte> head(static_cast<std::size_t>(entry.value_size));
   CKPT_RETURN_IF_ERROR(file_.ReadAt(entry.block.offset + entry.value_position, head));
@@ -279,19 +276,16 @@ Status FileReader::AddPlacedSlice(const TableEntry& at, const PlacedEntry& entry
 
 Result<std::vector<SavedTensor>> FileReader::Finish() {
   if (!has_head_) {
-    return Fail(Error{ErrorCode::kCorrupt,
-                      "is an empty table: the head of a V1 checkpoint is missing",
-                      file_.path(),
-                      0,
-                      {}});
+    return Fail(
+        Error{ErrorCode::kCorrupt, "is an empty table: the head of a V1 checkpoint is missing"}
+            .In(file_.path())
+            .At(0));
   }
   for (const auto& [key, place] : places_) {
     if (place.found) continue;
-    return Fail(Error{ErrorCode::kCorrupt,
-                      "lists a slice whose data are not in the file",
-                      file_.path(),
-                      {},
-                      tensors_[place.tensor].name});
+    return Fail(Error{ErrorCode::kCorrupt, "lists a slice whose data are not in the file"}
+                    .In(file_.path())
+                    .Of(tensors_[place.tensor].name));
   }
   return std::move(tensors_);
 }

@@ -24,7 +24,7 @@ class BlockContents : public RandomAccessFile {
   std::uint64_t size() const noexcept override { return contents_.size(); }
   Status ReadAt(std::uint64_t offset, std::span<std::byte> out) const override {
     if (offset > contents_.size() || out.size() > contents_.size() - offset) {
-      return Fail(Error{ErrorCode::kInternal, "reads behind a block", path_, {}, {}});
+      return Fail(Error{ErrorCode::kInternal, "reads behind a block"}.In(path_));
     }
     if (!out.empty()) std::memcpy(out.data(), contents_.data() + offset, out.size());
     return {};
@@ -114,7 +114,7 @@ class ElementDecoder : public SliceElements {
 
  private:
   Error Corrupt(std::string message) const {
-    return Error{ErrorCode::kCorrupt, std::move(message), path_, bytes_.offset(), {}};
+    return Error{ErrorCode::kCorrupt, std::move(message)}.In(path_).At(bytes_.offset());
   }
 
   // Moves to the next bytes of the field unless there are some left; false at the end.
@@ -197,7 +197,7 @@ class ElementDecoder : public SliceElements {
 };
 
 Error At(const BufferedRange& bytes, std::string message) {
-  return Error{ErrorCode::kCorrupt, std::move(message), bytes.path(), bytes.offset(), {}};
+  return Error{ErrorCode::kCorrupt, std::move(message)}.In(bytes.path()).At(bytes.offset());
 }
 
 }  // namespace

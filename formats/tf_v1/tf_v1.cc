@@ -84,14 +84,13 @@ Status TfV1::Join(std::size_t file, SavedTensor saved) {
     joined.whole.dtype = saved.dtype;
     joined.whole.shape = saved.shape;
   } else if (joined.whole.dtype != saved.dtype || joined.whole.shape != saved.shape) {
-    return Fail(Error{ErrorCode::kCorrupt,
-                      "is " + ToString(saved.shape) + " of " +
-                          std::string(Name(saved.dtype->dtype)) + " here and " +
-                          ToString(joined.whole.shape) + " of " +
-                          std::string(Name(joined.whole.dtype->dtype)) + " before",
-                      PathOf(file),
-                      {},
-                      saved.name});
+    return Fail(
+        Error{ErrorCode::kCorrupt, "is " + ToString(saved.shape) + " of " +
+                                       std::string(Name(saved.dtype->dtype)) + " here and " +
+                                       ToString(joined.whole.shape) + " of " +
+                                       std::string(Name(joined.whole.dtype->dtype)) + " before"}
+            .In(PathOf(file))
+            .Of(saved.name));
   }
   for (SavedSlice& slice : saved.slices) {
     ShardRange range;
@@ -129,7 +128,8 @@ void TfV1::Describe(std::string resolved, std::vector<std::string> absent) {
       info.data_present = false;
       if (absent.empty()) {
         manifest_.problems.push_back(
-            {Error{covered.error().code, covered.error().message, info.data_file, {}, name}, {id}});
+            {Error{covered.error().code, covered.error().message}.In(info.data_file).Of(name),
+             {id}});
       } else {
         in_absent.push_back(id);
       }
@@ -143,13 +143,11 @@ void TfV1::Describe(std::string resolved, std::vector<std::string> absent) {
   if (absent.empty()) return;
   std::string names = absent.front();
   if (absent.size() > 1) names += " and " + std::to_string(absent.size() - 1) + " more";
-  manifest_.problems.push_back({Error{ErrorCode::kNotFound,
-                                      "is absent, one of the files of the checkpoint (" + names +
-                                          "); nothing tells which tensors are in it",
-                                      (folder_ / absent.front()).string(),
-                                      {},
-                                      {}},
-                                std::move(in_absent)});
+  manifest_.problems.push_back(
+      {Error{ErrorCode::kNotFound, "is absent, one of the files of the checkpoint (" + names +
+                                       "); nothing tells which tensors are in it"}
+           .In((folder_ / absent.front()).string()),
+       std::move(in_absent)});
 }
 
 Result<std::unique_ptr<TensorStream>> TfV1::Open(TensorId id) const {
@@ -159,11 +157,9 @@ Result<std::unique_ptr<TensorStream>> TfV1::Open(TensorId id) const {
   const auto& slices = tensor.whole.slices;
   const bool strings = info.dtype == Dtype::kString;
   if (strings && slices.size() > 1) {
-    return Fail(Error{ErrorCode::kUnsupported,
-                      "cannot be read: strings in slices",
-                      info.data_file,
-                      {},
-                      info.name});
+    return Fail(Error{ErrorCode::kUnsupported, "cannot be read: strings in slices"}
+                    .In(info.data_file)
+                    .Of(info.name));
   }
   std::vector<std::unique_ptr<SliceElements>> elements;
   for (std::size_t i = 0; i < slices.size(); ++i) {

@@ -9,10 +9,10 @@
 #include "formats/container/stored_tensors.h"
 #include "formats/encoding/byte_reader.h"
 #include "formats/encoding/json_events.h"
-#include "formats/keras/bind_weights.h"
-#include "formats/keras/model_config.h"
-#include "formats/keras/network.h"
-#include "formats/keras/weight_order.h"
+#include "formats/keras/h5/bind_weights.h"
+#include "formats/keras/model/model_config.h"
+#include "formats/keras/model/network.h"
+#include "formats/keras/model/weight_order.h"
 #include "formats/tfjs/weights_manifest.h"
 
 namespace ckpt::formats {
@@ -90,7 +90,7 @@ class Opener {
 
  private:
   Error About(ErrorCode code, std::string message) const {
-    return Error{code, std::move(message), path_.string(), {}, {}};
+    return Error{code, std::move(message)}.In(path_.string());
   }
 
   Status AddGroup(const TfjsGroup& group) {
@@ -114,13 +114,11 @@ class Opener {
       opened_.push_back(*std::move(file));
     }
     if (!fault && there != needed) {
-      fault = Error{ErrorCode::kCorrupt,
-                    "the files have " + std::to_string(there) + " bytes, where the weights take " +
-                        std::to_string(needed),
-                    group.paths.empty() ? path_.string()
-                                        : (path_.parent_path() / group.paths.front()).string(),
-                    {},
-                    {}};
+      fault =
+          Error{ErrorCode::kCorrupt, "the files have " + std::to_string(there) +
+                                         " bytes, where the weights take " + std::to_string(needed)}
+              .In(group.paths.empty() ? path_.string()
+                                      : (path_.parent_path() / group.paths.front()).string());
     }
     const std::uint64_t before = tensors_.size();
     std::uint64_t begin = 0;

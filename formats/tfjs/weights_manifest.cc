@@ -24,7 +24,7 @@ std::string TextOf(const Json& json, const char* key) {
 }
 
 Error About(const std::string& weight, ErrorCode code, std::string message) {
-  return Error{code, std::move(message), {}, {}, weight};
+  return Error{code, std::move(message)}.Of(weight);
 }
 
 Result<Shape> ReadShape(const Json& entry, const std::string& name) {

@@ -10,7 +10,7 @@
 
 #include "ckpt/formats/format.h"
 #include "ckpt/shape.h"
-#include "formats/keras/config_json.h"
+#include "formats/keras/model/config_json.h"
 
 namespace ckpt::formats {
 

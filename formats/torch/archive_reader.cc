@@ -27,10 +27,8 @@ class ArchiveReader {
         archive_->Find(top_ + "serialized_exported_program.json")) {
       return Fail(Error{ErrorCode::kUnsupported,
                         "is a program of torch.export (.pt2), which is not read; "
-                        "`torch.save(torch.export.load(FILE).state_dict, OUT)` writes its weights",
-                        archive_->file()->path(),
-                        {},
-                        {}});
+                        "`torch.save(torch.export.load(FILE).state_dict, OUT)` writes its weights"}
+                      .In(archive_->file()->path()));
     }
     CKPT_RETURN_IF_ERROR(ReadByteOrder());
     std::vector<PickledPart> parts;
@@ -59,7 +57,7 @@ class ArchiveReader {
  private:
   tl::unexpected<Error> Corrupt(std::string message, std::uint64_t offset = 0) const {
     return Fail(
-        Error{ErrorCode::kCorrupt, std::move(message), archive_->file()->path(), offset, {}});
+        Error{ErrorCode::kCorrupt, std::move(message)}.In(archive_->file()->path()).At(offset));
   }
 
   // PyTorch takes it from the first record; records elsewhere would be seen by other readers only.
@@ -132,19 +130,16 @@ class ArchiveReader {
       const std::string& path = archive->file()->path();
       if (!index) {
         return Fail(Error{ErrorCode::kCorrupt,
-                          "the archive has no record " + prefix + storage.key.substr(0, 200),
-                          path,
-                          {},
-                          {}});
+                          "the archive has no record " + prefix + storage.key.substr(0, 200)}
+                        .In(path));
       }
       const ZipMember& member = archive->members()[*index];
       if (member.size != storage.bytes) {
-        return Fail(Error{ErrorCode::kCorrupt,
-                          "its storage should have " + std::to_string(storage.bytes) +
-                              " bytes, the record has " + std::to_string(member.size),
-                          path,
-                          member.header_offset,
-                          {}});
+        return Fail(
+            Error{ErrorCode::kCorrupt, "its storage should have " + std::to_string(storage.bytes) +
+                                           " bytes, the record has " + std::to_string(member.size)}
+                .In(path)
+                .At(member.header_offset));
       }
       return StorageLocation{member.data_offset, member.size, *index};
     };

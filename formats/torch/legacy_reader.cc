@@ -27,11 +27,9 @@ class LegacyReader {
   Result<std::unique_ptr<Checkpoint>> Open() {
     CKPT_ASSIGN_OR_RETURN(const PickleId protocol, Next());
     if (graph_.kind(protocol) != PickleKind::kInt || graph_.integer(protocol) != kProtocol) {
-      return Fail(Error{ErrorCode::kUnsupported,
-                        "is of another protocol than 1001",
-                        file_->path(),
-                        kMagic.size(),
-                        {}});
+      return Fail(Error{ErrorCode::kUnsupported, "is of another protocol than 1001"}
+                      .In(file_->path())
+                      .At(kMagic.size()));
     }
     CKPT_ASSIGN_OR_RETURN(const PickleId host, Next());
     if (graph_.kind(host) != PickleKind::kDict) return Corrupt("the record of the host is no dict");
@@ -58,7 +56,8 @@ class LegacyReader {
   };
 
   tl::unexpected<Error> Corrupt(std::string message) const {
-    return Fail(Error{ErrorCode::kCorrupt, std::move(message), file_->path(), input_.offset(), {}});
+    return Fail(
+        Error{ErrorCode::kCorrupt, std::move(message)}.In(file_->path()).At(input_.offset()));
   }
 
   Result<PickleId> Next() {
@@ -103,10 +102,9 @@ class LegacyReader {
         return Fail(Error{ErrorCode::kCorrupt,
                           "the storage " + storage.key.substr(0, 100) + " should have " +
                               std::to_string(storage.elements) + " elements, its data say " +
-                              std::to_string(ByteReader(count).U64()),
-                          file_->path(),
-                          offset,
-                          {}});
+                              std::to_string(ByteReader(count).U64())}
+                        .In(file_->path())
+                        .At(offset));
       }
       offset += count.size();
       if (!RangeFits(offset, storage.bytes, file_->size())) return {};
@@ -122,8 +120,9 @@ class LegacyReader {
   Result<StorageLocation> Locate(const StorageReference& storage) const {
     const auto found = storages_.find(storage.key);
     if (found != storages_.end() && found->second.location) return *found->second.location;
-    return Fail(Error{
-        ErrorCode::kCorrupt, "the file ends before its storage", file_->path(), file_->size(), {}});
+    return Fail(Error{ErrorCode::kCorrupt, "the file ends before its storage"}
+                    .In(file_->path())
+                    .At(file_->size()));
   }
 
   std::shared_ptr<const RandomAccessFile> file_;

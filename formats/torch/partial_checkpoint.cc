@@ -35,20 +35,14 @@ std::optional<Error> WhyPartial(const StateTree& tree, const std::vector<TensorV
         ErrorCode::kUnsupported,
         "is one rank's part of a checkpoint of DeepSpeed ZeRO (stage 3 leaves the weights "
         "empty here); `python zero_to_fp32.py FOLDER OUT`, beside the checkpoint's folder, "
-        "writes whole weights",
-        {},
-        {},
-        {}};
+        "writes whole weights"};
   }
   if (flat) {
     return Error{
         ErrorCode::kUnsupported,
         "holds the flat parameters of FSDP, in which weights have no names and shapes; save "
         "with StateDictType.FULL_STATE_DICT (or torch.distributed.checkpoint.state_dict."
-        "get_model_state_dict with full_state_dict=True)",
-        {},
-        {},
-        {}};
+        "get_model_state_dict with full_state_dict=True)"};
   }
   return std::nullopt;
 }

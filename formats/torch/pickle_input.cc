@@ -21,7 +21,7 @@ PickleInput::PickleInput(const RandomAccessFile& file, std::uint64_t offset)
     : source_(&file), name_(file.path()), base_(offset), end_(std::max(offset, file.size())) {}
 
 tl::unexpected<Error> PickleInput::Fail(ErrorCode code, std::string message) const {
-  return ckpt::Fail(Error{code, std::move(message), name_, offset(), {}});
+  return ckpt::Fail(Error{code, std::move(message)}.In(name_).At(offset()));
 }
 
 Status PickleInput::Need(std::size_t size) {

@@ -71,17 +71,21 @@ Result<std::unique_ptr<Checkpoint>> OpenTorch(const Files& files, const std::fil
     return Fail(
         Error{ErrorCode::kUnsupported,
               "is a tar file of PyTorch before 0.1.10, which is not read; a PyTorch of that "
-              "time to 2.5 can save it anew",
-              path.string(),
-              {},
-              {}});
+              "time to 2.5 can save it anew"}
+            .In(path.string()));
   }
   if (StartsLikeZip(head)) return OpenTorchArchive(std::move(opened), limits);
-  return Fail(Error{ErrorCode::kCorrupt,
-                    "is neither an archive nor a stream of torch.save",
-                    path.string(),
-                    0,
-                    {}});
+  return Fail(Error{ErrorCode::kCorrupt, "is neither an archive nor a stream of torch.save"}
+                  .In(path.string())
+                  .At(0));
+}
+
+Result<std::optional<ResolvedPath>> ResolveTorch(const Files& files, const std::string& path) {
+  if (!files.IsDirectory(path)) return std::optional<ResolvedPath>();
+  for (const char* name : {"pytorch_model.bin.index.json", "pytorch_model.bin"}) {
+    if (files.Exists(std::filesystem::path(path) / name)) return FileOfFolder(path, name);
+  }
+  return std::optional<ResolvedPath>();
 }
 
 }  // namespace ckpt::formats

@@ -371,21 +371,16 @@ class Walk {
         return Fail(ErrorCode::kCorrupt, "a dict has a key that cannot be one");
       }
       if (kind != PickleKind::kText || seen.insert(graph_.text(key)).second) continue;
-      return Fail(Error{ErrorCode::kCorrupt,
-                        "a dict of the pickle has this key twice",
-                        {},
-                        {},
-                        Join(path, graph_.text(key))});
+      return Fail(Error{ErrorCode::kCorrupt, "a dict of the pickle has this key twice"}.Of(
+          Join(path, graph_.text(key))));
     }
     return {};
   }
 
   Status TooDeep(const std::string& path) const {
     return Fail(Error{ErrorCode::kLimitExceeded,
-                      "tensors lie more than " + std::to_string(kMaxDepth) + " levels deep",
-                      {},
-                      {},
-                      path.substr(0, 200)});
+                      "tensors lie more than " + std::to_string(kMaxDepth) + " levels deep"}
+                    .Of(path.substr(0, 200)));
   }
 
   Status Add(PickleId id, const Place& place, Section section) {
@@ -514,8 +509,7 @@ class Walk {
     for (NamedTensor& tensor : tree_.tensors) {
       if (count[tensor.name] > 1) tensor.name = tensor.stored_as;
       if (!taken.insert(tensor.name).second) {
-        return Fail(
-            Error{ErrorCode::kCorrupt, "two tensors would have this name", {}, {}, tensor.name});
+        return Fail(Error{ErrorCode::kCorrupt, "two tensors would have this name"}.Of(tensor.name));
       }
     }
     return {};

@@ -212,12 +212,9 @@ void LimitExpansion(TensorView& view) {
   std::uint64_t bytes = 0;
   const bool fits = CheckedMul(view.shape.element_count(), view.element_bytes, &bytes);
   if (fits && bytes <= std::max(view.storage.bytes, kMaxExpansion)) return;
-  view.unreadable = Error{
-      ErrorCode::kLimitExceeded,
-      "is " + std::to_string(view.storage.bytes) + " stored bytes repeated to more than 1 GiB",
-      {},
-      {},
-      {}};
+  view.unreadable =
+      Error{ErrorCode::kLimitExceeded, "is " + std::to_string(view.storage.bytes) +
+                                           " stored bytes repeated to more than 1 GiB"};
 }
 
 Status ReadDims(const PickleGraph& graph, PickleId size, PickleId stride, TensorView& view) {
@@ -238,10 +235,7 @@ void ReadMetadata(const PickleGraph& graph, PickleId metadata, TensorView& view)
     if (!lazy || graph.kind(items[i + 1]) != PickleKind::kBool || !graph.boolean(items[i + 1]))
       continue;
     view.unreadable = Error{ErrorCode::kUnsupported,
-                            "is stored without its conjugation or negation, which is not applied",
-                            {},
-                            {},
-                            {}};
+                            "is stored without its conjugation or negation, which is not applied"};
   }
 }
 
@@ -307,7 +301,7 @@ Result<TensorView> ReadStored(const PickleGraph& graph, const Invocation& call) 
 TensorView Unreadable(std::string message) {
   TensorView view;
   view.dtype = Dtype::kVoid;
-  view.unreadable = Error{ErrorCode::kUnsupported, std::move(message), {}, {}, {}};
+  view.unreadable = Error{ErrorCode::kUnsupported, std::move(message)};
   return view;
 }
 
@@ -395,10 +389,7 @@ Result<TensorView> ReadDistributed(const PickleGraph& graph, const Invocation& c
   view.unreadable = Error{ErrorCode::kUnsupported,
                           "is one rank's part, " + ToString(part.shape) + ", of a DTensor of " +
                               ToString(view.shape) +
-                              "; full_tensor() before torch.save gathers it from all ranks",
-                          {},
-                          {},
-                          {}};
+                              "; full_tensor() before torch.save gathers it from all ranks"};
   return view;
 }
 

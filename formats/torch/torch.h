@@ -12,6 +12,8 @@
 
 #include <filesystem>
 #include <memory>
+#include <optional>
+#include <string>
 
 #include "ckpt/formats/format.h"
 #include "formats/container/file.h"
@@ -20,6 +22,9 @@ namespace ckpt::formats {
 
 // kCertain for a zip with a data.pkl, the legacy magic number, and an index of .bin shards.
 Match ProbeTorch(const ProbeInput& input);
+
+// The file of a folder that transformers' save_pretrained wrote with torch.save.
+Result<std::optional<ResolvedPath>> ResolveTorch(const Files& files, const std::string& path);
 
 Result<std::unique_ptr<Checkpoint>> OpenTorch(const Files& files, const std::filesystem::path& path,
                                               const Limits& limits);

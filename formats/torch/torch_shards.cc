@@ -82,12 +82,10 @@ class ShardSet {
   Status AddShard(std::uint32_t shard, std::vector<std::string> promised) {
     auto file = files_.OpenBeneath(path_.parent_path(), index_.shards[shard]);
     if (!file && file.error().code == ErrorCode::kUnsafe) {
-      return Fail(
-          Error{ErrorCode::kUnsafe,
-                "its shard \"" + index_.shards[shard] + "\" is refused: " + file.error().message,
-                path_.string(),
-                {},
-                promised.empty() ? "" : promised.front()});
+      return Fail(Error{ErrorCode::kUnsafe, "its shard \"" + index_.shards[shard] +
+                                                "\" is refused: " + file.error().message}
+                      .In(path_.string())
+                      .Of(promised.empty() ? "" : promised.front()));
     }
     if (!file) {
       faults_.push_back({std::move(file).error(), std::move(promised)});
@@ -108,10 +106,9 @@ class ShardSet {
       if (placed_.at(name).shard != nullptr || lost_.count(name) != 0) continue;
       faults_.push_back(
           {Error{ErrorCode::kCorrupt,
-                 "the index places it in " + index_.shards[shard] + ", which does not hold it",
-                 path_.string(),
-                 {},
-                 name},
+                 "the index places it in " + index_.shards[shard] + ", which does not hold it"}
+               .In(path_.string())
+               .Of(name),
            {name}});
     }
     shards_.push_back(*std::move(opened));
@@ -131,14 +128,13 @@ class ShardSet {
           [](const ShardEntry& e, const std::string& name) { return e.name < name; });
       const bool known = entry != index_.tensors.end() && entry->name == info.name;
       if (!known || entry->shard != shard) {
-        faults_.push_back({Error{ErrorCode::kCorrupt,
-                                 known ? "is also in this shard; the index places it in " +
-                                             index_.shards[entry->shard]
-                                       : "is in this shard and not in the index",
-                                 info.data_file,
-                                 {},
-                                 info.name},
-                           {}});
+        faults_.push_back(
+            {Error{ErrorCode::kCorrupt, known ? "is also in this shard; the index places it in " +
+                                                    index_.shards[entry->shard]
+                                              : "is in this shard and not in the index"}
+                 .In(info.data_file)
+                 .Of(info.name),
+             {}});
         if (known || placed_.count(info.name) != 0) continue;
       }
       if (!info.data_present) {

@@ -33,7 +33,7 @@ std::uint64_t ExpectedBytes(const OutputModel& model, std::uint64_t pickle_bytes
 
 Status CanHoldTorch(const TensorInfo& tensor) {
   const auto unsupported = [&](std::string message) {
-    return Fail(Error{ErrorCode::kUnsupported, std::move(message), {}, {}, tensor.name});
+    return Fail(Error{ErrorCode::kUnsupported, std::move(message)}.Of(tensor.name));
   };
   const TorchDtype* const type = TorchDtypeFor(tensor.dtype);
   if (type == nullptr) return unsupported("PyTorch has no " + std::string(Name(tensor.dtype)));

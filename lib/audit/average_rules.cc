@@ -32,7 +32,7 @@ void JudgeAverages(const Subject& raw, const EmaWeights& averages, const AuditOp
   for (Finding& finding : found) {
     // What a plain restore serves is the raw weights.
     finding.severity = Severity::kWarning;
-    finding.message = "in the averages that --ema writes, " + finding.message;
+    finding.message = "in the averages of the weights, " + finding.message;
     for (FindingTensor& tensor : finding.tensors) {
       if (!tensor.id) continue;
       tensor.id = averages.SourceOf(*tensor.id);

@@ -187,7 +187,7 @@ void JudgePresence(const Subject& subject, FindingList& findings) {
 void JudgeRecords(const Subject& subject, FindingList& findings) {
   JudgeRecord(subject,
               {RuleIndex::kEpsilonNotRecorded, "epsilon",
-               "A fold or a conversion that needs it takes --epsilon", &BatchNorm::epsilon},
+               "A fold or a conversion that needs it has to be given it", &BatchNorm::epsilon},
               findings);
   JudgeRecord(
       subject,

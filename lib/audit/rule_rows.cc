@@ -265,8 +265,9 @@ constexpr std::array kRows = {
     RuleRow{
         "BN033", "statistics-misfit", kWarning, kPasses,
         "stored means do not fit the network around them",
-        "Found under --checksums, which reads the kernels: where the network leads from one batch "
-        "norm to the next, beta, gamma, the kernel and the bias say what means the next one reads. "
+        "Found where all data are read, the kernels among them: where the network leads from one "
+        "batch norm to the next, beta, gamma, the kernel and the bias say what means the next one "
+        "reads. "
         "The stored means are no nearer to these than in random orders of the channels, while "
         "those "
         "of a network that was trained as a whole are nearer than in every order. Layers of fewer "
@@ -275,11 +276,12 @@ constexpr std::array kRows = {
         "The statistics are those of another layer or another checkpoint, or their channels are in "
         "another order: each channel is shifted and scaled by the wrong numbers.",
         "look at what renamed, converted or merged the file, and take the statistics from the "
-        "checkpoint that the kernels are of; ckpt calibrate computes them again from data"},
+        "checkpoint that the kernels are of; ckpt calibrate computes them again from data",
+        "", "", "", Setting::kAllData},
     RuleRow{
         "BN034", "merged-statistics", kWarning, kPasses,
         "a merged checkpoint has the statistics of its parents, not of its own weights",
-        "Found with --parents. The weights are a weighted average of the parents' (stochastic "
+        "Found beside the parents. The weights are a weighted average of the parents' (stochastic "
         "weight "
         "averaging, model soups, federated averaging, task arithmetic) or otherwise differ from "
         "theirs, and the moving statistics are the same average, or those of one parent bit for "
@@ -287,11 +289,10 @@ constexpr std::array kRows = {
         "The mean and variance of activations are no linear function of the weights: averaged "
         "networks mostly have smaller variances than the average of variances, so that serving "
         "scales every channel too little.",
-        "compute the statistics again from training data: ckpt calibrate --all, or one pass of the "
-        "batch norms in training mode",
-        "", "",
-        "compute them again: torch.optim.swa_utils.update_bn(loader, model) before saving, or ckpt "
-        "calibrate --all"},
+        "compute the statistics of all batch norms again from training data, or run one pass with "
+        "them in training mode",
+        "", "", "compute them again: torch.optim.swa_utils.update_bn(loader, model) before saving",
+        Setting::kParents, Remedy::kCalibrateAll},
 
     // What the file does not say.
     RuleRow{
@@ -300,12 +301,13 @@ constexpr std::array kRows = {
         "the framework's default, or unknown.",
         "A wrong epsilon changes every channel with a small variance: 1e-3 (Keras, TensorFlow) and "
         "1e-5 (PyTorch, ONNX) differ by a factor of ten in the gain of a dead channel.",
-        "give it: --epsilon, --graph, or a file with its config"},
+        "give it, or a file with its config", "", "", "", Setting::kNone, Remedy::kRecordEpsilon},
     RuleRow{
         "BN041", "momentum-not-recorded", kInfo, kPasses, "the file does not record momentum",
         "Without the decay of the moving averages, or with a default in its place, it cannot be "
         "said for sure how much the initial values still weigh (BN015).",
-        "It does not change serving.", "give it for a judgement: --momentum, --graph"},
+        "It does not change serving.", "give it for a judgement", "", "", "", Setting::kNone,
+        Remedy::kRecordMomentum},
 
     // Between two checkpoints of one run.
     RuleRow{
@@ -443,11 +445,11 @@ constexpr std::array kRows = {
         "in place of learnt statistics gives wrong outputs without an error.",
         "if the statistics are meant to be fixed, export them as constants of the graph"},
 
-    // Beside data (--data).
+    // Beside data.
     RuleRow{
         "BN070", "input-skew", kWarning, kPasses,
         "given data differ from those that the network was trained with",
-        "Found under --data: what the first batch norms read is far from their statistics, while "
+        "Found beside data: what the first batch norms read is far from their statistics, while "
         "those behind agree with theirs once the ones before use the statistics of the data. A "
         "batch norm takes away scale and shift, so that other input is seen by the first ones "
         "alone; a wrong record is seen in all layers (BN071). docs/auditing_with_data.md has the "
@@ -456,19 +458,21 @@ constexpr std::array kRows = {
         "saw, and outputs are wrong without an error.",
         "compare the preprocessing with that of training: the range (0 to 255, 0 to 1, -1 to 1), "
         "mean and deviation taken off, the order of the channels, the resizing; if the data have "
-        "truly changed, train on them, or let ckpt calibrate compute the statistics from them"},
+        "truly changed, train on them, or let ckpt calibrate compute the statistics from them",
+        "", "", "", Setting::kData},
     RuleRow{
         "BN071", "statistics-far-from-data", kWarning, kPasses,
         "stored statistics are far from those of given data",
-        "Found under --data: layers are far from their own statistics also where the layers before "
+        "Found beside data: layers are far from their own statistics also where the layers before "
         "them use the statistics of the data. All over the network: the record is not of these "
         "weights, as after updates that stopped half way, or a decay too near to 1. In few "
         "layers: their record is another's, or the data hold what training never saw. "
         "docs/auditing_with_data.md has the thresholds.",
         "Serving normalises with numbers that are not those of what it serves; the error grows "
         "from layer to layer.",
-        "make sure that the data are prepared as those of training; then let ckpt calibrate "
-        "--all compute the statistics again from data of training"},
+        "make sure that the data are prepared as those of training; then compute the "
+        "statistics of all batch norms again from data of training",
+        "", "", "", Setting::kData, Remedy::kCalibrateAll},
 
     // The file as a whole.
     RuleRow{
@@ -505,21 +509,23 @@ constexpr std::array kRows = {
         "Slots of an optimizer (momentum, Adam's m and v) are in the file, as in every checkpoint "
         "that training can resume from.",
         "Serving does not read them; they make the file two or three times larger.",
-        "for serving drop them: ckpt convert does unless told --keep-training-state"},
+        "for serving drop them: ckpt convert does unless it is told to keep training state"},
     RuleRow{
         "CK006", "ema-shadows", kInfo, kPasses,
         "shadows of an exponential moving average stand next to the raw weights",
         "The file holds both raw weights and their averages over time. Evaluation often uses the "
         "averages; a plain restore gives the raw weights.",
         "The served model is the one you evaluated only if both read the same set.",
-        "decide which set is served; ckpt convert --ema writes the averages",
-        "restore with ema.variables_to_restore() to serve the averages, or ckpt convert --ema"},
+        "decide which set is served",
+        "restore with ema.variables_to_restore() to serve the averages", "", "", Setting::kNone,
+        Remedy::kWriteAverages},
     RuleRow{
         "CK007", "values-not-judged", kInfo, kPasses, "some values could not be judged",
         "The message says which, and why. The file holds a graph and no values (a .meta, a "
         "config); "
-        "a batch norm's tensor has a type that the audit does not compute with; or, with --since, "
-        "the older checkpoint has no tensor of the same name, type and shape (a new head, a layer "
+        "a batch norm's tensor has a type that the audit does not compute with; or, beside an "
+        "older checkpoint, that one has no tensor of the same name, type and shape (a new head, a "
+        "layer "
         "that was renamed), or could not be read in full. It is a warning where the file holds a "
         "tensor in a form that is not read: sparse, one rank's part of a distributed tensor, one "
         "without data.",

@@ -20,6 +20,8 @@ struct RuleRow {
   std::string_view why;      // what it does to serving
   std::string_view fix;      // in any framework; the next three say it in that framework's words
   std::string_view fix_tensorflow = {}, fix_keras = {}, fix_pytorch = {};
+  Setting needs = Setting::kNone;
+  Remedy remedy = Remedy::kNone;
 };
 
 std::span<const RuleRow> RuleRows() noexcept;  // in the order of RuleIndex

@@ -82,7 +82,8 @@ const Table& BuiltTable() {
     Table built;
     for (const RuleRow& row : RuleRows()) {
       const std::string& text = built.texts.emplace_back(TextOf(row));
-      built.rules.push_back({row.id, row.name, row.severity, row.summary, text, row.in_conversion});
+      built.rules.push_back({row.id, row.name, row.severity, row.summary, text, row.in_conversion,
+                             row.needs, row.remedy});
     }
     return built;
   }();

@@ -12,7 +12,7 @@ bool IsWeight(Role role) {
 }
 
 tl::unexpected<Error> Unfit(const std::string& tensor, std::string message) {
-  return Fail(Error{ErrorCode::kUnfit, std::move(message), {}, {}, tensor});
+  return Fail(Error{ErrorCode::kUnfit, std::move(message)}.Of(tensor));
 }
 
 }  // namespace
@@ -40,8 +40,9 @@ Result<std::map<TensorId, TensorId>> FindShadows(const Manifest& manifest,
   }
   if (shadows.empty() && !analysis.averaged) {
     const std::string note = manifest.note.empty() ? "" : " (" + manifest.note + ")";
-    return Fail(ErrorCode::kUnfit,
-                "--ema: the checkpoint holds no moving averages of its weights" + note);
+    return Fail(
+        Error{ErrorCode::kUnfit, "the checkpoint holds no moving averages of its weights" + note}
+            .About(Setting::kAverages));
   }
   return shadows;
 }
@@ -64,8 +65,7 @@ std::vector<std::string> NotesOnShadows(const Manifest& manifest, const Analysis
   std::vector<std::string> notes;
   if (shadows.empty()) {
     if (analysis.averaged) {
-      notes.push_back("--ema: the model's own weights are the averages: " +
-                      analysis.averaged->detail);
+      notes.push_back("the model's own weights are the averages: " + analysis.averaged->detail);
     }
     return notes;
   }
@@ -78,7 +78,7 @@ std::vector<std::string> NotesOnShadows(const Manifest& manifest, const Analysis
   }
   if (without.count() != 0) {
     notes.push_back(
-        "--ema: " + std::to_string(without.count()) + " of " + std::to_string(weights) +
+        std::to_string(without.count()) + " of " + std::to_string(weights) +
         " weights have no moving average and are written as they are: " + without.text());
   }
   for (const std::size_t layer : LayersWithRawStatistics(analysis, shadows)) {
@@ -86,17 +86,16 @@ std::vector<std::string> NotesOnShadows(const Manifest& manifest, const Analysis
   }
   if (raw.count() != 0) {
     notes.push_back(
-        "--ema: the moving statistics have no average; those of the raw model stand beside "
-        "averaged "
+        "the moving statistics have no average; those of the raw model stand beside averaged "
         "weights in " +
         raw.text() + ". Statistics computed over data with the averaged weights fit them better");
   }
   for (const auto& [variable, shadow] : shadows) {
     if (!IsExchangedAtEpochEnd(manifest.tensors[shadow.index].name)) continue;
     notes.push_back(
-        "--ema: mmcv's EMAHook exchanges averages and weights at the end of an epoch, before the "
+        "mmcv's EMAHook exchanges averages and weights at the end of an epoch, before the "
         "checkpoint is saved: if it did, the model's own names hold the averages, and a conversion "
-        "without --ema writes them");
+        "of the weights themselves writes them");
     break;
   }
   return notes;

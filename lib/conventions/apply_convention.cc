@@ -63,8 +63,9 @@ class Applier {
     for (const auto& [name, hint] : options_.hints) {
       const auto id = FindTensor(manifest_, name);
       if (!id) {
-        return Fail(ErrorCode::kInvalidArgument,
-                    "--rename: there is no tensor called \"" + name + '"');
+        return Fail(
+            Error{ErrorCode::kInvalidArgument, "there is no tensor called \"" + name + '"'}.About(
+                Setting::kRename));
       }
       hints_[*id] = hint;
     }
@@ -82,11 +83,10 @@ class Applier {
       if (layer.tensors.empty() || (layer.kind != OpKind::kBatchNorm && !other)) continue;
       const auto channels = FlattenedChannels(manifest_, id);
       if (!channels && layer.kind == OpKind::kBatchNorm && ReadsAMatrix(id)) {
-        return Fail(Error{channels.error().code,
-                          "its layer stands where " + channels.error().message,
-                          {},
-                          {},
-                          manifest_.tensors[layer.tensors.begin()->second.index].name});
+        return Fail(
+            Error{channels.error().code, "its layer stands where " + channels.error().message}
+                .With(channels.error().remedy)
+                .Of(manifest_.tensors[layer.tensors.begin()->second.index].name));
       }
       if (!channels || !*channels) continue;
       for (const auto& [name, tensor] : layer.tensors) {
@@ -95,10 +95,8 @@ class Applier {
         if (other) {
           return Fail(Error{ErrorCode::kUnfit,
                             "belongs to \"" + layer.name + "\" (" + layer.op_type +
-                                ") behind a flatten, whose order another framework has otherwise",
-                            {},
-                            {},
-                            info.name});
+                                ") behind a flatten, whose order another framework has otherwise"}
+                          .Of(info.name));
         }
         behind_flatten_.emplace(tensor, **channels);
       }
@@ -132,12 +130,10 @@ class Applier {
     if (behind == behind_flatten_.end() || tensor.info.shape.rank() != 1) return {};
     const std::int64_t rows = tensor.info.shape[0], channels = behind->second;
     if (channels <= 0 || rows % channels != 0) {
-      return Fail(Error{ErrorCode::kUnfit,
-                        "has " + std::to_string(rows) + " values behind a flatten of " +
-                            std::to_string(channels) + " channels",
-                        {},
-                        {},
-                        tensor.info.name});
+      return Fail(Error{ErrorCode::kUnfit, "has " + std::to_string(rows) +
+                                               " values behind a flatten of " +
+                                               std::to_string(channels) + " channels"}
+                      .Of(tensor.info.name));
     }
     AxisOrder order;
     order.split = IsChannelsFirst(target_) ? std::vector<std::int64_t>{rows / channels, channels}
@@ -170,10 +166,9 @@ class Applier {
                part.leaf != "embeddings" && IsChannelsFirst(source_) != IsChannelsFirst(target_)) {
       return Fail(Error{ErrorCode::kUnfit,
                         "what it is in its layer is not known, and so neither is its layout in " +
-                            std::string(Name(target_)) + "; --rename can give its \"layout\"",
-                        {},
-                        {},
-                        old_name});
+                            std::string(Name(target_))}
+                      .Of(old_name)
+                      .With(Remedy::kGiveLayout));
     }
     if (id && !kernel) CKPT_RETURN_IF_ERROR(PermuteVector(*id, tensor));
     if (user_named_.contains(old_name)) return {};
@@ -297,15 +292,17 @@ Status ApplyConvention(const Manifest& manifest, const Analysis& analysis,
   if (!options.names) return {};
   const auto source = options.input_names ? options.input_names : analysis.framework;
   if (!source) {
-    return Fail(ErrorCode::kUnfit,
-                "whose names and kernel layouts the input follows is not known, so that they "
-                "cannot become " +
-                    std::string(Name(*options.names)) + "'s; --input-names can say");
+    return Fail(Error{ErrorCode::kUnfit,
+                      "whose names and kernel layouts the input follows is not known, so that they "
+                      "cannot become " +
+                          std::string(Name(*options.names)) + "'s"}
+                    .With(Remedy::kNameFramework));
   }
   if (*source == *options.names) return {};
   if (options.keep_training_state) {
-    return Fail(ErrorCode::kInvalidArgument,
-                "--keep-training-state: optimizer state has no names in another framework");
+    return Fail(
+        Error{ErrorCode::kInvalidArgument, "optimizer state has no names in another framework"}
+            .About(Setting::kKeepTrainingState));
   }
   return Applier(manifest, analysis, options, plan, *source).Apply();
 }

@@ -187,9 +187,9 @@ Status CheckMakesNoImage(const Manifest& manifest, LayerId layer) {
         case OpKind::kZeroPad:
           if (!reshaped) break;
           return Refuse("its outputs are reshaped into the image that " + Quoted(next.name) + " (" +
-                        next.op_type +
-                        ") reads, whose axes another framework has in another order; --rename can "
-                        "give its \"layout\", and its outputs stay in their order");
+                            next.op_type +
+                            ") reads, whose axes another framework has in another order",
+                        Remedy::kGiveLayoutAsRead);
         default:
           break;
       }

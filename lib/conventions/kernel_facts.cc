@@ -15,8 +15,6 @@
 namespace ckpt {
 namespace {
 
-constexpr char kSay[] = "; --rename can give its \"layout\"";
-
 class Settler {
  public:
   Settler(const Manifest& manifest, const Analysis& analysis, Framework source, TensorId id,
@@ -100,7 +98,7 @@ class Settler {
     facts.depthwise = facts.layout == KernelLayout::kSpatialInMultiplier || hint_.multiplier;
     facts.multiplier = hint_.multiplier.value_or(1);
     facts.flattened_channels = hint_.flattened_channels;
-    facts.evidence = {EvidenceSource::kUser, "--rename"};
+    facts.evidence = {EvidenceSource::kUser, "the layout that was given"};
     return facts;
   }
 
@@ -193,11 +191,12 @@ class Settler {
     if (kernel.shape.rank() == 2 || outputs == inputs || outputs == 0 || inputs % outputs != 0) {
       return {};
     }
-    return Refuse("has " + std::to_string(inputs) + " inputs, " + std::to_string(inputs / outputs) +
-                  " times the " + std::to_string(outputs) + " outputs of " + Quoted(kernel.name) +
-                  ", which is defined before it: a flatten, it seems, behind which the inputs have "
-                  "another order in the other framework; --rename can give its \"layout\" and "
-                  "\"flattened_channels\"");
+    return Refuse(
+        "has " + std::to_string(inputs) + " inputs, " + std::to_string(inputs / outputs) +
+            " times the " + std::to_string(outputs) + " outputs of " + Quoted(kernel.name) +
+            ", which is defined before it: a flatten, it seems, behind which the inputs have "
+            "another order in the other framework",
+        Remedy::kGiveFlattened);
   }
 
   Result<KernelFacts> Dense() const {
@@ -206,11 +205,12 @@ class Settler {
     if (!HasConvolutions()) return facts;
     const std::int64_t inputs = first_ ? Dim(1) : Dim(0);
     if (!OutputCounts().contains(inputs)) {
-      return Refuse("has " + std::to_string(inputs) +
-                    " inputs, as many as no other layer has outputs: behind a flatten its inputs "
-                    "have another order in the other framework, and no graph says how many "
-                    "channels are flattened; --rename can give its \"layout\" and "
-                    "\"flattened_channels\"");
+      return Refuse(
+          "has " + std::to_string(inputs) +
+              " inputs, as many as no other layer has outputs: behind a flatten its inputs "
+              "have another order in the other framework, and no graph says how many "
+              "channels are flattened",
+          Remedy::kGiveFlattened);
     }
     CKPT_RETURN_IF_ERROR(CheckLayerBefore(inputs));
     facts.assumed = "is taken not to stand behind a flatten, as nothing in the file shows one";
@@ -234,7 +234,8 @@ class Settler {
     }
     if (!bias && last == 1 && before > 1) {
       return Refuse("may be a convolution with one output or a depthwise convolution: shape " +
-                    ToString(info_.shape) + ", and neither name, graph nor bias says which" + kSay);
+                        ToString(info_.shape) + ", and neither name, graph nor bias says which",
+                    Remedy::kGiveLayout);
     }
     return Convention(KernelLayout::kSpatialInOut);
   }
@@ -253,8 +254,8 @@ class Settler {
       return facts;
     }
     return Refuse("may be a depthwise convolution or one of a single input channel: shape " +
-                  ToString(info_.shape) + ", and neither name nor graph says which" + kSay +
-                  " (OIHW, with a \"multiplier\" where it is depthwise)");
+                      ToString(info_.shape) + ", and neither name nor graph says which",
+                  Remedy::kGiveMultiplier);
   }
 
   const Manifest& manifest_;

@@ -28,16 +28,14 @@ Status CheckCast(const Checkpoint& checkpoint, TensorId id, Dtype dtype,
   }
   const std::string type(Name(dtype));
   if (loss.overflowed != 0) {
-    return Fail(Error{ErrorCode::kUnfit,
-                      std::to_string(loss.overflowed) + " of " +
-                          std::to_string(info.shape.element_count()) + " values exceed " + type +
-                          ": the largest is " + std::to_string(largest),
-                      {},
-                      {},
-                      info.name});
+    return Fail(Error{ErrorCode::kUnfit, std::to_string(loss.overflowed) + " of " +
+                                             std::to_string(info.shape.element_count()) +
+                                             " values exceed " + type + ": the largest is " +
+                                             std::to_string(largest)}
+                    .Of(info.name));
   }
   if (loss.underflowed != 0) {
-    notes.push_back("--cast: " + std::to_string(loss.underflowed) + " values of \"" + info.name +
+    notes.push_back(std::to_string(loss.underflowed) + " values of \"" + info.name +
                     "\" fall below the smallest normal " + type);
   }
   return {};

@@ -25,10 +25,10 @@ class FiniteStream : public TensorStream {
     if (!not_finite_) return chunk;
     return Fail(Error{ErrorCode::kUnfit,
                       "CK003 non-finite-tensor: it holds NaN or infinity, which would spread to "
-                      "every output that depends on it; --allow-findings writes what is there",
-                      file_,
-                      {},
-                      name_});
+                      "every output that depends on it"}
+                    .In(file_)
+                    .Of(name_)
+                    .With(Remedy::kAllowFindings));
   }
 
  private:

@@ -60,7 +60,7 @@ Result<std::map<std::size_t, std::string>> CheckFitness(const Manifest& manifest
     message += separator + rule + ": " + subjects.text();
     separator = "; ";
   }
-  return Fail(ErrorCode::kUnfit, message + "; --allow-findings writes what is there");
+  return Fail(Error{ErrorCode::kUnfit, std::move(message)}.With(Remedy::kAllowFindings));
 }
 
 }  // namespace ckpt

@@ -7,6 +7,10 @@ namespace {
 
 bool ByName(const FoldedTensor& a, const FoldedTensor& b) { return a.info.name < b.info.name; }
 
+auto Misnamed(std::string what) {
+  return Fail(Error{ErrorCode::kInvalidArgument, std::move(what)}.About(Setting::kRename));
+}
+
 }  // namespace
 
 Status Rename(const Manifest& manifest, const std::map<std::string, std::string>& rename,
@@ -14,19 +18,18 @@ Status Rename(const Manifest& manifest, const std::map<std::string, std::string>
   std::map<std::string, std::string> by_name;
   for (const auto& [old_name, new_name] : rename) {
     if (new_name.empty()) {
-      return Fail(ErrorCode::kInvalidArgument, "--rename: \"" + old_name + "\" would have no name");
+      return Misnamed('"' + old_name + "\" would have no name");
     }
     const auto id = FindTensor(manifest, old_name);
     const std::string name = id ? manifest.tensors[id->index].name : old_name;
     const bool written = std::any_of(plan.tensors.begin(), plan.tensors.end(),
                                      [&](const auto& tensor) { return tensor.info.name == name; });
     if (!id && !written) {
-      return Fail(ErrorCode::kInvalidArgument,
-                  "--rename: there is no tensor called \"" + old_name + '"');
+      return Misnamed("there is no tensor called \"" + old_name + '"');
     }
-    if (!written) plan.notes.push_back("--rename: \"" + name + "\" is not written");
+    if (!written) plan.notes.push_back('"' + name + "\" has a new name, and is not written");
     if (!by_name.emplace(name, new_name).second) {
-      return Fail(ErrorCode::kInvalidArgument, "--rename: \"" + name + "\" is named twice");
+      return Misnamed('"' + name + "\" is named twice");
     }
   }
   for (FoldedTensor& tensor : plan.tensors) {
@@ -43,8 +46,7 @@ Status Rename(const Manifest& manifest, const std::map<std::string, std::string>
       std::adjacent_find(plan.tensors.begin(), plan.tensors.end(),
                          [](const auto& a, const auto& b) { return a.info.name == b.info.name; });
   if (twice != plan.tensors.end()) {
-    return Fail(ErrorCode::kInvalidArgument,
-                "--rename: two tensors would be called \"" + twice->info.name + '"');
+    return Misnamed("two tensors would be called \"" + twice->info.name + '"');
   }
   return {};
 }

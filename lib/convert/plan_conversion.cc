@@ -63,10 +63,12 @@ Status Planner::CheckStrict() const {
   if (!options_.fold.fold || !options_.fold.strict || plan_.kept.empty()) return {};
   NameList kept;
   for (const Kept& one : plan_.kept) kept.Add(one.batch_norm);
-  return Fail(ErrorCode::kUnfit, "--strict: " + std::to_string(kept.count()) +
-                                     " batch norms cannot be folded: " + kept.text() + " (" +
-                                     plan_.kept.front().batch_norm + ": " +
-                                     plan_.kept.front().reason + ")");
+  const Kept& first = plan_.kept.front();
+  return Fail(Error{ErrorCode::kUnfit, std::to_string(kept.count()) +
+                                           " batch norms cannot be folded: " + kept.text() + " (" +
+                                           first.batch_norm + ": " + first.reason + ")"}
+                  .With(first.remedy)
+                  .About(Setting::kStrict));
 }
 
 bool Planner::IsWrittenShadow(TensorId id) const {
@@ -103,10 +105,9 @@ Status Planner::AddCopy(TensorId id) {
     return Fail(Error{ErrorCode::kUnsupported,
                       "is quantised: its integers mean nothing without a scale and a zero point, "
                       "which are no tensors and would be lost; convert the model from before it "
-                      "was quantised",
-                      manifest_.resolved,
-                      {},
-                      manifest_.tensors[id.index].name});
+                      "was quantised"}
+                    .In(manifest_.resolved)
+                    .Of(manifest_.tensors[id.index].name));
   }
   FoldedTensor tensor{.info = manifest_.tensors[id.index], .content = CopyOf{id}};
   if (options_.cast && IsFloat(tensor.info.dtype) && tensor.info.dtype != *options_.cast) {
@@ -195,8 +196,9 @@ void Planner::ReadShadows() {
 
 Result<ConversionPlan> Planner::Plan() {
   if (options_.cast && (!IsFloat(*options_.cast) || BitSize(*options_.cast) % 8 != 0)) {
-    return Fail(ErrorCode::kInvalidArgument,
-                "--cast: " + std::string(Name(*options_.cast)) + " is not a type to cast to");
+    return Fail(Error{ErrorCode::kInvalidArgument,
+                      std::string(Name(*options_.cast)) + " is not a type to cast to"}
+                    .About(Setting::kCast));
   }
   CKPT_ASSIGN_OR_RETURN(auto keep,
                         CheckFitness(manifest_, analysis_, audit_, options_.allow_findings));
@@ -206,6 +208,7 @@ Result<ConversionPlan> Planner::Plan() {
   plan_.folded = std::move(fold.folded);
   plan_.kept = std::move(fold.kept);
   plan_.edits = std::move(fold.edits);
+  plan_.proof = fold.proof;
   plan_.notes.insert(plan_.notes.end(), fold.notes.begin(), fold.notes.end());
   CKPT_RETURN_IF_ERROR(CheckStrict());
   SettleTrainingMode(manifest_, analysis_, options_, plan_);

@@ -50,10 +50,8 @@ void TellOverridden(const Analysis& analysis, ConversionPlan& plan) {
     if (norm.training_mode_overridden) names.Add(norm.scope);
   }
   if (names.count() == 0) return;
-  plan.notes.push_back(
-      "--close-training-mode: stays as it is called, as predict() overrides the "
-      "call: " +
-      names.text());
+  plan.notes.push_back("stays in training mode as it is called, as predict() overrides the call: " +
+                       names.text());
 }
 
 // Why the layer cannot use moving statistics; empty: it can.
@@ -74,8 +72,9 @@ Status Closable(const Manifest& manifest, const std::vector<const BatchNorm*>& n
   for (const BatchNorm* norm : norms) {
     const std::string why = WhyNotClosed(manifest, *norm);
     if (why.empty()) continue;
-    return Fail(ErrorCode::kUnfit, "--close-training-mode: \"" + norm->scope +
-                                       "\" cannot use moving statistics: " + why);
+    return Fail(
+        Error{ErrorCode::kUnfit, '"' + norm->scope + "\" cannot use moving statistics: " + why}
+            .About(Setting::kCloseTrainingMode));
   }
   return {};
 }
@@ -83,15 +82,11 @@ Status Closable(const Manifest& manifest, const std::vector<const BatchNorm*>& n
 Error NotClosed(const Manifest& manifest, const std::vector<const BatchNorm*>& norms,
                 const std::string& what) {
   const Status closable = Closable(manifest, norms);
-  const std::string way_out = closable ? "--close-training-mode makes it use its moving statistics"
-                                       : "no option closes it (" + closable.error().message + ")";
   return Error{ErrorCode::kUnfit,
                "batch norm in training mode: " + ScopesOf(norms).text() + " (" +
                    norms.front()->training_mode + "): " + kAnotherFunction + ", and " + what +
-                   "; " + way_out,
-               {},
-               {},
-               {}};
+                   (closable ? "" : "; it cannot be closed (" + closable.error().message + ")")}
+      .With(closable ? Remedy::kCloseTrainingMode : Remedy::kNone);
 }
 
 }  // namespace
@@ -103,7 +98,10 @@ void ConversionPlan::AddChanged(const std::string& batch_norm, const std::string
                                   [&](const Kept& k) { return k.batch_norm == batch_norm; });
   if (found != kept.end()) {
     if (found->affine) one.reason += "; now one scale and one offset per channel";
-    if (fold) one.reason += "; not folded: " + found->reason;
+    if (fold) {
+      one.reason += "; not folded: " + found->reason;
+      one.remedy = found->remedy;
+    }
     std::erase_if(kept, [&](const Kept& k) { return k.batch_norm == batch_norm; });
   }
   changed.push_back(std::move(one));

@@ -51,13 +51,11 @@ bool IsGraphOnly(const Manifest& manifest) {
 
 Error WhyAbsent(const Manifest& manifest, TensorId id) {
   const TensorInfo& info = manifest.tensors[id.index];
-  Error error{ErrorCode::kInternal, "its bytes are not there", info.data_file, {}, {}};
+  Error error = Error{ErrorCode::kInternal, "its bytes are not there"}.In(info.data_file);
   if (IsGraphOnly(manifest)) {
-    error = Error{ErrorCode::kUnfit,
-                  "has no value: this is a graph by itself, without a checkpoint",
-                  manifest.resolved,
-                  {},
-                  {}};
+    error =
+        Error{ErrorCode::kUnfit, "has no value: this is a graph by itself, without a checkpoint"}
+            .In(manifest.resolved);
   }
   for (const Problem& problem : manifest.problems) {
     const auto& lost = problem.tensors;
@@ -75,10 +73,9 @@ Result<std::vector<std::byte>> ReadBytes(const Checkpoint& checkpoint, TensorId 
   if (info.byte_size > max_bytes) {
     return Fail(Error{ErrorCode::kLimitExceeded,
                       "has " + std::to_string(info.byte_size) + " bytes where at most " +
-                          std::to_string(max_bytes) + " are read at once",
-                      info.data_file,
-                      {},
-                      info.name});
+                          std::to_string(max_bytes) + " are read at once"}
+                    .In(info.data_file)
+                    .Of(info.name));
   }
   CKPT_ASSIGN_OR_RETURN(const auto stream, checkpoint.Open(id));
   std::vector<std::byte> bytes;
@@ -94,11 +91,10 @@ Result<std::vector<double>> ReadDoubles(const Checkpoint& checkpoint, TensorId i
                                         std::uint64_t max_elements) {
   const TensorInfo& info = checkpoint.manifest().tensors[id.index];
   if (!IsReal(info.dtype)) {
-    return Fail(Error{ErrorCode::kUnsupported,
-                      "cannot compute with " + std::string(Name(info.dtype)),
-                      info.data_file,
-                      {},
-                      info.name});
+    return Fail(
+        Error{ErrorCode::kUnsupported, "cannot compute with " + std::string(Name(info.dtype))}
+            .In(info.data_file)
+            .Of(info.name));
   }
   const unsigned element_bytes = BitSize(info.dtype) / 8;
   CKPT_ASSIGN_OR_RETURN(const std::vector<std::byte> bytes,

@@ -68,12 +68,13 @@ class Comparer {
     for (const OpenLayer& layer : open_) {
       if (!layer.epsilon_assumed) continue;
       diffs_[layer.index].note +=
-          "; nor folded into a kernel with the default epsilon of its framework, which is assumed: "
-          "--epsilon gives another";
+          "; nor folded into a kernel with the default epsilon of its framework, which is assumed";
+      diffs_[layer.index].remedy = Remedy::kGiveEpsilon;
     }
     for (const std::size_t index : unknown_epsilon_) {
       diffs_[index].note +=
-          "; epsilon is recorded nowhere: with --epsilon the layer is sought in folded kernels";
+          "; epsilon is recorded nowhere, and without it the layer is not sought in folded kernels";
+      diffs_[index].remedy = Remedy::kGiveEpsilon;
     }
     return {};
   }

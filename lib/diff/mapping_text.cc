@@ -11,7 +11,7 @@ std::string Words(MatchedBy by) {
     case MatchedBy::kName:
       return "names";
     case MatchedBy::kRename:
-      return "--rename";
+      return "given names";
     case MatchedBy::kStoredAs:
       return "keys of the file";
     case MatchedBy::kPrefix:

@@ -25,11 +25,9 @@ Result<Sizes> ReadShape(const StoredConstant& constant, const TensorInfo& info) 
   }
   CKPT_ASSIGN_OR_RETURN(const std::int64_t count, network::ProductOf(*constant.shape));
   if (static_cast<std::uint64_t>(count) != info.shape.element_count()) {
-    return Fail(Error{ErrorCode::kCorrupt,
-                      "is read as another number of elements than it has",
-                      info.data_file,
-                      {},
-                      info.name});
+    return Fail(Error{ErrorCode::kCorrupt, "is read as another number of elements than it has"}
+                    .In(info.data_file)
+                    .Of(info.name));
   }
   return *constant.shape;
 }

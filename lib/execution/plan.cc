@@ -79,13 +79,10 @@ Status Planner::Hold(std::uint64_t bytes) {
   held_ = SaturatingPlus(held_, bytes);
   planned_.plan.peak_bytes = std::max(planned_.plan.peak_bytes, held_);
   if (held_ <= options_.budget.memory_bytes) return {};
-  return Fail(Error{ErrorCode::kLimitExceeded,
-                    "the values and constants held by then take " + std::to_string(held_) +
-                        " bytes of " + std::to_string(options_.budget.memory_bytes),
-                    {},
-                    {},
-                    {},
-                    Remedy::kMoreMemory});
+  return Fail(Error{ErrorCode::kLimitExceeded, "the values and constants held by then take " +
+                                                   std::to_string(held_) + " bytes of " +
+                                                   std::to_string(options_.budget.memory_bytes)}
+                  .With(Remedy::kMoreMemory));
 }
 
 // That an input fits what the file says of it.

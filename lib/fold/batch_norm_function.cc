@@ -51,10 +51,11 @@ Status CheckRecord(const Manifest& manifest, const BatchNorm& batch_norm,
     }
     if (!info.data_present) return Refuse("the data of " + Quoted(info.name) + " is absent");
   }
-  if (!batch_norm.epsilon) return Refuse("its epsilon is not recorded; --epsilon gives it");
+  if (!batch_norm.epsilon) return Refuse("its epsilon is not recorded", Remedy::kGiveEpsilon);
   if (options.strict && batch_norm.epsilon->evidence.source == EvidenceSource::kDefault) {
-    return Refuse("its epsilon is not recorded, and --strict does not assume " +
-                  FormatNumber(batch_norm.epsilon->value));
+    return Refuse("its epsilon is not recorded, and " + FormatNumber(batch_norm.epsilon->value) +
+                      " is not to be assumed",
+                  Remedy::kGiveEpsilon);
   }
   if (!std::isfinite(batch_norm.epsilon->value) || batch_norm.epsilon->value < 0) {
     return Refuse("its epsilon is " + FormatNumber(batch_norm.epsilon->value));
@@ -63,7 +64,7 @@ Status CheckRecord(const Manifest& manifest, const BatchNorm& batch_norm,
   const Layer& layer = manifest.graph->layers[*batch_norm.layer];
   if (!layer.not_affine.empty()) return Refuse(layer.not_affine);
   if (!layer.unproved_class.empty() && !batch_norm.vouched) {
-    return Refuse(layer.unproved_class + ", so it may compute something else; --pairs settles it");
+    return Refuse(layer.unproved_class + ", so it may compute something else", Remedy::kGivePair);
   }
   if (!layer.missing_tensors.empty()) {
     return Refuse("the file lacks its " + layer.missing_tensors.front());

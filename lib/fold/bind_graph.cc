@@ -17,12 +17,10 @@ namespace {
 
 Error ShapeDiffers(const Manifest& model, const TensorInfo& there, const Manifest& names,
                    const TensorInfo& here) {
-  return Error{ErrorCode::kUnfit,
-               "has shape " + ToString(here.shape) + " where the graph of " + model.resolved +
-                   " has " + ToString(there.shape),
-               names.resolved,
-               {},
-               here.name};
+  return Error{ErrorCode::kUnfit, "has shape " + ToString(here.shape) + " where the graph of " +
+                                      model.resolved + " has " + ToString(there.shape)}
+      .In(names.resolved)
+      .Of(here.name);
 }
 
 class Binder {
@@ -57,10 +55,8 @@ class Binder {
     CKPT_RETURN_IF_ERROR(Settle());
     if (std::none_of(bound_.begin(), bound_.end(), [](bool bound) { return bound; })) {
       return Fail(Error{ErrorCode::kUnfit,
-                        "has none of the tensors that the graph of " + model_.resolved + " names",
-                        names_.resolved,
-                        {},
-                        {}});
+                        "has none of the tensors that the graph of " + model_.resolved + " names"}
+                      .In(names_.resolved));
     }
     for (std::size_t i = 0; i < graph_.layers.size(); ++i) {
       Layer& layer = graph_.layers[i];
@@ -278,8 +274,7 @@ void JoinCalls(ModelGraph& graph) {
 
 Result<BoundGraph> BindGraph(const Checkpoint& model, const Checkpoint& names) {
   if (!model.manifest().graph) {
-    return Fail(
-        Error{ErrorCode::kUnfit, "has no graph of a model", model.manifest().resolved, {}, {}});
+    return Fail(Error{ErrorCode::kUnfit, "has no graph of a model"}.In(model.manifest().resolved));
   }
   return Binder(model, names).Run();
 }

@@ -94,8 +94,7 @@ Result<DefinitionOrder::Pair> DefinitionOrder::KernelBefore(std::size_t batch_no
   if (!at) return Refuse("other tensors stand among its own: it may be another norm");
   if (layers_.ordered()) return Stored(*at);
   if (PlaceInSequence(layer(*at).parts.leaf)) return InSequence(layer(*at));
-  return Refuse(
-      "the file keeps no order of its layers (a .pt does); --pair-by-name and --pairs do without");
+  return Refuse("the file keeps no order of its layers (a .pt does)", Remedy::kPairWithoutOrder);
 }
 
 // Numbered neighbours: "net.3" and "net.4".
@@ -139,8 +138,8 @@ Result<DefinitionOrder::Pair> DefinitionOrder::Stored(std::size_t at) const {
   if (kernel_place && norm_place) {
     if (*norm_place - *kernel_place != 1) {
       return Refuse("by their numbers another module stands between it and " +
-                    Quoted(before.scope) +
-                    ", an activation perhaps; --pairs can say that it is none");
+                        Quoted(before.scope) + ", an activation perhaps",
+                    Remedy::kGivePair);
     }
     CKPT_RETURN_IF_ERROR(CheckKinds(at, true));
     return Pair{*before.kernel, "is stored directly behind it and has the next number"};

@@ -21,12 +21,10 @@ Result<std::span<double>> ElementStream::Next() {
     CKPT_ASSIGN_OR_RETURN(pending_, stream_->Next());
     if (pending_.size() % element_bytes != 0 || pending_.size() / element_bytes > left_ ||
         (pending_.empty() && left_ != 0)) {
-      return Fail(
-          Error{ErrorCode::kCorrupt,
-                "its data is not of the size that shape " + ToString(info_->shape) + " asks for",
-                info_->data_file,
-                {},
-                info_->name});
+      return Fail(Error{ErrorCode::kCorrupt, "its data is not of the size that shape " +
+                                                 ToString(info_->shape) + " asks for"}
+                      .In(info_->data_file)
+                      .Of(info_->name));
     }
   }
   const std::size_t count = std::min(kPiece, pending_.size() / element_bytes);

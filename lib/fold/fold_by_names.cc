@@ -13,9 +13,9 @@
 namespace ckpt {
 namespace {
 
-constexpr std::string_view kNoProof =
-    "nothing in the file proves which layer feeds it; --pairs, --pair-by-name or --pair-by-order "
-    "can say";
+KeepingReason NoProof() {
+  return {"nothing in the file proves which layer feeds it", Remedy::kAllowPairing};
+}
 
 using Pairs = std::map<std::size_t, std::vector<KernelPair>>;
 
@@ -73,7 +73,7 @@ class NameFolder {
       const auto pairs = pairs_.find(i);
       if (pairs == pairs_.end()) {
         const auto refused = refused_.find(i);
-        candidate.reason = refused != refused_.end() ? refused->second : kNoProof;
+        candidate.reason = refused != refused_.end() ? refused->second : NoProof();
         continue;
       }
       const Status status = FoldPairs(i, pairs->second);
@@ -119,7 +119,7 @@ class NameFolder {
       const auto lacks = LacksGammaOrBeta(i);
       const Status status = lacks ? Status(Refuse(*lacks)) : doubts_.Check(i, pair);
       if (!status) {
-        refused_[i] = status.error().message;
+        refused_[i] = KeepingReason(status.error());
         doubted_.insert(i);
         continue;
       }
@@ -179,18 +179,11 @@ class NameFolder {
       any = true;
     }
     if (!any) return;
-    std::string note =
+    context_.notes.emplace_back(
         "pairs by name or order rest on what is listed; they cannot see an activation without "
-        "tensors between two layers, or a layer that is called twice";
-    if (context_.analysis.framework == Framework::kPyTorch) {
-      note +=
-          ". A graph proves them: torch.onnx.export(model.eval(), (example,), \"model.onnx\"), "
-          "then "
-          "--graph model.onnx";
-    } else {
-      note += ". A graph proves them: --graph with the whole model";
-    }
-    context_.notes.push_back(std::move(note));
+        "tensors between two layers, or a layer that is called twice");
+    context_.proof = context_.analysis.framework == Framework::kPyTorch ? Remedy::kProveByExport
+                                                                        : Remedy::kProveByGraph;
   }
 
   Status FoldPairs(std::size_t i, const std::vector<KernelPair>& pairs) {
@@ -217,7 +210,7 @@ class NameFolder {
   const NamedLayers layers_;
   const PairDoubts doubts_;
   Pairs pairs_;
-  std::map<std::size_t, std::string> refused_;
+  std::map<std::size_t, KeepingReason> refused_;
   std::set<std::size_t> doubted_;  // refused for what the layers are, whatever pairs them
   std::set<std::pair<TensorId, FoldDirection>> taken_;
 };

@@ -40,9 +40,10 @@ void FoldContext::SetFolded(std::size_t i, FoldDirection direction,
 
 Status FoldContext::Explain(std::size_t i, const std::string& attempt, const Error& error) {
   if (!IsRefusal(error)) return Fail(error);
-  std::string& reason = candidates[i].reason;
-  if (!reason.empty()) reason += "; ";
-  reason += attempt.empty() ? error.message : attempt + ": " + error.message;
+  KeepingReason& reason = candidates[i].reason;
+  if (!reason.text.empty()) reason.text += "; ";
+  reason.text += attempt.empty() ? error.message : attempt + ": " + error.message;
+  if (reason.remedy == Remedy::kNone) reason.remedy = error.remedy;
   return {};
 }
 

@@ -8,13 +8,14 @@
 #include "fold/batch_norm_function.h"
 #include "fold/fold_steps.h"
 #include "fold/linear_layer.h"
+#include "fold/reason.h"
 
 namespace ckpt {
 
 struct Candidate {
   BatchNorm batch_norm;                            // with the epsilon that a user's pair settles
   std::optional<BatchNormFunction> function = {};  // absent: `reason` says why it cannot be folded
-  std::string reason = {};                         // why it is kept, so far
+  KeepingReason reason = {};                       // why it is kept, so far
   bool merged_into = false;                        // `function` includes a later batch norm
 
   bool folded = false;
@@ -46,6 +47,7 @@ struct FoldContext {
   FoldSteps steps;
   std::vector<Candidate> candidates;  // one per batch norm of the analysis
   std::vector<std::string> notes;
+  Remedy proof = Remedy::kNone;  // FoldPlan::proof
 };
 
 }  // namespace ckpt

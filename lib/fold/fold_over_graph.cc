@@ -153,7 +153,7 @@ Status GraphFolder::Fold() {
   }
   for (const std::size_t i : order) {
     Candidate& candidate = context_.candidates[i];
-    std::string reason = candidate.reason;
+    KeepingReason reason = candidate.reason;
     CKPT_RETURN_IF_ERROR(Try(i, &GraphFolder::Merge, ""));
     candidate.reason = std::move(reason);  // why it was not folded says enough
   }
@@ -165,7 +165,7 @@ Status GraphFolder::Fold() {
 Status FoldOverGraph(FoldContext& context) {
   CKPT_RETURN_IF_ERROR(GraphFolder(context).Fold());
   for (Candidate& candidate : context.candidates) {
-    if (candidate.IsOpen() && candidate.reason.empty()) {
+    if (candidate.IsOpen() && candidate.reason.text.empty()) {
       candidate.reason = "no layer of the graph is this batch norm";
     }
   }

@@ -101,13 +101,13 @@ Result<KernelLayout> ConventionalLayout(const Manifest& manifest,
                                         std::optional<Framework> framework, TensorId kernel) {
   const TensorInfo& info = manifest.tensors[kernel.index];
   if (info.shape.rank() > 2 && SaysTransposed(info.name)) {
-    return Refuse("the name of " + Quoted(info.name) +
-                  " speaks of a transposed convolution; --pairs can give its layout");
+    return Refuse("the name of " + Quoted(info.name) + " speaks of a transposed convolution",
+                  Remedy::kGivePairLayout);
   }
   if (!framework) {
-    return Refuse(
-        "the layout of " + Quoted(info.name) +
-        " is not known: nothing says which framework wrote the file; --pairs can give it");
+    return Refuse("the layout of " + Quoted(info.name) +
+                      " is not known: nothing says which framework wrote the file",
+                  Remedy::kGivePairLayout);
   }
   switch (*framework) {
     case Framework::kTensorFlow:
@@ -164,19 +164,18 @@ Status KernelLayouts::CheckTransposed(TensorId kernel, KernelLayout plain,
   const std::string may = Quoted(info.name) + " of shape " + ToString(info.shape) +
                           " may as well be the kernel of a transposed convolution (layout " +
                           layout + "): ";
-  constexpr std::string_view kRemedy = "; --pairs can give the layout";
+  constexpr Remedy kRemedy = Remedy::kGivePairLayout;
   if (axes->out != channels) {
-    return Refuse(may + "its " + std::to_string(channels) + " channels fit only so" +
-                  std::string(kRemedy));
+    return Refuse(may + "its " + std::to_string(channels) + " channels fit only so", kRemedy);
   }
   if (HintsAtTransposed(SplitName(info.name).parent)) {
-    return Refuse(may + "its name hints at one" + std::string(kRemedy));
+    return Refuse(may + "its name hints at one", kRemedy);
   }
-  if (axes->even) return Refuse(may + "its size is even, as theirs are" + std::string(kRemedy));
+  if (axes->even) return Refuse(may + "its size is even, as theirs are", kRemedy);
   if (transposed_) {
     return Refuse(may + "the file has such, " +
-                  Quoted(layers_.manifest().tensors[transposed_->index].name) + " for one" +
-                  std::string(kRemedy));
+                      Quoted(layers_.manifest().tensors[transposed_->index].name) + " for one",
+                  kRemedy);
   }
   return {};
 }

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "ckpt/fold.h"
+#include "fold/reason.h"
 
 namespace ckpt {
 
@@ -29,7 +30,7 @@ std::optional<TensorId> BiasBeside(const Manifest& manifest, TensorId kernel);
 // A batch norm that is in neither is none of its business.
 struct PairingResult {
   std::map<std::size_t, KernelPair> pairs = {};
-  std::map<std::size_t, std::string> refused = {};
+  std::map<std::size_t, KeepingReason> refused = {};
 };
 
 }  // namespace ckpt

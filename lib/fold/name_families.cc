@@ -180,7 +180,8 @@ Result<std::string> NameFamilies::Decided(const Member& member) const {
   if (family.offset.contains(ModuleOf(norm))) {
     return Refuse(
         "by their shapes the batch norms named like it may go with other kernels, or their "
-        "numbers run apart; --pairs can say");
+        "numbers run apart",
+        Remedy::kGivePair);
   }
   if (family.follows) {
     return std::string("the shapes of ") + std::to_string(family.members.size()) +

@@ -11,7 +11,7 @@ void Add(PairingResult& result, std::size_t batch_norm, Result<KernelPair> pair)
   if (pair) {
     result.pairs.emplace(batch_norm, *std::move(pair));
   } else {
-    result.refused[batch_norm] = pair.error().message;
+    result.refused[batch_norm] = KeepingReason(pair.error());
   }
 }
 
@@ -41,7 +41,7 @@ PairingResult NamingPairs::ByOrder(const Open& open) const {
   for (const std::size_t i : open.batch_norms) {
     const auto found = order_.KernelBefore(i);
     if (!found) {
-      result.refused[i] = found.error().message;
+      result.refused[i] = KeepingReason(found.error());
       continue;
     }
     const std::string& kernel = layers_.manifest().tensors[found->kernel.index].name;
@@ -51,7 +51,7 @@ PairingResult NamingPairs::ByOrder(const Open& open) const {
     }
     Add(result, i,
         MakePair(i, found->kernel,
-                 "--pair-by-order: " + Quoted(layers_.analysis().batch_norms[i].scope) +
+                 "paired by order: " + Quoted(layers_.analysis().batch_norms[i].scope) +
                      " goes with " + Quoted(kernel) + ": it " + found->rests_on));
   }
   return result;
@@ -93,7 +93,7 @@ Result<KernelPair> NamingPairs::Judge(const NameFamilies& families,
   const std::size_t i = *norm.batch_norm;
   const TensorId kernel = *layers_.layers()[member.kernel].kernel;
   CKPT_RETURN_IF_ERROR(families.CheckPair(member));
-  const std::string pair = "--pair-by-name: " + Quoted(norm.scope) + " goes with " +
+  const std::string pair = "paired by name: " + Quoted(norm.scope) + " goes with " +
                            Quoted(layers_.manifest().tensors[kernel.index].name) + ": ";
   // What stands directly before it is judged by the order alone.
   if (layers_.ordered() && member.kernel + 1 == member.norm) {
@@ -141,7 +141,7 @@ PairingResult NamingPairs::ByName(const Open& open) const {
 void NamingPairs::AddNeighbour(const Open& open, std::size_t i, PairingResult& result) const {
   const auto direct = order_.KernelBefore(i);
   if (!direct) {
-    result.refused[i] = direct.error().message;
+    result.refused[i] = KeepingReason(direct.error());
     return;
   }
   const NamedLayer& kernel = layers_.layers()[*layers_.OfKernel(direct->kernel)];
@@ -153,7 +153,7 @@ void NamingPairs::AddNeighbour(const Open& open, std::size_t i, PairingResult& r
   } else {
     Add(result, i,
         MakePair(i, direct->kernel,
-                 "--pair-by-name: " + Quoted(layers_.analysis().batch_norms[i].scope) +
+                 "paired by name: " + Quoted(layers_.analysis().batch_norms[i].scope) +
                      " goes with " + Quoted(name) + ": it " + direct->rests_on));
   }
 }

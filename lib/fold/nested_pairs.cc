@@ -70,7 +70,7 @@ PairingResult PairByNesting(const NamedLayers& layers) {
     const std::uint64_t channels = batch_norms[i].channels.value_or(0);
     auto found = layouts.Of(kernel, channels);
     if (!found) {
-      result.refused[i] = found.error().message;
+      result.refused[i] = KeepingReason(found.error());
       continue;
     }
     shapes.Add(info.shape, found->layout, channels);
@@ -83,10 +83,10 @@ PairingResult PairByNesting(const NamedLayers& layers) {
   }
   if (!shapes.MayPrecede()) return result;
   for (const auto& [i, pair] : result.pairs) {
-    result.refused[i] =
-        "by the widths it may as well stand before " +
-        Quoted(layers.manifest().tensors[pair.kernel.index].name) +
-        ": no nested batch norm of the file has a kernel of other in channels; --pairs can say";
+    result.refused[i] = {"by the widths it may as well stand before " +
+                             Quoted(layers.manifest().tensors[pair.kernel.index].name) +
+                             ": no nested batch norm of the file has a kernel of other in channels",
+                         Remedy::kGivePair};
   }
   result.pairs.clear();
   return result;

@@ -43,11 +43,11 @@ struct Signs {
   }
 };
 
-std::string Say(const Signs& signs, const std::string& whose) {
-  return "its input looks like that of an activation, a ReLU perhaps: " +
-         (signs.negative == 0 ? "none" : "only " + std::to_string(signs.negative)) + " of the " +
-         std::to_string(signs.count()) + " moving means " + whose +
-         "is negative; --pairs can say that there is none";
+KeepingReason Say(const Signs& signs, const std::string& whose) {
+  return {"its input looks like that of an activation, a ReLU perhaps: " +
+              (signs.negative == 0 ? "none" : "only " + std::to_string(signs.negative)) +
+              " of the " + std::to_string(signs.count()) + " moving means " + whose + "is negative",
+          Remedy::kGivePair};
 }
 
 using Fingerprint = std::uint64_t;
@@ -152,10 +152,10 @@ Status PairDoubts::CheckKernel(const KernelPair& pair) const {
   return {};
 }
 
-std::map<std::size_t, std::string> LookActivated(const std::vector<PairedMeans>& norms) {
+std::map<std::size_t, KeepingReason> LookActivated(const std::vector<PairedMeans>& norms) {
   std::map<std::string, Signs> by_naming;
   for (const PairedMeans& norm : norms) by_naming[norm.naming].Add(norm.means);
-  std::map<std::size_t, std::string> found;
+  std::map<std::size_t, KeepingReason> found;
   for (const PairedMeans& norm : norms) {
     Signs own;
     own.Add(norm.means);

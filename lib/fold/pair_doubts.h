@@ -38,7 +38,7 @@ struct PairedMeans {
 };
 // By batch norm, why its input looks as if an activation had produced it: without one, about half
 // of the means are negative. Of a batch norm by itself, or of all of one naming together.
-std::map<std::size_t, std::string> LookActivated(const std::vector<PairedMeans>& norms);
+std::map<std::size_t, KeepingReason> LookActivated(const std::vector<PairedMeans>& norms);
 
 // By kernel of `kernels`, another kernel of the file with the same values, bit for bit. Reads the
 // kernels that share type and shape with another, as far as their beginnings agree.

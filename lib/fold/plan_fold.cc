@@ -70,8 +70,10 @@ Status EmitKept(FoldContext& context, std::size_t i, FoldPlan& plan) {
                                      *candidate.function, context.options.cast));
     affine = changed->to_affine;
   }
-  plan.kept.push_back(
-      {.batch_norm = candidate.batch_norm.scope, .reason = candidate.reason, .affine = affine});
+  plan.kept.push_back({.batch_norm = candidate.batch_norm.scope,
+                       .reason = candidate.reason.text,
+                       .affine = affine,
+                       .remedy = candidate.reason.remedy});
   if (!changed) return {};
   if (changed->to_affine) plan.edits.to_affine.push_back(*candidate.batch_norm.layer);
   plan.edits.rebound.insert(plan.edits.rebound.end(), changed->rebound.begin(),
@@ -139,8 +141,8 @@ Status CheckNames(const FoldPlan& plan) {
       std::adjacent_find(plan.tensors.begin(), plan.tensors.end(),
                          [](const auto& a, const auto& b) { return a.info.name == b.info.name; });
   if (twice == plan.tensors.end()) return {};
-  return Fail(ErrorCode::kUnfit, "two folded tensors would be called " + Quoted(twice->info.name) +
-                                     "; fold with --pairs or rename one of the layers");
+  return Refuse("two folded tensors would be called " + Quoted(twice->info.name),
+                Remedy::kGivePairOrRename);
 }
 
 Status Emit(FoldContext& context, FoldPlan& plan) {
@@ -168,6 +170,7 @@ Status Emit(FoldContext& context, FoldPlan& plan) {
   CKPT_RETURN_IF_ERROR(CheckNames(plan));
   KeepWhatIsUsed(context, plan);
   plan.notes = context.notes;
+  plan.proof = context.proof;
   plan.notes.insert(plan.notes.end(), context.steps.notes().begin(), context.steps.notes().end());
   return {};
 }

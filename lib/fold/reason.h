@@ -9,11 +9,23 @@
 
 namespace ckpt {
 
-inline Error Refusal(std::string reason) {
-  return Error{ErrorCode::kUnfit, std::move(reason), {}, {}, {}};
+inline Error Refusal(std::string reason) { return Error{ErrorCode::kUnfit, std::move(reason)}; }
+inline auto Refuse(std::string reason, Remedy remedy = Remedy::kNone) {
+  return Fail(Refusal(std::move(reason)).With(remedy));
 }
-inline auto Refuse(std::string reason) { return Fail(ErrorCode::kUnfit, std::move(reason)); }
 inline bool IsRefusal(const Error& error) noexcept { return error.code == ErrorCode::kUnfit; }
+
+// Why a batch norm stays, and what could change that.
+struct KeepingReason {
+  KeepingReason() = default;
+  KeepingReason(std::string words, Remedy what = Remedy::kNone)
+      : text(std::move(words)), remedy(what) {}
+  KeepingReason(const char* words) : text(words) {}
+  explicit KeepingReason(const Error& error) : text(error.message), remedy(error.remedy) {}
+
+  std::string text = {};
+  Remedy remedy = Remedy::kNone;
+};
 
 inline std::string Quoted(std::string_view name) { return '"' + std::string(name) + '"'; }
 

@@ -61,7 +61,7 @@ Result<std::optional<SourcedNumber>> EpsilonOf(const BatchNorm& batch_norm, cons
     return Contradiction(pair, "epsilon is " + FormatNumber(epsilon) + ", and the file records " +
                                    FormatNumber(batch_norm.epsilon->value));
   }
-  return std::optional<SourcedNumber>{{epsilon, {EvidenceSource::kUser, "--pairs"}}};
+  return std::optional<SourcedNumber>{{epsilon, {EvidenceSource::kUser, "a given pair"}}};
 }
 
 Status CheckAgainst(const std::vector<KernelPair>& earlier, const KernelPair& pair,
@@ -124,10 +124,10 @@ Result<UserPairs> ResolveUserPairs(const NamedLayers& layers, const std::vector<
     if (!given.forward && !backward.insert(pair.kernel).second) {
       return Contradiction(given, "another pair folds into this kernel already");
     }
-    pair.evidence.push_back({EvidenceSource::kUser, "--pairs"});
+    pair.evidence.push_back({EvidenceSource::kUser, "a given pair"});
     pair.given = true;
     const Status layout = SettleLayout(layouts, given, batch_norm, pair);
-    if (!layout) resolved.refused[i] = layout.error().message;
+    if (!layout) resolved.refused[i] = KeepingReason(layout.error());
     resolved.pairs[i].push_back(std::move(pair));
   }
   for (const auto& [i, why] : resolved.refused) resolved.pairs.erase(i);

@@ -1,4 +1,4 @@
-// Pairs that the user gives (--pairs), tied to the tensors and batch norms of a file.
+// Pairs that the user gives (FoldOptions::pairs), tied to the tensors and batch norms of a file.
 #pragma once
 
 #include "fold/kernel_pair.h"
@@ -12,7 +12,7 @@ namespace ckpt {
 // is unknown is in `refused`.
 struct UserPairs {
   std::map<std::size_t, std::vector<KernelPair>> pairs = {};
-  std::map<std::size_t, std::string> refused = {};
+  std::map<std::size_t, KeepingReason> refused = {};
   // With a graph, which says itself what feeds what: batch norms whose class is unproved and that
   // the user vouches for, with the kernel that the graph has to lead to.
   std::map<std::size_t, TensorId> vouched = {};

@@ -93,13 +93,11 @@ class CheckpointWithWeights : public RewrittenCheckpoint {
     for (std::size_t c = 0; c < factors.size(); ++c) {
       const double norm = std::sqrt(squares[c]);
       if (!(norm > 0) || !std::isfinite(norm)) {
-        return Fail(Error{ErrorCode::kUnfit,
-                          "is g * v / |v| of a weight norm, and |v| is " +
-                              std::string(norm > 0 ? "not finite" : "0 or no number") +
-                              " in channel " + std::to_string(c),
-                          {},
-                          {},
-                          info.name});
+        return Fail(
+            Error{ErrorCode::kUnfit, "is g * v / |v| of a weight norm, and |v| is " +
+                                         std::string(norm > 0 ? "not finite" : "0 or no number") +
+                                         " in channel " + std::to_string(c)}
+                .Of(info.name));
       }
       factors[c] /= norm;
     }

@@ -337,10 +337,10 @@ class Analyser {
     if (!norm.epsilon && known(recorded.epsilon)) norm.epsilon = recorded.epsilon;
     if (!norm.momentum && known(recorded.momentum)) norm.momentum = recorded.momentum;
     if (!norm.epsilon && options_.epsilon) {
-      norm.epsilon = {*options_.epsilon, {EvidenceSource::kUser, "--epsilon"}};
+      norm.epsilon = {*options_.epsilon, {EvidenceSource::kUser, "what was given"}};
     }
     if (!norm.momentum && options_.momentum) {
-      norm.momentum = {*options_.momentum, {EvidenceSource::kUser, "--momentum"}};
+      norm.momentum = {*options_.momentum, {EvidenceSource::kUser, "what was given"}};
     }
     if (!norm.epsilon) norm.epsilon = recorded.epsilon;
     if (!norm.momentum) norm.momentum = recorded.momentum;

@@ -80,9 +80,9 @@ class Application {
     const OpId id = graph_.Add(std::move(op));
     constants_.push_back(id);
     if (graph_.op(id).name != wanted) {
-      return Fail(ErrorCode::kUnfit, "a new tensor would be called \"" + wanted +
-                                         "\", and an operation of the graph has that name; "
-                                         "--rename gives it another");
+      return Fail(Error{ErrorCode::kUnfit, "a new tensor would be called \"" + wanted +
+                                               "\", and an operation of the graph has that name"}
+                      .With(Remedy::kRename));
     }
     return id;
   }

@@ -298,10 +298,10 @@ Status TakeServingBranch(WorkingGraph& graph, const OpGraph& source, std::span<c
   CKPT_RETURN_IF_ERROR(InlineCalls(graph, source, roots));
   const std::vector<OpId> candidates = BooleanPhases(graph, roots, free, inputs);
   if (candidates.size() > kMaxPhases) {
-    return Fail(ErrorCode::kUnsupported, "the outputs depend on " +
-                                             std::to_string(candidates.size()) +
-                                             " boolean placeholders and variables; --feed gives "
-                                             "placeholders values");
+    return Fail(Error{ErrorCode::kUnsupported, "the outputs depend on " +
+                                                   std::to_string(candidates.size()) +
+                                                   " boolean placeholders and variables"}
+                    .With(Remedy::kFeedPlaceholders));
   }
   for (const OpId phase : candidates) {
     std::size_t training[2] = {0, 0};
@@ -316,9 +316,9 @@ Status TakeServingBranch(WorkingGraph& graph, const OpGraph& source, std::span<c
       // An input like any other, or its stored value or default serves.
       const bool is_input = std::find(inputs.begin(), inputs.end(), phase) != inputs.end();
       if (is_input || !IsPlaceholderType(type)) continue;
-      return Fail(ErrorCode::kUnfit, "nothing shows which value of the boolean placeholder " +
-                                         Quoted(name) + " serves; --feed " + name +
-                                         "=false (or true) says so");
+      return Fail(Error{ErrorCode::kUnfit, "nothing shows which value of the boolean placeholder " +
+                                               Quoted(name) + " serves"}
+                      .With(Remedy::kFeedBoolean, name));
     }
     const bool serves = training[1] < training[0];
     Assume(graph, phase, serves);
@@ -331,9 +331,9 @@ Status TakeServingBranch(WorkingGraph& graph, const OpGraph& source, std::span<c
   const auto open = OpenPhase(graph, roots, decided);
   if (!open || CountTraining(graph, roots) == 0) return {};
   const std::string name = graph.op(*open).name;
-  return Fail(ErrorCode::kUnfit, "the placeholder " + Quoted(name) +
-                                     " decides between branches, and one of them trains; --feed " +
-                                     name + "=VALUE says which one serves");
+  return Fail(Error{ErrorCode::kUnfit, "the placeholder " + Quoted(name) +
+                                           " decides between branches, and one of them trains"}
+                  .With(Remedy::kFeedValue, name));
 }
 
 }  // namespace ckpt

@@ -281,8 +281,8 @@ class Derivation {
 
 std::string Candidates(const Derivation& derivation) {
   const std::string inputs = derivation.RankedSources(), outputs = derivation.RankedOutputs();
-  return "candidates for --inputs, the likeliest first: " + (inputs.empty() ? "none" : inputs) +
-         "; for --outputs: " + (outputs.empty() ? "none" : outputs);
+  return "candidates for inputs, the likeliest first: " + (inputs.empty() ? "none" : inputs) +
+         "; for outputs: " + (outputs.empty() ? "none" : outputs);
 }
 
 Result<std::vector<Tensor>> Tensors(const WorkingGraph& graph,
@@ -305,7 +305,7 @@ std::string WhyNot(const WorkingGraph& graph, const Derivation& derivation,
                    const std::vector<OpId>& outputs) {
   if (derivation.sources().empty())
     return "the graph has no signature, and nothing in it is an input: it computes from what it "
-           "holds alone, which --outputs serves where that is meant";
+           "holds alone, and is served only where its outputs are named";
   if (!derivation.labels_are_told()) {
     return "the graph has no signature, and nothing shows which of its sources are inputs and "
            "which hold labels";
@@ -315,9 +315,7 @@ std::string WhyNot(const WorkingGraph& graph, const Derivation& derivation,
     if (examples.empty()) continue;
     const Op& op = graph.op(examples.front().first);
     return "the graph has no signature, and its examples come from " + Quoted(op.name) + " (" +
-           op.type +
-           "), which a served file does not have: --inputs names what is given instead of it, and "
-           "--outputs what is served";
+           op.type + "), which a served file does not have";
   }
   if (outputs.empty() || outputs.size() > kMaxOutputs) {
     return "the graph has no signature, and its outputs cannot be told (" +
@@ -334,16 +332,20 @@ Result<std::vector<NamedEdge>> DeriveOutputs(const WorkingGraph& graph,
   CKPT_ASSIGN_OR_RETURN(const std::vector<Tensor> named, Tensors(graph, inputs));
   Derivation derivation(graph);
   if (!derivation.Run(named)) {
-    return Fail(ErrorCode::kUnfit, "the graph has " + std::to_string(derivation.sources().size()) +
-                                       " placeholders and no signature; --inputs and --outputs "
-                                       "name what is to be served");
+    return Fail(Error{ErrorCode::kUnfit, "the graph has " +
+                                             std::to_string(derivation.sources().size()) +
+                                             " placeholders and no signature"}
+                    .With(Remedy::kNameEnds));
   }
   const std::vector<OpId> outputs = derivation.Outputs();
   // What the user names as inputs may be an iterator's.
   const std::string reason = named.empty() || outputs.empty() || outputs.size() > kMaxOutputs
                                  ? WhyNot(graph, derivation, outputs)
                                  : std::string();
-  if (!reason.empty()) return Fail(ErrorCode::kUnfit, reason + "; " + Candidates(derivation));
+  if (!reason.empty()) {
+    return Fail(Error{ErrorCode::kUnfit, reason + "; " + Candidates(derivation)}.With(
+        derivation.sources().empty() ? Remedy::kNameOutputs : Remedy::kNameEnds));
+  }
   std::vector<NamedEdge> edges;
   std::string list;
   for (const OpId id : outputs) {

@@ -19,7 +19,7 @@ Result<std::vector<NamedEdge>> DeriveOutputs(const WorkingGraph& graph,
                                              const std::vector<std::string>& inputs,
                                              std::vector<std::string>& notes);
 
-// "candidates for --inputs: ...; for --outputs: ...", the likeliest first.
+// "candidates for inputs: ...; for outputs: ...", the likeliest first.
 std::string CandidateEnds(const WorkingGraph& graph);
 
 }  // namespace ckpt

@@ -119,11 +119,12 @@ Result<ServingEnds> BySignatures(const WorkingGraph& graph, const OpGraph& sourc
   ServingEnds ends;
   std::vector<const OpSignature*> usable = Usable(source, ends.dropped);
   if (usable.size() > kMaxWork / (graph.size() + 1)) {
-    return Fail(ErrorCode::kLimitExceeded, "the graph has " + std::to_string(usable.size()) +
-                                               " signatures; --outputs names what is to be served");
+    return Fail(Error{ErrorCode::kLimitExceeded,
+                      "the graph has " + std::to_string(usable.size()) + " signatures"}
+                    .With(Remedy::kNameOutputs));
   }
-  const char* by_user = !options.outputs.empty()  ? "--outputs says what is served"
-                        : !options.inputs.empty() ? "--inputs is for one signature"
+  const char* by_user = !options.outputs.empty()  ? "named outputs say what is served"
+                        : !options.inputs.empty() ? "named inputs are for one signature"
                                                   : nullptr;
   if (by_user != nullptr) {
     const std::size_t kept = options.outputs.empty() ? 1 : 0;

@@ -27,7 +27,11 @@
 namespace ckpt {
 namespace {
 
-// What a number of TensorFlow's DataType is here, of the types that --feed gives.
+auto Misfed(std::string what) {
+  return Fail(Error{ErrorCode::kInvalidArgument, std::move(what)}.About(Setting::kFeed));
+}
+
+// What a number of TensorFlow's DataType is here, of the types that can be fed.
 std::optional<Dtype> FeedDtype(std::int32_t number) {
   switch (number) {
     case 1:
@@ -87,12 +91,12 @@ class Rewriting {
     for (const auto& [name, text] : options_.feed) {
       CKPT_ASSIGN_OR_RETURN(const std::vector<TensorName> tensors, FedTensors(name));
       for (const TensorName& tensor : tensors) CKPT_RETURN_IF_ERROR(FeedOne(name, text, tensor));
-      result_.notes.push_back("the placeholder " + Quoted(name) + " is " + text + " (--feed)");
+      result_.notes.push_back("the placeholder " + Quoted(name) + " is given the value " + text);
     }
     return {};
   }
 
-  // What a name of --feed means: the inputs of signatures that are called so, else a tensor.
+  // What the name of a fed value means: the inputs of signatures that are called so, else a tensor.
   Result<std::vector<TensorName>> FedTensors(const std::string& name) const {
     std::vector<TensorName> tensors;
     for (const OpSignature& signature : source_.signatures) {
@@ -111,15 +115,13 @@ class Rewriting {
   Status FeedOne(const std::string& name, const std::string& text, const TensorName& tensor) {
     const auto id = graph_.Find(tensor.op);
     if (!id) {
-      return Fail(ErrorCode::kInvalidArgument,
-                  "--feed: no signature has an input, and the graph no operation, called " +
-                      Quoted(tensor.op));
+      return Misfed("no signature has an input, and the graph no operation, called " +
+                    Quoted(tensor.op));
     }
     const auto number = OutputDtype(graph_.op(*id), tensor.output);
     const auto dtype = number ? FeedDtype(number->number) : std::nullopt;
     if (!dtype) {
-      return Fail(ErrorCode::kInvalidArgument,
-                  "--feed: " + Quoted(name) + " is not of a type that can be fed");
+      return Misfed(Quoted(name) + " is not of a type that can be fed");
     }
     CKPT_ASSIGN_OR_RETURN(const double value, FedNumber(text));
     OpConstant constant{*dtype, {}, std::vector<std::byte>(BitSize(*dtype) / 8), {}};
@@ -137,7 +139,7 @@ class Rewriting {
     double value = 0;
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
     if (error != std::errc() || end != text.data() + text.size() || text.empty())
-      return Fail(ErrorCode::kInvalidArgument, "--feed: " + Quoted(text) + " is no number");
+      return Misfed(Quoted(text) + " is no number");
     return value;
   }
 
@@ -294,11 +296,12 @@ class Rewriting {
     if (!options_.close_training_mode) {
       NameList names;
       for (const ClosedStatistic& statistic : closed) names.AddOnce(statistic.reader);
-      return Fail(ErrorCode::kUnfit,
-                  "batch norm in training mode: " + names.text() +
-                      ": wherever the graph is served it normalises with the statistics of its "
-                      "batch, and what is written would not; --close-training-mode makes it use "
-                      "its moving statistics");
+      return Fail(
+          Error{ErrorCode::kUnfit,
+                "batch norm in training mode: " + names.text() +
+                    ": wherever the graph is served it normalises with the statistics of its "
+                    "batch, and what is written would not"}
+              .With(Remedy::kCloseTrainingMode));
     }
     for (const ClosedStatistic& statistic : closed) {
       result_.closed.push_back(
@@ -431,11 +434,12 @@ class Rewriting {
   Status CheckSources() const {
     for (const Op& op : result_.graph.top.ops) {
       if (!IsExampleSourceType(op.type)) continue;
-      return Fail(ErrorCode::kUnfit, "the outputs read " + Quoted(op.name) + " (" + op.type +
-                                         "), from which a training program takes its examples and "
-                                         "which a served file does not have: --inputs names what "
-                                         "is given instead of it; " +
-                                         CandidateEnds(WorkingGraph(source_.top)));
+      return Fail(Error{ErrorCode::kUnfit,
+                        "the outputs read " + Quoted(op.name) + " (" + op.type +
+                            "), from which a training program takes its examples and which a "
+                            "served file does not have; " +
+                            CandidateEnds(WorkingGraph(source_.top))}
+                      .With(Remedy::kNameInputs));
     }
     return {};
   }
@@ -449,8 +453,9 @@ class Rewriting {
       const bool named = std::any_of(ends.inputs.begin(), ends.inputs.end(),
                                      [&](const NamedEdge& input) { return input.key == wanted; });
       if (!named) {
-        return Fail(ErrorCode::kUnfit, "the outputs need the placeholder " + Quoted(key) +
-                                           " too, which --inputs does not name");
+        return Fail(Error{ErrorCode::kUnfit, "the outputs need the placeholder " + Quoted(key) +
+                                                 " too, which is not among the named inputs"}
+                        .With(Remedy::kNameInputs));
       }
     }
     return {};

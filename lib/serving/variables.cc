@@ -251,12 +251,9 @@ class VariableReader {
     }
     if (count > kMaxNamedVariables)
       list += " and " + std::to_string(count - kMaxNamedVariables) + " more layers";
-    return Error{ErrorCode::kUnfit,
-                 "not fit to be served: the checkpoint lacks " + std::to_string(missing_.size()) +
-                     " variables that the graph reads at inference: " + list,
-                 {},
-                 {},
-                 {}};
+    return Error{ErrorCode::kUnfit, "not fit to be served: the checkpoint lacks " +
+                                        std::to_string(missing_.size()) +
+                                        " variables that the graph reads at inference: " + list};
   }
 
   WorkingGraph& graph_;

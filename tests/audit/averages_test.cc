@@ -25,7 +25,7 @@ TEST(Averages, WithInitialStatisticsAreAWarningBesideSoundWeights) {
   const AuditResult result = Audited(network);
   EXPECT_THAT(Judged(result), ElementsAre("warning BN010 bn"));
   const Finding& finding = *FindingOf(result, "BN010");
-  EXPECT_THAT(finding.message, HasSubstr("in the averages that --ema writes"));
+  EXPECT_THAT(finding.message, HasSubstr("in the averages of the weights"));
   EXPECT_THAT(finding.tensors, ElementsAre("ema.bn.running_mean", "ema.bn.running_var"));
 }
 

@@ -1,5 +1,4 @@
-// What every format owes: reading, over each row of the table; writing, over each that writes
-// tensors.
+// What every format owes, over each row of the table: reading, and writing where it is written.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -8,6 +7,7 @@
 #include <map>
 
 #include "ckpt/formats/format.h"
+#include "ckpt/serving.h"
 #include "formats/encoding/checksum.h"
 #include "tests/support/committed.h"
 #include "tests/support/memory_checkpoint.h"
@@ -19,6 +19,12 @@ namespace {
 using ckpt::testing::MemoryCheckpoint;
 using ckpt::testing::TemporaryFolder;
 
+// What is written: the tensors of `source`, which may read another checkpoint.
+struct Subject {
+  std::shared_ptr<const Checkpoint> read = {}, source = {};
+  OutputModel model = {};
+};
+
 // What differs between formats in this suite.
 struct Sample {
   std::string format;
@@ -26,6 +32,8 @@ struct Sample {
   std::string real_file;                     // made by the framework, below testdata
   std::vector<std::string> files_of_output;  // all files that writing it makes
   std::vector<Document> documents = {};      // what the format needs beside the tensors
+  // Of a format whose files are graphs, which have tensors of their own; else SmallModel.
+  Subject (*graph)() = nullptr;
 };
 
 // The variables of SmallModel as Keras 3 numbers them.
@@ -36,6 +44,47 @@ constexpr const char* kSmallLayout =
     "group\tlayers/dense_1\thalf\nvariable\t0\thalf/kernel\n"
     "group\tlayers/step\tstep\nvariable\t0\tstep/count\n"
     "group\tlayers/conv1d\tnone\nvariable\t0\tnone/kernel\n";
+
+std::string RealPath(const std::string& path) { return std::string(CKPT_TESTDATA) + "/" + path; }
+
+OutputModel ModelOf(const std::shared_ptr<const Checkpoint>& checkpoint) {
+  OutputModel model;
+  model.tensors = checkpoint->manifest().tensors;
+  model.open = [checkpoint](std::size_t i) {
+    return checkpoint->Open(TensorId{static_cast<std::uint32_t>(i)});
+  };
+  return model;
+}
+
+std::shared_ptr<const Checkpoint> Opened(const std::string& path) {
+  auto checkpoint = OpenCheckpoint(RealPath(path));
+  if (!checkpoint) throw std::runtime_error(ToString(checkpoint.error()));
+  return *std::move(checkpoint);
+}
+
+// A model of ONNX as it is.
+Subject OnnxGraph() {
+  Subject subject{.source = Opened("onnx/conv1d_bn.onnx")};
+  subject.model = ModelOf(subject.source);
+  const Manifest& manifest = subject.source->manifest();
+  auto documents = FindFormat("onnx")->rewrite(manifest, {});
+  if (!documents) throw std::runtime_error(ToString(documents.error()));
+  subject.model.documents = *std::move(documents);
+  subject.model.metadata = manifest.metadata;
+  subject.model.graph = manifest.graph;
+  return subject;
+}
+
+// The serving graph of a SavedModel, whose variables become variables or constants.
+Subject ServingGraph() {
+  Subject subject{.read = Opened("tf_graphs/tf2.15/served/1")};
+  auto serving = MakeServingModel(*subject.read, {});
+  if (!serving) throw std::runtime_error(ToString(serving.error()));
+  subject.source = *std::move(serving);
+  subject.model = ModelOf(subject.source);
+  subject.model.ops = subject.source->manifest().ops;
+  return subject;
+}
 
 const std::vector<Sample>& Samples() {
   static const std::vector<Sample> samples = {
@@ -60,6 +109,15 @@ const std::vector<Sample>& Samples() {
        {"model.weights.h5"},
        {{"variable_layout", kSmallLayout}}},
       {"npz", "model.npz", "npz/keras_net.npz", {"model.npz"}},
+      {"onnx", "model.onnx", "onnx/conv1d_bn.onnx", {"model.onnx"}, {}, OnnxGraph},
+      {"saved-model",
+       "model",
+       "tf_graphs/tf2.15/served/1",
+       {"model/saved_model.pb", "model/variables/variables.data-00000-of-00001",
+        "model/variables/variables.index"},
+       {},
+       ServingGraph},
+      {"graph-def", "model.pb", "tf_graphs/tf2.15/frozen.pb", {"model.pb"}, {}, ServingGraph},
   };
   return samples;
 }
@@ -87,15 +145,6 @@ MemoryCheckpoint SmallModel() {
   return checkpoint;
 }
 
-OutputModel ModelOf(const Checkpoint& checkpoint) {
-  OutputModel model;
-  model.tensors = checkpoint.manifest().tensors;
-  model.open = [&checkpoint](std::size_t i) {
-    return checkpoint.Open(TensorId{static_cast<std::uint32_t>(i)});
-  };
-  return model;
-}
-
 std::map<std::string, std::vector<std::byte>> Contents(const Checkpoint& checkpoint) {
   std::map<std::string, std::vector<std::byte>> contents;
   for (std::uint32_t i = 0; i < checkpoint.manifest().tensors.size(); ++i) {
@@ -115,9 +164,6 @@ struct RealFile {
 std::vector<RealFile> RealFiles() {
   std::vector<RealFile> files = {{"tf-v1", "tf/v1/resnet/model.ckpt-200"},
                                  {"tf-meta", "tf1/mnist/trainable_only/model.ckpt-700.meta"},
-                                 {"saved-model", "tf_graphs/tf2.15/served/1"},
-                                 {"graph-def", "tf_graphs/tf2.15/frozen.pb"},
-                                 {"onnx", "onnx/conv1d_bn.onnx"},
                                  {"flax", "flax/train_state.msgpack"},
                                  {"darknet", "darknet/lone_alexeyab.weights"},
                                  {"caffe", "caffe/small.caffemodel"},
@@ -133,18 +179,38 @@ class FormatReading : public ::testing::TestWithParam<RealFile> {
     OpenOptions options;
     // Beside its checkpoint a .meta names that, unless it is asked for.
     if (GetParam().format == "tf-meta") options.format = "tf-meta";
-    return OpenCheckpoint(std::string(CKPT_TESTDATA) + "/" + GetParam().path, options);
+    return OpenCheckpoint(RealPath(GetParam().path), options);
   }
 };
+
+// All files below the folder, by their path in it.
+std::vector<std::string> FilesIn(const std::string& folder) {
+  std::vector<std::string> files;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(folder)) {
+    if (!entry.is_directory())
+      files.push_back(std::filesystem::relative(entry.path(), folder).string());
+  }
+  std::sort(files.begin(), files.end());
+  return files;
+}
 
 class FormatContract : public ::testing::TestWithParam<Sample> {
  protected:
   const Format& format() const { return *FindFormat(GetParam().format); }
-  // SmallModel, with what the format needs beside it.
-  OutputModel ModelToWrite(const Checkpoint& checkpoint) const {
-    OutputModel model = ModelOf(checkpoint);
-    model.documents = GetParam().documents;
-    return model;
+  Subject ToWrite() const {
+    if (GetParam().graph != nullptr) return GetParam().graph();
+    Subject subject{.source = std::make_shared<MemoryCheckpoint>(SmallModel())};
+    subject.model = ModelOf(subject.source);
+    subject.model.documents = GetParam().documents;
+    return subject;
+  }
+  // As the row says; the folder that it is in is there.
+  std::string MarkerIn(const TemporaryFolder& folder) const {
+    const std::string output = folder / GetParam().output;
+    const std::filesystem::path marker =
+        format().marker == nullptr ? std::filesystem::path(output) : format().marker(output);
+    std::filesystem::create_directories(marker.parent_path());
+    return marker.string();
   }
 };
 
@@ -195,31 +261,37 @@ TEST_P(FormatReading, StreamsWholeTensorsInBoundedChunks) {
 
 TEST_P(FormatContract, WritesWhatItReadsBack) {
   const TemporaryFolder folder;
-  const MemoryCheckpoint source = SmallModel();
-  const auto written = ckpt::testing::Committed(format().write, folder / GetParam().output,
-                                                ModelToWrite(source), {});
+  const Subject subject = ToWrite();
+  const auto written =
+      ckpt::testing::Committed(format().write, folder / GetParam().output, subject.model, {});
   ASSERT_TRUE(written) << ToString(written.error());
-  EXPECT_EQ(folder.Names(), GetParam().files_of_output);
+  EXPECT_EQ(FilesIn(folder.path()), GetParam().files_of_output);
   const auto back = OpenCheckpoint(folder / GetParam().output);
   ASSERT_TRUE(back) << ToString(back.error());
-  ASSERT_EQ((*back)->manifest().tensors.size(), source.manifest().tensors.size());
-  for (std::size_t i = 0; i < source.manifest().tensors.size(); ++i) {
-    const TensorInfo& meant = source.manifest().tensors[i];
-    const TensorInfo& found = (*back)->manifest().tensors[i];
-    EXPECT_EQ(found.name, meant.name);
-    EXPECT_EQ(found.dtype, meant.dtype);
-    EXPECT_EQ(found.shape, meant.shape) << meant.name;
+  EXPECT_EQ((*back)->format(), GetParam().format);
+  const Manifest& meant = subject.source->manifest();
+  // A graph lists constants of its own beside the tensors that it was given.
+  if (!format().holds_operations) {
+    EXPECT_EQ((*back)->manifest().tensors.size(), meant.tensors.size());
   }
-  EXPECT_EQ(Contents(**back), Contents(source));
+  const auto contents = Contents(**back);
+  for (const auto& [name, bytes] : Contents(*subject.source)) {
+    const auto found = FindTensor((*back)->manifest(), name);
+    ASSERT_TRUE(found) << name;
+    const TensorInfo& one = (*back)->manifest().tensors[found->index];
+    const TensorInfo& other = meant.tensors[FindTensor(meant, name)->index];
+    EXPECT_EQ(one.name, other.name);
+    EXPECT_EQ(one.dtype, other.dtype) << name;
+    EXPECT_EQ(one.shape, other.shape) << name;
+    EXPECT_EQ(contents.at(name), bytes) << name;
+  }
 }
 
 TEST_P(FormatContract, WritesTheSameBytesEachTime) {
   const TemporaryFolder one, two;
-  const MemoryCheckpoint source = SmallModel();
-  ASSERT_TRUE(
-      ckpt::testing::Committed(format().write, one / GetParam().output, ModelToWrite(source), {}));
-  ASSERT_TRUE(
-      ckpt::testing::Committed(format().write, two / GetParam().output, ModelToWrite(source), {}));
+  const Subject subject = ToWrite();
+  ASSERT_TRUE(ckpt::testing::Committed(format().write, one / GetParam().output, subject.model, {}));
+  ASSERT_TRUE(ckpt::testing::Committed(format().write, two / GetParam().output, subject.model, {}));
   for (const std::string& name : GetParam().files_of_output) {
     EXPECT_EQ(one.Read(name), two.Read(name)) << name;
   }
@@ -227,27 +299,32 @@ TEST_P(FormatContract, WritesTheSameBytesEachTime) {
 
 TEST_P(FormatContract, KeepsAnExistingFileUnlessItMayReplaceIt) {
   const TemporaryFolder folder;
-  const std::string marker = folder / GetParam().files_of_output.back();
+  const std::string marker = MarkerIn(folder);
   ckpt::testing::WriteFile(marker, "precious");
-  const MemoryCheckpoint source = SmallModel();
-  const auto refused = ckpt::testing::Committed(format().write, folder / GetParam().output,
-                                                ModelToWrite(source), {});
+  const Subject subject = ToWrite();
+  const auto refused =
+      ckpt::testing::Committed(format().write, folder / GetParam().output, subject.model, {});
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, ErrorCode::kAlreadyExists);
+  EXPECT_EQ(refused.error().remedy, Remedy::kReplaceOutput);
   EXPECT_EQ(ckpt::testing::ReadFile(marker), "precious");
-  EXPECT_EQ(folder.Names().size(), 1U);
-  EXPECT_TRUE(ckpt::testing::Committed(format().write, folder / GetParam().output,
-                                       ModelToWrite(source), {.replace = true}));
+  EXPECT_EQ(FilesIn(folder.path()).size(), 1U);
+  EXPECT_TRUE(ckpt::testing::Committed(format().write, folder / GetParam().output, subject.model,
+                                       {.replace = true}));
   EXPECT_NE(ckpt::testing::ReadFile(marker), "precious");
 }
 
 TEST_P(FormatContract, LeavesNothingWhenATensorCannotBeRead) {
   const TemporaryFolder folder;
-  MemoryCheckpoint source = SmallModel();
-  source.Break("dense/kernel",
-               Error{ErrorCode::kCorrupt, "checksum mismatch", "model", 12, "dense/kernel"});
-  const auto failed = ckpt::testing::Committed(format().write, folder / GetParam().output,
-                                               ModelToWrite(source), {});
+  Subject subject = ToWrite();
+  const std::size_t broken = subject.model.tensors.size() / 2;
+  subject.model.open = [open = subject.model.open,
+                        broken](std::size_t i) -> Result<std::unique_ptr<TensorStream>> {
+    if (i == broken) return Fail(Error{ErrorCode::kCorrupt, "checksum mismatch"}.In("model"));
+    return open(i);
+  };
+  const auto failed =
+      ckpt::testing::Committed(format().write, folder / GetParam().output, subject.model, {});
   ASSERT_FALSE(failed);
   EXPECT_EQ(failed.error().code, ErrorCode::kCorrupt);
   EXPECT_TRUE(folder.Names().empty());
@@ -255,8 +332,8 @@ TEST_P(FormatContract, LeavesNothingWhenATensorCannotBeRead) {
 
 TEST_P(FormatContract, AFileCutAtAnyTenthIsRefusedOrMarked) {
   const TemporaryFolder folder;
-  ASSERT_TRUE(ckpt::testing::Committed(format().write, folder / GetParam().output,
-                                       ModelToWrite(SmallModel()), {}));
+  ASSERT_TRUE(
+      ckpt::testing::Committed(format().write, folder / GetParam().output, ToWrite().model, {}));
   for (const std::string& name : GetParam().files_of_output) {
     const std::string whole = ckpt::testing::ReadFile(folder / name);
     for (std::size_t tenth = 0; tenth < 10; ++tenth) {
@@ -285,12 +362,6 @@ INSTANTIATE_TEST_SUITE_P(EveryFormat, FormatContract, ::testing::ValuesIn(Sample
 INSTANTIATE_TEST_SUITE_P(EveryFormat, FormatReading, ::testing::ValuesIn(RealFiles()),
                          [](const auto& instance) { return TestName(instance.param.format); });
 
-// What these write is a graph with its weights; the model of this suite has no graph. Their writers
-// have suites of their own, and the frameworks load what they write.
-bool WritesAGraph(const Format& format) {
-  return format.name == "onnx" || format.name == "saved-model" || format.name == "graph-def";
-}
-
 TEST(FormatTable, EveryFormatIsReadInThisSuite) {
   const std::vector<RealFile> files = RealFiles();
   for (const Format& format : BuiltinFormats()) {
@@ -302,11 +373,42 @@ TEST(FormatTable, EveryFormatIsReadInThisSuite) {
 
 TEST(FormatTable, EveryWritableFormatIsInThisSuite) {
   for (const Format& format : BuiltinFormats()) {
-    if (format.write == nullptr || WritesAGraph(format)) continue;
+    if (format.write == nullptr) continue;
     EXPECT_TRUE(std::any_of(Samples().begin(), Samples().end(), [&](const Sample& sample) {
       return sample.format == format.name;
     })) << format.name;
   }
+}
+
+// What holds a graph of operations is not written from tensors alone, and says so.
+TEST(FormatTable, AFormatOfOperationsRefusesAModelWithoutOperations) {
+  std::size_t formats = 0;
+  for (const Format& format : BuiltinFormats()) {
+    if (!format.holds_operations) continue;
+    ++formats;
+    const TemporaryFolder folder;
+    const auto refused = ckpt::testing::Committed(
+        format.write, folder / "out", ModelOf(std::make_shared<MemoryCheckpoint>(SmallModel())));
+    ASSERT_FALSE(refused) << format.name;
+    EXPECT_EQ(refused.error().code, ErrorCode::kUnsupported) << format.name;
+    EXPECT_TRUE(folder.Names().empty()) << format.name;
+  }
+  EXPECT_EQ(formats, 2U);
+}
+
+// A folder that both wrote holds both files: who is asked for gets his own.
+TEST(FormatTable, AFormatThatIsNamedResolvesAFolderByItself) {
+  const TemporaryFolder folder;
+  std::filesystem::copy(RealPath("safetensors/torch_good.safetensors"),
+                        folder / "model.safetensors");
+  std::filesystem::copy(RealPath("torch/state_dict.pt"), folder / "pytorch_model.bin");
+  const auto first = OpenCheckpoint(folder.path());
+  ASSERT_TRUE(first) << ToString(first.error());
+  EXPECT_EQ((*first)->format(), "safetensors");
+  const auto named = OpenCheckpoint(folder.path(), {.format = "torch"});
+  ASSERT_TRUE(named) << ToString(named.error());
+  EXPECT_EQ((*named)->format(), "torch");
+  EXPECT_EQ((*named)->input_name().note, "the folder's checkpoint is pytorch_model.bin");
 }
 
 }  // namespace

@@ -279,7 +279,8 @@ TEST(RecordTest, AnUnknownEpsilon) {
   analysis.batch_norms[0].epsilon.reset();
   const auto plan = PlanFold(net.Checkpoint(), analysis, {.fold = true});
   ASSERT_TRUE(plan);
-  EXPECT_THAT(ReasonOf(*plan, "bn"), HasSubstr("epsilon is not recorded; --epsilon"));
+  EXPECT_THAT(ReasonOf(*plan, "bn"), HasSubstr("epsilon is not recorded"));
+  EXPECT_EQ(plan->kept.at(0).remedy, Remedy::kGiveEpsilon);
 }
 
 TEST(RecordTest, AnAssumedEpsilonIsRefusedWhenStrict) {
@@ -292,7 +293,7 @@ TEST(RecordTest, AnAssumedEpsilonIsRefusedWhenStrict) {
   EXPECT_EQ(lenient->folded[0].epsilon.evidence.source, EvidenceSource::kDefault);
   const auto strict = PlanFold(net.Checkpoint(), analysis, {.fold = true, .strict = true});
   ASSERT_TRUE(strict);
-  EXPECT_THAT(ReasonOf(*strict, "bn"), HasSubstr("--strict does not assume 0.001"));
+  EXPECT_THAT(ReasonOf(*strict, "bn"), HasSubstr("0.001 is not to be assumed"));
 }
 
 TEST(RecordTest, ABatchNormThatIsToBeLeftAlone) {

@@ -2,7 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "formats/keras/config_calls.h"
+#include "formats/keras/model/config_calls.h"
 
 namespace ckpt::formats::keras {
 namespace {

@@ -1,5 +1,5 @@
 // What a config has its framework call, wherever it stands and however it is written.
-#include "formats/keras/config_code.h"
+#include "formats/keras/model/config_code.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,4 +1,4 @@
-#include "formats/keras/config_json.h"
+#include "formats/keras/model/config_json.h"
 
 #include <gtest/gtest.h>
 

@@ -2,7 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "formats/keras/model_config.h"
+#include "formats/keras/model/model_config.h"
 
 namespace ckpt::formats::keras {
 namespace {

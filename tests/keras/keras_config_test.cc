@@ -7,9 +7,9 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
-#include "formats/keras/layer_order.h"
-#include "formats/keras/model_config.h"
-#include "formats/keras/network.h"
+#include "formats/keras/model/layer_order.h"
+#include "formats/keras/model/model_config.h"
+#include "formats/keras/model/network.h"
 
 namespace ckpt::formats::keras {
 namespace {

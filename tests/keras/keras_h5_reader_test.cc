@@ -3,8 +3,8 @@
 
 #include <filesystem>
 
-#include "formats/keras/keras_h5.h"
-#include "formats/keras/weight_order.h"
+#include "formats/keras/h5/keras_h5.h"
+#include "formats/keras/model/weight_order.h"
 #include "tests/support/expected_tensors.h"
 
 namespace ckpt::formats {

@@ -6,8 +6,8 @@
 #include <filesystem>
 
 #include "formats/hdf5/hdf5_file.h"
-#include "formats/keras/keras_h5.h"
-#include "formats/keras/weight_order.h"
+#include "formats/keras/h5/keras_h5.h"
+#include "formats/keras/model/weight_order.h"
 #include "tests/support/committed.h"
 #include "tests/support/memory_checkpoint.h"
 #include "tests/support/temporary_folder.h"

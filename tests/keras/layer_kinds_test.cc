@@ -1,8 +1,8 @@
 // What single layers of each generation's config are understood as.
 #include <gtest/gtest.h>
 
-#include "formats/keras/model_config.h"
-#include "formats/keras/network.h"
+#include "formats/keras/model/model_config.h"
+#include "formats/keras/model/network.h"
 
 namespace ckpt::formats::keras {
 namespace {

@@ -7,9 +7,9 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
-#include "formats/keras/config_rewrite.h"
-#include "formats/keras/keras_h5.h"
-#include "formats/keras/weight_order.h"
+#include "formats/keras/h5/keras_h5.h"
+#include "formats/keras/model/config_rewrite.h"
+#include "formats/keras/model/weight_order.h"
 
 namespace ckpt::formats {
 namespace {

@@ -5,7 +5,7 @@
 #include "ckpt/batch_norm.h"
 #include "ckpt/fold.h"
 #include "ckpt/formats/format.h"
-#include "formats/keras/config_rewrite.h"
+#include "formats/keras/model/config_rewrite.h"
 
 namespace ckpt::formats {
 namespace {
@@ -172,7 +172,7 @@ TEST(KerasTrainingFacts, SuchAClassIsFoldedWhereTheUserPairsIt) {
   auto plan = PlanFold(*file, analysis, options);
   ASSERT_TRUE(plan.has_value());
   EXPECT_TRUE(plan->folded.empty());
-  EXPECT_THAT(plan->kept.at(0).reason, HasSubstr("--pairs"));
+  EXPECT_EQ(plan->kept.at(0).remedy, Remedy::kGivePair);
 
   options.pairs = {{.batch_norm = "base/bbn", .into = "base/bc/kernel", .bias = "base/bc/bias"}};
   plan = PlanFold(*file, analysis, options);

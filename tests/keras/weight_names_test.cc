@@ -1,9 +1,9 @@
-#include "formats/keras/weight_names.h"
+#include "formats/keras/model/weight_names.h"
 
 #include <gtest/gtest.h>
 
-#include "formats/keras/optimizer_slots.h"
-#include "formats/keras/weight_order.h"
+#include "formats/keras/h5/optimizer_slots.h"
+#include "formats/keras/model/weight_order.h"
 
 namespace ckpt::formats::keras {
 namespace {

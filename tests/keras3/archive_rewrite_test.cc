@@ -3,7 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "formats/keras/variable_layout.h"
+#include "formats/keras/variables/variable_layout.h"
 #include "tests/keras3/keras3_files.h"
 
 namespace ckpt::formats {

@@ -1,12 +1,12 @@
 // How Keras 3 spells classes in paths, and what it counts.
-#include "formats/keras/group_paths.h"
+#include "formats/keras/variables/group_paths.h"
 
 #include <gtest/gtest.h>
 
 #include <string>
 
-#include "formats/keras/variable_layout.h"
-#include "formats/keras/variable_names.h"
+#include "formats/keras/model/variable_names.h"
+#include "formats/keras/variables/variable_layout.h"
 
 namespace ckpt::formats::keras {
 namespace {

@@ -9,8 +9,8 @@
 #include <string>
 
 #include "formats/container/zip_archive.h"
-#include "formats/keras/keras_archive.h"
-#include "formats/keras/keras_weights.h"
+#include "formats/keras/variables/keras_archive.h"
+#include "formats/keras/variables/keras_weights.h"
 #include "tests/support/expected_tensors.h"
 #include "tests/support/zip_builder.h"
 

@@ -1,12 +1,12 @@
 // Files of Keras 2.12 to 2.14, whose lists of layers have another name, and up to 2.13 are counted
 // twice where there are weights.
-#include "formats/keras/old_layers.h"
+#include "formats/keras/variables/old_layers.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "ckpt/batch_norm.h"
-#include "formats/keras/variable_groups.h"
+#include "formats/keras/variables/variable_groups.h"
 #include "tests/keras3/keras3_files.h"
 
 namespace ckpt::formats::keras {

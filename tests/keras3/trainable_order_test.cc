@@ -1,5 +1,5 @@
 // The order of a model's trainable variables by the shapes of an optimizer's.
-#include "formats/keras/trainable_order.h"
+#include "formats/keras/variables/trainable_order.h"
 
 #include <gtest/gtest.h>
 

@@ -35,6 +35,7 @@ class Folded {
   const TemporaryFolder& folder() const { return folder_; }
   // "" where it was written.
   const std::string& refusal() const { return refusal_; }
+  Remedy remedy() const { return remedy_; }
 
   std::vector<std::string> Operators() const {
     std::vector<std::string> types;
@@ -62,6 +63,7 @@ class Folded {
     auto plan = PlanConversion(source, analysis, audit, options);
     if (!plan) {
       refusal_ = ToString(plan.error());
+      remedy_ = plan.error().remedy;
       return;
     }
     plan_ = *std::move(plan);
@@ -88,6 +90,7 @@ class Folded {
   std::unique_ptr<Checkpoint> written_;
   onnx_proto::ModelProto model_;
   std::string refusal_;
+  Remedy remedy_ = Remedy::kNone;
 };
 
 }  // namespace ckpt::testing

@@ -23,7 +23,7 @@ Analysis Analysed(const std::map<std::string, std::string>& metadata,
 TEST(RecordedHyperparameters, AreReadAgain) {
   const auto record = HyperparameterRecord(
       "bn", SourcedNumber{0.002, {EvidenceSource::kFrameworkRecord, "Keras config"}},
-      SourcedNumber{0.95, {EvidenceSource::kUser, "--momentum"}});
+      SourcedNumber{0.95, {EvidenceSource::kUser, "what was given"}});
   EXPECT_EQ(record.at("ckpt.epsilon.bn"), "0.002 config");
   EXPECT_EQ(record.at("ckpt.momentum.bn"), "0.95 user");
   const BatchNorm norm = Analysed(record, {.epsilon = 0.5}).batch_norms.at(0);

@@ -229,7 +229,8 @@ TEST(ServingGraph, AsksWhereNothingTellsTheBranches) {
   for (const char* op : {"a", "b", "y"}) g.top.At(op).attrs["T"] = OpDtype{kFloatNumber};
   const auto refused = g.Serve();
   ASSERT_FALSE(refused);
-  EXPECT_THAT(refused.error().message, HasSubstr("--feed flag="));
+  EXPECT_EQ(refused.error().remedy, Remedy::kFeedBoolean);
+  EXPECT_EQ(refused.error().remedy_for, "flag");
   const auto fed = MakeServingModel(g.checkpoint, {.feed = {{"flag", "true"}}});
   ASSERT_TRUE(fed) << ToString(fed.error());
   EXPECT_THAT(Types(*(*fed)->manifest().ops), Contains("Tanh"));
@@ -246,7 +247,8 @@ TEST(ServingGraph, AsksForThePhaseThatIsANumber) {
   }
   const auto refused = g.Serve();
   ASSERT_FALSE(refused);
-  EXPECT_THAT(refused.error().message, HasSubstr("--feed step_kind="));
+  EXPECT_EQ(refused.error().remedy, Remedy::kFeedValue);
+  EXPECT_EQ(refused.error().remedy_for, "step_kind");
   const auto fed = MakeServingModel(g.checkpoint, {.feed = {{"step_kind", "0"}}});
   ASSERT_TRUE(fed) << ToString(fed.error());
   EXPECT_THAT(Types(*(*fed)->manifest().ops), Not(Contains("Merge")));

@@ -226,7 +226,7 @@ TEST(Signatures, OutputsThatTheUserNamesAreTheOnlyOnes) {
   ASSERT_TRUE(model) << ToString(model.error());
   EXPECT_THAT(Names(*(*model)->manifest().ops), ElementsAre("serving_default"));
   EXPECT_THAT((*model)->dropped_signatures(),
-              Contains(Field(&Dropped::reason, HasSubstr("--outputs"))));
+              Contains(Field(&Dropped::reason, HasSubstr("named outputs"))));
 }
 
 // A table that the initializer fills from a file, whose path a loader gives.
@@ -292,8 +292,9 @@ TEST(Signatures, ExamplesOfAnIteratorAreNoInputUntilTheUserSaysSo) {
   EXPECT_EQ(refused.error().code, ErrorCode::kUnfit);
   // The likeliest first: what holds the labels comes last.
   EXPECT_THAT(refused.error().message,
-              HasSubstr("--inputs, the likeliest first: next:0 (float32 [?, 2]), next:1"));
-  EXPECT_THAT(refused.error().message, HasSubstr("--outputs: probabilities:0"));
+              HasSubstr("for inputs, the likeliest first: next:0 (float32 [?, 2]), next:1"));
+  EXPECT_THAT(refused.error().message, HasSubstr("for outputs: probabilities:0"));
+  EXPECT_EQ(refused.error().remedy, Remedy::kNameEnds);
   const auto model =
       MakeServingModel(g.checkpoint, {.inputs = {"next"}, .outputs = {"probabilities"}});
   ASSERT_TRUE(model) << ToString(model.error());

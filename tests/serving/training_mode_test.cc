@@ -37,7 +37,7 @@ TEST(TrainingMode, OfAServedGraphIsClosedOnlyWhenAsked) {
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, ErrorCode::kUnfit);
   EXPECT_THAT(refused.error().message, HasSubstr("\"bn/FusedBatchNormV3\""));
-  EXPECT_THAT(refused.error().message, HasSubstr("--close-training-mode"));
+  EXPECT_EQ(refused.error().remedy, Remedy::kCloseTrainingMode);
 
   const auto model = g.Serve({.close_training_mode = true});
   ASSERT_TRUE(model) << ToString(model.error());

@@ -3,6 +3,7 @@
 #include <set>
 #include <string>
 
+#include "cli/report/advice.h"
 #include "cli/report/form.h"
 #include "cli/report/issues.h"
 #include "cli/report/page/held_inputs.h"
@@ -40,7 +41,7 @@ Json RulesToJson(const std::set<const Rule*>& rules) {
   Json json = Json::object();
   for (const Rule* rule : rules) {
     json[std::string(rule->id)] = {
-        {"name", rule->name}, {"summary", rule->summary}, {"text", rule->text}};
+        {"name", rule->name}, {"summary", rule->summary}, {"text", TextOf(*rule)}};
   }
   return json;
 }

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <set>
 
+#include "cli/report/advice.h"
 #include "cli/report/page/page_values.h"
 
 namespace ckpt::cli::page {
@@ -51,7 +52,7 @@ Json FindingToJson(const Finding& finding) {
                {"severity", Name(finding.severity)},
                {"subject", Text(finding.subject)},
                {"message", Text(finding.message)},
-               {"fix", Text(finding.fix)}};
+               {"fix", Text(FixOf(finding))}};
   json["layers"] = std::vector<std::size_t>(
       finding.layers.begin(), finding.layers.begin() + static_cast<std::ptrdiff_t>(std::min(
                                                            kLinked, finding.layers.size())));

@@ -1,6 +1,7 @@
 // Two files side by side on a page: comparisons and runs.
 #include <algorithm>
 
+#include "cli/report/advice.h"
 #include "cli/report/error_text.h"
 #include "cli/report/page/page_values.h"
 
@@ -76,7 +77,7 @@ Json NormsToJson(const Comparison& comparison, std::size_t most) {
     if (norm.scope_b.empty()) one["only"] = "A";
     if (!norm.scope_a.empty() && !norm.scope_b.empty() && norm.scope_a != norm.scope_b)
       one["scope_b"] = Text(norm.scope_b);
-    if (!norm.note.empty()) one["note"] = Text(norm.note);
+    if (!norm.note.empty()) one["note"] = Text(WithAdvice(norm.note, norm.remedy));
     if (i < comparison.profiles.size()) {
       one["a"] = page::ToJson(comparison.profiles[i].a);
       one["b"] = page::ToJson(comparison.profiles[i].b);

@@ -34,6 +34,8 @@ struct Rule {
   std::string_view
       text;  // what `ckpt explain` prints: what it means, why it matters, how to fix it
   InConversion in_conversion;
+  Setting needs = Setting::kNone;  // it is found where this was given
+  Remedy remedy = Remedy::kNone;   // what helps beside `Finding::fix`
 
   bool stops_conversion() const noexcept { return in_conversion == InConversion::kStops; }
 };

@@ -55,6 +55,7 @@ std::string InWords(const Dropped& dropped);
 struct Changed {
   std::string batch_norm;  // scope
   std::string reason;
+  Remedy remedy = Remedy::kNone;  // what could let it be folded, where it was not
 };
 
 struct ConversionPlan {
@@ -72,6 +73,7 @@ struct ConversionPlan {
   std::map<std::string, std::string> metadata = {};
   GraphEdits edits;
   std::vector<std::string> notes;
+  Remedy proof = Remedy::kNone;  // as in FoldPlan
 
   // A batch norm was in training mode in the input, for `reason`, and uses its moving statistics
   // now: from `kept`, if it stands there, to `changed`. `fold`: folds were asked for.

@@ -87,6 +87,7 @@ struct BatchNormDiff {
   bool equal_as_function = false;
   bool compared = true;  // false: something kept it from being compared, which the note says
   std::string note;      // "epsilon 0.001 against 1e-05", "not compared: ..."
+  Remedy remedy = Remedy::kNone;  // what would let more be compared
 };
 
 // What the numbers say happened between A and B.

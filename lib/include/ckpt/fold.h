@@ -90,8 +90,9 @@ struct Folded {
 };
 struct Kept {
   std::string batch_norm;
-  std::string reason;   // "its input has a second consumer: add_1"
-  bool affine = false;  // kept as one scale and one offset per channel
+  std::string reason;             // "its input has a second consumer: add_1"
+  bool affine = false;            // kept as one scale and one offset per channel
+  Remedy remedy = Remedy::kNone;  // what could let it be folded
 };
 
 // What one output tensor holds.
@@ -126,6 +127,8 @@ struct FoldPlan {
   std::vector<TensorId> consumed;       // tensors of folded batch norms: not written
   GraphEdits edits;                     // where the manifest has a graph
   std::vector<std::string> notes = {};  // range losses, printed pairs...
+  // What would prove the pairs that rest on names or order alone, where there are any.
+  Remedy proof = Remedy::kNone;
 };
 
 // Decides and computes; reads batch-norm vectors, biases, and kernels that a forward fold has to

@@ -33,9 +33,10 @@ struct ConversionTarget {
 // Can an output of `target` keep the documents (graph, config) of a source of that format?
 bool TakesDocumentsOf(const Format& target, std::string_view source_format);
 
-// Where the record of `output` is kept if nobody says otherwise: OUTPUT.ckpt.json. A model server's
+// Where the record of `output`, of that format if it is not null, is kept if nobody says otherwise:
+// OUTPUT.ckpt.json. A model server's
 // folder holds versions only, so that a SavedModel's lies in it: OUTPUT/assets.extra/ckpt.json.
-std::string DefaultRecordPath(const std::string& output, std::string_view format);
+std::string DefaultRecordPath(const std::string& output, const Format* format);
 
 // Before any work: the format can be written, OUTPUT is no file of the input (kInvalidArgument),
 // neither OUTPUT nor the record exists (kAlreadyExists) unless it may be replaced.

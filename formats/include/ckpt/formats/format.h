@@ -41,6 +41,9 @@ struct OutputModel {
   std::vector<Document> documents = {};  // same format only: already rewritten by `rewrite`
   std::optional<Framework> framework = {};
   std::optional<ModelGraph> graph = {};  // of the source, after edits: owners, layer order
+  // For formats that hold operations, the serving graph. A constant's `tensor` is an index into
+  // `tensors`.
+  std::shared_ptr<const OpGraph> ops = nullptr;
 };
 struct WriteOptions {
   // Of a set of files: the most that one of them holds, if no tensor alone is larger.
@@ -59,26 +62,50 @@ struct ProbeInput {
   std::uint64_t file_size;
 };
 
+// What a path that a user gave stands for.
+struct ResolvedPath {
+  std::string path;                     // for Format::open
+  std::string note = {};                // how the user's path led there, where that is not plain
+  std::vector<std::string> older = {};  // as InputName::older
+  // A file, of which its content alone says what it is; else it is of the format that resolved it.
+  bool by_content = false;
+};
+
+// "the folder's checkpoint is FILE".
+ResolvedPath FileOfFolder(const std::string& folder, const std::string& file);
+
 struct Format {
   std::string_view name;  // "safetensors": as in docs/cli.md
   std::string_view summary;
-  std::span<const std::string_view> suffixes;  // of OUTPUT: ".safetensors"
-  Match (*probe)(const ProbeInput& input);
-  // `path` is what OpenCheckpoint resolved the user's name to.
+  std::span<const std::string_view> suffixes = {};  // of OUTPUT: ".safetensors"
+  Match (*probe)(const ProbeInput& input) = nullptr;
+  // What `path` means to this format if it is no file of it: a prefix, a folder, a state file.
+  // Nothing where it means nothing; an error where it names a checkpoint that cannot be had. Null:
+  // files alone. The formats are asked in the order of the table.
+  Result<std::optional<ResolvedPath>> (*resolve)(const Files& files,
+                                                 const std::string& path) = nullptr;
+  // `path` is what `resolve` says, or the file.
   Result<std::unique_ptr<Checkpoint>> (*open)(const Files& files, const std::filesystem::path& path,
-                                              const Limits& limits);
+                                              const Limits& limits) = nullptr;
   // Null for formats that are read only. Creates the files in `output`, the one that makes the
-  // others readable last, and commits nothing.
+  // others readable last, and commits nothing. kUnsupported where the format holds operations and
+  // the model has none.
   Result<WriteSummary> (*write)(AtomicOutput& output, const std::filesystem::path& path,
-                                const OutputModel& model, const WriteOptions& options);
+                                const OutputModel& model, const WriteOptions& options) = nullptr;
   // kUnsupported, naming the tensor, where the format cannot hold it. Null where write is.
-  Status (*can_hold)(const TensorInfo& tensor);
+  Status (*can_hold)(const TensorInfo& tensor) = nullptr;
   // Applies a fold's graph edits to the documents of this format; null where it keeps no graph.
-  Result<std::vector<Document>> (*rewrite)(const Manifest& manifest, const GraphEdits& edits);
+  Result<std::vector<Document>> (*rewrite)(const Manifest& manifest,
+                                           const GraphEdits& edits) = nullptr;
   // Other formats whose documents `rewrite` takes and `write` understands.
   std::span<const std::string_view> kin = {};
   // Whose names and kernel layouts an output of this format has; absent where any may be in it.
   std::optional<Framework> framework = {};
+  bool holds_operations = false;  // a file is a graph of operations: OutputModel::ops is written
+  // The file whose existence says that `output` exists. Null: `output` itself.
+  std::filesystem::path (*marker)(const std::string& output) = nullptr;
+  // Where in the folder that OUTPUT is the record of a conversion lies; empty: beside OUTPUT.
+  std::string_view record_within = {};
 };
 
 std::span<const Format> BuiltinFormats() noexcept;

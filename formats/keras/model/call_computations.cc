@@ -1,0 +1,97 @@
+#include "formats/keras/model/call_computations.h"
+
+#include <algorithm>
+
+namespace ckpt::formats::keras {
+namespace {
+
+using network::Computation;
+using network::Operation;
+
+template <class T>
+bool Is(const Operation* operation) {
+  return std::holds_alternative<T>(operation->computation);
+}
+
+// Along the axis that the graph has for the layer.
+bool AgreesWith(const Computation& computation, const Layer& layer) {
+  if (const auto* convolution = std::get_if<network::Convolution>(&computation)) {
+    return layer.axis == convolution->channel_axis;
+  }
+  if (const auto* transposed = std::get_if<network::TransposedConvolution>(&computation)) {
+    return layer.axis == transposed->channel_axis;
+  }
+  const auto* norm = std::get_if<network::BatchNormalization>(&computation);
+  return norm == nullptr || layer.axis == norm->axis;
+}
+
+// The only one of a call's operations, its own activation and a dense layer's bias aside; null
+// where there are others.
+const Operation* OnlyOne(std::vector<const Operation*> operations, const Layer& layer) {
+  const bool activated = layer.kind != OpKind::kActivation && !layer.activation.empty() &&
+                         layer.activation != "linear";
+  if (activated && operations.size() > 1) operations.pop_back();
+  const bool biased = layer.kind == OpKind::kDense && operations.size() == 2 &&
+                      Is<network::MatrixProduct>(operations[0]) &&
+                      Is<network::Binary>(operations[1]);
+  if (biased) operations.pop_back();
+  return operations.size() == 1 ? operations[0] : nullptr;
+}
+
+// Does it read what the node reads, and parameters of its own at most?
+bool ReadsInputs(const Operation& operation, const TranslatedCall& call) {
+  const std::size_t inputs = call.inputs.size();
+  if (operation.operands.size() < inputs ||
+      !std::equal(call.inputs.begin(), call.inputs.end(), operation.operands.begin())) {
+    return false;
+  }
+  const bool has_parameters =
+      Is<network::Convolution>(&operation) || Is<network::TransposedConvolution>(&operation) ||
+      Is<network::MatrixProduct>(&operation) || Is<network::BatchNormalization>(&operation);
+  return has_parameters ? inputs == 1 : operation.operands.size() == inputs;
+}
+
+Computation ComputationOf(const std::vector<const Operation*>& operations,
+                          const TranslatedCall& call, const Layer& layer) {
+  const Operation* only = OnlyOne(operations, layer);
+  const bool said = only != nullptr && call.outputs.size() == 1 && ReadsInputs(*only, call) &&
+                    AgreesWith(only->computation, layer);
+  if (said) return only->computation;
+  return network::Unknown{layer.op_type, "it is no single operation"};
+}
+
+void SaySizes(const network::Network& network, const TranslatedCall& call, Value& value) {
+  if (call.outputs.size() != 1 || call.outputs[0] == network::kNoValue) return;
+  const network::PartialShape& shape = network.value(call.outputs[0]).shape;
+  if (!shape) return;
+  const auto rank = static_cast<std::int64_t>(shape->size());
+  if (value.rank && *value.rank != rank) return;
+  value.rank = rank;
+  value.shape = *shape;
+}
+
+}  // namespace
+
+void SayComputations(const network::Network& network, const std::vector<TranslatedCall>& calls,
+                     ModelGraph& graph) {
+  std::vector<std::vector<const Operation*>> operations(network.layers.size());
+  for (const Operation& operation : network.operations) {
+    operations[operation.layer].push_back(&operation);
+  }
+  std::vector<std::size_t> times(graph.layers.size(), 0);
+  for (std::size_t i = 0; i < calls.size(); ++i) {
+    const Node& node = graph.nodes[i];
+    Layer& layer = graph.layers[node.layer];
+    SaySizes(network, calls[i], graph.values[node.output]);
+    Computation computation = ComputationOf(operations[calls[i].layer], calls[i], layer);
+    const bool first = ++times[node.layer] == 1;
+    const bool same = layer.computation.index() == computation.index() && !calls[i].is_function;
+    if (first || same) {
+      layer.computation = std::move(computation);
+    } else {
+      layer.computation = network::Unknown{layer.op_type, "its calls differ"};
+    }
+  }
+}
+
+}  // namespace ckpt::formats::keras
