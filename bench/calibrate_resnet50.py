@@ -1,11 +1,11 @@
 """Calibrates Keras's ResNet50, random and never updated, and holds what is stored against float64 population statistics.
 
-    python bench/calibrate_resnet50.py --ckpt build/release/ckpt [--images 8] [--size 64] [--time-only]
+    python bench/calibrate_resnet50.py --ckpt build/release/ckpt [--images 8] [--size 64] [--memory 1GB] [--time-only]
 
 The expected statistics are NumPy's, of the whole set as one batch, of what Keras's own layers in float64 yield, layer after
 layer, the earlier ones with their statistics as they are stored. A stored mean must be the float32 that is nearest to one within 1e-9
 deviations of it, a variance one within 1e-9 of it. Needs testdata/generators/requirements-keras3.txt; exits with 1 where that fails.
---time-only leaves the check out: --images 256 --size 224 takes minutes as it is.
+--time-only leaves the check out: --images 256 --size 224 takes minutes as it is. --memory is what ckpt gets.
 """
 
 import argparse
@@ -76,6 +76,7 @@ def main():
     parser.add_argument("--ckpt", default="build/release/ckpt")
     parser.add_argument("--images", type=int, default=8)
     parser.add_argument("--size", type=int, default=64)
+    parser.add_argument("--memory", default="1GB")
     parser.add_argument("--time-only", action="store_true")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -85,7 +86,8 @@ def main():
         model.save(source)
         x = np.random.default_rng(8).normal(size=(given.images, given.size, given.size, 3)).astype(np.float32)
         np.save(pathlib.Path(folder, "x.npy"), x)
-        code, _, errors, cpu, memory = run(given.ckpt, "calibrate", "--all", source, output, "--data", pathlib.Path(folder, "x.npy"))
+        code, _, errors, cpu, memory = run(given.ckpt, "calibrate", "--all", "--memory", given.memory, source, output,
+                                         "--data", pathlib.Path(folder, "x.npy"))
         if code != 0:
             sys.exit(f"calibrate: exit {code}: {errors}")
         print(f"{given.images} images of {given.size}x{given.size}: {cpu:.1f} s of CPU, {memory:.0f} MiB", flush=True)

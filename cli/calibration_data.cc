@@ -21,14 +21,14 @@ Error Usage(std::string message, const std::string& file = {}) {
   return Error{ErrorCode::kInvalidArgument, std::move(message), file};
 }
 
-// "?x28x28x1"
+// "[?, 28, 28, 1]"
 std::string TextOf(const network::Sizes& shape) {
   std::string text;
   for (const std::int64_t size : shape) {
-    text += text.empty() ? "" : "x";
+    text += text.empty() ? "" : ", ";
     text += size == network::kUnknownSize ? "?" : std::to_string(size);
   }
-  return text.empty() ? "()" : text;
+  return "[" + text + "]";
 }
 
 // One array of a file.

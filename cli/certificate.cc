@@ -33,6 +33,12 @@ class Certifier {
     auto reference = OpenRunnable(input, common);
     if (!reference) return One(NotDone({}, reference.error()));
     auto network = written_.MakeNetwork();
+    if (!network && network.error().code == ErrorCode::kUnsupported) {
+      return One(
+          NotDone({}, {ErrorCode::kUnfit,
+                       "OUTPUT is names alone, without a network to run; once it is written, "
+                       "\"ckpt diff INPUT OUTPUT\" holds it against INPUT layer by layer"}));
+    }
     if (!network) return One(NotDone({}, network.error()));
     return One(Judge(*reference->checkpoint, written_,
                      {{}, std::move(reference->network), *std::move(network)}));

@@ -6,6 +6,7 @@
 #include <set>
 #include <utility>
 
+#include "network/size_arithmetic.h"
 #include "verification/axis_orders.h"
 #include "verification/network_reading.h"
 
@@ -282,8 +283,8 @@ class Giver {
     if (given != nullptr) {
       const Sizes mine = a.value_or(Sizes(given->size(), kUnknownSize));
       if (!Unified(mine, *given, {})) {
-        return Fail(Usage("the input \"" + port_a.name +
-                          "\" has another shape than the values given for it"));
+        return Fail(Usage("the input \"" + port_a.name + "\" is of shape " + network::ToText(mine) +
+                          ", and the values given for it of " + network::ToText(*given)));
       }
       a = *given;
     }
@@ -297,8 +298,9 @@ class Giver {
         return Filled(*std::move(both), port_a);
       }
     }
-    return Fail(ErrorCode::kUnfit, "the inputs \"" + port_a.name + "\" and \"" + port_b.name +
-                                       "\" have shapes that do not agree");
+    return Fail(ErrorCode::kUnfit, "the inputs \"" + port_a.name + "\" of A and \"" + port_b.name +
+                                       "\" of B have shapes that do not agree: " +
+                                       network::ToText(*a) + " and " + network::ToText(*b));
   }
 
   // By --shape.
@@ -307,7 +309,8 @@ class Giver {
     if (told == options_.shapes.end()) return {};
     const auto both = shape ? Unified(*shape, told->second, {}) : std::optional(told->second);
     if (!both)
-      return Fail(Usage("the input \"" + port.name + "\" cannot have the shape that is given"));
+      return Fail(Usage("the input \"" + port.name + "\" is of shape " + network::ToText(*shape) +
+                        ", and cannot have " + network::ToText(told->second)));
     shape = both;
     return {};
   }

@@ -91,7 +91,7 @@ TEST(Certificate, OfOpenSizesWantsThemAndOfALargeRunIsMadeOnlyWhereItIsAskedFor)
 TEST(Certificate, ThatIsAskedForAndCannotBeGivenStopsTheConversion) {
   const Converted names = Convert({"--bn", "fold", "--verify"}, kModel, "out.npz");
   EXPECT_EQ(names.code, 3);
-  EXPECT_THAT(names.error, HasSubstr("cannot be verified"));
+  EXPECT_THAT(names.error, HasSubstr("cannot be verified: OUTPUT is names alone"));
   EXPECT_FALSE(names.written);
   const Converted lambda = Convert({"--verify"}, "keras_h5/lambda_layer.h5", "out.h5");
   EXPECT_EQ(lambda.code, 3);

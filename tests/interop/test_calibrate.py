@@ -136,7 +136,7 @@ def test_what_cannot_be_done_is_refused(case):
     assert "labels" in ckpt("calibrate", path, output, "--data", folder / "other.npz", expect=2).stderr
     np.savez(folder / "shape.npz", images=x[:, :, :, :2])
     said = ckpt("calibrate", path, output, "--data", folder / "shape.npz", expect=2).stderr
-    assert "is of shape " + "x".join(map(str, (*x.shape[:3], 2))) + ", and the network takes ?x" in said
+    assert f"is of shape {[*x.shape[:3], 2]}, and the network takes [?, " in said
     ckpt("calibrate", path, output, expect=2)
     ckpt("calibrate", path, path, "--data", folder / "x.npz", "--force", expect=2)
     assert not output.exists()
