@@ -211,7 +211,7 @@ class Editor {
     return {};
   }
 
-  // By the rules of each version, as TrainingMode in layer_facts.cc.
+  // By the rules of each version, as TrainingModeOf in layer_facts.cc.
   Status MakeInference(LayerId id) {
     NodeProto& node = NodeOf(id);
     if (layers_[id].kind != OpKind::kBatchNorm || node.output_size() < 1) {

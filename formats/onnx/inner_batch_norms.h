@@ -1,15 +1,30 @@
-// Batch norms that are not in the main graph.
+// Batch norms that are not in the main graph: in graphs inside of nodes (If, Loop, Scan) and in
+// functions.
 #pragma once
 
+#include <cstddef>
 #include <string>
+#include <vector>
 
+#include "ckpt/model_graph.h"
+#include "formats/onnx/model_graph.h"
 #include "formats/onnx_proto/onnx.pb.h"
 
 namespace ckpt::formats::onnx {
 
-// What to say of the batch norms in graphs of nodes (If, Loop, Scan) and in functions, which are
-// neither judged nor folded; empty where there are none. REQUIRES: graphs are nested to a bounded
+struct InnerBatchNorms {
+  // One for each batch norm and each set of constants that it reads: a function's are given by its
+  // calls. No layer has a call, since no value of the main graph is theirs: they are judged, and
+  // Layer::not_affine says why they are not folded.
+  std::vector<Layer> layers = {};
+  std::size_t unreached = 0;  // batch norms of functions that nothing calls, or too deep
+};
+
+// `model` is the document of the reader of the checkpoint. REQUIRES: graphs are nested to a bounded
 // depth, as ScanModel checks.
-std::string NoteOnInnerBatchNorms(const onnx_proto::ModelProto& model);
+InnerBatchNorms FindInnerBatchNorms(onnx_proto::ModelProto& model, const TensorLookup& tensors);
+
+// What to say of them; empty where there are none.
+std::string NoteOn(const InnerBatchNorms& inner);
 
 }  // namespace ckpt::formats::onnx

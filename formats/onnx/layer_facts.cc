@@ -43,21 +43,6 @@ std::string SourceOf(const NodeContext& context, const std::string& value) {
   return "computed by \"" + name + "\" (" + node.op_type() + ")";
 }
 
-// By the rules of each version: is_test before 7, the number of outputs before 14, then an
-// attribute.
-std::string TrainingMode(const NodeContext& context) {
-  const auto extra = std::count_if(context.node.output().begin(), context.node.output().end(),
-                                   [](const std::string& output) { return !output.empty(); });
-  if (context.opset >= 14) {
-    const std::int64_t mode = IntAttribute(context.node, "training_mode", 0);
-    return mode == 0 ? "" : "training_mode is " + std::to_string(mode);
-  }
-  if (context.opset >= 7) {
-    return extra > 1 ? "it yields the statistics of its batch, too" : "";
-  }
-  return IntAttribute(context.node, "is_test", 0) == 0 ? "is_test is 0" : "";
-}
-
 // PyTorch's exporter leaves the counter of batches in the file, and no node reads it.
 void BindCounter(const NodeContext& context, Layer& layer) {
   if (context.constants.Find(context.Input(1)) == nullptr) return;
@@ -130,7 +115,7 @@ void DescribeBatchNorm(const NodeContext& context, Layer& layer) {
   layer.axis = 1;
   layer.epsilon = FloatAttribute(context.node, "epsilon", 1e-5F);
   layer.momentum = FloatAttribute(context.node, "momentum", 0.9F);
-  layer.training_mode = TrainingMode(context);
+  layer.training_mode = TrainingModeOf(context.node, context.opset);
   layer.can_rebind = true;
   for (int i = 0; i < 4; ++i) {
     const std::string input = context.Input(i + 1);
@@ -198,6 +183,17 @@ std::optional<std::vector<double>> NodeContext::ConstantElements(int index) cons
 // Whether it has what every layer has: a first operand, and a value that others may read.
 static bool Computes(const onnx_proto::NodeProto& node) {
   return node.input_size() > 0 && node.output_size() > 0 && !node.output(0).empty();
+}
+
+std::string TrainingModeOf(const onnx_proto::NodeProto& node, std::int64_t opset) {
+  const auto extra = std::count_if(node.output().begin(), node.output().end(),
+                                   [](const std::string& output) { return !output.empty(); });
+  if (opset >= 14) {
+    const std::int64_t mode = IntAttribute(node, "training_mode", 0);
+    return mode == 0 ? "" : "training_mode is " + std::to_string(mode);
+  }
+  if (opset >= 7) return extra > 1 ? "it yields the statistics of its batch, too" : "";
+  return IntAttribute(node, "is_test", 0) == 0 ? "is_test is 0" : "";
 }
 
 std::string NameOf(const onnx_proto::NodeProto& node) {

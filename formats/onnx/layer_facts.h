@@ -42,6 +42,10 @@ struct NodeContext {
 // The node's name, its first output's where it has none, else its operator.
 std::string NameOf(const onnx_proto::NodeProto& node);
 
+// Why a batch norm normalises by its batch, by the rules of each version (is_test before 7, the
+// number of outputs before 14, then an attribute); empty: it does not.
+std::string TrainingModeOf(const onnx_proto::NodeProto& node, std::int64_t opset);
+
 // What the node records beyond what its operations say of `layer`: a batch norm's mode and what
 // gives its vectors, why a dropout is at work, what an old operator set leaves to runtimes.
 void DescribeNode(const NodeContext& context, Layer& layer);

@@ -357,8 +357,6 @@ class Opener {
                        " initializers are inputs of the graph as well, which a caller may give "
                        "other values; they are taken as constants";
     }
-    if (const std::string inner = onnx::NoteOnInnerBatchNorms(model_); !inner.empty())
-      manifest_.note += (manifest_.note.empty() ? "" : "; ") + inner;
   }
 
   void BuildGraph(OnnxCheckpoint& checkpoint) {
@@ -378,18 +376,32 @@ class Opener {
         }};
     Manifest& manifest = checkpoint.mutable_manifest();
     manifest.graph = onnx::BuildModelGraph(model_, checkpoint, lookup);
-    const auto& layers = manifest.graph->layers;
-    const auto scales = std::count_if(layers.begin(), layers.end(), ScalesChannels);
-    if (scales != 0) {
-      manifest.note +=
-          (manifest.note.empty() ? "" : "; ") + std::to_string(scales) +
-          (scales == 1 ? " convolution or product is" : " convolutions or products are") +
-          " followed by a multiplication and an addition of constants for each "
-          "channel, as a frozen batch norm is exported: without statistics that "
-          "could be judged; a fold takes them";
-    }
+    AddInnerBatchNorms(lookup, manifest);
+    NoteScales(manifest);
     checkpoint.set_origins(onnx::LayerOriginsOf(model_, checkpoint.manifest()));
     onnx::MarkGraphConstants(model_.graph(), checkpoint.mutable_manifest());
+  }
+
+  static void AddNote(const std::string& note, Manifest& manifest) {
+    if (!note.empty()) manifest.note += (manifest.note.empty() ? "" : "; ") + note;
+  }
+
+  void AddInnerBatchNorms(const onnx::TensorLookup& lookup, Manifest& manifest) {
+    onnx::InnerBatchNorms inner = onnx::FindInnerBatchNorms(model_, lookup);
+    AddNote(onnx::NoteOn(inner), manifest);
+    std::move(inner.layers.begin(), inner.layers.end(), std::back_inserter(manifest.graph->layers));
+  }
+
+  static void NoteScales(Manifest& manifest) {
+    const auto& layers = manifest.graph->layers;
+    const auto scales = std::count_if(layers.begin(), layers.end(), ScalesChannels);
+    if (scales == 0) return;
+    AddNote(std::to_string(scales) +
+                (scales == 1 ? " convolution or product is" : " convolutions or products are") +
+                " followed by a multiplication and an addition of constants for each channel, as a "
+                "frozen batch norm is exported: without statistics that could be judged; a fold "
+                "takes them",
+            manifest);
   }
 
   struct ExternalFile {

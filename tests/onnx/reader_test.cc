@@ -256,31 +256,5 @@ TEST(OnnxReader, AFrozenBatchNormIsToldByWhatIsLeftOfIt) {
   EXPECT_EQ(note(), "");
 }
 
-// They are not layers of the main graph: at least they are not passed over in silence.
-TEST(OnnxReader, BatchNormsWithinNodesAndFunctionsAreNoted) {
-  auto model = EmptyModel();
-  auto& branch = *AddNode(model, "If", {"condition"}, "y").add_attribute();
-  branch.set_name("then_branch");
-  auto& inner = *branch.mutable_g()->add_node();
-  inner.set_op_type("BatchNormalization");
-  inner.add_output("z");
-  const auto note = [&] {
-    const auto opened = OpenModel(model);
-    EXPECT_TRUE(opened) << ToString(opened.error());
-    return opened ? (*opened)->manifest().note : "";
-  };
-  EXPECT_EQ(note(),
-            "1 batch norm in graphs inside of nodes or in functions: not judged and not folded");
-  auto& node = *model.add_functions()->add_node();
-  node.set_op_type("BatchNormalization");
-  auto& mode = *node.add_attribute();
-  mode.set_name("training_mode");
-  mode.set_i(1);
-  EXPECT_THAT(note(), HasSubstr("2 batch norms"));
-  EXPECT_THAT(note(), HasSubstr("1 in training mode"));
-  node.set_domain("com.example");
-  EXPECT_THAT(note(), HasSubstr("1 batch norm in"));
-}
-
 }  // namespace
 }  // namespace ckpt::testing
