@@ -77,7 +77,9 @@ class TrendCommand : public Command {
 
   Result<OpenedInput> Open(const std::string& path) const {
     try {
-      return OpenInput(path, options_, analysis_);
+      Result<OpenedInput> opened = OpenInput(path, options_, analysis_);
+      if (opened) AnnounceBatchNorms(*opened->checkpoint, opened->analysis);
+      return opened;
     } catch (const std::bad_alloc&) {
       return Fail(NotEnoughMemory(path));
     }

@@ -82,6 +82,14 @@ Error NotEnoughMemory(const std::string& path) {
   return {ErrorCode::kLimitExceeded, "there is not enough memory for it", path, {}, {}};
 }
 
+Result<std::unique_ptr<Checkpoint>> OpenBeside(const std::string& path,
+                                               const CommonOptions& options) {
+  CKPT_ASSIGN_OR_RETURN(auto checkpoint,
+                        formats::OpenCheckpoint(*options.read, path, OpenOptionsOf(options)));
+  AnnounceBatchNorms(*checkpoint, Analyse(checkpoint->manifest()));
+  return checkpoint;
+}
+
 namespace {
 
 // What the threads of one pass share.

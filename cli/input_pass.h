@@ -34,6 +34,9 @@ Result<OpenedInput> OpenInput(const std::string& path, const CommonOptions& opti
 // ones are fetched together.
 void AnnounceTensors(const Checkpoint& checkpoint);
 void AnnounceBatchNorms(const Checkpoint& checkpoint, const Analysis& analysis);
+// A checkpoint whose batch norms an input's are held against.
+Result<std::unique_ptr<Checkpoint>> OpenBeside(const std::string& path,
+                                               const CommonOptions& options);
 
 // What an input ends with that needs more memory than there is, so that the others go on.
 Error NotEnoughMemory(const std::string& path);

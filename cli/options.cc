@@ -226,6 +226,11 @@ Result<std::string> ReadList(const CommonOptions& options) {
   const auto fail = [&](ErrorCode code, std::string what) {
     return Fail(Error{code, std::move(what)}.In(name));
   };
+  if (formats::IsRemoteName(name)) {
+    return fail(ErrorCode::kInvalidArgument,
+                "a list is read from this machine alone: curl -sL URL | ckpt ... --files-from - "
+                "hands it over");
+  }
   const int file = from_stdin ? ::dup(STDIN_FILENO)
                               : ::open(options.files_from.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY);
   if (file < 0) {
@@ -268,7 +273,7 @@ Result<std::vector<std::string>> NamedInputs(const CommonOptions& options,
       if (!options.ends_with_nul && !line.empty() && line.back() == '\r') line.pop_back();
       if (line.empty()) continue;
       if (formats::IsRemoteName(line)) {
-        CKPT_ASSIGN_OR_RETURN(line, formats::RemoteFiles::Instance().Name(line));
+        line = formats::RemoteFiles::Instance().NameInList(line);
         has_urls = true;
       }
       inputs.push_back(line);

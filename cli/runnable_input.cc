@@ -4,6 +4,7 @@
 
 #include "ckpt/formats/open_graph.h"
 #include "ckpt/network/bind_network.h"
+#include "cli/input_pass.h"
 
 namespace ckpt::cli {
 
@@ -35,6 +36,7 @@ Result<RunnableInput> OpenRunnable(const std::string& path, const CommonOptions&
   RunnableInput input;
   CKPT_ASSIGN_OR_RETURN(input.checkpoint,
                         formats::OpenCheckpoint(*options.read, path, OpenOptionsOf(options)));
+  AnnounceTensors(*input.checkpoint);  // a run takes its constants one at a time
   CKPT_ASSIGN_OR_RETURN(input.network, RunnableNetwork(*input.checkpoint, path, options, graph));
   return input;
 }

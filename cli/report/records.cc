@@ -2,14 +2,18 @@
 // and go on with (--resume).
 #include "cli/report/form.h"
 #include "cli/report/json_pieces.h"
+#include "formats/remote/address.h"
 
 namespace ckpt::cli {
 namespace {
 
 Json ToJson(const std::vector<formats::FileStamp>& files) {
   Json json = Json::array();
-  for (const formats::FileStamp& file : files)
-    json.push_back({{"path", JsonText(file.path)}, {"size", file.size}, {"mtime", file.changed}});
+  for (const formats::FileStamp& file : files) {
+    const char* changed = formats::IsRemoteName(file.path) ? "etag" : "mtime";
+    json.push_back(
+        {{"path", JsonText(file.path)}, {"size", file.size}, {changed, JsonText(file.changed)}});
+  }
   return json;
 }
 

@@ -12,16 +12,19 @@
 #include <utility>
 
 #include "cli/exit_code.h"
+#include "cli/input_pass.h"
 #include "cli/report/json_values.h"
 #include "cli/resume/journal_lines.h"
 #include "formats/container/atomic_output.h"
 #include "formats/container/file_stamp.h"
 #include "formats/container/special_file.h"
 #include "formats/container/system_error.h"
+#include "formats/remote/address.h"
 
 namespace ckpt::cli {
 namespace {
 
+constexpr unsigned kAskedAtOnce = 16;  // URLs
 constexpr std::string_view kBegin = R"({"schema":"ckpt.audit/1","type":"record","path":)";
 
 Error NotOurs(const std::string& path, std::uint64_t line) {
@@ -106,17 +109,23 @@ std::string TextIn(const Json& record, const char* key) {
   return found != record.end() && found->is_string() ? found->get<std::string>() : std::string();
 }
 
-// Are the files that the record rests on there as they were? Not where it names none.
-bool AreUnchanged(const Json& record) {
+// The files that the record rests on, as they were; none where it does not say so of each.
+std::vector<formats::FileStamp> FilesOf(const Json& record) {
+  std::vector<formats::FileStamp> stamps;
   const auto files = record.find("files");
-  if (files == record.end() || !files->is_array() || files->empty()) return false;
-  return std::all_of(files->begin(), files->end(), [](const Json& file) {
-    const auto size = file.is_object() ? file.find("size") : file.end();
-    if (!file.is_object() || size == file.end() || !size->is_number_unsigned()) return false;
-    const auto now = formats::StampOf(TextIn(file, "path"));
-    return now && now->size == size->get<std::uint64_t>() && now->changed == TextIn(file, "mtime");
-  });
+  if (files == record.end() || !files->is_array()) return {};
+  for (const Json& file : *files) {
+    if (!file.is_object()) return {};
+    const auto size = file.find("size");
+    if (size == file.end() || !size->is_number_unsigned()) return {};
+    const std::string path = TextIn(file, "path");
+    const char* changed = formats::IsRemoteName(path) ? "etag" : "mtime";
+    stamps.push_back({path, size->get<std::uint64_t>(), TextIn(file, changed)});
+  }
+  return stamps;
 }
+
+bool IsUnchanged(const formats::FileStamp& file) { return formats::StampOf(file.path) == file; }
 
 std::optional<ErrorCode> CodeNamed(std::string_view name) {
   for (const ErrorCode code :
@@ -174,13 +183,26 @@ class Reading {
     const std::size_t input = place->second;
     if (line_of_[input]) Drop(*line_of_[input]);
     line_of_[input] = stays_.size() - 1;
-    entries_[input].reset();
-    if (TextIn(record, "tool") == "ckpt " CKPT_VERSION && TextIn(record, "options") == options_ &&
-        AreUnchanged(record)) {
-      entries_[input] = EntryOf(record);
-    }
+    entries_[input] = Holding(record, input);
     if (!entries_[input]) Drop(stays_.size() - 1);
     return {};
+  }
+
+  // After the last line: servers are asked side by side, as each takes its time.
+  Status AskServers() {
+    std::vector<char> holds(doubts_.size());
+    const auto ask = [&](std::size_t i) {
+      const std::vector<formats::FileStamp>& files = doubts_[i].files;
+      holds[i] = std::all_of(files.begin(), files.end(), IsUnchanged) ? 1 : 0;
+    };
+    const auto settle = [&](std::size_t i) -> Status {
+      const Doubt& doubt = doubts_[i];
+      if (holds[i] != 0 || line_of_[doubt.input] != doubt.line) return {};
+      entries_[doubt.input].reset();
+      Drop(doubt.line);
+      return {};
+    };
+    return ForEachInput(doubts_.size(), kAskedAtOnce, ask, settle);
   }
 
   bool Stays(std::size_t line) const { return stays_[line]; }
@@ -188,6 +210,27 @@ class Reading {
   std::vector<std::optional<AuditJournal::Entry>> TakeEntries() { return std::move(entries_); }
 
  private:
+  // A record whose files are behind URLs, which are still to be asked for.
+  struct Doubt {
+    std::size_t line = 0, input = 0;
+    std::vector<formats::FileStamp> files = {};
+  };
+
+  // Of the record on the last line.
+  std::optional<AuditJournal::Entry> Holding(const Json& record, std::size_t input) {
+    if (TextIn(record, "tool") != "ckpt " CKPT_VERSION || TextIn(record, "options") != options_)
+      return std::nullopt;
+    std::vector<formats::FileStamp> files = FilesOf(record);
+    const auto urls = std::partition(files.begin(), files.end(), [](const auto& file) {
+      return !formats::IsRemoteName(file.path);
+    });
+    if (files.empty() || !std::all_of(files.begin(), urls, IsUnchanged)) return std::nullopt;
+    files.erase(files.begin(), urls);
+    auto entry = EntryOf(record);
+    if (entry && !files.empty()) doubts_.push_back({stays_.size() - 1, input, std::move(files)});
+    return entry;
+  }
+
   void Drop(std::size_t line) {
     if (!stays_[line]) return;
     stays_[line] = false;
@@ -200,6 +243,7 @@ class Reading {
   std::vector<std::optional<std::size_t>> line_of_;  // the last one of each input
   std::vector<bool> stays_;                          // by line
   std::size_t dropped_ = 0;
+  std::vector<Doubt> doubts_;
 };
 
 // Puts a file with the lines that stay in the place of this one.
@@ -250,6 +294,7 @@ Result<AuditJournal> OpenAuditJournal(const std::string& path,
   CKPT_ASSIGN_OR_RETURN(const LinesRead lines,
                         ReadLines(file.descriptor(), path,
                                   [&](std::string_view line) { return reading.Take(line, path); }));
+  CKPT_RETURN_IF_ERROR(reading.AskServers());
   // Behind whole records anything may stand that a crash of the machine left.
   if (lines.whole_bytes == 0 && !BeginsARecord(lines.torn)) return Fail(NotOurs(path, 1));
   if (!reading.all_stay()) {

@@ -1,9 +1,9 @@
 // What a run of audits found so far, in a file that a later run goes on with: --resume FILE.
 //
 // A line for each input, of the form `records`, appended as soon as the input was audited. A line
-// counts while the files that its input was read of have the size and the mtime that it says, and
-// program and options are the same. A run that was killed leaves whole lines and at most a torn
-// last one.
+// counts while the files that its input was read of have the size and the mtime (URLs: the ETag)
+// that it says, and program and options are the same. A run that was killed leaves whole lines and
+// at most a torn last one.
 #pragma once
 
 #include <cstdint>

@@ -2,6 +2,9 @@
 
 #include <sys/stat.h>
 
+#include "formats/remote/address.h"
+#include "formats/remote/remote_files.h"
+
 namespace ckpt::formats {
 
 std::string TimeInWords(const timespec& time) {
@@ -12,6 +15,7 @@ std::string TimeInWords(const timespec& time) {
 }
 
 std::optional<FileStamp> StampOf(const std::string& path) {
+  if (IsRemoteName(path)) return RemoteFiles::Instance().StampOf(path);
   struct stat status {};
   if (::stat(path.c_str(), &status) != 0 || !S_ISREG(status.st_mode)) return std::nullopt;
   return FileStamp{path, static_cast<std::uint64_t>(status.st_size), TimeInWords(status.st_mtim)};

@@ -1,5 +1,6 @@
 #include "formats/container/files_read.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "formats/remote/address.h"
@@ -32,6 +33,10 @@ bool FilesRead::Same(const Seen& a, const Seen& b) {
 
 Status FilesRead::Remember(const std::filesystem::path& path, const RandomAccessFile& file) const {
   if (whole_ != nullptr) CKPT_RETURN_IF_ERROR(whole_->Remember(path, file));
+  if (IsRemote(path)) {
+    RememberFetched(path.string(), file);
+    return {};
+  }
   struct stat status {};
   if (file.descriptor() < 0 || ::fstat(file.descriptor(), &status) != 0) return {};
   const Seen now = SeenIn(status);
@@ -39,6 +44,13 @@ Status FilesRead::Remember(const std::filesystem::path& path, const RandomAccess
   const auto [entry, added] = seen_.emplace(path.string(), now);
   if (!added && !Same(entry->second, now)) return Fail(Changed(path.string()));
   return {};
+}
+
+// All reads of it are of one version: the first one's.
+void FilesRead::RememberFetched(const std::string& path, const RandomAccessFile& file) const {
+  const auto stamp = RemoteFiles::Instance().StampOf(path);
+  const std::lock_guard lock(mutex_);
+  fetched_.emplace(path, stamp ? *stamp : FileStamp{path, file.size()});
 }
 
 Result<std::unique_ptr<RandomAccessFile>> FilesRead::Open(const std::filesystem::path& path) const {
@@ -94,6 +106,9 @@ std::vector<FileStamp> FilesRead::Stamps() const {
   for (const auto& [path, seen] : seen_) {
     stamps.push_back({path, static_cast<std::uint64_t>(seen.size), TimeInWords(seen.changed)});
   }
+  for (const auto& [path, stamp] : fetched_) stamps.push_back(stamp);
+  std::sort(stamps.begin(), stamps.end(),
+            [](const FileStamp& a, const FileStamp& b) { return a.path < b.path; });
   return stamps;
 }
 

@@ -38,7 +38,8 @@ class FilesRead : public Files {
   // kIo, naming the file, where one of them is another now, or was changed.
   Status CheckUnchanged() const;
   void AddTo(ProtectedFiles& files) const;
-  // Each file as it was when it was opened, sorted by path.
+  // Each file as it was when it was opened, sorted by path. Of a URL for whose version the server
+  // has no word `changed` is empty.
   std::vector<FileStamp> Stamps() const;
 
  private:
@@ -49,11 +50,13 @@ class FilesRead : public Files {
   };
   static Seen SeenIn(const struct stat& status);
   static bool Same(const Seen& a, const Seen& b);
+  void RememberFetched(const std::string& path, const RandomAccessFile& file) const;
   Status Remember(const std::filesystem::path& path, const RandomAccessFile& file) const;
 
   std::shared_ptr<const FilesRead> whole_;  // or null
   mutable std::mutex mutex_;
-  mutable std::map<std::string, Seen> seen_;  // by path
+  mutable std::map<std::string, Seen> seen_;          // by path
+  mutable std::map<std::string, FileStamp> fetched_;  // URLs, by path
 };
 
 }  // namespace ckpt::formats

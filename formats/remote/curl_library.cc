@@ -2,6 +2,9 @@
 
 #include <dlfcn.h>
 
+#include <filesystem>
+#include <system_error>
+
 namespace ckpt::formats {
 namespace {
 
@@ -9,6 +12,20 @@ template <typename Function>
 bool Find(void* library, const char* name, Function& function) {
   function = reinterpret_cast<Function>(::dlsym(library, name));
   return function != nullptr;
+}
+
+std::vector<std::string> FilesOf(const void* function, const curl_version_info_data& about) {
+  std::vector<std::string> files;
+  Dl_info place{};
+  if (::dladdr(function, &place) != 0 && place.dli_fname != nullptr) {
+    std::error_code ignored;
+    const std::filesystem::path library = std::filesystem::canonical(place.dli_fname, ignored);
+    if (library.has_parent_path()) files.push_back(library.parent_path().string());
+  }
+  for (const char* authorities : {about.cainfo, about.capath}) {
+    if (authorities != nullptr) files.emplace_back(authorities);
+  }
+  return files;
 }
 
 }  // namespace
@@ -39,7 +56,9 @@ bool CurlLibrary::Load(std::string& why) {
   decltype(&curl_version_info) version_info = nullptr;
   if (!found || !Find(library, "curl_version_info", version_info)) return false;
   constexpr unsigned kSignature4Since = 0x074b00;  // 7.75.0
-  if (version_info(CURLVERSION_NOW)->version_num < kSignature4Since) return false;
+  const curl_version_info_data* about = version_info(CURLVERSION_NOW);
+  if (about->version_num < kSignature4Since) return false;
+  files = FilesOf(reinterpret_cast<const void*>(global_init), *about);
   why.clear();
   return global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK;
 }

@@ -4,6 +4,7 @@
 #include <curl/curl.h>
 
 #include <string>
+#include <vector>
 
 namespace ckpt::formats {
 
@@ -24,6 +25,9 @@ struct CurlLibrary {
   decltype(&curl_multi_info_read) multi_info_read = nullptr;
   decltype(&curl_slist_append) slist_append = nullptr;
   decltype(&curl_slist_free_all) slist_free_all = nullptr;
+
+  // Its own folder, whose libraries it may load later, and the authorities that it trusts.
+  std::vector<std::string> files = {};
 
   // False where no library is there that is new enough; `why` says what to install.
   bool Load(std::string& why);

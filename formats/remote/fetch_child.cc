@@ -1,15 +1,17 @@
 #include "formats/remote/fetch_child.h"
 
 #include <fcntl.h>
-#include <sys/prctl.h>
 #include <unistd.h>
 
+#include <cstdlib>
 #include <exception>
 #include <string>
+#include <vector>
 
 #include "formats/container/forked_child.h"
 #include "formats/remote/credentials.h"
 #include "formats/remote/curl_library.h"
+#include "formats/remote/fetch_walls.h"
 #include "formats/remote/fetcher.h"
 
 namespace ckpt::formats {
@@ -24,10 +26,16 @@ void GiveUp(int socket) noexcept {
   for (const int standard : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) ::dup2(null, standard);
   CloseDescriptors(3, static_cast<unsigned>(socket) - 1);
   CloseDescriptors(static_cast<unsigned>(socket) + 1, ~0U);
-  LowerLimit(RLIMIT_CORE, 0);
-  LowerLimit(RLIMIT_FSIZE, 0);
-  ::prctl(PR_SET_DUMPABLE, 0);
-  ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+}
+
+// But for those of the system, the files that fetching takes: all others have been read.
+std::vector<std::string> FilesItReads(const FetchCredentials& credentials,
+                                      const CurlLibrary& curl) {
+  std::vector<std::string> files = curl.files;
+  files.push_back(credentials.ca_file);
+  files.push_back(credentials.aws_ca_file);
+  if (const char* folder = std::getenv("SSL_CERT_DIR")) files.emplace_back(folder);
+  return files;
 }
 
 }  // namespace
@@ -40,6 +48,7 @@ void RunFetchChild(int socket) noexcept {
     CurlLibrary curl;
     std::string cannot;
     curl.Load(cannot);
+    EnterFetchWalls(FilesItReads(credentials, curl));
     Fetcher(socket, curl, FetchNames(std::move(credentials)), std::move(cannot)).Run();
   } catch (...) {
     EndFetching();

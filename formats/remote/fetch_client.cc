@@ -68,11 +68,18 @@ Result<FetchClient::Opened> FetchClient::Open(const std::string& shown) {
     return Fail(Error{ErrorCode::kInvalidArgument, "is too long for a URL", shown, {}, {}});
   FetchRequest request{FetchKind::kOpen};
   request.text_size = static_cast<std::uint32_t>(shown.size());
-  request.tag = Expect(kFirstFetchBytes);
+  request.tag = Expect(kFirstFetchBytes + kMostFetchVersion);
   if (Status sent = Send(&request, sizeof request, shown); !sent) FailAll();
   Answer answer = WaitFor({request.tag}).second;
   if (answer.error) return Fail(*std::move(answer.error));
-  return Opened{answer.file, answer.file_size, std::move(answer.body)};
+  if (answer.version_size > std::min(answer.body.size(), kMostFetchVersion)) return Fail(Gone());
+  const auto head = answer.body.begin() + static_cast<std::ptrdiff_t>(answer.version_size);
+  Opened opened;
+  opened.file = answer.file;
+  opened.size = answer.file_size;
+  opened.version.assign(reinterpret_cast<const char*>(answer.body.data()), answer.version_size);
+  opened.head.assign(head, answer.body.end());
+  return opened;
 }
 
 void FetchClient::Close(std::uint64_t file) {
@@ -156,6 +163,7 @@ bool FetchClient::ReceiveOne() {
   Answer& answer = answers_.at(reply.tag);
   answer.file = reply.file;
   answer.file_size = reply.file_size;
+  answer.version_size = reply.version_size;
   answer.here = true;
   if (done) {
     answer.body = std::move(body);

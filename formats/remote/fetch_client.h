@@ -35,6 +35,7 @@ class FetchClient {
 
   struct Opened {
     std::uint64_t file = 0, size = 0;
+    std::string version = {};     // its ETag, else Last-Modified; or empty
     std::vector<std::byte> head;  // its first bytes, kFirstFetchBytes at most
   };
   Result<Opened> Open(const std::string& shown);
@@ -53,7 +54,7 @@ class FetchClient {
     std::uint64_t most = 0;  // bytes that it may have
     bool here = false;
     std::optional<Error> error = {};
-    std::uint64_t file = 0, file_size = 0;
+    std::uint64_t file = 0, file_size = 0, version_size = 0;
     std::vector<std::byte> body = {};
   };
   FetchClient(int socket, pid_t pid) : socket_(socket), pid_(pid) {}

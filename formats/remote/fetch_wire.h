@@ -2,7 +2,8 @@
 // of them. Both ends are one program. Every length is bounded before it is used.
 //
 //   request: FetchRequest, then text_size bytes (a name, or a URL)
-//   reply:   FetchReply, then body_size bytes (of the file; or of a message for people)
+//   reply:   FetchReply, then body_size bytes (of the file; or of a message for people); of kOpen
+//            the first version_size of them say which version of the file it is
 #pragma once
 
 #include <cstddef>
@@ -30,11 +31,12 @@ inline constexpr std::uint32_t kFetchFailed = 0x66657481;
 struct FetchReply {
   std::uint32_t outcome = kFetchDone;
   std::uint32_t body_size = 0;
-  std::uint64_t tag = 0, file = 0, file_size = 0;
+  std::uint64_t tag = 0, file = 0, file_size = 0, version_size = 0;
 };
 
 inline constexpr std::size_t kMostFetchText = 65536;
 inline constexpr std::size_t kMostFetchBytes = std::size_t{2} << 20;  // of one kRead
+inline constexpr std::size_t kMostFetchVersion = 256;                 // a longer ETag is none
 // What a first request asks for: the header of most files, and little where it is not wanted.
 inline constexpr std::size_t kFirstFetchBytes = 16384;
 

@@ -45,12 +45,17 @@ void Fetcher::ReplyError(const FetchRequest& request, const Error& error) {
 void Fetcher::Reply(const FetchTransfer& transfer, std::vector<std::byte> body) {
   FetchReply reply;
   reply.tag = transfer.request().tag;
-  reply.body_size = static_cast<std::uint32_t>(body.size());
   reply.file = transfer.request().file;
   if (transfer.request().kind == FetchKind::kOpen) {
     reply.file = next_file_++;
     files_.emplace(reply.file, transfer.file());
+    const std::span version = std::as_bytes(std::span(transfer.file()->tag));
+    if (version.size() <= kMostFetchVersion) {
+      body.insert(body.begin(), version.begin(), version.end());
+      reply.version_size = version.size();
+    }
   }
+  reply.body_size = static_cast<std::uint32_t>(body.size());
   reply.file_size = transfer.file()->size;
   Queue(reply, body);
 }

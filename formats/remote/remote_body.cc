@@ -64,6 +64,7 @@ Result<std::shared_ptr<RemoteBody>> RemoteBody::Open(std::shared_ptr<FetchClient
       new RemoteBody(std::move(client), std::move(shown), std::move(progress), std::move(disk)));
   body->file_ = opened->file;
   body->size_ = opened->size;
+  body->version_ = std::move(opened->version);
   if (opened->head.size() > body->size_) {
     return Fail(Error{ErrorCode::kIo, "more bytes came than the file has", body->shown_, {}, {}});
   }

@@ -35,6 +35,8 @@ class RemoteBody {
 
   const std::string& shown() const noexcept { return shown_; }
   std::uint64_t size() const noexcept { return size_; }
+  // The server's word for what is read; empty where it has none.
+  const std::string& version() const noexcept { return version_; }
   // As RandomAccessFile has them.
   Status ReadAt(std::uint64_t offset, std::span<std::byte> out);
   void WillRead(std::uint64_t offset, std::uint64_t size);
@@ -65,6 +67,7 @@ class RemoteBody {
   const FetchProgress progress_;
   const std::unique_ptr<ScratchFile> disk_;
   std::uint64_t file_ = 0, size_ = 0;
+  std::string version_;
 
   std::mutex mutex_;  // of all below
   std::condition_variable changed_;

@@ -43,13 +43,27 @@ RemoteFiles& RemoteFiles::Instance() {
 Result<std::string> RemoteFiles::Name(const std::string& url) {
   CKPT_ASSIGN_OR_RETURN(const RemoteAddress address, ParseRemote(url));
   const std::lock_guard lock(mutex_);
+  std::string shown = ShownFor(url, ShownName(address));
+  if (digests_.emplace(shown, Sha256(url)).second) to_name_[shown] = url;
+  return shown;
+}
+
+std::string RemoteFiles::NameInList(const std::string& url) {
+  auto named = Name(url);
+  if (named) return *std::move(named);
+  const std::lock_guard lock(mutex_);
+  std::string shown = ShownFor(url, named.error().file);
+  digests_.emplace(shown, Sha256(url));
+  refused_.emplace(shown, std::move(named).error().In(shown));
+  return shown;
+}
+
+// Two URLs that differ in what is not shown are two files.
+std::string RemoteFiles::ShownFor(const std::string& url, const std::string& plain) {
   const std::string digest = Sha256(url);
-  const std::string plain = ShownName(address);
   std::string shown = plain;
-  // Two URLs that differ in what is not shown are two files.
   for (int number = 2; digests_.contains(shown) && digests_[shown] != digest; ++number)
     shown = plain + "#" + std::to_string(number);
-  if (digests_.emplace(shown, digest).second) to_name_[shown] = url;
   return shown;
 }
 
@@ -99,6 +113,8 @@ Result<std::shared_ptr<RemoteBody>> RemoteFiles::BodyOf(const std::string& shown
   FetchProgress progress;
   {
     const std::lock_guard lock(mutex_);
+    if (const auto refused = refused_.find(shown); refused != refused_.end())
+      return Fail(refused->second);
     client = client_;
     progress = progress_;
   }
@@ -131,6 +147,12 @@ Result<std::unique_ptr<RandomAccessFile>> RemoteFiles::Open(
     return Fail(body);
   }
   return std::unique_ptr<RandomAccessFile>(std::make_unique<RemoteFile>(*std::move(body)));
+}
+
+std::optional<FileStamp> RemoteFiles::StampOf(const std::string& shown) const {
+  const auto body = BodyOf(shown);
+  if (!body || (*body)->version().empty()) return std::nullopt;
+  return FileStamp{shown, (*body)->size(), (*body)->version()};
 }
 
 bool RemoteFiles::Exists(const std::filesystem::path& path) const {

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "formats/container/file.h"
+#include "formats/container/file_stamp.h"
 #include "formats/remote/remote_body.h"
 
 namespace ckpt::formats {
@@ -23,6 +24,8 @@ class RemoteFiles : public Files {
   // What stands for `url` from now on in the place of a path: it holds no secrets.
   // kInvalidArgument where it is no URL of a file.
   Result<std::string> Name(const std::string& url);
+  // The same for one of many: where it is no URL of a file, opening it says so.
+  std::string NameInList(const std::string& url);
   bool HasNames() const;
   // Starts the child that fetches, if it does not run and something was named. Best called before
   // there are threads, and before a file is parsed.
@@ -30,6 +33,9 @@ class RemoteFiles : public Files {
   void set_progress(FetchProgress progress);
 
   Result<std::unique_ptr<RandomAccessFile>> Open(const std::filesystem::path& path) const override;
+  // What the server has of it now, asked for unless the file was read just now; nothing where it
+  // has none, or no word for its version.
+  std::optional<FileStamp> StampOf(const std::string& shown) const;
   // Asks the server.
   bool Exists(const std::filesystem::path& path) const override;
   bool IsDirectory(const std::filesystem::path& path) const override;
@@ -46,6 +52,7 @@ class RemoteFiles : public Files {
     std::weak_ptr<RemoteBody> body;
   };
   RemoteFiles() = default;
+  std::string ShownFor(const std::string& url, const std::string& plain);
   std::shared_ptr<Opening> OpeningOf(const std::string& shown) const;
   Result<std::shared_ptr<RemoteBody>> BodyOf(const std::string& shown) const;
   void Keep(std::shared_ptr<RemoteBody> body) const;
@@ -53,6 +60,7 @@ class RemoteFiles : public Files {
   mutable std::mutex mutex_;
   std::map<std::string, std::string> to_name_;  // shown name to URL, until the child has it
   std::map<std::string, std::string> digests_;  // of the URL that a shown name stands for
+  std::map<std::string, Error> refused_;        // by shown name: what NameInList could not take
   std::shared_ptr<FetchClient> client_;
   FetchProgress progress_;
   mutable std::map<std::string, std::shared_ptr<Opening>> openings_;
