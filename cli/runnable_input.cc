@@ -34,8 +34,7 @@ Result<network::Network> RunnableNetwork(const Checkpoint& checkpoint, const std
 Result<RunnableInput> OpenRunnable(const std::string& path, const CommonOptions& options,
                                    const std::string& graph) {
   RunnableInput input;
-  CKPT_ASSIGN_OR_RETURN(input.checkpoint,
-                        formats::OpenCheckpoint(*options.read, path, OpenOptionsOf(options)));
+  CKPT_ASSIGN_OR_RETURN(input.checkpoint, OpenNamed(path, options));
   AnnounceTensors(*input.checkpoint);  // a run takes its constants one at a time
   CKPT_ASSIGN_OR_RETURN(input.network, RunnableNetwork(*input.checkpoint, path, options, graph));
   return input;
