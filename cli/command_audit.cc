@@ -183,8 +183,7 @@ class AuditCommand : public Command {
 
   Status OpenParents() {
     for (const std::string& path : parents_) {
-      CKPT_ASSIGN_OR_RETURN(auto parent,
-                            formats::OpenCheckpoint(*options_.read, path, OpenOptionsOf(options_)));
+      CKPT_ASSIGN_OR_RETURN(auto parent, OpenNamed(path, options_));
       audit_.parents.push_back(parent.get());
       opened_parents_.push_back(std::move(parent));
     }
@@ -242,7 +241,7 @@ class AuditCommand : public Command {
   Result<std::unique_ptr<Checkpoint>> OpenOlder(const Checkpoint& newer, const CommonOptions& own,
                                                 std::string& name) const {
     if (!since_.empty()) {
-      auto older = formats::OpenCheckpoint(*own.read, since_, OpenOptionsOf(own));
+      auto older = OpenNamed(since_, own);
       if (older) name = (*older)->manifest().resolved;
       return older;
     }

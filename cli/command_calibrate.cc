@@ -184,8 +184,7 @@ class CalibrateCommand : public Command {
       report.few = report.examples < kFewExamples;
       CKPT_ASSIGN_OR_RETURN(report.files, formats::DigestFiles(*options_.read, data.files));
     } else {
-      CKPT_ASSIGN_OR_RETURN(const auto other, formats::OpenCheckpoint(*options_.read, other_,
-                                                                      OpenOptionsOf(options_)));
+      CKPT_ASSIGN_OR_RETURN(const auto other, OpenNamed(other_, options_));
       CKPT_ASSIGN_OR_RETURN(layers, BorrowStatistics(net, source, *other, calibrate_.layers));
       report.taken_from = other_;
       CKPT_ASSIGN_OR_RETURN(report.files,

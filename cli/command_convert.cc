@@ -14,6 +14,7 @@
 #include "cli/reporter.h"
 #include "cli/run_values.h"
 #include "cli/serving_conversion.h"
+#include "cli/unwritable_output.h"
 
 namespace ckpt::cli {
 namespace {
@@ -153,10 +154,9 @@ class ConvertCommand : public Command {
     target_.format =
         to_.empty() ? formats::FormatForOutput(target_.path) : formats::FindFormat(to_);
     if (target_.format == nullptr) {
+      if (to_.empty()) return Fail(NoFormatOfOutput(target_.path));
       return Fail(ErrorCode::kInvalidArgument,
-                  to_.empty()
-                      ? "the suffix of \"" + target_.path + "\" names no format; give --to"
-                      : "--to: unknown format \"" + to_ + "\"" + DidYouMean(to_, FormatNames()));
+                  "--to: unknown format \"" + to_ + "\"" + DidYouMean(to_, FormatNames()));
     }
     if (target_.shard_bytes && !target_.path.ends_with(".weights.json")) {
       return Fail(ErrorCode::kInvalidArgument,
@@ -244,6 +244,10 @@ class ConvertCommand : public Command {
                       target_.format->name,
                       {}};
     CKPT_RETURN_IF_ERROR(formats::CheckTarget(target_, input.checkpoint->manifest()));
+    if (target_.format->name == "onnx" &&
+        !formats::TakesDocumentsOf(*target_.format, input.checkpoint->format())) {
+      return Fail(NoGraphForOutput(*input.checkpoint, *target_.format));
+    }
     AuditOptions audit_options;
     audit_options.averages = convert_.use_ema;
     const AuditResult audit = ckpt::Audit(*input.checkpoint, input.analysis, audit_options);

@@ -22,7 +22,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int kMaxDepth = 64;  // of folders
+constexpr int kMaxDepth = 64;          // of folders
+constexpr std::size_t kMostNamed = 5;  // checkpoints that a message names
+constexpr std::string_view kBelow = "a folder in a folder; -r looks into it";
 
 template <std::size_t N>
 bool EndsWithOneOf(std::string_view name, const std::array<std::string_view, N>& suffixes) {
@@ -74,7 +76,7 @@ bool IsPart(std::string_view name) {
 }
 
 struct Folder {
-  std::vector<std::string> files, folders;  // names, in natural order
+  std::vector<std::string> files, folders, links;  // names, in natural order; links to folders
   std::set<std::string> all;
   bool Has(const std::string& name) const { return all.contains(name); }
 };
@@ -87,7 +89,7 @@ std::optional<Folder> ListOf(const fs::path& path) {
     std::error_code ignored;
     if (name == ".git" || EndsWithOneOf(name, kPartial)) continue;
     if (it->is_directory(ignored)) {
-      if (!it->is_symlink(ignored)) folder.folders.push_back(name);
+      (it->is_symlink(ignored) ? folder.links : folder.folders).push_back(name);
     } else {
       folder.files.push_back(name);
       folder.all.insert(name);
@@ -96,7 +98,17 @@ std::optional<Folder> ListOf(const fs::path& path) {
   if (failed) return std::nullopt;
   std::sort(folder.files.begin(), folder.files.end(), NaturalLess);
   std::sort(folder.folders.begin(), folder.folders.end(), NaturalLess);
+  std::sort(folder.links.begin(), folder.links.end(), NaturalLess);
   return folder;
+}
+
+std::string FewOf(const std::vector<std::string>& names) {
+  std::string text;
+  for (std::size_t i = 0; i < std::min(kMostNamed, names.size()); ++i)
+    text += (i == 0 ? "" : ", ") + names[i];
+  if (names.size() > kMostNamed)
+    text += " and " + std::to_string(names.size() - kMostNamed) + " more";
+  return text;
 }
 
 class Expansion {
@@ -113,6 +125,31 @@ class Expansion {
     if (list_.paths.size() == before && seen_twice_ == skipped) AddPath(path);
   }
   InputList Take() { return std::move(list_); }
+
+  // What a command takes for `path` that takes one checkpoint of it.
+  Result<std::string> One(const std::string& path, bool takes_below) {
+    const auto folder = ListOf(path);
+    if (!folder || WholeOf(path, *folder)) return path;
+    AddFolder(path, 0);
+    if (list_.paths.size() == 1) return list_.paths.front();
+    std::vector<std::string> names;
+    for (const std::string& one : list_.paths)
+      names.insert(names.begin(), fs::path(one).lexically_relative(path).string());
+    if (!names.empty()) {
+      return Fail(Error{ErrorCode::kInvalidArgument,
+                        "holds " + std::to_string(names.size()) +
+                            " checkpoints, and one is taken here; name one: " + FewOf(names)}
+                      .In(path));
+    }
+    for (const NotRead& left : list_.not_read) {
+      if (left.reason == kBelow) names.push_back(fs::path(left.path).filename().string() + "/");
+    }
+    if (names.empty() || !takes_below) return path;  // whoever opens it says what it holds instead
+    return Fail(
+        Error{ErrorCode::kUnfit,
+              "holds no checkpoint directly; -r reads those in its folders: " + FewOf(names)}
+            .In(path));
+  }
 
  private:
   void AddPath(const std::string& path) {
@@ -164,6 +201,8 @@ class Expansion {
     for (const std::string& name : folder->files) AddFile(path, *folder, name, whole);
     if (whole && *whole == path.string() && !folder->Has("checkpoint")) return;
     for (const std::string& name : folder->folders) AddSubfolder(path / name, depth);
+    for (const std::string& name : folder->links)
+      Skip(path / name, "a link to a folder, which is not followed");
   }
 
   void AddFile(const fs::path& path, const Folder& folder, const std::string& name,
@@ -212,12 +251,18 @@ class Expansion {
     const auto folder = ListOf(path);
     if (!folder) return;
     const auto whole = WholeOf(path, *folder);
-    if (whole && HasNumber(path.filename().string())) return AddPath(path.string());
+    if (whole && HasNumber(path.filename().string())) {
+      AddPath(path.string());
+      // What lies beside the checkpoint of an epoch is as unread as beside that of the folder.
+      if (!folder->Has("saved_model.pb") && !folder->Has("saved_model.pbtxt"))
+        for (const std::string& name : folder->files) AddFile(path, *folder, name, whole);
+      return;
+    }
     const bool holds = whole || std::any_of(folder->files.begin(), folder->files.end(),
                                             [](const std::string& name) {
                                               return EndsWithOneOf(name, kSure) && !IsPart(name);
                                             });
-    if (holds) Skip(path, "a folder in a folder; -r looks into it");
+    if (holds) Skip(path, std::string(kBelow));
   }
 
   FolderOptions options_;
@@ -233,6 +278,12 @@ InputList ExpandFolders(const std::vector<std::string>& named, const FolderOptio
   Expansion expansion(options);
   for (const std::string& path : named) expansion.AddNamed(path);
   return expansion.Take();
+}
+
+Result<std::string> OneCheckpointOf(const std::string& path, bool takes_below) {
+  std::error_code failed;
+  if (formats::IsRemoteName(path) || !fs::is_directory(path, failed)) return path;
+  return Expansion({}).One(path, takes_below);
 }
 
 }  // namespace ckpt::cli

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "ckpt/error.h"
 #include "cli/report/report.h"
 
 namespace ckpt::cli {
@@ -24,5 +25,11 @@ struct FolderOptions {
 // kind, or may be, and is not read is in `not_read`. Nothing fails: a folder that cannot be read
 // stands for itself, and fails when it is opened.
 InputList ExpandFolders(const std::vector<std::string>& named, const FolderOptions& options);
+
+// What `path` stands for where one checkpoint is taken: itself, or the only checkpoint in a folder
+// that is none by itself. Several are kInvalidArgument with a list of them, the newest first. With
+// `takes_below`, of a command that has -r, a folder whose checkpoints lie in folders below it is
+// kUnfit.
+Result<std::string> OneCheckpointOf(const std::string& path, bool takes_below);
 
 }  // namespace ckpt::cli

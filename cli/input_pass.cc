@@ -9,6 +9,7 @@
 
 #include "ckpt/weight_norm.h"
 #include "cli/calibration_record.h"
+#include "cli/folder_inputs.h"
 #include "cli/graph_evidence.h"
 #include "formats/remote/address.h"
 
@@ -35,12 +36,28 @@ InputReport ReportOf(const std::string& path, const Result<OpenedInput>& opened)
   return report;
 }
 
+Result<std::unique_ptr<Checkpoint>> OpenNamed(const std::string& path,
+                                              const CommonOptions& options) {
+  std::string one = path;
+  if (options.from.empty()) {
+    const bool takes_many =
+        options.command == CommandId::kInspect || options.command == CommandId::kAudit;
+    CKPT_ASSIGN_OR_RETURN(one, OneCheckpointOf(path, takes_many));
+  }
+  auto opened = formats::OpenCheckpoint(*options.read, one, OpenOptionsOf(options));
+  if (!opened || one == path) return opened;
+  InputName name = (*opened)->input_name();
+  name.path = path;
+  if (name.note.empty()) name.note = "the only checkpoint in the folder is " + one;
+  (*opened)->set_input_name(std::move(name));
+  return opened;
+}
+
 Result<OpenedInput> OpenInput(const std::string& path, const CommonOptions& options,
                               const AnalysisOptions& analysis, const std::string& graph,
                               bool compute_weights) {
   OpenedInput opened;
-  CKPT_ASSIGN_OR_RETURN(opened.checkpoint,
-                        formats::OpenCheckpoint(*options.read, path, OpenOptionsOf(options)));
+  CKPT_ASSIGN_OR_RETURN(opened.checkpoint, OpenNamed(path, options));
   opened.checkpoint = WithRecordedMark(std::move(opened.checkpoint));
   if (compute_weights) {
     opened.checkpoint = WithWeightNormsComputed(std::move(opened.checkpoint));

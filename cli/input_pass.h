@@ -24,6 +24,11 @@ std::vector<std::string> NotesOf(const Checkpoint& checkpoint);
 // Of the input `path`; `opened` must outlive it.
 InputReport ReportOf(const std::string& path, const Result<OpenedInput>& opened);
 
+// The checkpoint that the user's `path` names, where one is taken: a folder with a single one
+// stands for it, several are kInvalidArgument.
+Result<std::unique_ptr<Checkpoint>> OpenNamed(const std::string& path,
+                                              const CommonOptions& options);
+
 // `graph` names a file whose graph is evidence for an input that has none itself; empty: there is
 // none. With `compute_weights` the weights of weight norms stand in the place of their parts.
 Result<OpenedInput> OpenInput(const std::string& path, const CommonOptions& options,

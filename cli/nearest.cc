@@ -66,8 +66,27 @@ std::vector<std::string> RuleWords() {
   return words;
 }
 
+namespace {
+
+// "BN001" of "bn1": letters, and a number that lacks its zeros; else empty.
+std::string WithZeros(std::string_view word) {
+  constexpr std::size_t kDigits = 3;
+  const std::size_t letters = std::min(word.find_first_of("0123456789"), word.size());
+  const std::string_view digits = word.substr(letters);
+  if (digits.empty() || digits.size() > kDigits ||
+      digits.find_first_not_of("0123456789") != std::string_view::npos) {
+    return {};
+  }
+  return std::string(word.substr(0, letters)) + std::string(kDigits - digits.size(), '0') +
+         std::string(digits);
+}
+
+}  // namespace
+
 std::string NoSuchRule(std::string_view word) {
-  const std::string meant = DidYouMean(word, RuleWords());
+  const Rule* const padded = FindRule(WithZeros(word));
+  const std::string meant = padded != nullptr ? "; did you mean " + std::string(padded->id) + "?"
+                                              : DidYouMean(word, RuleWords());
   return "there is no rule \"" + std::string(word) + "\"" +
          (meant.empty() ? "; `ckpt explain` lists them" : meant);
 }

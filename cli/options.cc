@@ -267,6 +267,10 @@ Result<std::vector<std::string>> NamedInputs(const CommonOptions& options,
     for (std::string line; std::getline(lines, line, options.ends_with_nul ? '\0' : '\n');) {
       if (!options.ends_with_nul && !line.empty() && line.back() == '\r') line.pop_back();
       if (line.empty()) continue;
+      if (line.find('\0') != std::string::npos) {
+        return Fail(ErrorCode::kInvalidArgument,
+                    "--files-from: its names end with NUL; -0 reads such a list");
+      }
       if (formats::IsRemoteName(line)) {
         CKPT_ASSIGN_OR_RETURN(line, formats::RemoteFiles::Instance().Name(line));
         has_urls = true;

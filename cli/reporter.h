@@ -29,6 +29,12 @@ class Reporter {
   Status Add(const Piece& piece) {
     return OnEach([&](Channel& channel) { return Write(channel, channel.form->Add(piece)); });
   }
+  Status Add(const InspectedInput& inspected) {
+    return OnEach([&](Channel& channel) {
+      return channel.form->AddInTexts(inspected,
+                                      [&](std::string_view text) { return Write(channel, text); });
+    });
+  }
   // The summary of a command that has one, then Finish().
   template <typename Summary>
   Status End(const Summary& summary) {

@@ -4,6 +4,7 @@
 
 #include "ckpt/formats/open_graph.h"
 #include "ckpt/network/bind_network.h"
+#include "cli/input_pass.h"
 
 namespace ckpt::cli {
 
@@ -33,8 +34,7 @@ Result<network::Network> RunnableNetwork(const Checkpoint& checkpoint, const std
 Result<RunnableInput> OpenRunnable(const std::string& path, const CommonOptions& options,
                                    const std::string& graph) {
   RunnableInput input;
-  CKPT_ASSIGN_OR_RETURN(input.checkpoint,
-                        formats::OpenCheckpoint(*options.read, path, OpenOptionsOf(options)));
+  CKPT_ASSIGN_OR_RETURN(input.checkpoint, OpenNamed(path, options));
   CKPT_ASSIGN_OR_RETURN(input.network, RunnableNetwork(*input.checkpoint, path, options, graph));
   return input;
 }

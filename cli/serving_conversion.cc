@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "ckpt/serving_shapes.h"
+#include "cli/unwritable_output.h"
 
 namespace ckpt::cli {
 namespace {
@@ -14,10 +15,7 @@ namespace {
 Status CheckOptions(const Checkpoint& source, const ConvertOptions& convert,
                     const formats::Format& target) {
   if (source.manifest().ops == nullptr) {
-    return Fail(ErrorCode::kUnfit,
-                "there is no graph of operations in it or beside it, and " +
-                    std::string(target.name) +
-                    " is one; a .meta beside the checkpoint, a SavedModel or a GraphDef has it");
+    return Fail(NoGraphForOutput(source, target));
   }
   const char* refused = nullptr;
   if (convert.use_ema) refused = "--ema";

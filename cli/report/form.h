@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <initializer_list>
 #include <memory>
 #include <optional>
@@ -14,6 +15,9 @@
 
 namespace ckpt::cli {
 
+// Takes the next text of a report; what it cannot take ends the report.
+using TextTaker = std::function<Status(std::string_view)>;
+
 // Prints pieces in the order in which they become known; each call returns the text that can be
 // written by then, often none. A form overrides the pieces of those commands that its row lists:
 // the others print nothing.
@@ -21,6 +25,10 @@ class Form {
  public:
   virtual ~Form() = default;
   virtual std::string Add(const InspectedInput&) { return {}; }
+  // The same, a text at a time where it is long: a file may have a million tensors.
+  virtual Status AddInTexts(const InspectedInput& inspected, const TextTaker& take) {
+    return take(Add(inspected));
+  }
   virtual std::string End(const InspectSummary&) { return {}; }
   virtual std::string Add(const AuditedInput&) { return {}; }
   virtual std::string End(const AuditSummary&) { return {}; }

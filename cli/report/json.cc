@@ -25,17 +25,56 @@ Json ToJson(const Rule& rule) {
 
 namespace {
 
+constexpr std::size_t kTextAtOnce = 1 << 18;  // bytes
+
+// As a value that stands `depth` objects and arrays deep.
+std::string At(std::size_t depth, const Json& json) {
+  std::string text = json.dump(2), out;
+  const std::string break_and_space = '\n' + std::string(2 * depth, ' ');
+  for (const char c : text) c == '\n' ? out += break_and_space : out += c;
+  return out;
+}
+
+// Of an object with keys, to which more will be added.
+std::string WithoutEnd(const Json& object, std::size_t depth) {
+  std::string text = At(depth, object);
+  text.resize(text.rfind('\n'));
+  return text;
+}
+
+// The tensors are made and printed one by one, in front of the batch norms.
+Status GiveInspected(const InspectedInput& inspected, const TextTaker& take) {
+  Json head = HeadOf(inspected);
+  const Json layers = std::move(head["batch_norm"]);
+  head.erase("batch_norm");
+  std::string text = "\n    " + WithoutEnd(head, 2) + ",\n      \"tensors\": [";
+  const std::size_t count = inspected.input.opened() ? inspected.tensors.size() : 0;
+  for (std::size_t i = 0; i < count; ++i) {
+    text += (i == 0 ? "\n        " : ",\n        ") + At(4, TensorOf(inspected, i));
+    if (text.size() < kTextAtOnce) continue;
+    CKPT_RETURN_IF_ERROR(take(text));
+    text.clear();
+  }
+  text += count == 0 ? "]" : "\n      ]";
+  return take(text + ",\n      \"batch_norm\": " + At(3, layers) + "\n    }");
+}
+
 class JsonForm : public Form {
  public:
-  std::string Add(const InspectedInput& inspected) override {
-    inputs_.push_back(HeadOf(inspected, true));
-    return {};
+  Status AddInTexts(const InspectedInput& inspected, const TextTaker& take) override {
+    CKPT_RETURN_IF_ERROR(
+        take(any_given_ ? "," : WithoutEnd(WithSchema("inspect"), 0) + ",\n  \"inputs\": ["));
+    any_given_ = true;
+    return GiveInspected(inspected, take);
   }
   std::string End(const InspectSummary& summary) override {
     Json json = WithSchema("inspect");
-    json["inputs"] = std::move(inputs_);
+    if (!any_given_) json["inputs"] = Json::array();
     if (!summary.not_read.empty()) json["not_read"] = JsonNotRead(summary.not_read);
-    return Dump(json, true);
+    if (!any_given_) return Dump(json, true);
+    json.erase("schema");  // stands at the beginning
+    const std::string more = json.empty() ? "" : "," + Dump(json, true).substr(1);
+    return "\n  ]" + (more.empty() ? "\n}\n" : more);
   }
   std::string Add(const AuditedInput& audited) override {
     Json json = HeadOf(audited);
@@ -100,6 +139,7 @@ class JsonForm : public Form {
 
  private:
   Json inputs_ = Json::array();
+  bool any_given_ = false;  // inputs of inspect, each printed when it came
 };
 
 }  // namespace

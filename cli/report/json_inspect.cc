@@ -19,7 +19,7 @@ Json TensorOf(const InspectedInput& inspected, std::size_t place) {
   return json;
 }
 
-Json HeadOf(const InspectedInput& inspected, bool with_tensors) {
+Json HeadOf(const InspectedInput& inspected) {
   const InputReport& input = inspected.input;
   Json json = {{"path", JsonText(input.path)}};
   if (!input.opened()) {
@@ -27,7 +27,6 @@ Json HeadOf(const InspectedInput& inspected, bool with_tensors) {
     json["format"] = nullptr;
     json["status"] = "error";
     json["error"] = input.error ? JsonError(*input.error) : Json(nullptr);
-    if (with_tensors) json["tensors"] = Json::array();
     json["batch_norm"] = Json::array();
     return json;
   }
@@ -47,11 +46,6 @@ Json HeadOf(const InspectedInput& inspected, bool with_tensors) {
   json["problems"] = Json::array();
   for (const Problem& problem : manifest.problems)
     json["problems"].push_back(JsonError(problem.error));
-  if (with_tensors) {
-    json["tensors"] = Json::array();
-    for (std::size_t i = 0; i < inspected.tensors.size(); ++i)
-      json["tensors"].push_back(TensorOf(inspected, i));
-  }
   json["batch_norm"] = Json::array();
   for (const std::size_t i : inspected.batch_norms)
     json["batch_norm"].push_back(JsonBatchNorm(analysis.batch_norms[i], manifest));

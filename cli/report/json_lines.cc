@@ -15,16 +15,20 @@ namespace {
 
 class JsonLinesForm : public Form {
  public:
-  std::string Add(const InspectedInput& inspected) override {
+  Status AddInTexts(const InspectedInput& inspected, const TextTaker& take) override {
+    constexpr std::size_t kTextAtOnce = 1 << 18;  // bytes
     const InputReport& input = inspected.input;
-    std::string out = Dump(Line("inspect", "input", HeadOf(inspected, false)), false);
-    if (!input.opened()) return out;
-    for (std::size_t i = 0; i < inspected.tensors.size(); ++i) {
+    std::string out = Dump(Line("inspect", "input", HeadOf(inspected)), false);
+    const std::size_t count = input.opened() ? inspected.tensors.size() : 0;
+    for (std::size_t i = 0; i < count; ++i) {
       Json tensor = {{"path", JsonText(input.path)}};
       tensor.update(TensorOf(inspected, i));
       out += Dump(Line("inspect", "tensor", tensor), false);
+      if (out.size() < kTextAtOnce) continue;
+      CKPT_RETURN_IF_ERROR(take(out));
+      out.clear();
     }
-    return out;
+    return take(out);
   }
   std::string End(const InspectSummary& summary) override {
     Json json = {{"inputs", summary.inputs}, {"failed", summary.failed}};

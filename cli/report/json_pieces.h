@@ -11,7 +11,7 @@ Json WithSchema(std::string_view command);
 // The same for a line of JSON Lines, which has a type too.
 Json Line(std::string_view command, std::string_view type, const Json& body);
 
-Json HeadOf(const InspectedInput& inspected, bool with_tensors);
+Json HeadOf(const InspectedInput& inspected);  // without the tensors
 // Of `inspected.tensors[place]`.
 Json TensorOf(const InspectedInput& inspected, std::size_t place);
 

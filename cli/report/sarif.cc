@@ -3,6 +3,8 @@
 // https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/sarif-v2.1.0-errata01-os-complete.html
 #include <filesystem>
 #include <map>
+#include <set>
+#include <string_view>
 
 #include "cli/report/advice.h"
 #include "cli/report/issues.h"
@@ -75,7 +77,9 @@ Json LocationOf(const Checked& checked, const Issue& issue) {
                                   {"region", {{"startLine", 1}}}};
   if (issue.names.empty()) return location;
   location["logicalLocations"] = Json::array();
+  std::set<std::string_view> named;  // a place stands once, though two layers may be called alike
   for (const std::string& name : issue.names) {
+    if (!named.insert(name).second) continue;
     location["logicalLocations"].push_back(
         {{"fullyQualifiedName", JsonText(ForPeople(name))}, {"kind", "member"}});
   }

@@ -13,6 +13,8 @@
 namespace ckpt::cli {
 namespace {
 
+constexpr std::size_t kMostOfOneReason = 5;  // files that were not read, listed
+
 std::string_view ColorOf(Severity severity, const Style& style) {
   switch (severity) {
     case Severity::kError:
@@ -210,12 +212,19 @@ std::string ToText(const AuditSummary& summary, const FormOptions& options) {
 std::string ToText(const std::vector<NotRead>& not_read, const FormOptions& options) {
   if (not_read.empty()) return {};
   std::string out = "not read: " + std::to_string(not_read.size()) + "\n";
-  const std::size_t listed = std::min(options.MostLines(), not_read.size());
-  for (std::size_t i = 0; i < listed; ++i) {
-    out += "  " + EscapeForDisplay(not_read[i].path) + ": " + EscapeForDisplay(not_read[i].reason) +
-           "\n";
+  // Every epoch of a run has the same companions: a few of each reason show what is meant.
+  const std::size_t most = options.full ? options.MostLines() : kMostOfOneReason;
+  std::map<std::string_view, std::size_t> seen;
+  for (const NotRead& left : not_read) {
+    if (++seen[left.reason] > most) continue;
+    out += "  " + EscapeForDisplay(left.path) + ": " + EscapeForDisplay(left.reason) + "\n";
   }
-  return out + More(listed, not_read.size(), "file");
+  for (const auto& [reason, count] : seen) {
+    if (count <= most) continue;
+    out += "  and " + std::to_string(count - most) +
+           " more: " + EscapeForDisplay(std::string(reason)) + "\n";
+  }
+  return out;
 }
 
 }  // namespace ckpt::cli

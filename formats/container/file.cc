@@ -143,9 +143,12 @@ Result<std::unique_ptr<RandomAccessFile>> WrapDescriptor(const std::string& path
   }
   if (!S_ISREG(status.st_mode)) {
     ::close(descriptor);
-    return Fail(Error{ErrorCode::kUnsupported,
-                      S_ISDIR(status.st_mode) ? "is a folder, not a file" : "is not a regular file"}
-                    .In(path));
+    const char* const what =
+        S_ISDIR(status.st_mode)
+            ? "is a folder, not a file"
+            : "is not a regular file; a pipe cannot be read here, since a checkpoint is not read "
+              "front to back: save it to a file first";
+    return Fail(Error{ErrorCode::kUnsupported, what}.In(path));
   }
   return std::unique_ptr<RandomAccessFile>(
       std::make_unique<SystemFile>(path, descriptor, static_cast<std::uint64_t>(status.st_size)));

@@ -1,5 +1,7 @@
 #include "averages/ema_weights.h"
 
+#include <algorithm>
+
 #include "core/name_list.h"
 #include "roles/averages.h"
 
@@ -13,6 +15,22 @@ bool IsWeight(Role role) {
 
 tl::unexpected<Error> Unfit(const std::string& tensor, std::string message) {
   return Fail(Error{ErrorCode::kUnfit, std::move(message)}.Of(tensor));
+}
+
+// An optimizer may keep the averages among its own variables, and a file may lack what tells of
+// which weights those are: which layers are frozen, for one.
+std::string WhyNone(const Manifest& manifest, const Analysis& analysis) {
+  const auto untold = static_cast<std::size_t>(std::count_if(
+      analysis.roles.begin(), analysis.roles.end(),
+      [](const TensorRole& role) { return role.role == Role::kOptimizerSlot && !role.of; }));
+  std::string why = "the checkpoint holds no moving averages of its weights";
+  if (untold > 0) {
+    why = "moving averages of the weights cannot be told in the checkpoint: for " +
+          std::to_string(untold) +
+          " variables of its optimizer the file does not record of which weight they are (it names "
+          "no frozen layers, for one); a file of the whole model does";
+  }
+  return why + (manifest.note.empty() ? "" : " (" + manifest.note + ")");
 }
 
 }  // namespace
@@ -39,10 +57,7 @@ Result<std::map<TensorId, TensorId>> FindShadows(const Manifest& manifest,
     }
   }
   if (shadows.empty() && !analysis.averaged) {
-    const std::string note = manifest.note.empty() ? "" : " (" + manifest.note + ")";
-    return Fail(
-        Error{ErrorCode::kUnfit, "the checkpoint holds no moving averages of its weights" + note}
-            .About(Setting::kAverages));
+    return Fail(Error{ErrorCode::kUnfit, WhyNone(manifest, analysis)}.About(Setting::kAverages));
   }
   return shadows;
 }

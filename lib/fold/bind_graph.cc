@@ -40,6 +40,7 @@ class Binder {
       by_name_.emplace(names_.tensors[i].name, TensorId{i});
     for (std::uint32_t i = 0; i < names_.tensors.size(); ++i)
       by_name_.emplace(names_.tensors[i].stored_as, TensorId{i});
+    if (!AnyIsNamed()) NameByKey();
     for (std::size_t i = 0; i < graph_.layers.size(); ++i) {
       for (const auto& [local, id] : graph_.layers[i].tensors) {
         if (!origins_[i].read_as.contains(local)) ++readers_[id.index];
@@ -78,6 +79,27 @@ class Binder {
     std::string local;
     TensorId id;
   };
+
+  template <class Each>
+  void ForEachRead(Each each) const {
+    for (const Layer& layer : graph_.layers) {
+      for (const auto& [local, id] : layer.tensors) each(model_.tensors[id.index]);
+    }
+  }
+  bool AnyIsNamed() const {
+    bool any = !std::all_of(origins_.begin(), origins_.end(), [](const LayerOrigin& origin) {
+      return origin.module.empty() && origin.read_as.empty();
+    });
+    ForEachRead([&](const TensorInfo& info) { any = any || Find(info.name).has_value(); });
+    return any;
+  }
+  // Two files of one framework may keep a tensor under one key and only one of them know what the
+  // model calls it: the weights of a Keras model whose whole file records the names of its layers.
+  void NameByKey() {
+    ForEachRead([&](const TensorInfo& info) {
+      if (const auto here = Find(info.stored_as)) by_name_.emplace(info.name, *here);
+    });
+  }
 
   Status Bind(const Reading& reading) {
     const Layer& layer = graph_.layers[reading.layer];

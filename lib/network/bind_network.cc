@@ -1,5 +1,6 @@
 #include "ckpt/network/bind_network.h"
 
+#include <algorithm>
 #include <set>
 #include <utility>
 
@@ -31,16 +32,29 @@ Result<network::Constant> HeldInGraph(const network::StoredConstant& stored,
   return network::Constant(std::move(held));
 }
 
+const network::StoredConstant* StoredIn(const network::Value& value) {
+  return value.constant ? std::get_if<network::StoredConstant>(&*value.constant) : nullptr;
+}
+
+// Does the file know the tensors of the network by their keys alone, and none by its name?
+bool GoByKey(const network::Network& net, const Manifest& model, const Manifest& names) {
+  return std::none_of(net.values.begin(), net.values.end(), [&](const network::Value& value) {
+    const network::StoredConstant* const stored = StoredIn(value);
+    return stored != nullptr && FindTensor(names, model.tensors[stored->tensor.index].name);
+  });
+}
+
 }  // namespace
 
 Status BindNetwork(network::Network& net, const Checkpoint& model, const Manifest& names) {
   std::set<std::uint32_t> bound;
+  const bool by_key = GoByKey(net, model.manifest(), names);
   for (network::Value& value : net.values) {
     auto* stored =
         value.constant ? std::get_if<network::StoredConstant>(&*value.constant) : nullptr;
     if (stored == nullptr) continue;
     const TensorInfo& wanted = model.manifest().tensors[stored->tensor.index];
-    const auto found = FindTensor(names, wanted.name);
+    const auto found = FindTensor(names, by_key ? wanted.stored_as : wanted.name);
     if (!found) {
       CKPT_ASSIGN_OR_RETURN(value.constant, HeldInGraph(*stored, model));
       continue;

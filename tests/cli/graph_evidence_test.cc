@@ -5,6 +5,7 @@
 
 #include <cmath>
 #include <filesystem>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "ckpt/formats/format.h"
@@ -72,6 +73,26 @@ TEST(ExportedGraph, ListsEachNormOnce) {
     }
     EXPECT_EQ(scopes, (std::vector<std::string>{"n1", "body.norm", "n2"}));
   }
+}
+
+// Keras 2 writes no names of layers into them: both files keep a layer under its class and number.
+TEST(WeightsOfKeras2, AreFoldedByTheGraphOfTheWholeModel) {
+  const std::string folder = std::string(CKPT_TESTDATA) + "/keras3/";
+  const TemporaryFolder out;
+  const auto run = Ckpt({"convert", "--bn", "fold", "--format", "json", "--graph",
+                         folder + "k2_functional.keras", folder + "k2_functional.weights.h5",
+                         (out.path() / "folded.safetensors").string()});
+  ASSERT_EQ(run.exit_code, 0) << run.err;
+  std::map<std::string, std::string> folded;
+  const auto report = nlohmann::json::parse(run.out);
+  for (const auto& fold : report["folded"]) folded[fold["batch_norm"]] = fold["into"][0];
+  // bn_a behind conv_a, batch_normalization behind dw, bn_b behind conv_b, bn_s behind sep.
+  const std::string norm = "layers/batch_normalization";
+  EXPECT_EQ(folded, (std::map<std::string, std::string>{
+                        {norm, "layers/conv2d/kernel"},
+                        {norm + "_1", "layers/depthwise_conv2d/kernel"},
+                        {norm + "_2", "layers/conv2d_1/kernel"},
+                        {norm + "_3", "layers/separable_conv2d/pointwise_kernel"}}));
 }
 
 // The network of a graph that is another file's, over the tensors of the input.

@@ -18,6 +18,7 @@ using ::testing::ElementsAre;
 using ::testing::EndsWith;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::Not;
 
 const std::string kGood = std::string(CKPT_TESTDATA) + "/safetensors/torch_good.safetensors";
 const std::string kBad =
@@ -134,6 +135,75 @@ TEST_F(Folders, BehindLinksAreNotFollowedAndAFileOfTwoNamesCountsOnce) {
   fs::create_directory_symlink(folder_ / "elsewhere", folder_ / "g/link");
   fs::create_directory_symlink(folder_ / "g", folder_ / "g/loop");
   EXPECT_THAT(Audited({"-r", "g"}), ElementsAre("g/a.safetensors"));
+  EXPECT_THAT(NotRead(), ElementsAre("g/link", "g/loop"));
+}
+
+TEST_F(Folders, OfEpochsNameWhatLiesBesideEachCheckpoint) {
+  for (const std::string epoch : {"run/checkpoint-2/", "run/checkpoint-10/"}) {
+    Put(kGood, epoch + "model.safetensors");
+    Put(kBad, epoch + "other.safetensors");
+    folder_.Write(epoch + "optimizer.pt", "x");
+  }
+  EXPECT_THAT(Audited({"run"}), ElementsAre("run/checkpoint-2", "run/checkpoint-10"));
+  EXPECT_THAT(NotRead(),
+              ElementsAre("run/checkpoint-2/optimizer.pt", "run/checkpoint-2/other.safetensors",
+                          "run/checkpoint-10/optimizer.pt", "run/checkpoint-10/other.safetensors"));
+}
+
+TEST_F(Folders, OfManyEpochsListAFewFilesThatWereNotReadAndCountTheOthers) {
+  for (int epoch = 1; epoch <= 7; ++epoch) {
+    const std::string name = "run/checkpoint-" + std::to_string(epoch);
+    Put(kGood, name + "/model.safetensors");
+    folder_.Write(name + "/optimizer.pt", "x");
+  }
+  const std::string text = Run({"audit", "run"}).out;
+  EXPECT_THAT(text, HasSubstr("not read: 7\n"));
+  EXPECT_THAT(text, HasSubstr("run/checkpoint-5/optimizer.pt"));
+  EXPECT_THAT(text, Not(HasSubstr("run/checkpoint-6/optimizer.pt")));
+  EXPECT_THAT(text, EndsWith("  and 2 more: a companion of a checkpoint\n"));
+  EXPECT_THAT(Run({"audit", "-v", "run"}).out, HasSubstr("run/checkpoint-7/optimizer.pt"));
+}
+
+TEST_F(Folders, OfSeveralCheckpointsAreListedWhereOneIsTaken) {
+  for (const char* name : {"run/epoch_9", "run/epoch_10"})
+    Put(kGood, std::string(name) + ".safetensors");
+  Put(kGood, "single/model_best.safetensors");
+  const std::string several =
+      "run: holds 2 checkpoints, and one is taken here; name one: "
+      "epoch_10.safetensors, epoch_9.safetensors";
+  for (const std::vector<std::string>& arguments :
+       {std::vector<std::string>{"convert", "run", "out.npz"},
+        {"diff", "single", "run"},
+        {"verify", "run", "single"},
+        {"calibrate", "run", "out.npz", "--statistics-from", "single"},
+        {"audit", "single", "--since", "run"}}) {
+    const auto run = Run(arguments);
+    EXPECT_EQ(run.exit_code, 2) << arguments[0];
+    EXPECT_THAT(run.err, HasSubstr(several)) << arguments[0];
+  }
+  EXPECT_FALSE(fs::exists(folder_ / "out.npz"));
+}
+
+TEST_F(Folders, OfASingleCheckpointStandForIt) {
+  Put(std::string(CKPT_TESTDATA) + "/torch/state_dict.pt", "single/weights_only.pt");
+  folder_.Write("single/notes.txt", "text");
+  const auto run = Run({"convert", "single", "out.npz"});
+  EXPECT_EQ(run.exit_code, 0) << run.err;
+  EXPECT_THAT(run.out, HasSubstr("the only checkpoint in the folder is single/weights_only.pt"));
+  EXPECT_EQ(Run({"diff", "single", "single/weights_only.pt"}).exit_code, 0);
+}
+
+TEST_F(Folders, WithCheckpointsInFoldersBelowAloneNameTheOptionThatReadsThem) {
+  Put(kGood, "g/a/x.safetensors");
+  Put(kGood, "g/b/y.safetensors");
+  const auto audit = Run({"audit", "g"});
+  EXPECT_EQ(audit.exit_code, 3);
+  EXPECT_THAT(audit.err,
+              HasSubstr("holds no checkpoint directly; -r reads those in its folders: a/, b/"));
+  const auto convert = Run({"convert", "g", "out.npz"});  // which has no -r
+  EXPECT_EQ(convert.exit_code, 3);
+  EXPECT_THAT(convert.err, HasSubstr("name one of the folders in it: "));
+  EXPECT_EQ(Run({"audit", "-r", "g"}).exit_code, 0);
 }
 
 TEST_F(Folders, ThatCannotBeReadAreCounted) {
@@ -175,6 +245,9 @@ TEST_F(Folders, ListsMayEndNamesWithNul) {
   Put(kGood, "a\nb.safetensors");
   folder_.Write("list", std::string("a\nb.safetensors\0", 16));
   EXPECT_THAT(Audited({"-0", "--files-from", "list"}), ElementsAre("a\nb.safetensors"));
+  const auto without = Run({"audit", "--files-from", "list"});
+  EXPECT_EQ(without.exit_code, 2);
+  EXPECT_THAT(without.err, HasSubstr("-0 reads such a list"));
 }
 
 TEST(Nearest, KnowsSlipsOfTheKeyboard) {
@@ -200,6 +273,7 @@ TEST(Typos, NameTheWordAndTheNearestOne) {
   EXPECT_THAT(refusal({"audit", "--format", "jsn", "x"}), HasSubstr("did you mean json?"));
   EXPECT_THAT(refusal({"audit", "--from", "torhc", "x"}), HasSubstr("did you mean torch?"));
   EXPECT_THAT(refusal({"audit", "--rule", "BN20", "x"}), HasSubstr("did you mean BN020?"));
+  EXPECT_THAT(refusal({"explain", "bn1"}), HasSubstr("did you mean BN001?"));
   EXPECT_THAT(refusal({"verify", "--with", "tensroflow", "x", "y"}),
               HasSubstr("did you mean tensorflow?"));
   EXPECT_THAT(refusal({"explain", "never-updatde"}), HasSubstr("did you mean never-updated?"));
@@ -228,13 +302,39 @@ TEST(Names, OfNoFileGetASentenceThatGetsOn) {
     return run.err;
   };
   EXPECT_THAT(refusal("-"), HasSubstr("save it to a file first"));
+  EXPECT_THAT(refusal("/dev/null"), HasSubstr("save it to a file first"));
   EXPECT_THAT(refusal("abfs://container/m.pt"), HasSubstr("fetch it first"));
   EXPECT_EQ(testing::Ckpt({"inspect", "no/such"}).exit_code, 4);
+}
+
+// What cannot be written is answered with the command that makes it, and with no plan before.
+TEST(Outputs, ThatCannotBeWrittenGetASentenceThatGetsOn) {
   const testing::TemporaryFolder folder;
-  const auto convert =
-      testing::Ckpt({"convert", "keras_h5/bn_conv_same_no_shift.h5", (folder / "x.onnx").string()});
-  EXPECT_EQ(convert.exit_code, 3);
-  EXPECT_THAT(convert.err, HasSubstr("tf2onnx"));
+  const auto refusal = [&](const std::string& input, const std::string& output, int code,
+                           const std::vector<std::string>& more = {}) {
+    std::vector<std::string> arguments = {"convert", input, (folder / output).string()};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    const auto run = testing::Ckpt(arguments);
+    EXPECT_EQ(run.exit_code, code) << output;
+    EXPECT_THAT(run.out, Not(HasSubstr("kept"))) << output;
+    EXPECT_TRUE(fs::is_empty(folder.path())) << output;
+    return run.err;
+  };
+  const std::string keras = "keras_h5/bn_conv_same_no_shift.h5", torch = "torch/state_dict.pt";
+  EXPECT_THAT(refusal(keras, "x.onnx", 3), HasSubstr("python -m tf2onnx.convert --keras " + keras));
+  EXPECT_THAT(refusal(torch, "x.onnx", 3), HasSubstr("torch.onnx.export(model.eval()"));
+  EXPECT_THAT(refusal(keras, "1", 3, {"--to", "saved-model"}), HasSubstr("model.export("));
+  EXPECT_THAT(refusal(torch, "1", 3, {"--to", "saved-model"}), HasSubstr("torch.onnx.export"));
+  EXPECT_THAT(refusal(torch, "x.tflite", 2), HasSubstr("tf.lite.TFLiteConverter"));
+  EXPECT_THAT(refusal(torch, "serving", 2), HasSubstr("--to saved-model writes a folder"));
+  EXPECT_THAT(refusal(torch, "x.best", 2), HasSubstr(".safetensors"));
+  EXPECT_THAT(refusal("tf1/mnist/correct/model.ckpt-300", "1", 3, {"--to", "saved-model"}),
+              HasSubstr("--graph tf1/mnist/correct/model.ckpt-700.meta"));
+}
+
+TEST(Notes, NameLayersWithCodeInModelsOfHdf5Too) {
+  EXPECT_THAT(testing::Ckpt({"inspect", "keras_h5/lambda_layer.h5"}).out,
+              HasSubstr("code is not Keras' own, none of which was run: Lambda"));
 }
 
 TEST(Help, IsACommandToo) {

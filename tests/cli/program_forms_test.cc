@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <nlohmann/json.hpp>
+#include <set>
 #include <sstream>
 
 #include "cli/report/form.h"
@@ -106,6 +107,20 @@ TEST(Sarif, FingerprintsFollowRuleAndLayerAndNotTheMessage) {
   };
   EXPECT_EQ(print("a"), print("a"));
   EXPECT_NE(print("a"), print("b"));
+}
+
+// The schema wants the places of a result to differ; the names of a layer and of its tensor may
+// not.
+TEST(Sarif, NamesEachPlaceOfAResultOnce) {
+  const json run =
+      json::parse(Ckpt({"audit", "--format", "sarif", "--show", "info", "-r", "."}).out);
+  for (const json& result : run["runs"][0]["results"]) {
+    const json& location = result["locations"][0];
+    if (!location.contains("logicalLocations")) continue;
+    std::set<std::string> named;
+    for (const json& place : location["logicalLocations"])
+      EXPECT_TRUE(named.insert(place["fullyQualifiedName"]).second) << result["message"];
+  }
 }
 
 TEST(Sarif, SpellsAPathAsAUri) {

@@ -89,6 +89,25 @@ TEST(BoundGraph, GivesALayerTheTensorsThatItReadsUnderOtherNames) {
   EXPECT_THAT(bound->doubts, IsEmpty());
 }
 
+// The weights of a Keras 2 model, whose layers only its whole file calls by name.
+TEST(BoundGraph, GoesByTheKeysOfTheFilesWhereNoNameIsTheSame) {
+  Exported model;
+  AddNorm(model, "n1");
+  model.AddLayer("a", OpKind::kBatchNorm, kFirstNorm);
+  model.Finish();
+  for (TensorInfo& info : model.mutable_manifest().tensors) info.stored_as = "key of " + info.name;
+  MemoryCheckpoint names;
+  AddNorm(names, "layers/batch_normalization");
+  names.Seal();
+  for (TensorInfo& info : names.mutable_manifest().tensors)
+    info.stored_as = "key of n1" + info.name.substr(info.name.rfind('.'));
+  const auto bound = BindGraph(model, names);
+  ASSERT_TRUE(bound) << ToString(bound.error());
+  EXPECT_EQ(MeanOf(*bound, names, 0), "layers/batch_normalization.running_mean");
+  for (TensorInfo& info : names.mutable_manifest().tensors) info.stored_as = info.name;
+  EXPECT_FALSE(BindGraph(model, names));
+}
+
 // What stands in front of a file and changes nothing of it: progress, a mark of calibration.
 class InFront : public ForwardingCheckpoint {
  public:

@@ -159,3 +159,13 @@ def test_layers_of_equal_shapes_in_an_order_that_is_not_known_get_no_averages(tm
     source = save(model, tmp_path / "m.weights.h5")
     ckpt("convert", "--ema", source, tmp_path / "averages.weights.h5", code=3)
     assert not (tmp_path / "averages.weights.h5").exists()
+
+
+def test_weights_alone_do_not_tell_the_averages_where_layers_are_frozen(tmp_path):
+    model = NETS["functional"]()
+    next(layer for layer in model.layers if layer.weights).trainable = False
+    model.compile(keras.optimizers.Adam(0.02, use_ema=True), "mse")
+    model.train_on_batch(np.ones((2, *shape("functional")[1:])), np.ones((2, 4)))
+    source = save(model, tmp_path / "m.weights.h5")
+    told = ckpt("convert", "--ema", source, tmp_path / "averages.weights.h5", code=3)
+    assert "cannot be told" in told and "frozen" in told and not (tmp_path / "averages.weights.h5").exists()

@@ -8,6 +8,7 @@
 #include "formats/keras/h5/bind_weights.h"
 #include "formats/keras/h5/keras_h5.h"
 #include "formats/keras/h5/optimizer_slots.h"
+#include "formats/keras/model/foreign_classes.h"
 #include "formats/keras/model/model_config.h"
 #include "formats/keras/model/network.h"
 #include "formats/keras/model/weight_names.h"
@@ -294,6 +295,7 @@ class ManifestBuilder {
     auto config = keras::ParseModelConfig(text, manifest_.framework_version);
     Status bound;
     if (config) {
+      keras::NoteForeignClasses(**config, manifest_.note);
       bound = keras::BindWeights(**config, order_, keras::KerasMajor(manifest_.framework_version),
                                  manifest_.tensors);
     }

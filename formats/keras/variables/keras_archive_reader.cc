@@ -1,11 +1,11 @@
 #include <algorithm>
 #include <filesystem>
-#include <set>
 #include <system_error>
 
 #include "formats/container/file_slice.h"
 #include "formats/container/scratch_file.h"
 #include "formats/container/zip_archive.h"
+#include "formats/keras/model/foreign_classes.h"
 #include "formats/keras/model/network.h"
 #include "formats/keras/variables/keras_archive.h"
 #include "formats/keras/variables/variable_checkpoint.h"
@@ -66,29 +66,6 @@ std::string VersionOf(const std::string& metadata, const std::string& config) {
   std::string version = json ? TextIn(*json, "keras_version") : "";
   if (!version.empty()) return version;
   return config.find("\"batch_input_shape\"") == std::string::npos ? "3" : "2";
-}
-
-// Layers that would run code of others when Keras loads the model.
-void NoteForeignClasses(const keras::ModelConfig& config, std::string& note) {
-  std::set<std::string> classes;
-  for (const keras::ConfigLayer& layer : config.layers) {
-    const std::string& name = layer.record->class_name;
-    if (!layer.record->package.empty()) {
-      classes.insert(layer.record->package + "." + name);
-    } else if (name == "Lambda" || name.find('>') != std::string::npos) {
-      classes.insert(name);
-    }
-  }
-  if (classes.empty()) return;
-  constexpr std::size_t kNamed = 5;
-  std::string text = "layers of classes whose code is not Keras' own, none of which was run: ";
-  std::size_t named = 0;
-  for (const std::string& name : classes) {
-    if (named++ == kNamed) break;
-    text += (named > 1 ? ", " : "") + name;
-  }
-  if (classes.size() > kNamed) text += ", ...";
-  note = text + (note.empty() ? "" : "; " + note);
 }
 
 }  // namespace
@@ -154,7 +131,7 @@ Result<std::unique_ptr<Checkpoint>> OpenKerasArchive(const Files& files,
   for (Document& text : documents) manifest.documents.push_back(std::move(text));
   if (config) {
     if (manifest.graph) keras::SayComputations(**config, version, manifest);
-    NoteForeignClasses(**config, manifest.note);
+    keras::NoteForeignClasses(**config, manifest.note);
   } else {
     manifest.metadata["model_config"] = "not used: " + config.error().message;
   }
