@@ -21,6 +21,16 @@ Error Usage(std::string message, const std::string& file = {}) {
   return Error{ErrorCode::kInvalidArgument, std::move(message), file};
 }
 
+// "?x28x28x1"
+std::string TextOf(const network::Sizes& shape) {
+  std::string text;
+  for (const std::int64_t size : shape) {
+    text += text.empty() ? "" : "x";
+    text += size == network::kUnknownSize ? "?" : std::to_string(size);
+  }
+  return text.empty() ? "()" : text;
+}
+
 // One array of a file.
 struct Part {
   std::shared_ptr<const Checkpoint> file;
@@ -221,9 +231,10 @@ class Reading {
     const network::PartialShape& wanted = net_.value(net_.inputs[input].value).shape;
     if (info.shape.element_count() == 0 || shape.empty() ||
         (wanted && !FitsBehind(*wanted, shape))) {
-      return Fail(Usage(
-          "the array for \"" + net_.inputs[input].name + "\" is no batch of examples of its shape",
-          path));
+      const std::string of_input = wanted ? ", and the network takes " + TextOf(*wanted) : "";
+      return Fail(Usage("the array for \"" + net_.inputs[input].name + "\" is of shape " +
+                            TextOf(shape) + of_input,
+                        path));
     }
     const auto examples = static_cast<std::uint64_t>(shape[0]);
     if (info.shape.element_count() / examples > most_bytes_ / sizeof(double)) {
@@ -236,7 +247,9 @@ class Reading {
     if (joined.parts.empty()) {
       joined.shape = shape;
     } else if (!FitsBehind(joined.shape, shape)) {
-      return Fail(Usage("its examples have another shape than those of the files before", path));
+      return Fail(Usage("its array is of shape " + TextOf(shape) +
+                            ", and those of the files before " + TextOf(joined.shape),
+                        path));
     } else {
       joined.shape[0] += shape[0];
     }

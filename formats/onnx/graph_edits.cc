@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "ckpt/find_layers.h"
 #include "formats/onnx/constant_tensors.h"
 #include "formats/onnx/graph_values.h"
 #include "formats/onnx/node_attributes.h"
@@ -246,7 +247,8 @@ class Editor {
 
   Status Remove(LayerId id) {
     NodeProto& node = NodeOf(id);
-    if (layers_[id].kind != OpKind::kBatchNorm || node.input_size() < 1 || node.output_size() < 1) {
+    const bool is_one = layers_[id].kind == OpKind::kBatchNorm || ScalesChannels(layers_[id]);
+    if (!is_one || node.input_size() < 1 || node.output_size() < 1) {
       return Fail(ErrorCode::kInternal, "what is to be removed is no batch norm");
     }
     CKPT_RETURN_IF_ERROR(CheckNodes(id));

@@ -29,7 +29,7 @@ class Builder {
         opset_(OpsetOf(model)),
         of_nodes_(MakeNodeNetwork(model, weights)) {}
 
-  LayersOfModel Build() {
+  ModelGraph Build() {
     FindFunctions();
     PlaceLayers();
     FindWrittenNorms();
@@ -42,7 +42,7 @@ class Builder {
         graph_.values[value->second.index].is_model_output = true;
       }
     }
-    return {std::move(graph_), CountScaledLayers(of_nodes_.network)};
+    return std::move(graph_);
   }
 
  private:
@@ -242,8 +242,8 @@ class Builder {
 
 }  // namespace
 
-LayersOfModel BuildModelGraph(onnx_proto::ModelProto& model, const Checkpoint& weights,
-                              const TensorLookup& tensors) {
+ModelGraph BuildModelGraph(onnx_proto::ModelProto& model, const Checkpoint& weights,
+                           const TensorLookup& tensors) {
   return Builder(model, weights, tensors).Build();
 }
 

@@ -6,7 +6,6 @@
 // that is part of another layer, or passes on a constant, is a layer without a call.
 #pragma once
 
-#include <cstddef>
 #include <functional>
 #include <optional>
 #include <string>
@@ -23,16 +22,11 @@ struct TensorLookup {
   std::function<std::optional<std::vector<double>>(TensorId)> elements;  // of a small tensor
 };
 
-struct LayersOfModel {
-  ModelGraph graph;
-  std::size_t scaled = 0;  // CountScaledLayers
-};
-
 // Found over the operations of the nodes (FindLayers); what a node records beyond them is added
 // here. What is inside of other graphs is not looked at: their nodes are kOther, and what they read
 // is an output of the model. `model` is the document of the reader of `weights`, as for
 // MakeNetwork.
-LayersOfModel BuildModelGraph(onnx_proto::ModelProto& model, const Checkpoint& weights,
-                              const TensorLookup& tensors);
+ModelGraph BuildModelGraph(onnx_proto::ModelProto& model, const Checkpoint& weights,
+                           const TensorLookup& tensors);
 
 }  // namespace ckpt::formats::onnx

@@ -63,24 +63,35 @@ std::optional<Sizes> ReachOf(const Step& step) {
   return reach;
 }
 
+constexpr const char* kOpenKernel = "its padding depends on a kernel whose shape is not known";
+// The specification makes y as long as i * s, ONNX Runtime (1.32) as long as (i - 1) * s + kernel.
+constexpr const char* kGapsBetween =
+    "its kernel reaches less far than its strides: the specification and ONNX Runtime differ on "
+    "how long the padding makes what it yields";
+// The specification counts the dilated window, ONNX Runtime (1.32) the plain one.
+constexpr const char* kDilatedSame =
+    "its window is dilated: the specification and ONNX Runtime differ on its padding";
+
+using Checked = tl::expected<void, std::string>;
+
 // The length of y is i * s: what is cut off does not depend on i.
-bool PadToStrides(const Step& step, bool upper, network::TransposedConvolution& convolution) {
+Checked PadToStrides(const Step& step, bool upper, network::TransposedConvolution& convolution) {
   const auto reach = ReachOf(step);
-  if (!reach) return false;
+  if (!reach) return Cannot(kOpenKernel);
   const Sizes stride = ListOr(convolution.stride, reach->size(), 1);
   const Sizes more = ListOr(convolution.more, reach->size(), 0);
-  if (stride.size() != reach->size() || more.size() != reach->size()) return false;
+  if (stride.size() != reach->size() || more.size() != reach->size()) return Cannot(kOpenKernel);
   convolution.padding = {};
   convolution.more.clear();
   for (std::size_t i = 0; i < reach->size(); ++i) {
-    const std::int64_t total = std::max<std::int64_t>((*reach)[i] + more[i] - stride[i], 0);
+    const std::int64_t total = (*reach)[i] + more[i] - stride[i];
+    if (total < 0) return Cannot(kGapsBetween);
     const std::int64_t before = upper ? total / 2 : total - total / 2;
     convolution.padding.before.push_back(before);
     convolution.padding.after.push_back(total - before);
-    convolution.more.push_back(stride[i] - (*reach)[i] + total);
+    convolution.more.push_back(more[i]);
   }
-  return std::all_of(convolution.more.begin(), convolution.more.end(),
-                     [](std::int64_t amount) { return amount >= 0; });
+  return {};
 }
 
 Outcome ConvTranspose(Step& step) {
@@ -105,8 +116,9 @@ Outcome ConvTranspose(Step& step) {
     convolution.given = given;
     convolution.more.clear();
     convolution.padding = {upper ? PaddingRule::kSameUpper : PaddingRule::kSameLower};
-  } else if (padding->rule != PaddingRule::kExplicit && !PadToStrides(step, upper, convolution)) {
-    return Cannot("its padding depends on a kernel whose shape is not known");
+  } else if (padding->rule != PaddingRule::kExplicit) {
+    const Checked padded = PadToStrides(step, upper, convolution);
+    if (!padded) return Cannot(padded.error());
   }
   return OfKernelsRank(step,
                        step.Yield(convolution, {step.Input(0), step.Input(1), step.Input(2)}));
@@ -125,6 +137,10 @@ tl::expected<network::Pool, std::string> PoolOf(const Step& step, network::Pool:
   pool.ceil = padding->rule == PaddingRule::kExplicit && step.Int("ceil_mode", 0) != 0;
   pool.channel_axis = 1;
   if (pool.size.empty()) return Cannot("it has no kernel_shape");
+  if (padding->rule != PaddingRule::kExplicit &&
+      std::any_of(pool.dilation.begin(), pool.dilation.end(), [](auto d) { return d != 1; })) {
+    return Cannot(kDilatedSame);
+  }
   return pool;
 }
 

@@ -4,6 +4,7 @@
 #include <numeric>
 #include <utility>
 
+#include "ckpt/find_layers.h"
 #include "formats/container/range_stream.h"
 #include "formats/encoding/byte_reader.h"
 #include "formats/onnx/external_data.h"
@@ -375,16 +376,17 @@ class Opener {
           auto elements = ReadDoubles(checkpoint, id, kSmallElements);
           return elements ? std::optional(*std::move(elements)) : std::nullopt;
         }};
-    auto layers = onnx::BuildModelGraph(model_, checkpoint, lookup);
     Manifest& manifest = checkpoint.mutable_manifest();
-    manifest.graph = std::move(layers.graph);
-    if (layers.scaled != 0) {
-      const bool one = layers.scaled == 1;
-      manifest.note += (manifest.note.empty() ? "" : "; ") + std::to_string(layers.scaled) +
-                       (one ? " convolution or product is" : " convolutions or products are") +
-                       " followed by a multiplication and an addition of constants for each "
-                       "channel, as a frozen batch norm is exported: no batch norm that could be "
-                       "judged, and not folded";
+    manifest.graph = onnx::BuildModelGraph(model_, checkpoint, lookup);
+    const auto& layers = manifest.graph->layers;
+    const auto scales = std::count_if(layers.begin(), layers.end(), ScalesChannels);
+    if (scales != 0) {
+      manifest.note +=
+          (manifest.note.empty() ? "" : "; ") + std::to_string(scales) +
+          (scales == 1 ? " convolution or product is" : " convolutions or products are") +
+          " followed by a multiplication and an addition of constants for each "
+          "channel, as a frozen batch norm is exported: without statistics that "
+          "could be judged; a fold takes them";
     }
     checkpoint.set_origins(onnx::LayerOriginsOf(model_, checkpoint.manifest()));
     onnx::MarkGraphConstants(model_.graph(), checkpoint.mutable_manifest());

@@ -281,7 +281,8 @@ constexpr std::array kRows = {
     RuleRow{
         "BN034", "merged-statistics", kWarning, kPasses,
         "a merged checkpoint has the statistics of its parents, not of its own weights",
-        "Found beside the parents. The weights are a weighted average of the parents' (stochastic "
+        "Found where the parents are given. The weights are a weighted average of the parents' "
+        "(stochastic "
         "weight "
         "averaging, model soups, federated averaging, task arithmetic) or otherwise differ from "
         "theirs, and the moving statistics are the same average, or those of one parent bit for "
@@ -449,7 +450,8 @@ constexpr std::array kRows = {
     RuleRow{
         "BN070", "input-skew", kWarning, kPasses,
         "given data differ from those that the network was trained with",
-        "Found beside data: what the first batch norms read is far from their statistics, while "
+        "Found where data are given: what the first batch norms read is far from their statistics, "
+        "while "
         "those behind agree with theirs once the ones before use the statistics of the data. A "
         "batch norm takes away scale and shift, so that other input is seen by the first ones "
         "alone; a wrong record is seen in all layers (BN071). docs/auditing_with_data.md has the "
@@ -460,19 +462,19 @@ constexpr std::array kRows = {
         "mean and deviation taken off, the order of the channels, the resizing; if the data have "
         "truly changed, train on them, or let ckpt calibrate compute the statistics from them",
         "", "", "", Setting::kData},
-    RuleRow{
-        "BN071", "statistics-far-from-data", kWarning, kPasses,
-        "stored statistics are far from those of given data",
-        "Found beside data: layers are far from their own statistics also where the layers before "
-        "them use the statistics of the data. All over the network: the record is not of these "
-        "weights, as after updates that stopped half way, or a decay too near to 1. In few "
-        "layers: their record is another's, or the data hold what training never saw. "
-        "docs/auditing_with_data.md has the thresholds.",
-        "Serving normalises with numbers that are not those of what it serves; the error grows "
-        "from layer to layer.",
-        "make sure that the data are prepared as those of training; then compute the "
-        "statistics of all batch norms again from data of training",
-        "", "", "", Setting::kData, Remedy::kCalibrateAll},
+    RuleRow{"BN071", "statistics-far-from-data", kWarning, kPasses,
+            "stored statistics are far from those of given data",
+            "Found where data are given: layers are far from their own statistics also where the "
+            "layers before "
+            "them use the statistics of the data. All over the network: the record is not of these "
+            "weights, as after updates that stopped half way, or a decay too near to 1. In few "
+            "layers: their record is another's, or the data hold what training never saw. "
+            "docs/auditing_with_data.md has the thresholds.",
+            "Serving normalises with numbers that are not those of what it serves; the error grows "
+            "from layer to layer.",
+            "make sure that the data are prepared as those of training; then compute the "
+            "statistics of all batch norms again from data of training",
+            "", "", "", Setting::kData, Remedy::kCalibrateAll},
 
     // The file as a whole.
     RuleRow{

@@ -2,17 +2,17 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <utility>
 
 #include "calibration/channel_moments.h"
+#include "calibration/staged_run.h"
 #include "ckpt/elements.h"
 
 namespace ckpt {
 
 using execution::Array;
-using execution::Statistics;
 using network::Network;
-using network::OperationId;
 
 namespace {
 
@@ -36,16 +36,21 @@ class Calibration {
   }
 
   Result<std::vector<CalibratedLayer>> Run() {
-    if (layers_.empty()) return std::vector<CalibratedLayer>{};
-    CKPT_ASSIGN_OR_RETURN(const std::uint64_t batch, BatchOf());
-    // Statistics that are written out are constants, which are read before the data are there.
-    const bool written_out = std::any_of(layers_.begin(), layers_.end(),
-                                         [](const NormPlace& layer) { return layer.written_out; });
-    if (batch >= examples_.count() && !written_out) {
-      CKPT_RETURN_IF_ERROR(AllAtOnce());
-    } else {
-      for (const NormPlace& layer : layers_) CKPT_RETURN_IF_ERROR(LayerByLayer(layer, batch));
+    CKPT_ASSIGN_OR_RETURN(NetworkStages stages, NetworkStages::Divide(net_, Measured()));
+    CKPT_ASSIGN_OR_RETURN(StagedRun run, StagedRun::Start(std::move(stages), weights_, examples_,
+                                                          options_.budget, options_.batch));
+    for (std::size_t stage = 0; stage < run.stages().count(); ++stage) {
+      std::map<std::size_t, ChannelMoments> moments;
+      const auto settled = WithStatistics(weights_, done_);
+      CKPT_RETURN_IF_ERROR(run.RunNext(*settled, {}, [&](std::size_t i, const Array& data) {
+        return Gather(i, data, moments);
+      }));
+      for (const auto& [i, of_layer] : moments) {
+        CKPT_RETURN_IF_ERROR(Settle(layers_[i], of_layer));
+      }
     }
+    std::sort(done_.begin(), done_.end(),
+              [&](const auto& a, const auto& b) { return PlaceOf(a) < PlaceOf(b); });
     return std::move(done_);
   }
 
@@ -54,42 +59,31 @@ class Calibration {
     return {ErrorCode::kUnfit, "\"" + layer.layer + "\" cannot be calibrated: " + why};
   }
 
-  execution::RunOptions RunFor(const std::vector<network::ValueId>& wanted) const {
-    execution::RunOptions options;
-    options.budget = options_.budget;
-    options.wanted = wanted;
-    return options;
-  }
-  std::vector<network::ValueId> AllWanted() const {
-    std::vector<network::ValueId> wanted;
-    for (const NormPlace& layer : layers_) {
-      wanted.push_back(layer.written_out ? layer.input
-                                         : net_.operation(layer.operation).results[0]);
-    }
-    return wanted;
+  TensorId Same(TensorId id) const {
+    return weights_.manifest().tensors[id.index].alias_of.value_or(id);
   }
 
-  // How many examples can be run at a time: all of them where the budget allows it.
-  Result<std::uint64_t> BatchOf() const {
-    if (examples_.count() == 0) return Fail(ErrorCode::kUnfit, "the data hold no example");
-    std::uint64_t batch =
-        options_.batch == 0 ? examples_.count() : std::min(options_.batch, examples_.count());
-    CKPT_ASSIGN_OR_RETURN(const std::vector<Array> one, examples_.Read(0, 1));
-    while (true) {
-      std::vector<network::Sizes> shapes;
-      for (const Array& array : one) {
-        shapes.push_back(array.shape);
-        if (!shapes.back().empty()) shapes.back()[0] = static_cast<std::int64_t>(batch);
-      }
-      auto options = RunFor(AllWanted());
-      // The operations are the same however they are divided.
-      options.budget.operations = UINT64_MAX;
-      const auto plan =
-          execution::PlanRun(net_, weights_, std::span<const network::Sizes>(shapes), options);
-      if (plan) return batch;
-      if (plan.error().code != ErrorCode::kLimitExceeded || batch == 1) return Fail(plan);
-      batch = (batch + 1) / 2;
+  std::vector<MeasuredValue> Measured() const {
+    std::map<TensorId, std::vector<network::ValueId>> readers;
+    for (std::uint32_t i = 0; i < net_.values.size(); ++i) {
+      const auto& constant = net_.values[i].constant;
+      const auto* stored = constant ? std::get_if<network::StoredConstant>(&*constant) : nullptr;
+      if (stored != nullptr) readers[Same(stored->tensor)].push_back(network::ValueId{i});
     }
+    std::vector<MeasuredValue> measured;
+    for (const NormPlace& layer : layers_) {
+      MeasuredValue& one = measured.emplace_back(MeasuredValue{layer.input});
+      for (const TensorId id : {layer.mean, layer.variance}) {
+        const auto& its = readers[Same(id)];
+        one.statistics.insert(one.statistics.end(), its.begin(), its.end());
+      }
+    }
+    return measured;
+  }
+  network::OperationId PlaceOf(const CalibratedLayer& layer) const {
+    const auto place = std::find_if(layers_.begin(), layers_.end(),
+                                    [&](const NormPlace& one) { return one.mean == layer.mean; });
+    return place->operation;
   }
 
   static Result<ChannelMoments> MomentsFor(const NormPlace& layer, const Array& data) {
@@ -100,39 +94,15 @@ class Calibration {
     return ChannelMoments(data.shape[static_cast<std::size_t>(axis)], axis);
   }
 
-  // One run over the whole set: each layer's statistics as soon as its data are there.
-  Status AllAtOnce() {
-    CKPT_ASSIGN_OR_RETURN(const std::vector<Array> inputs, examples_.Read(0, examples_.count()));
-    execution::RunOptions options = RunFor(AllWanted());
-    options.statistics = [this](OperationId id,
-                                const Array& data) -> Result<std::optional<Statistics>> {
-      const auto layer = std::find_if(layers_.begin(), layers_.end(),
-                                      [id](const NormPlace& one) { return one.operation == id; });
-      if (layer == layers_.end()) return std::optional<Statistics>{};
-      CKPT_ASSIGN_OR_RETURN(ChannelMoments moments, MomentsFor(*layer, data));
-      moments.Add(data);
-      CKPT_RETURN_IF_ERROR(Settle(*layer, moments));
-      return std::optional(done_.back().stored);
-    };
-    CKPT_RETURN_IF_ERROR(execution::Run(net_, weights_, inputs, options));
-    return {};
-  }
-
-  // The part of the network before the layer, over all examples.
-  Status LayerByLayer(const NormPlace& layer, std::uint64_t batch) {
-    std::optional<ChannelMoments> moments;
-    const auto settled = WithStatistics(weights_, done_);
-    const execution::RunOptions options = RunFor({layer.input});
-    for (std::uint64_t begin = 0; begin < examples_.count(); begin += batch) {
-      const std::uint64_t count = std::min(batch, examples_.count() - begin);
-      CKPT_ASSIGN_OR_RETURN(const std::vector<Array> inputs, examples_.Read(begin, count));
-      CKPT_ASSIGN_OR_RETURN(const auto values, execution::Run(net_, *settled, inputs, options));
-      if (!moments) {
-        CKPT_ASSIGN_OR_RETURN(moments, MomentsFor(layer, values[0]));
-      }
-      moments->Add(values[0]);
+  Status Gather(std::size_t i, const Array& data,
+                std::map<std::size_t, ChannelMoments>& moments) const {
+    auto found = moments.find(i);
+    if (found == moments.end()) {
+      CKPT_ASSIGN_OR_RETURN(ChannelMoments fresh, MomentsFor(layers_[i], data));
+      found = moments.emplace(i, std::move(fresh)).first;
     }
-    return Settle(layer, *moments);
+    found->second.Add(data);
+    return {};
   }
 
   Status Settle(const NormPlace& place, const ChannelMoments& moments) {

@@ -23,27 +23,30 @@ void ChannelMoments::Add(const execution::Array& data) {
   }
 }
 
-// Two passes over the example, then one merge a channel: d = m' - m;
+// Two passes over the example in the order of its elements, then one merge a channel: d = m' - m;
 //   m += d n' / (n + n'),  M += M' + d^2 n n' / (n + n')
 void ChannelMoments::AddExample(const double* example, std::size_t outer, std::size_t inner) {
   const std::size_t more = outer * inner;
   if (more == 0) return;
   const double n = static_cast<double>(count_), added = static_cast<double>(more);
+  std::vector<double> means(channels_, 0.0), squares(channels_, 0.0);
+  const auto each = [&](auto take) {
+    const double* element = example;
+    for (std::size_t o = 0; o < outer; ++o) {
+      for (std::size_t channel = 0; channel < channels_; ++channel) {
+        for (std::size_t i = 0; i < inner; ++i) take(channel, *element++);
+      }
+    }
+  };
+  each([&](std::size_t channel, double x) { means[channel] += x; });
+  for (double& mean : means) mean /= added;
+  each([&](std::size_t channel, double x) {
+    squares[channel] += (x - means[channel]) * (x - means[channel]);
+  });
   for (std::size_t channel = 0; channel < channels_; ++channel) {
-    double sum = 0;
-    for (std::size_t o = 0; o < outer; ++o) {
-      const double* row = example + (o * channels_ + channel) * inner;
-      for (std::size_t i = 0; i < inner; ++i) sum += row[i];
-    }
-    const double mean = sum / added;
-    double squares = 0;
-    for (std::size_t o = 0; o < outer; ++o) {
-      const double* row = example + (o * channels_ + channel) * inner;
-      for (std::size_t i = 0; i < inner; ++i) squares += (row[i] - mean) * (row[i] - mean);
-    }
-    const double delta = mean - mean_[channel];
+    const double delta = means[channel] - mean_[channel];
     mean_[channel] += delta * added / (n + added);
-    squares_[channel] += squares + delta * delta * n * added / (n + added);
+    squares_[channel] += squares[channel] + delta * delta * n * added / (n + added);
   }
   count_ += more;
 }

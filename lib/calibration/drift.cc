@@ -7,6 +7,7 @@
 
 #include "calibration/grouped_moments.h"
 #include "calibration/measured_norms.h"
+#include "calibration/staged_run.h"
 #include "core/median.h"
 
 namespace ckpt {
@@ -60,11 +61,10 @@ class Measurement {
   }
 
   Result<DataDrift> Run() {
-    CKPT_ASSIGN_OR_RETURN(const std::uint64_t batch, BatchOf());
     DataDrift drift;
     drift.examples = examples_.count();
     drift.left_out = norms_.left_out;
-    CKPT_RETURN_IF_ERROR(AsServed(batch));
+    CKPT_RETURN_IF_ERROR(AsServed());
     for (const MeasuredNorm& norm : norms_.norms) {
       LayerDrift layer;
       layer.layer = norm.layer;
@@ -75,7 +75,7 @@ class Measurement {
       drift.layers.push_back(std::move(layer));
     }
     moments_.clear();
-    CKPT_RETURN_IF_ERROR(Alone(batch));
+    CKPT_RETURN_IF_ERROR(Alone());
     for (std::size_t i = 0; i < norms_.norms.size(); ++i) {
       CKPT_ASSIGN_OR_RETURN(const auto estimate, EstimateOf(norms_.norms[i]));
       drift.layers[i].alone = DriftOf(estimate, norms_.norms[i]);
@@ -87,32 +87,6 @@ class Measurement {
   Error Unfit(const MeasuredNorm& norm, const std::string& why) const {
     return {ErrorCode::kUnfit,
             "\"" + net_.layers[net_.operation(norm.operation).layer].name + "\": " + why};
-  }
-
-  execution::RunOptions RunFor(std::vector<network::ValueId> wanted) const {
-    execution::RunOptions options;
-    options.budget = budget_;
-    options.wanted = std::move(wanted);
-    return options;
-  }
-
-  // How many examples can be run at a time: all of them where the budget allows it.
-  Result<std::uint64_t> BatchOf() const {
-    std::uint64_t batch = examples_.count();
-    if (batch == 0) return Fail(ErrorCode::kUnfit, "the data hold no example");
-    CKPT_ASSIGN_OR_RETURN(const std::vector<Array> one, examples_.Read(0, 1));
-    while (true) {
-      std::vector<network::Sizes> shapes;
-      for (const Array& array : one) {
-        shapes.push_back(array.shape);
-        if (!shapes.back().empty()) shapes.back()[0] = static_cast<std::int64_t>(batch);
-      }
-      const auto plan = execution::PlanRun(net_, weights_, std::span<const network::Sizes>(shapes),
-                                           RunFor(norms_.last));
-      if (plan) return batch;
-      if (plan.error().code != ErrorCode::kLimitExceeded || batch == 1) return Fail(plan);
-      batch = (batch + 1) / 2;
-    }
   }
 
   Status Gather(const MeasuredNorm& norm, const Array& data) {
@@ -135,63 +109,61 @@ class Measurement {
     return {};
   }
 
-  // Runs what leads to `wanted` over the examples in batches. `statistics` as RunOptions has it.
-  Status RunOver(std::uint64_t batch, const std::vector<network::ValueId>& wanted,
-                 execution::StatisticsOf statistics,
-                 const std::function<Status(const std::vector<Array>&)>& seen) {
-    execution::RunOptions options = RunFor(wanted);
-    options.statistics = std::move(statistics);
-    for (std::uint64_t begin = 0; begin < examples_.count(); begin += batch) {
-      const std::uint64_t count = std::min(batch, examples_.count() - begin);
-      CKPT_ASSIGN_OR_RETURN(const std::vector<Array> inputs, examples_.Read(begin, count));
-      CKPT_ASSIGN_OR_RETURN(const auto values, execution::Run(net_, weights_, inputs, options));
-      CKPT_RETURN_IF_ERROR(seen(values));
-    }
-    return {};
-  }
-  static Status Ignore(const std::vector<Array>&) { return {}; }
-
-  Status AsServed(std::uint64_t batch) {
-    const auto gather = [this](OperationId id,
-                               const Array& data) -> Result<std::optional<Statistics>> {
+  Status AsServed() {
+    CKPT_ASSIGN_OR_RETURN(const std::uint64_t batch,
+                          ExamplesAtATime(net_, weights_, examples_, norms_.last, budget_, 0));
+    execution::RunOptions options;
+    options.budget = budget_;
+    options.wanted = norms_.last;
+    options.statistics = [this](OperationId id,
+                                const Array& data) -> Result<std::optional<Statistics>> {
       const auto norm = by_operation_.find(id);
       if (norm != by_operation_.end()) CKPT_RETURN_IF_ERROR(Gather(*norm->second, data));
       return std::optional<Statistics>{};
     };
-    return RunOver(batch, norms_.last, gather, Ignore);
+    for (std::uint64_t begin = 0; begin < examples_.count(); begin += batch) {
+      const std::uint64_t count = std::min(batch, examples_.count() - begin);
+      CKPT_ASSIGN_OR_RETURN(const std::vector<Array> inputs, examples_.Read(begin, count));
+      CKPT_RETURN_IF_ERROR(execution::Run(net_, weights_, inputs, options));
+    }
+    return {};
   }
 
-  // Earlier layers use the data's statistics, which are known when a run holds all examples, or
-  // after the part of the network before each layer was run over them.
-  Status Alone(std::uint64_t batch) {
+  // Earlier layers use the data's statistics, which are known when their stage is done.
+  Status Alone() {
+    std::vector<MeasuredValue> measured;
+    for (const MeasuredNorm& norm : norms_.norms) {
+      const auto& operands = net_.operation(norm.operation).operands;
+      measured.push_back({norm.InputIn(net_), {operands[3], operands[4]}});
+    }
+    CKPT_ASSIGN_OR_RETURN(NetworkStages stages, NetworkStages::Divide(net_, std::move(measured)));
+    CKPT_ASSIGN_OR_RETURN(StagedRun run,
+                          StagedRun::Start(std::move(stages), weights_, examples_, budget_, 0));
     std::map<OperationId, Statistics> known;
-    const auto settle = [&](const MeasuredNorm& norm) -> Status {
-      CKPT_ASSIGN_OR_RETURN(const auto estimate, EstimateOf(norm));
-      Statistics& statistics = known[norm.operation];
-      for (const EstimatedMoments& moments : estimate) {
-        statistics.mean.push_back(moments.mean);
-        statistics.variance.push_back(moments.variance);
-      }
-      return {};
-    };
-    const bool at_once = batch >= examples_.count();
-    const auto statistics = [&](OperationId id,
-                                const Array& data) -> Result<std::optional<Statistics>> {
-      const auto norm = by_operation_.find(id);
-      if (at_once && norm != by_operation_.end()) {
-        CKPT_RETURN_IF_ERROR(Gather(*norm->second, data));
-        CKPT_RETURN_IF_ERROR(settle(*norm->second));
-      }
+    const auto statistics = [&](OperationId id, const Array&) -> Result<std::optional<Statistics>> {
       const auto found = known.find(id);
       return found == known.end() ? std::nullopt : std::optional(found->second);
     };
-    if (at_once) return RunOver(batch, norms_.last, statistics, Ignore);
-    for (const MeasuredNorm& norm : norms_.norms) {
-      const auto gather = [&](const std::vector<Array>& values) { return Gather(norm, values[0]); };
-      CKPT_RETURN_IF_ERROR(RunOver(batch, {norm.InputIn(net_)}, statistics, gather));
-      CKPT_RETURN_IF_ERROR(settle(norm));
+    for (std::size_t stage = 0; stage < run.stages().count(); ++stage) {
+      CKPT_RETURN_IF_ERROR(run.RunNext(weights_, statistics, [&](std::size_t i, const Array& data) {
+        return Gather(norms_.norms[i], data);
+      }));
+      for (std::size_t i = 0; i < norms_.norms.size(); ++i) {
+        if (run.stages().StageOf(i) != stage) continue;
+        CKPT_ASSIGN_OR_RETURN(known[norms_.norms[i].operation], StatisticsOf(norms_.norms[i]));
+      }
     }
     return {};
+  }
+
+  Result<Statistics> StatisticsOf(const MeasuredNorm& norm) const {
+    CKPT_ASSIGN_OR_RETURN(const auto estimate, EstimateOf(norm));
+    Statistics statistics;
+    for (const EstimatedMoments& moments : estimate) {
+      statistics.mean.push_back(moments.mean);
+      statistics.variance.push_back(moments.variance);
+    }
+    return statistics;
   }
 
   Result<std::vector<EstimatedMoments>> EstimateOf(const MeasuredNorm& norm) const {

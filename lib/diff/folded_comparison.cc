@@ -7,7 +7,7 @@
 
 #include "ckpt/elements.h"
 #include "diff/kernel_channels.h"
-#include "fold/kernel_pair.h"
+#include "diff/own_fold.h"
 
 namespace ckpt {
 namespace {
@@ -29,18 +29,6 @@ struct OpenLayer {
   BatchNormValues values;
   ScaleShift function;
 };
-
-// The bias of the layer that a kernel belongs to, by the graph or else by names.
-std::optional<TensorId> BiasOf(const Manifest& manifest, TensorId kernel) {
-  if (!manifest.graph) return BiasBeside(manifest, kernel);
-  for (const Layer& layer : manifest.graph->layers) {
-    const auto found = layer.tensors.find("kernel");
-    if (found == layer.tensors.end() || found->second != kernel) continue;
-    const auto bias = layer.tensors.find("bias");
-    return bias == layer.tensors.end() ? std::optional<TensorId>{} : bias->second;
-  }
-  return BiasBeside(manifest, kernel);
-}
 
 double FarthestOff(const std::vector<double>& x, const std::vector<double>& y) {
   double farthest = 0;
@@ -83,7 +71,7 @@ class Comparer {
   const FoldedSide& SideOf(bool in_a) const { return in_a ? a_ : b_; }
 
   Status TakeUp(const LayerMatch& match, std::size_t index) {
-    if ((match.a == nullptr) == (match.b == nullptr)) return {};
+    if ((match.a == nullptr) == (match.b == nullptr) || diffs_[index].compared) return {};
     const bool in_a = match.a != nullptr;
     const BatchNorm& layer = in_a ? *match.a : *match.b;
     if (!layer.moving_mean || !layer.moving_variance || !layer.channels) return {};
@@ -113,9 +101,10 @@ class Comparer {
                          (a.shape == b.shape || match.order_of_b);
     if (!kernels) return {};
     ++kernels_;
-    for (const ChannelView& view : OutViews(a.shape, a_.analysis.framework)) {
+    for (const ChannelView& view : ViewsOfKernel(a.shape)) {
+      const std::uint64_t channels = ChannelsOf(view, a.shape.element_count());
       const bool fits = std::any_of(open_.begin(), open_.end(), [&](const OpenLayer& layer) {
-        return layer.function.scale.size() == view.channels_per_group;
+        return layer.function.scale.size() == channels;
       });
       if (!fits) continue;
       CKPT_ASSIGN_OR_RETURN(
@@ -127,6 +116,19 @@ class Comparer {
       if (found) return {};
     }
     return {};
+  }
+
+  std::vector<ChannelView> ViewsOfKernel(const Shape& shape) const {
+    const auto framework = a_.analysis.framework;
+    std::vector<ChannelView> views = OutViews(shape, framework);
+    if (framework && !IsChannelsFirst(*framework)) return views;
+    for (const OpenLayer& layer : open_) {
+      const auto grouped = GroupedOutView(shape, layer.function.scale.size());
+      if (grouped && std::find(views.begin(), views.end(), *grouped) == views.end()) {
+        views.push_back(*grouped);
+      }
+    }
+    return views;
   }
 
   // The layer of one file whose scale took the kernel of that file to the other's.
@@ -193,7 +195,7 @@ class Comparer {
     const ScaleShift& function = layer.function;
     const std::size_t channels = function.scale.size();
     Expected expected{function.shift, std::vector<double>(channels, 0)};
-    if (bias) {
+    if (bias && SideOf(layer.in_a).Info(*bias).shape.element_count() == channels) {
       CKPT_ASSIGN_OR_RETURN(const auto values,
                             ReadDoubles(SideOf(layer.in_a).checkpoint, *bias, channels));
       for (std::size_t c = 0; c < std::min(channels, values.size()); ++c) {
@@ -290,6 +292,9 @@ Status CompareFolded(const Checkpoint& a, const Analysis& analysis_a, const Chec
                      const Analysis& analysis_b, const std::vector<Match>& matches,
                      const std::vector<LayerMatch>& layers, Tolerance tolerance,
                      std::vector<BatchNormDiff>& diffs) {
+  const FoldedFile of_a{a, analysis_a, true}, of_b{b, analysis_b, false};
+  CKPT_RETURN_IF_ERROR(CompareWithOwnFold(of_a, of_b, matches, layers, tolerance, diffs));
+  CKPT_RETURN_IF_ERROR(CompareWithOwnFold(of_b, of_a, matches, layers, tolerance, diffs));
   return Comparer({a, analysis_a}, {b, analysis_b}, tolerance, diffs).Run(matches, layers);
 }
 

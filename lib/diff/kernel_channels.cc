@@ -4,7 +4,7 @@
 #include <cmath>
 #include <utility>
 
-#include "ckpt/elements.h"
+#include "diff/permuted_elements.h"
 #include "fold/element_stream.h"
 
 namespace ckpt {
@@ -12,36 +12,22 @@ namespace {
 
 constexpr std::uint64_t kFewestElements = 4;  // of a channel
 
-std::uint64_t ChannelsOf(const ChannelView& view) { return view.channels_per_group; }
-
-// Elements of a stream as doubles, piece by piece.
-class Doubles {
- public:
-  Doubles(std::unique_ptr<TensorStream> stream, Dtype dtype)
-      : stream_(std::move(stream)), dtype_(dtype), size_(BitSize(dtype) / 8) {}
-
-  Status Refill() {
-    if (!rest_.empty()) return {};
-    CKPT_ASSIGN_OR_RETURN(rest_, stream_->Next());
-    return {};
-  }
-  std::size_t available() const { return rest_.size() / size_; }
-  const std::vector<double>& Take(std::size_t count) {
-    values_.resize(count);
-    DecodeToDouble(dtype_, rest_.first(count * size_), values_);
-    rest_ = rest_.subspan(count * size_);
-    return values_;
-  }
-
- private:
-  std::unique_ptr<TensorStream> stream_;
-  Dtype dtype_;
-  std::size_t size_;
-  std::span<const std::byte> rest_;
-  std::vector<double> values_;
-};
-
 }  // namespace
+
+std::uint64_t ChannelsOf(const ChannelView& view, std::uint64_t elements) {
+  if (view.rows_per_group == 0) return view.channels_per_group;
+  const std::uint64_t row = view.inner * view.channels_per_group;
+  return elements / row / view.rows_per_group * view.channels_per_group;
+}
+
+std::optional<ChannelView> GroupedOutView(const Shape& shape, std::uint64_t channels) {
+  if (shape.rank() < 3 || shape[1] <= 0) return std::nullopt;
+  const auto per_group = static_cast<std::uint64_t>(shape[1]);
+  const std::uint64_t groups = channels / per_group;
+  if (groups < 2 || channels % per_group != 0 || groups > kMaxChannels) return std::nullopt;
+  const auto views = ViewsOf(shape, KernelLayout::kInOutSpatial, static_cast<std::int64_t>(groups));
+  return views ? std::optional(views->out) : std::nullopt;
+}
 
 std::vector<ChannelView> OutViews(const Shape& shape, std::optional<Framework> framework) {
   using enum KernelLayout;
@@ -67,7 +53,7 @@ std::vector<ChannelView> OutViews(const Shape& shape, std::optional<Framework> f
 Result<std::vector<double>> ChannelProfile(const Checkpoint& checkpoint, TensorId id,
                                            const ChannelView& view) {
   const std::uint64_t count = checkpoint.manifest().tensors[id.index].shape.element_count();
-  const std::uint64_t channels = ChannelsOf(view);
+  const std::uint64_t channels = ChannelsOf(view, count);
   if (channels < 2 || count / channels < kFewestElements) return std::vector<double>{};
   std::vector<double> sums(channels, 0), squares(channels, 0);
   CKPT_ASSIGN_OR_RETURN(auto elements, ElementStream::Open(checkpoint, id));
@@ -128,29 +114,20 @@ static bool MostAreFarOff(const std::vector<double>& aa, const std::vector<doubl
 Result<ChannelFactors> FactorsBetween(const Checkpoint& a, TensorId id_a, const Checkpoint& b,
                                       TensorId id_b, const std::optional<AxisOrder>& order_of_b,
                                       const ChannelView& view_of_a) {
-  const Dtype dtype_a = a.manifest().tensors[id_a.index].dtype;
-  const Dtype dtype_b = b.manifest().tensors[id_b.index].dtype;
-  const OpenStream open_b = [&b, id_b] { return b.Open(id_b); };
-  CKPT_ASSIGN_OR_RETURN(auto stream_a, a.Open(id_a));
-  std::unique_ptr<TensorStream> stream_b;
-  if (order_of_b && !IsIdentity(*order_of_b)) {
-    stream_b = Permute(open_b, BitSize(dtype_b) / 8, *order_of_b);
-  } else {
-    CKPT_ASSIGN_OR_RETURN(stream_b, open_b());
-  }
-  Doubles left(std::move(stream_a), dtype_a), right(std::move(stream_b), dtype_b);
-  const std::uint64_t channels = ChannelsOf(view_of_a);
+  CKPT_ASSIGN_OR_RETURN(auto left, ElementStream::Open(a, id_a));
+  CKPT_ASSIGN_OR_RETURN(auto right,
+                        PermutedElements::Open(b, id_b, order_of_b ? &*order_of_b : nullptr));
+  const std::uint64_t channels =
+      ChannelsOf(view_of_a, a.manifest().tensors[id_a.index].shape.element_count());
   std::vector<double> aa(channels, 0), ab(channels, 0), bb(channels, 0);
   ChannelCursor cursor(view_of_a);
   std::uint64_t seen = 0, judged = kFewestElements * channels;
   while (true) {
-    CKPT_RETURN_IF_ERROR(left.Refill());
-    CKPT_RETURN_IF_ERROR(right.Refill());
-    const std::size_t count =
-        std::min({left.available(), right.available(), ElementStream::kPiece});
+    CKPT_ASSIGN_OR_RETURN(const auto x, left.Next());
+    const std::size_t count = x.size();
     if (count == 0) break;
-    const auto& x = left.Take(count);
-    const auto& y = right.Take(count);
+    CKPT_ASSIGN_OR_RETURN(const std::vector<double>* const values, right.Take(count));
+    const std::vector<double>& y = *values;
     for (std::size_t i = 0; i < count; ++i) {
       const std::uint64_t c = cursor.channel();
       aa[c] += x[i] * x[i];

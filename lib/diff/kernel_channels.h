@@ -14,6 +14,12 @@ namespace ckpt {
 // framework, the likeliest first; of all, where that is not known.
 std::vector<ChannelView> OutViews(const Shape& shape, std::optional<Framework> framework);
 
+// That of a transposed convolution of channels-first layout in as many groups as make of its second
+// axis so many output channels; absent where no number of groups does.
+std::optional<ChannelView> GroupedOutView(const Shape& shape, std::uint64_t channels);
+// How many channels a kernel of so many elements has.
+std::uint64_t ChannelsOf(const ChannelView& view, std::uint64_t elements);
+
 // sum |w| / sqrt(sum w^2) of each output channel: a factor per channel does not change it. Empty
 // where channels have too few elements for it to tell kernels apart. Reads the tensor once.
 Result<std::vector<double>> ChannelProfile(const Checkpoint& checkpoint, TensorId id,

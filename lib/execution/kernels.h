@@ -82,7 +82,6 @@ Status Compute(const network::Range& range, const Call& call);
 // recurrent.cc
 Status Compute(const network::Recurrent& recurrent, const Call& call);
 // quantization.cc
-Status Compute(const network::FakeQuantize& quantize, const Call& call);
 Status Compute(const network::Quantize& quantize, const Call& call);
 Status Compute(const network::Dequantize& dequantize, const Call& call);
 

@@ -56,18 +56,6 @@ double Quantized(double x, double scale, double zero, double low, double high) {
 
 }  // namespace
 
-Status Compute(const network::FakeQuantize& quantize, const Call& call) {
-  CKPT_RETURN_IF_ERROR(CheckRange(quantize.low, quantize.high));
-  CKPT_ASSIGN_OR_RETURN(const Grid grid, Grid::Of(call, quantize.axis));
-  for (std::size_t i = 0; i < call[0].elements.size(); ++i) {
-    const double scale = grid.Scale(i), zero = grid.Zero(i);
-    const double x = call[0].elements[i];
-    call.result().elements[i] =
-        (Quantized(x, scale, zero, quantize.low, quantize.high) - zero) * scale;
-  }
-  return {};
-}
-
 Status Compute(const network::Quantize& quantize, const Call& call) {
   CKPT_RETURN_IF_ERROR(CheckRange(quantize.low, quantize.high));
   CKPT_ASSIGN_OR_RETURN(const Grid grid, Grid::Of(call, quantize.axis));

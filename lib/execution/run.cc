@@ -30,12 +30,7 @@ class Runner {
         return Fail(AtOperation(network_, i, std::move(status).error()));
       }
     }
-    std::vector<Array> wanted;
-    for (const ValueId id : planned_.schedule.wanted) {
-      CKPT_ASSIGN_OR_RETURN(const Array* array, Read(id));
-      wanted.push_back(*array);
-    }
-    return wanted;
+    return TakeWanted();
   }
 
  private:
@@ -62,6 +57,23 @@ class Runner {
         value, ReadOperand(*constant, weights_, options_.budget, planned_.streamed[id.index]));
     if (options_.precision == Precision::kFloat32) RoundToFloat(*value);
     return &*value;
+  }
+
+  // Moved where nothing behind it wants it as well.
+  Result<std::vector<Array>> TakeWanted() {
+    const std::vector<ValueId>& ids = planned_.schedule.wanted;
+    std::vector<Array> wanted;
+    for (std::size_t i = 0; i < ids.size(); ++i) {
+      CKPT_ASSIGN_OR_RETURN(const Array* array, Read(ids[i]));
+      const bool again = std::find(ids.begin() + static_cast<std::ptrdiff_t>(i) + 1, ids.end(),
+                                   ids[i]) != ids.end();
+      if (again || given_[ids[i].index] != nullptr) {
+        wanted.push_back(*array);
+      } else {
+        wanted.push_back(std::move(*values_[ids[i].index]));
+      }
+    }
+    return wanted;
   }
 
   Status RunOperation(std::size_t i);

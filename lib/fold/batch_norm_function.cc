@@ -23,6 +23,19 @@ std::string Offenders(const std::vector<double>& of, const std::function<bool(do
 
 bool IsNotFinite(double value) { return !std::isfinite(value); }
 
+Status CheckVectors(const Manifest& manifest, const BatchNorm& batch_norm) {
+  for (const auto& id :
+       {batch_norm.gamma, batch_norm.beta, batch_norm.moving_mean, batch_norm.moving_variance}) {
+    if (!id) continue;
+    const TensorInfo& info = manifest.tensors[id->index];
+    if (!IsFloat(info.dtype)) {
+      return Refuse(Quoted(info.name) + " holds " + std::string(Name(info.dtype)));
+    }
+    if (!info.data_present) return Refuse("the data of " + Quoted(info.name) + " is absent");
+  }
+  return {};
+}
+
 // What the manifest and the graph alone can say against `batch_norm`.
 Status CheckRecord(const Manifest& manifest, const BatchNorm& batch_norm,
                    const FoldOptions& options) {
@@ -42,15 +55,7 @@ Status CheckRecord(const Manifest& manifest, const BatchNorm& batch_norm,
   if (*batch_norm.channels == 0 || *batch_norm.channels > kMaxChannels) {
     return Refuse("it has " + std::to_string(*batch_norm.channels) + " channels");
   }
-  for (const auto& id :
-       {batch_norm.gamma, batch_norm.beta, batch_norm.moving_mean, batch_norm.moving_variance}) {
-    if (!id) continue;
-    const TensorInfo& info = manifest.tensors[id->index];
-    if (!IsFloat(info.dtype)) {
-      return Refuse(Quoted(info.name) + " holds " + std::string(Name(info.dtype)));
-    }
-    if (!info.data_present) return Refuse("the data of " + Quoted(info.name) + " is absent");
-  }
+  CKPT_RETURN_IF_ERROR(CheckVectors(manifest, batch_norm));
   if (!batch_norm.epsilon) return Refuse("its epsilon is not recorded", Remedy::kGiveEpsilon);
   if (options.strict && batch_norm.epsilon->evidence.source == EvidenceSource::kDefault) {
     return Refuse("its epsilon is not recorded, and " + FormatNumber(batch_norm.epsilon->value) +
@@ -158,6 +163,23 @@ Result<BatchNormFunction> ReadBatchNormFunction(const Checkpoint& checkpoint,
     }
   }
   NoteValues(batch_norm.scope, values, notes);
+  return function;
+}
+
+Result<BatchNormFunction> ReadScaleFunction(const Checkpoint& checkpoint, const BatchNorm& scale) {
+  CKPT_RETURN_IF_ERROR(CheckVectors(checkpoint.manifest(), scale));
+  if (*scale.channels > kMaxChannels) {
+    return Refuse("it has " + std::to_string(*scale.channels) + " channels");
+  }
+  BatchNormValues values;
+  CKPT_ASSIGN_OR_RETURN(values.gamma, ReadDoubles(checkpoint, *scale.gamma, *scale.channels));
+  CKPT_ASSIGN_OR_RETURN(values.beta, ReadDoubles(checkpoint, *scale.beta, *scale.channels));
+  if (values.gamma.size() != values.beta.size()) return Refuse("its tensors differ in size");
+  CKPT_RETURN_IF_ERROR(CheckValues(values));
+  BatchNormFunction function;
+  function.mean.assign(values.gamma.size(), 0);
+  function.gamma = function.scale = std::move(values.gamma);
+  function.beta = std::move(values.beta);
   return function;
 }
 

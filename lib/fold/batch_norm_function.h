@@ -38,4 +38,7 @@ Result<BatchNormFunction> ReadBatchNormFunction(const Checkpoint& checkpoint,
                                                 const FoldOptions& options,
                                                 std::vector<std::string>& notes);
 
+// gamma * x + beta, of a layer that scales channels and has no statistics.
+Result<BatchNormFunction> ReadScaleFunction(const Checkpoint& checkpoint, const BatchNorm& scale);
+
 }  // namespace ckpt

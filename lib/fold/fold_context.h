@@ -14,6 +14,7 @@ namespace ckpt {
 
 struct Candidate {
   BatchNorm batch_norm;                            // with the epsilon that a user's pair settles
+  bool is_scale = false;                           // see ScalesChannels: gamma and beta alone
   std::optional<BatchNormFunction> function = {};  // absent: `reason` says why it cannot be folded
   KeepingReason reason = {};                       // why it is kept, so far
   bool merged_into = false;                        // `function` includes a later batch norm
@@ -45,7 +46,9 @@ struct FoldContext {
   const FoldOptions& options;
   const SharedTensors shared;
   FoldSteps steps;
-  std::vector<Candidate> candidates;  // one per batch norm of the analysis
+  // One per batch norm of the analysis, then the scales of the graph, which go where that is exact
+  // and are no batch norms that stay otherwise.
+  std::vector<Candidate> candidates;
   std::vector<std::string> notes;
   Remedy proof = Remedy::kNone;  // FoldPlan::proof
 };

@@ -137,7 +137,9 @@ Status GraphFolder::Merge(Candidate& candidate, std::size_t i) {
 
 Status GraphFolder::Try(std::size_t i, Attempt attempt, const char* what) {
   Candidate& candidate = context_.candidates[i];
-  if (!candidate.IsOpen()) return {};
+  // A scale is known by the layer in front of it.
+  const bool backward = attempt == &GraphFolder::FoldBackward;
+  if (!candidate.IsOpen() || (candidate.is_scale && !backward)) return {};
   const Status status = (this->*attempt)(candidate, i);
   return status ? Status{} : context_.Explain(i, what, status.error());
 }

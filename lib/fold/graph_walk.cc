@@ -6,6 +6,7 @@
 #include <set>
 #include <utility>
 
+#include "ckpt/find_layers.h"
 #include "fold/channel_view.h"
 #include "fold/channel_words.h"
 #include "fold/layer_kinds.h"
@@ -32,6 +33,11 @@ Error LiesBetween(const Layer& layer) {
   return Refusal(Described(layer) + " lies between" + (why.empty() ? "" : ", and " + why));
 }
 
+// One scale and one shift for each channel, folded or not.
+bool IsAffine(const Layer& layer) {
+  return layer.kind == OpKind::kBatchNorm || ScalesChannels(layer);
+}
+
 bool IsLinearActivation(const Layer& layer) {
   return layer.activation.empty() || layer.activation == "linear";
 }
@@ -53,7 +59,7 @@ GraphWalk::GraphWalk(const Manifest& manifest)
 
 bool GraphWalk::IsIdentity(NodeId node) const {
   const Layer& layer = LayerOf(node);
-  if (layer.kind == OpKind::kBatchNorm) return folded_[graph_.nodes[node].layer];
+  if (IsAffine(layer)) return folded_[graph_.nodes[node].layer];
   return crossing_.IsIdentity(node);
 }
 
@@ -65,11 +71,13 @@ ValueId GraphWalk::BehindIdentities(ValueId value) const {
 }
 
 std::optional<std::size_t> GraphWalk::OutChannels(const Layer& layer) const {
-  const char* name = layer.kind == OpKind::kBatchNorm ? "moving_mean" : "kernel";
+  const char* name = layer.kind == OpKind::kBatchNorm ? "moving_mean"
+                     : IsAffine(layer)                ? "gamma"
+                                                      : "kernel";
   const auto tensor = layer.tensors.find(name);
   if (tensor == layer.tensors.end()) return {};
   const Shape& shape = manifest_.tensors[tensor->second.index].shape;
-  if (layer.kind == OpKind::kBatchNorm) return shape.element_count();
+  if (IsAffine(layer)) return shape.element_count();
   const auto views = ViewsOf(shape, layer.layout, layer.groups);
   if (!views) return {};
   return views->out_channels;
@@ -131,7 +139,7 @@ Status GraphWalk::CheckCrossable(NodeId node, const Demand& demand) const {
   if (layer.kind == OpKind::kBatchNorm) {
     return Refuse("the batch norm " + Quoted(layer.name) + ", which stays, lies between");
   }
-  if (IsLinear(layer.kind)) return Fail(LiesBetween(layer));
+  if (IsLinear(layer.kind) || ScalesChannels(layer)) return Fail(LiesBetween(layer));
   if (demand.target.order != ChannelOrder::kSame) {
     return Refuse(Described(layer) + " lies between, after the channels were flattened");
   }

@@ -52,6 +52,13 @@ void EmitFolded(const FoldContext& context, const Candidate& candidate, FoldPlan
 
 Status EmitKept(FoldContext& context, std::size_t i, FoldPlan& plan) {
   const Candidate& candidate = context.candidates[i];
+  if (candidate.is_scale) {
+    context.notes.push_back(Quoted(candidate.batch_norm.scope) +
+                            " scales and moves each channel, as a frozen batch norm does, and "
+                            "stays: " +
+                            candidate.reason.text);
+    return {};
+  }
   std::optional<ChangedBatchNorm> changed;
   bool affine = false;
   if (context.options.leftover_affine && candidate.function) {
@@ -104,8 +111,9 @@ void AddReadTensors(const ModelGraph& graph, const FoldPlan& plan, std::set<Tens
 void KeepWhatIsUsed(const FoldContext& context, FoldPlan& plan) {
   std::set<TensorId> used;
   for (std::size_t i = 0, kept = 0; i < context.candidates.size(); ++i) {
-    if (context.candidates[i].folded || plan.kept[kept++].affine) continue;
-    const BatchNorm& batch_norm = context.candidates[i].batch_norm;
+    const Candidate& candidate = context.candidates[i];
+    if (candidate.folded || (!candidate.is_scale && plan.kept[kept++].affine)) continue;
+    const BatchNorm& batch_norm = candidate.batch_norm;
     for (const auto& id :
          {batch_norm.gamma, batch_norm.beta, batch_norm.moving_mean, batch_norm.moving_variance}) {
       if (id) used.insert(*id);

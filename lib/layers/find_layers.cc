@@ -39,6 +39,7 @@ class Finder {
     AddLayers();
     FindLayersWithTensors();
     FindUnfusedBatchNorms();
+    if (facts_.can_rebind) FindScales();
     for (std::uint32_t i = 0; i < network_.layers.size(); ++i) {
       if (!found_.contains(i) && !unfused_[i]) Describe(i);
     }
@@ -152,6 +153,14 @@ class Finder {
     }
   }
 
+  void FindScales() {
+    for (const auto& [index, layer] : found_) {
+      if (layer.layer.kind == OpKind::kBatchNorm || !layer.layer.axis) continue;
+      const auto found = FindScaledChannels(uses_, elements_, layer.output, *layer.layer.axis);
+      if (found && EachIsALayer(*found)) BindUnfused(*found);
+    }
+  }
+
   // An operation of a layer that does more cannot be taken out of it.
   bool EachIsALayer(const UnfusedBatchNorm& norm) const {
     return std::all_of(norm.path.begin(), norm.path.end(), [this](OperationId id) {
@@ -163,14 +172,17 @@ class Finder {
   void BindUnfused(const UnfusedBatchNorm& norm) {
     const std::uint32_t index = network_.operation(norm.path.back()).layer;
     Layer& layer = graph_.layers[index];
-    layer.op_type = "batch norm in simple operations";
-    layer.kind = OpKind::kBatchNorm;
     layer.axis = norm.axis;
-    layer.epsilon = norm.epsilon;
-    layer.stores_deviation = norm.stores_deviation;
     layer.has_scale = norm.vectors.contains("gamma");
     layer.has_center = norm.vectors.contains("beta");
-    layer.axes_behind_channels = norm.axes_behind_channels;
+    layer.op_type = "scale and offset for each channel";
+    if (norm.HasStatistics()) {
+      layer.op_type = "batch norm in simple operations";
+      layer.kind = OpKind::kBatchNorm;
+      layer.epsilon = norm.epsilon;
+      layer.stores_deviation = norm.stores_deviation;
+      layer.axes_behind_channels = norm.axes_behind_channels;
+    }
     network::BatchNormalization computed;
     computed.axis = norm.axis;
     computed.epsilon = norm.epsilon;
@@ -330,6 +342,11 @@ class Finder {
 
 ModelGraph FindLayers(const network::Network& network, const LayerFacts& facts) {
   return Finder(network, facts).Find();
+}
+
+bool ScalesChannels(const Layer& layer) {
+  return layer.kind == OpKind::kOther && !layer.path.empty() &&
+         std::holds_alternative<network::BatchNormalization>(layer.computation);
 }
 
 }  // namespace ckpt

@@ -50,9 +50,9 @@ class Settler {
   }
   // Its kernel and bias are tensors of the layer.
   Computation operator()(const network::Convolution& convolution) const { return convolution; }
+  // How long its result is that says itself.
   Computation operator()(const network::TransposedConvolution& convolution) const {
-    const bool sized = Has(3);
-    return sized ? None() : Computation(convolution);
+    return convolution;
   }
   Computation operator()(const network::MatrixProduct& product) const { return product; }
   Computation operator()(const network::BatchNormalization& norm) const { return norm; }

@@ -49,6 +49,26 @@ class Finder {
     return std::move(found_);
   }
 
+  std::optional<UnfusedBatchNorm> FindScale(ValueId of, std::int64_t axis) {
+    const auto reader = uses_.OnlyReaderOf(of);
+    const auto scaled = reader ? StepOf(reader->operation) : std::nullopt;
+    if (!Is(scaled, BinaryFunction::kMultiply)) return std::nullopt;
+    const auto moved = After(*scaled);
+    if (!Is(moved, BinaryFunction::kAdd) || !TakeStored("gamma", scaled->constant) ||
+        !TakeStored("beta", moved->constant)) {
+      return std::nullopt;
+    }
+    found_.input = of;
+    found_.input_operand = static_cast<std::uint32_t>(scaled->data);
+    Take(*scaled);
+    Take(*moved);
+    if (!FindAxis()) return std::nullopt;
+    const auto rank = static_cast<std::int64_t>(uses_.network().value(of).shape->size());
+    if (found_.axis != (axis < 0 ? axis + rank : axis)) return std::nullopt;
+    FindOwned();
+    return std::move(found_);
+  }
+
  private:
   std::optional<Step> StepOf(OperationId id) const {
     const Operation& operation = uses_.network().operation(id);
@@ -312,6 +332,12 @@ std::optional<UnfusedBatchNorm> FindUnfusedBatchNorm(const ValueUses& uses,
                                                      const ElementsLookup& elements,
                                                      OperationId first) {
   return Finder(uses, elements).Find(first);
+}
+
+std::optional<UnfusedBatchNorm> FindScaledChannels(const ValueUses& uses,
+                                                   const ElementsLookup& elements,
+                                                   network::ValueId of, std::int64_t axis) {
+  return Finder(uses, elements).FindScale(of, axis);
 }
 
 }  // namespace ckpt

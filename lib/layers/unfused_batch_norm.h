@@ -20,6 +20,7 @@ namespace ckpt {
 
 struct UnfusedBatchNorm {
   std::map<std::string, StoredTensor> vectors = {};  // "gamma", ... "moving_variance"
+  bool HasStatistics() const { return vectors.contains("moving_variance"); }
   double epsilon = 0;
   bool stores_deviation = false;  // the "moving_variance" is the root
   std::int64_t axis = -1;
@@ -35,5 +36,11 @@ struct UnfusedBatchNorm {
 std::optional<UnfusedBatchNorm> FindUnfusedBatchNorm(const ValueUses& uses,
                                                      const ElementsLookup& elements,
                                                      network::OperationId first);
+
+// x * gamma + beta along `axis`, of the value that a layer yields: a frozen batch norm whose
+// exporter computed with constants. Of its vectors no statistic is there.
+std::optional<UnfusedBatchNorm> FindScaledChannels(const ValueUses& uses,
+                                                   const ElementsLookup& elements,
+                                                   network::ValueId of, std::int64_t axis);
 
 }  // namespace ckpt

@@ -56,7 +56,6 @@ class RuleAt {
   ChannelRule operator()(const SpaceAndDepth& c) const { return ChannelsOf(c, x_); }
   ChannelRule operator()(const SpaceAndBatch& c) const { return ChannelsOf(c, x_); }
   ChannelRule operator()(const Recurrent& c) const { return ChannelsOf(c, x_); }
-  ChannelRule operator()(const FakeQuantize&) const { return Quantized(StopReason::kNotLinear); }
   ChannelRule operator()(const Quantize&) const { return Quantized(StopReason::kNotLinear); }
   ChannelRule operator()(const Dequantize&) const { return Quantized(StopReason::kIntegers); }
   ChannelRule operator()(const Unknown&) const { return Stop(StopReason::kUnknown); }

@@ -55,7 +55,6 @@ constexpr OperationRow Row(Of<Tile>) { return {"Tile", 1, 2}; }
 constexpr OperationRow Row(Of<SpaceAndDepth>) { return {"SpaceAndDepth", 1, 1}; }
 constexpr OperationRow Row(Of<SpaceAndBatch>) { return {"SpaceAndBatch", 1, 3}; }
 constexpr OperationRow Row(Of<Recurrent>) { return {"Recurrent", 3, 7, 3}; }
-constexpr OperationRow Row(Of<FakeQuantize>) { return {"FakeQuantize", 2, 3}; }
 constexpr OperationRow Row(Of<Quantize>) { return {"Quantize", 2, 3}; }
 constexpr OperationRow Row(Of<Dequantize>) { return {"Dequantize", 2, 3}; }
 constexpr OperationRow Row(Of<Unknown>) { return {"Unknown", 0, kAny, kAny}; }

@@ -58,7 +58,6 @@ class ShapeRule {
   Result<Shapes> operator()(const SpaceAndDepth& c) { return ShapeOfSpaceAndDepth(c, operands_); }
   Result<Shapes> operator()(const SpaceAndBatch& c) { return ShapeOfSpaceAndBatch(c, operands_); }
   Result<Shapes> operator()(const Recurrent& c) { return ShapeOfRecurrent(c, operands_, results_); }
-  Result<Shapes> operator()(const FakeQuantize&) { return Same(); }
   Result<Shapes> operator()(const Quantize&) { return Same(); }
   Result<Shapes> operator()(const Dequantize&) { return Same(); }
   Result<Shapes> operator()(const Unknown&) { return Shapes(results_); }

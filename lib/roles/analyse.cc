@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "ckpt/batch_norm.h"
+#include "ckpt/find_layers.h"
 #include "ckpt/op_analysis.h"
 #include "roles/averages.h"
 #include "roles/batch_norm_layers.h"
@@ -163,10 +164,14 @@ class Analyser {
       const bool other_norm = layer.op_type == "Normalization" || SaysOtherNorm(layer.op_type);
       // These may hold layers of their own, or hand a tensor on to the layer that it belongs to.
       const bool of_others = layer.kind == OpKind::kOther || layer.kind == OpKind::kReshape;
-      if (of_others && !other_norm) continue;
+      const bool scale = ScalesChannels(layer);
+      if (of_others && !other_norm && !scale) continue;
       for (const auto& [name, id] : layer.tensors) {
+        // Nothing says that a scale and an offset were trained: statistics may be in them.
+        const std::optional<bool> trainable =
+            scale ? std::nullopt : std::optional(!name.starts_with("moving_"));
         Settle(id, {RoleOfLeaf(name, Info(id)),
-                    !name.starts_with("moving_"),
+                    trainable,
                     {{EvidenceSource::kFrameworkRecord, manifest_.graph->source + ": " + name +
                                                             " of the " + layer.op_type + " \"" +
                                                             layer.name + '"'}},

@@ -4,15 +4,19 @@
 #include <set>
 #include <utility>
 
+#include "ckpt/network/channel_rules.h"
+#include "layers/operation_kinds.h"
 #include "serving/batch_norms.h"
+#include "serving/computed_operations.h"
 #include "serving/linear_ops.h"
 #include "serving/op_facts.h"
-#include "serving/other_ops.h"
+#include "serving/wrapped_convolution.h"
 
 namespace ckpt {
 namespace {
 
 using EdgeKey = std::pair<OpId, std::uint32_t>;
+using Rank = std::optional<std::int64_t>;
 
 constexpr std::uint32_t kMaxOutputsOfOp = 256;  // of one operation
 
@@ -33,10 +37,11 @@ std::string LayerName(const std::string& op_name) {
 class LayerFinder {
  public:
   LayerFinder(const OpGraph& graph, const std::vector<TensorInfo>& tensors,
-              const std::vector<OpEdge>& outputs)
+              const std::vector<OpEdge>& outputs, const PlacedNetwork& placed)
       : found_(FindBatchNorms(OpBodies(graph))),
         outputs_(outputs),
-        body_(graph.top, tensors, outputs, OpsOfBatchNorms(found_)) {
+        body_(graph.top, tensors, outputs, OpsOfBatchNorms(found_)),
+        computed_(placed) {
     absorbed_.resize(body_.ops().size(), false);
     result_.graph.source = graph.source;
     for (const Op& op : body_.ops()) result_.graph.taken_names.insert(op.name);
@@ -65,12 +70,15 @@ class LayerFinder {
     const EdgeKey key{edge.op, edge.output};
     const auto [known, is_new] =
         values_.emplace(key, static_cast<ValueId>(result_.graph.values.size()));
-    if (is_new) result_.graph.values.emplace_back();
+    if (is_new) {
+      Value& value = result_.graph.values.emplace_back();
+      value.shape = computed_.ShapeOf(edge);
+      value.rank = computed_.RankOf(edge);
+    }
     return known->second;
   }
-  Rank RankOf(const OpEdge& edge) { return result_.graph.values[ValueOf(edge)].rank; }
 
-  void AddNode(Layer layer, LayerOps ops, const std::vector<OpEdge>& inputs, Rank rank) {
+  void AddNode(Layer layer, LayerOps ops, const std::vector<OpEdge>& inputs) {
     ModelGraph& graph = result_.graph;
     const auto node = static_cast<NodeId>(graph.nodes.size());
     Node made;
@@ -82,7 +90,6 @@ class LayerFinder {
     }
     made.output = ValueOf(ops.output);
     graph.values[made.output].producer = node;
-    graph.values[made.output].rank = rank;
     graph.nodes.push_back(std::move(made));
     graph.layers.push_back(std::move(layer));
     for (const auto& [name, place] : ops.places) claimed_.insert(place);
@@ -93,7 +100,7 @@ class LayerFinder {
     const auto norm = norms_.find(id);
     if (norm != norms_.end()) {
       VisitBatchNorm(norm->second);
-    } else if (auto linear = ReadLinearOp(body_, id)) {
+    } else if (auto linear = ReadLinear(id)) {
       VisitLinear(id, *std::move(linear));
     } else {
       VisitOther(id);
@@ -113,16 +120,16 @@ class LayerFinder {
     layer.has_scale = layer.tensors.contains("gamma");
     layer.has_center = layer.tensors.contains("beta");
     layer.can_rebind = norm.own_operations;
-    Rank rank = RankOf(found.input);
-    if (!rank && !unfused && op.type != "FusedBatchNormV3") rank = 4;
-    SetAxis(norm, rank, layer);
+    SetAxis(norm, computed_.RankOf(found.input), layer);
+    layer.computation =
+        network::BatchNormalization{layer.axis.value_or(-1), layer.epsilon.value_or(0)};
     LayerOps ops{found.input, {found.output, 0, {}}};
     ops.channels_first = layer.axis != -1;
     ops.places = norm.places;
     if (const auto* vectors = FindAttr<OpDtype>(op, "U"); vectors != nullptr && !unfused)
       ops.vector_dtype = *vectors;
     claimed_.insert(norm.operands.begin(), norm.operands.end());
-    AddNode(std::move(layer), std::move(ops), {found.input}, rank);
+    AddNode(std::move(layer), std::move(ops), {found.input});
   }
 
   std::string Types(const std::vector<OpId>& path) const {
@@ -132,13 +139,12 @@ class LayerFinder {
   }
 
   // The axis of the channels: of the data format, or that in which the vectors are wide.
-  void SetAxis(const ServingBatchNorm& norm, Rank& rank, Layer& layer) const {
+  static void SetAxis(const ServingBatchNorm& norm, Rank rank, Layer& layer) {
     if (!IsOfSimpleOperations(norm.found.form)) {
       layer.axis = norm.found.channel_axis;
       layer.axes_behind_channels = 0;
       if (layer.axis == -1) return;
       layer.axes_behind_channels = norm.found.data_format == "NCDHW" ? 3 : 2;
-      if (!rank) rank = static_cast<std::int64_t>(*layer.axes_behind_channels) + 2;
       return;
     }
     layer.axis = -1;
@@ -153,6 +159,15 @@ class LayerFinder {
     }
   }
 
+  // One whose computation is not understood is none.
+  std::optional<LinearOp> ReadLinear(OpId id) const {
+    auto linear = ReadLinearOp(body_, id);
+    if (!linear) return std::nullopt;
+    Layer& layer = linear->layer;
+    layer.computation = computed_.ComputationOf(id);
+    return network::ParameterAxis(layer.computation) ? std::move(linear) : std::nullopt;
+  }
+
   void VisitLinear(OpId id, LinearOp linear) {
     Layer& layer = linear.layer;
     layer.name = LayerName(body_.op(id).name);
@@ -163,13 +178,24 @@ class LayerFinder {
     OpEdge input = body_.op(id).inputs[linear.data_input];
     OpId last = id;
     TakeSandwich(id, layer, input, last);
+    DescribeWindow(layer);
     ops.input = input;
-    Rank rank = linear.rank;
-    if (body_.op(last).type == "Squeeze") rank = linear.rank - 1;
-    if (layer.kind == OpKind::kDense) TakeReshape(linear, last, rank);
-    if (!TakeBias(layer, ops, last, rank)) ops.bias_after = last;
+    if (layer.kind == OpKind::kDense) TakeReshape(linear, last);
+    if (!TakeBias(layer, ops, last)) ops.bias_after = last;
     ops.output = {last, 0, {}};
-    AddNode(std::move(layer), std::move(ops), {input}, rank);
+    AddNode(std::move(layer), std::move(ops), {input});
+  }
+
+  static void DescribeWindow(Layer& layer) {
+    if (const auto* forward = std::get_if<network::Convolution>(&layer.computation)) {
+      layer.padding = PaddingOf(forward->padding);
+      layer.unit_stride = IsUnitStride(forward->stride);
+    } else if (const auto* back = std::get_if<network::TransposedConvolution>(&layer.computation)) {
+      layer.padding = PaddingOf(back->padding);
+      layer.unit_stride = IsUnitStride(back->stride);
+    } else {
+      layer.padding = Padding::kNone;
+    }
   }
 
   // ExpandDims, convolution, Squeeze: one convolution of lower rank. SpaceToBatchND, convolution,
@@ -186,13 +212,28 @@ class LayerFinder {
           body_.op(*reader).inputs.empty() || body_.op(*reader).inputs[0].op != last) {
         continue;
       }
-      if (std::string_view(before) == "SpaceToBatchND") layer.padding = Padding::kZeros;
+      Unwrap(input.op, *reader, layer.computation);
       DropNodeOf(input.op);
       inner = input.op;
       input = first.inputs[0];
       absorbed_[*reader] = true;
       last = *reader;
     }
+  }
+
+  void Unwrap(OpId before, OpId after, network::Computation& computation) const {
+    const network::Computation first = computed_.ComputationOf(before);
+    if (body_.op(before).type == "SpaceToBatchND") {
+      return Dilate(first, computed_.ComputationOf(after), computation);
+    }
+    const auto* inserted = std::get_if<network::InsertAxes>(&first);
+    const Rank rank = computed_.RankOf({before, 0, {}});
+    if (inserted == nullptr || inserted->axes.size() != 1) return;
+    std::int64_t axis = inserted->axes[0];
+    if (axis < 0 && !rank) return;
+    if (axis < 0) axis += *rank;
+    axis -= network::ParameterAxis(computation) == 1 ? 2 : 1;
+    if (axis >= 0) DropSpatialAxis(static_cast<std::size_t>(axis), computation);
   }
 
   // Others may ask for its shape, as slim's fused batch norm behind a product does.
@@ -209,7 +250,7 @@ class LayerFinder {
 
   // A product whose rows are given their axes again (Tensordot), or others (slim's fused batch
   // norm): the units stay the last axis.
-  void TakeReshape(const LinearOp& linear, OpId& last, Rank& rank) {
+  void TakeReshape(const LinearOp& linear, OpId& last) {
     const auto reader = OnlyReaderOfElements(last);
     if (!reader || body_.op(*reader).type != "Reshape" || body_.op(*reader).inputs.size() != 2 ||
         body_.op(*reader).inputs[0].op != last) {
@@ -218,24 +259,10 @@ class LayerFinder {
     const bool transposed = linear.layer.layout == KernelLayout::kOutInSpatial;
     const std::int64_t units =
         transposed ? linear.kernel.shape.front() : linear.kernel.shape.back();
-    const OpEdge& shape = body_.op(*reader).inputs[1];
-    if (LastOfShape(shape) != units) return;
+    const network::PartialShape& shape = computed_.ShapeOf({*reader, 0, {}});
+    if (!shape || shape->empty() || shape->back() != units) return;
     absorbed_[*reader] = true;
     last = *reader;
-    const auto dims = body_.Integers(shape);
-    rank = dims.empty() ? std::nullopt : Rank(static_cast<std::int64_t>(dims.size()));
-  }
-
-  // The last element of a shape, which may be put together from known and unknown ones.
-  Rank LastOfShape(OpEdge shape) const {
-    const Op& op = body_.op(shape.op);
-    if (op.type == "ConcatV2" && op.inputs.size() >= 2) {
-      shape = op.inputs[op.inputs.size() - 2];
-    } else if (op.type == "Pack" && !op.inputs.empty()) {
-      shape = op.inputs.back();
-    }
-    const auto values = body_.Integers(shape);
-    return values.empty() ? std::nullopt : Rank(values.back());
   }
 
   // The operation before the convolution was already visited as a layer of its own.
@@ -250,7 +277,7 @@ class LayerFinder {
     }
   }
 
-  bool TakeBias(Layer& layer, LayerOps& ops, OpId& last, const Rank& rank) {
+  bool TakeBias(Layer& layer, LayerOps& ops, OpId& last) {
     const auto reader = body_.OnlyReader(last);
     if (!reader || norms_.contains(*reader) || absorbed_[*reader]) return false;
     const Op& op = body_.op(*reader);
@@ -264,6 +291,7 @@ class LayerFinder {
     const std::vector<std::int64_t>& dims = weight->shape;
     if (dims.empty() || std::any_of(dims.begin(), dims.end() - 1, [](auto d) { return d != 1; }))
       return false;
+    const Rank rank = computed_.RankOf({last, 0, {}});
     if (dims.size() > 1 && (!rank || static_cast<std::int64_t>(dims.size()) > *rank)) return false;
     if (bias_add && ChannelsFirst(op) != ops.channels_first) return false;
     layer.tensors["bias"] = weight->tensor;
@@ -274,24 +302,48 @@ class LayerFinder {
   }
 
   void VisitOther(OpId id) {
-    const Op& op = body_.op(id);
-    std::vector<OpEdge> inputs;
-    std::vector<Rank> ranks;
-    for (const OpEdge& input : op.inputs) {
-      if (body_.IsConstant(input)) continue;
-      inputs.push_back(input);
-      ranks.push_back(RankOf(input));
-    }
-    OtherOp other = ReadOtherOp(body_, id, ranks);
-    if (std::string source = SourceOfComputedKernel(body_, id); !source.empty())
-      other.layer.fed_tensors.emplace("kernel", std::move(source));
+    Layer layer = OtherLayer(id);
+    const std::vector<OpEdge> inputs = DataOf(id, layer);
     const std::uint32_t outputs = std::max<std::uint32_t>(1, OutputsRead(id));
     for (std::uint32_t i = 0; i < outputs; ++i) {
       LayerOps ops;
       if (!inputs.empty()) ops.input = inputs[0];
       ops.output = {id, i, {}};
-      AddNode(other.layer, std::move(ops), inputs, other.rank);
+      // The parts of a split are alike; else the rules are those of the first result.
+      const bool alike = std::holds_alternative<network::Split>(layer.computation);
+      if (i > 0 && !alike) layer.computation = network::Unknown{};
+      AddNode(layer, std::move(ops), inputs);
     }
+  }
+
+  Layer OtherLayer(OpId id) const {
+    const Op& op = body_.op(id);
+    Layer layer;
+    layer.name = op.name;
+    layer.op_type = op.type;
+    if (op.type == "PlaceholderWithDefault" || IsPlaceholderType(op.type)) {
+      layer.kind = OpKind::kInput;
+      return layer;
+    }
+    if (std::string source = SourceOfComputedKernel(body_, id); !source.empty()) {
+      layer.fed_tensors.emplace("kernel", std::move(source));
+    } else {
+      computed_.Describe(id, layer);
+    }
+    return layer;
+  }
+
+  // What it reads elements of.
+  std::vector<OpEdge> DataOf(OpId id, const Layer& layer) const {
+    std::vector<OpEdge> data;
+    if (computed_.ReadsSizesAlone(id)) return data;
+    for (const OpEdge& input : body_.op(id).inputs) {
+      if (!body_.IsConstant(input)) data.push_back(input);
+    }
+    // What is computed beside is a shape, and the computation knows it.
+    const bool of_one = std::holds_alternative<network::Reshape>(layer.computation);
+    if (of_one && !data.empty()) data.resize(1);
+    return data;
   }
 
   std::uint32_t OutputsRead(OpId id) const {
@@ -335,6 +387,7 @@ class LayerFinder {
   const OpBatchNorms found_;
   const std::vector<OpEdge>& outputs_;
   const BodyView body_;
+  const ComputedOperations computed_;
   std::vector<bool> absorbed_;
   std::map<OpId, ServingBatchNorm> norms_;
   std::map<EdgeKey, ValueId> values_;
@@ -345,8 +398,8 @@ class LayerFinder {
 }  // namespace
 
 LayerGraph FindLayers(const OpGraph& graph, const std::vector<TensorInfo>& tensors,
-                      const std::vector<OpEdge>& outputs) {
-  return LayerFinder(graph, tensors, outputs).Run();
+                      const std::vector<OpEdge>& outputs, const PlacedNetwork& placed) {
+  return LayerFinder(graph, tensors, outputs, placed).Run();
 }
 
 }  // namespace ckpt

@@ -9,6 +9,7 @@
 #include "ckpt/model_graph.h"
 #include "ckpt/op_graph.h"
 #include "serving/body_view.h"
+#include "tensorflow_network/translate_graph.h"
 
 namespace ckpt {
 
@@ -34,8 +35,9 @@ struct LayerGraph {
 // REQUIRES: `graph.top` is sorted producers first and calls no functions; every constant with a
 // value of its own that a layer may hold has its `tensor` set, an index into `tensors`. `outputs`:
 // the edges that the graph yields. A last layer without calls holds the tensors that operations
-// read which are no part of any layer: they are shared with these.
+// read which are no part of any layer: they are shared with these. `placed`: the network of the
+// graph for these outputs, which says what each operation computes.
 LayerGraph FindLayers(const OpGraph& graph, const std::vector<TensorInfo>& tensors,
-                      const std::vector<OpEdge>& outputs);
+                      const std::vector<OpEdge>& outputs, const PlacedNetwork& placed);
 
 }  // namespace ckpt

@@ -14,17 +14,16 @@ struct LinearType {
   OpKind kind;
   KernelLayout layout;
   std::size_t data_input;
-  std::int64_t rank;
 };
 
 const LinearType* FindLinear(std::string_view type) {
   static constexpr LinearType kTypes[] = {
-      {"Conv2D", OpKind::kConv, KernelLayout::kSpatialInOut, 0, 4},
-      {"DepthwiseConv2dNative", OpKind::kDepthwiseConv, KernelLayout::kSpatialInMultiplier, 0, 4},
-      {"Conv2DBackpropInput", OpKind::kConvTranspose, KernelLayout::kSpatialOutIn, 2, 4},
-      {"Conv3D", OpKind::kConv, KernelLayout::kSpatialInOut, 0, 5},
-      {"Conv3DBackpropInputV2", OpKind::kConvTranspose, KernelLayout::kSpatialOutIn, 2, 5},
-      {"MatMul", OpKind::kDense, KernelLayout::kSpatialInOut, 0, 2},
+      {"Conv2D", OpKind::kConv, KernelLayout::kSpatialInOut, 0},
+      {"DepthwiseConv2dNative", OpKind::kDepthwiseConv, KernelLayout::kSpatialInMultiplier, 0},
+      {"Conv2DBackpropInput", OpKind::kConvTranspose, KernelLayout::kSpatialOutIn, 2},
+      {"Conv3D", OpKind::kConv, KernelLayout::kSpatialInOut, 0},
+      {"Conv3DBackpropInputV2", OpKind::kConvTranspose, KernelLayout::kSpatialOutIn, 2},
+      {"MatMul", OpKind::kDense, KernelLayout::kSpatialInOut, 0},
   };
   for (const LinearType& one : kTypes) {
     if (one.type == type) return &one;
@@ -38,21 +37,6 @@ bool IsReadAsStored(const BodyView& body, const Weight& kernel, bool matrix) {
   const auto& read = kernel.shape;
   if (stored.size() < 2 || read.size() < 2 || (matrix && stored.size() != 2)) return false;
   return std::equal(stored.end() - 2, stored.end(), read.end() - 2);
-}
-
-void ReadGeometry(const Op& op, Layer& layer) {
-  const auto* padding = FindAttr<std::string>(op, "padding");
-  if (layer.kind == OpKind::kDense) {
-    layer.padding = Padding::kNone;
-  } else if (padding != nullptr) {
-    layer.padding = *padding == "VALID"  ? Padding::kNone
-                    : *padding == "SAME" ? Padding::kSame
-                                         : Padding::kZeros;
-  }
-  if (const auto* strides = FindAttr<std::vector<std::int64_t>>(op, "strides")) {
-    layer.unit_stride =
-        std::all_of(strides->begin(), strides->end(), [](std::int64_t s) { return s == 1; });
-  }
 }
 
 bool IsSet(const Op& op, std::string_view attr) {
@@ -81,7 +65,6 @@ std::optional<LinearOp> ReadLinearOp(const BodyView& body, OpId id) {
   LinearOp linear;
   linear.kernel = *kernel;
   linear.data_input = type->data_input;
-  linear.rank = type->rank;
   linear.channels_first = !dense && ChannelsFirst(op);
   Layer& layer = linear.layer;
   layer.op_type = op.type;
@@ -90,7 +73,6 @@ std::optional<LinearOp> ReadLinearOp(const BodyView& body, OpId id) {
   layer.tensors["kernel"] = kernel->tensor;
   layer.axis = linear.channels_first ? 1 : -1;
   layer.can_gain_bias = layer.can_rebind = true;
-  ReadGeometry(op, layer);
   return linear;
 }
 

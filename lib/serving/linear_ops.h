@@ -11,10 +11,9 @@
 namespace ckpt {
 
 struct LinearOp {
-  Layer layer;  // without name and bias
+  Layer layer;  // without name, bias and what it computes
   Weight kernel;
   std::size_t data_input = 0;  // of the operation; the kernel is input 1
-  std::int64_t rank = 0;       // of what it yields
   bool channels_first = false;
 };
 

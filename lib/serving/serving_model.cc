@@ -53,18 +53,19 @@ class Model : public ServingModel {
     manifest_.framework = Framework::kTensorFlow;
     manifest_.framework_version = from.framework_version;
     TakeTensors(*graph, from);
-    std::vector<OpEdge> outputs;
-    for (const OpSignature& signature : graph->signatures) {
-      for (const auto& [key, name] : signature.outputs) {
-        const auto parsed = ParseTensorName(name);
-        const auto id = parsed ? graph->top.Find(parsed->op) : std::nullopt;
-        if (id) outputs.push_back({*id, parsed->output, {}});
-      }
-    }
-    layers_ = FindLayers(*graph, manifest_.tensors, outputs);
+    manifest_.ops = std::move(graph);
+  }
+
+  // To be called once, before anything asks for the layers.
+  Status TakeLayers() {
+    const OpGraph& graph = *manifest_.ops;
+    const std::vector<OpEdge> outputs = OutputsOf(graph);
+    CKPT_ASSIGN_OR_RETURN(const PlacedNetwork placed,
+                          TranslateWholeGraph(graph, manifest_.tensors, outputs));
+    layers_ = FindLayers(graph, manifest_.tensors, outputs, placed);
     MakeNamesUnique(layers_.graph);
     manifest_.graph = layers_.graph;
-    manifest_.ops = std::move(graph);
+    return {};
   }
 
   std::string_view format() const noexcept override { return source_.format(); }
@@ -157,6 +158,18 @@ class Model : public ServingModel {
     manifest_.problems.push_back({problem.error, {id}});
   }
 
+  static std::vector<OpEdge> OutputsOf(const OpGraph& graph) {
+    std::vector<OpEdge> outputs;
+    for (const OpSignature& signature : graph.signatures) {
+      for (const auto& [key, name] : signature.outputs) {
+        const auto parsed = ParseTensorName(name);
+        const auto id = parsed ? graph.top.Find(parsed->op) : std::nullopt;
+        if (id) outputs.push_back({*id, parsed->output, {}});
+      }
+    }
+    return outputs;
+  }
+
   static void MakeNamesUnique(ModelGraph& graph) {
     std::set<std::string> taken;
     for (Layer& layer : graph.layers) {
@@ -180,7 +193,9 @@ class Model : public ServingModel {
 Result<std::unique_ptr<ServingModel>> MakeServingModel(const Checkpoint& source,
                                                        const ServingOptions& options) {
   CKPT_ASSIGN_OR_RETURN(ServingGraph serving, MakeServingGraph(source.manifest(), options));
-  return std::unique_ptr<ServingModel>(std::make_unique<Model>(source, std::move(serving)));
+  auto model = std::make_unique<Model>(source, std::move(serving));
+  CKPT_RETURN_IF_ERROR(model->TakeLayers());
+  return std::unique_ptr<ServingModel>(std::move(model));
 }
 
 Result<ServedNetwork> NetworkOf(const Checkpoint& source, const ServingOptions& options) {
@@ -198,7 +213,9 @@ Result<network::Network> NetworkOverSource(const Checkpoint& source,
 
 Result<ModelGraph> ServingLayers(const Checkpoint& source, const ServingOptions& options) {
   CKPT_ASSIGN_OR_RETURN(ServingGraph serving, MakeServingGraph(source.manifest(), options));
-  return Model(source, std::move(serving)).LayersOfSource();
+  Model model(source, std::move(serving));
+  CKPT_RETURN_IF_ERROR(model.TakeLayers());
+  return model.LayersOfSource();
 }
 
 }  // namespace ckpt

@@ -61,15 +61,20 @@ std::optional<std::vector<double>> Node::Reals(std::size_t i) const {
   if (const auto* constant = std::get_if<network::InlineConstant>(&*value.constant)) {
     return constant->elements;
   }
-  const OpEdge& edge = op_.inputs[i];
-  const Op* source = &model_.manifest().ops->top.ops[edge.op];
+  const Op* source = &body_.ops[op_.inputs[i].op];
   while (source->type == "Identity" && !source->inputs.empty()) {
-    source = &model_.manifest().ops->top.ops[source->inputs[0].op];
+    source = &body_.ops[source->inputs[0].op];
   }
-  if (!source->tensor) return std::nullopt;
-  auto elements = ReadDoubles(model_, *source->tensor, kMostElementsRead);
+  if (!source->tensor || values_ == nullptr) return std::nullopt;
+  auto elements = ReadDoubles(*values_, *source->tensor, kMostElementsRead);
   if (!elements) return std::nullopt;
   return *std::move(elements);
+}
+
+Outcome Node::YieldOfRank(std::size_t rank, Computation computation, Values operands) {
+  Outcome result = Yield(std::move(computation), std::move(operands));
+  builder_.Record(result->front(), Sizes(rank, kUnknownSize));
+  return result;
 }
 
 std::vector<std::span<const Row>> AllRows() {

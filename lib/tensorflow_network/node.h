@@ -10,8 +10,9 @@
 #include <utility>
 #include <vector>
 
+#include "ckpt/checkpoint.h"
 #include "ckpt/network/network.h"
-#include "ckpt/serving.h"
+#include "ckpt/op_graph.h"
 #include "tensorflow_network/known_elements.h"
 
 namespace ckpt::tf_network {
@@ -35,11 +36,12 @@ inline tl::unexpected<std::string> NotUnderstood(std::string why) {
 class Node {
  public:
   // All must outlive the node; `inputs` are the values that it reads, `results` how many of its
-  // outputs are read.
-  Node(const Op& op, const ServingModel& model, NetworkBuilder& builder, KnownElements& known,
-       Values inputs, std::size_t results)
+  // outputs are read. `values` reads small tensors of the graph; null: they are not to be read.
+  Node(const Op& op, const OpBody& body, const Checkpoint* values, NetworkBuilder& builder,
+       KnownElements& known, Values inputs, std::size_t results)
       : op_(op),
-        model_(model),
+        body_(body),
+        values_(values),
         builder_(builder),
         known_(known),
         inputs_(std::move(inputs)),
@@ -70,7 +72,7 @@ class Node {
   std::optional<std::int64_t> Integer(std::size_t i) const;  // of an input of one element
   // The same, as far as they are known.
   std::optional<PartialElements> Partly(std::size_t i) const { return known_.Of(inputs_[i]); }
-  // As Integers, of any kind; reads a small tensor of the model if it must.
+  // As Integers, of any kind; reads a small tensor of the graph if it must and may.
   std::optional<std::vector<double>> Reals(std::size_t i) const;
 
   // A step; a constant instead where all of it is known.
@@ -82,6 +84,8 @@ class Node {
     return Values{known_.Add(std::move(computation), std::move(operands), op_.name)};
   }
   bool MayPart(std::size_t count) { return known_.MayPart(count); }
+  // The same; TensorFlow takes data of this rank alone, whatever the graph tells of it.
+  Outcome YieldOfRank(std::size_t rank, Computation computation, Values operands);
   // Several results of one step.
   Values AddMany(Computation computation, Values operands, std::size_t results,
                  std::string name = {}) {
@@ -90,7 +94,8 @@ class Node {
 
  private:
   const Op& op_;
-  const ServingModel& model_;
+  const OpBody& body_;
+  const Checkpoint* values_;
   NetworkBuilder& builder_;
   KnownElements& known_;
   Values inputs_;

@@ -15,13 +15,14 @@ Outcome FusedBatchNorm(Node& node) {
   norm.axis = *channel_axis;
   norm.epsilon = node.Real("epsilon", 0.0001);
   norm.of_batch = node.Bool("is_training", true);
+  const std::size_t rank = node.Text("data_format", "NHWC").size() == 5 ? 5 : 4;  // "NDHWC"
   if (norm.of_batch) {
     if (node.results() > 1) return NotUnderstood("the statistics of a batch are read");
     norm.momentum = 1 - node.Real("exponential_avg_factor", 1);
-    return node.Yield(norm, {node.Input(0), node.Input(1), node.Input(2)});
+    return node.YieldOfRank(rank, norm, {node.Input(0), node.Input(1), node.Input(2)});
   }
   if (node.results() > 3) return NotUnderstood("what only its gradient needs is read");
-  Outcome y = node.Yield(norm, node.Inputs());
+  Outcome y = node.YieldOfRank(rank, norm, node.Inputs());
   if (node.results() > 1) y->push_back(node.Input(3));
   if (node.results() > 2) y->push_back(node.Input(4));
   return y;

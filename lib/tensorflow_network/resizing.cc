@@ -20,9 +20,10 @@ Flags FlagsOf(const Node& node) {
 Outcome ResizeBy(Node& node, Resize resize) {
   resize.axes = {1, 2};
   const auto sizes = node.Integers(1);
-  if (!sizes || sizes->size() != 2) return node.Yield(resize, {node.Input(0), node.Input(1)});
+  if (!sizes || sizes->size() != 2)
+    return node.YieldOfRank(4, resize, {node.Input(0), node.Input(1)});
   resize.sizes = *sizes;
-  return node.Yield(resize, {node.Input(0)});
+  return node.YieldOfRank(4, resize, {node.Input(0)});
 }
 
 Outcome Nearest(Node& node) {

@@ -41,20 +41,53 @@ std::string_view WhatIsNoNumber(std::int32_t dtype) {
 
 class Translator {
  public:
-  Translator(const ServingModel& model, const TensorOfNetwork& tensor_of)
-      : model_(model),
-        graph_(*model.manifest().ops),
+  // `values` reads small tensors; null: none is read.
+  Translator(const OpGraph& graph, const std::vector<TensorInfo>& tensors,
+             const TensorOfNetwork& tensor_of, const Checkpoint* values,
+             NetworkBuilder::Contradictions contradictions)
+      : graph_(graph),
+        tensors_(tensors),
         tensor_of_(tensor_of),
-        builder_(network::Origin::kTensorFlowGraph),
-        known_(builder_) {}
+        tensor_values_(values),
+        builder_(network::Origin::kTensorFlowGraph, contradictions),
+        known_(builder_),
+        layers_(graph.top.ops.size()) {}
 
-  Result<network::Network> Run(std::size_t which) {
+  Result<network::Network> RunSignature(std::size_t which, const std::vector<std::string>& notes) {
     if (graph_.signatures.empty()) return Fail(ErrorCode::kUnsupported, "nothing is served");
     const OpSignature& signature = graph_.signatures[which];
     CKPT_ASSIGN_OR_RETURN(const Edges inputs, EdgesOf(signature.inputs));
     CKPT_ASSIGN_OR_RETURN(const Edges outputs, EdgesOf(signature.outputs));
-    for (const std::string& note : model_.notes()) builder_.AddNote(note);
+    for (const std::string& note : notes) builder_.AddNote(note);
     for (const auto& [key, edge] : inputs) TakeInput(key, edge, signature);
+    CKPT_RETURN_IF_ERROR(TranslateFor(outputs));
+    return std::move(builder_).Finish();
+  }
+
+  Result<PlacedNetwork> RunAll(const std::vector<OpEdge>& outputs) {
+    Edges named;
+    for (const OpEdge& edge : outputs) {
+      if (edge.output >= kMostResults) {
+        return Fail(ErrorCode::kCorrupt, "no operation yields such an output");
+      }
+      named.emplace_back(graph_.top.ops[edge.op].name + ':' + std::to_string(edge.output), edge);
+    }
+    for (OpId id = 0; id < graph_.top.ops.size(); ++id) {
+      const Op& op = graph_.top.ops[id];
+      if (op.type == "PlaceholderWithDefault") AddInput(op.name, {id, 0, {}}, nullptr);
+    }
+    CKPT_RETURN_IF_ERROR(TranslateFor(named));
+    PlacedNetwork placed;
+    CKPT_ASSIGN_OR_RETURN(placed.network, std::move(builder_).Finish());
+    placed.layers = std::move(layers_);
+    placed.values = std::move(values_);
+    return placed;
+  }
+
+ private:
+  using Edges = std::vector<std::pair<std::string, OpEdge>>;
+
+  Status TranslateFor(const Edges& outputs) {
     FindNeeded(outputs);
     for (const std::uint32_t results : results_) {
       // An edge may name any output of an operation that is not known.
@@ -72,11 +105,8 @@ class Translator {
       }
       builder_.AddOutput(key, value->second);
     }
-    return std::move(builder_).Finish();
+    return {};
   }
-
- private:
-  using Edges = std::vector<std::pair<std::string, OpEdge>>;
 
   Result<Edges> EdgesOf(const std::map<std::string, std::string>& tensors) const {
     Edges edges;
@@ -152,7 +182,7 @@ class Translator {
     const Op& op = graph_.top.ops[id];
     if (values_.contains({id, 0}) && results_[id] == 1) return;
     if (IsPlaceholderType(op.type)) return AddInput(op.name, {id, 0, {}}, nullptr);
-    builder_.StartLayer(op.name, op.type);
+    layers_[id] = builder_.StartLayer(op.name, op.type);
     Outcome outcome = op.type == "Const" ? Constant(op) : Compute(op, id);
     if (outcome && outcome->size() < results_[id]) {
       outcome = NotUnderstood("a result of it that only its gradient needs is read");
@@ -185,7 +215,7 @@ class Translator {
       return NotUnderstood("a loop leads back to it");
     }
     if (inputs.size() < row->inputs) return NotUnderstood("it has too few inputs");
-    Node node(op, model_, builder_, known_, std::move(inputs), results_[id]);
+    Node node(op, graph_.top, tensor_values_, builder_, known_, std::move(inputs), results_[id]);
     return row->translate(node);
   }
 
@@ -197,9 +227,8 @@ class Translator {
   }
 
   Outcome Constant(const Op& op) {
-    const std::vector<TensorInfo>& tensors = model_.manifest().tensors;
     if (op.tensor) {
-      const TensorInfo& info = tensors[op.tensor->index];
+      const TensorInfo& info = tensors_[op.tensor->index];
       if (!IsReal(info.dtype)) return NotUnderstood("it holds no numbers");
       const auto dims = info.shape.dims();
       if (const auto tensor = tensor_of_(*op.tensor)) {
@@ -222,13 +251,15 @@ class Translator {
     return Values{builder_.AddInline(std::move(held), op.name)};
   }
 
-  const ServingModel& model_;
   const OpGraph& graph_;
+  const std::vector<TensorInfo>& tensors_;
   const TensorOfNetwork& tensor_of_;
+  const Checkpoint* tensor_values_;
   NetworkBuilder builder_;
   KnownElements known_;
   std::map<std::pair<OpId, std::uint32_t>, ValueId> values_;
   std::vector<std::uint32_t> results_;  // by operation: how many of its outputs are read
+  std::vector<std::optional<std::uint32_t>> layers_;  // by operation: where the network has it
 };
 
 }  // namespace
@@ -237,7 +268,19 @@ class Translator {
 Result<network::Network> TranslateServingGraph(const ServingModel& model,
                                                const TensorOfNetwork& tensor_of,
                                                std::size_t signature) {
-  return tf_network::Translator(model, tensor_of).Run(signature);
+  const Manifest& manifest = model.manifest();
+  return tf_network::Translator(*manifest.ops, manifest.tensors, tensor_of, &model,
+                                network::NetworkBuilder::Contradictions::kFail)
+      .RunSignature(signature, model.notes());
+}
+
+Result<PlacedNetwork> TranslateWholeGraph(const OpGraph& graph,
+                                          const std::vector<TensorInfo>& tensors,
+                                          const std::vector<OpEdge>& outputs) {
+  const TensorOfNetwork as_it_is = [](TensorId id) { return std::optional(id); };
+  return tf_network::Translator(graph, tensors, as_it_is, nullptr,
+                                network::NetworkBuilder::Contradictions::kUnknown)
+      .RunAll(outputs);
 }
 
 }  // namespace ckpt

@@ -1,8 +1,12 @@
 // A serving graph as a network.
 #pragma once
 
+#include <cstdint>
 #include <functional>
+#include <map>
 #include <optional>
+#include <utility>
+#include <vector>
 
 #include "ckpt/network/network.h"
 #include "ckpt/serving.h"
@@ -17,5 +21,21 @@ using TensorOfNetwork = std::function<std::optional<TensorId>(TensorId)>;
 Result<network::Network> TranslateServingGraph(const ServingModel& model,
                                                const TensorOfNetwork& tensor_of,
                                                std::size_t signature = 0);
+
+// A network, and where it has what the graph's operations compute.
+struct PlacedNetwork {
+  network::Network network = {};
+  // By operation of the graph: the layer of its operations. Absent: it has none.
+  std::vector<std::optional<std::uint32_t>> layers = {};
+  std::map<std::pair<OpId, std::uint32_t>, network::ValueId> values = {};  // by output
+};
+
+// All that `outputs` need, whatever the signatures feed: every placeholder is an input, one with a
+// default too. No tensor is read; what contradicts itself is of unknown shape. `tensors`: those
+// that constants of the graph name. Fails where the graph asks for more values than a network may
+// have.
+Result<PlacedNetwork> TranslateWholeGraph(const OpGraph& graph,
+                                          const std::vector<TensorInfo>& tensors,
+                                          const std::vector<OpEdge>& outputs);
 
 }  // namespace ckpt

@@ -138,7 +138,6 @@ struct Classify {
   StepKind operator()(const network::SpaceAndDepth&) { return StepKind::kMoves; }
   StepKind operator()(const network::SpaceAndBatch&) { return StepKind::kMoves; }
   StepKind operator()(const network::Recurrent&) { return StepKind::kExact; }
-  StepKind operator()(const network::FakeQuantize&) { return StepKind::kExact; }
   StepKind operator()(const network::Quantize&) { return StepKind::kExact; }
   StepKind operator()(const network::Dequantize&) { return StepKind::kExact; }
   StepKind operator()(const network::Unknown&) { return StepKind::kExact; }

@@ -560,6 +560,58 @@ def stored_otherwise():
     net.save("bn_reshape_gemm")
 
 
+def frozen_norms():
+    """One factor and one summand for each channel, as torchvision's FrozenBatchNorm2d is exported: m = gamma / sqrt(variance +
+    eps) and beta - mean * m, computed by the exporter."""
+    def frozen(net, y, name, shape, first=False):
+        channels = max(shape)
+        gamma = net.random.uniform(0.5, 2, channels)
+        gamma[1::3] *= -1
+        beta, mean = net.random.uniform(-1, 1, channels), net.random.uniform(-1, 1, channels)
+        m = gamma / np.sqrt(net.random.uniform(0.1, 3, channels) + 1e-5)
+        net.tensor(name + ".m", m.reshape(shape))
+        net.tensor(name + ".moved", (beta - mean * m).reshape(shape))
+        y = net.node("Mul", [name + ".m", y] if first else [y, name + ".m"], name + "_scaled")
+        return net.node("Add", [y, name + ".moved"], name)
+
+    net = Net(150)
+    y = net.node("Conv", [net.input("x", (1, 4, 8, 8)), net.weight("conv.weight", 6, 4, 3, 3)], "c")
+    y = net.node("Relu", [frozen(net, y, "bn", [1, 6, 1, 1])], "r")
+    y = net.node("Conv", [y, net.weight("conv2.weight", 6, 6, 3, 3), net.weight("conv2.bias", 6)], "c2", pads=[1, 1, 1, 1])
+    net.output(frozen(net, y, "bn2", [6, 1, 1], first=True), 4)
+    net.save("frozen_norm")
+
+    net = Net(151)
+    y = net.node("Gemm", [net.input("x", (3, 4)), net.weight("fc.weight", 5, 4), net.weight("fc.bias", 5)], "g", transB=1)
+    net.output(net.node("Relu", [frozen(net, y, "bn", [5])], "y"), 2)
+    net.save("frozen_norm_dense")
+
+    net = Net(152)
+    y = net.node("ConvTranspose", [net.input("x", (1, 4, 5, 5)), net.weight("up.weight", 4, 3, 3, 3)], "c", group=2,
+                 strides=[2, 2])
+    net.output(net.node("Relu", [frozen(net, y, "bn", [1, 6, 1, 1])], "y"), 4)
+    net.save("frozen_norm_transpose")
+
+    # exporters store equal constants once; a batch norm behind it takes its way into the same kernel
+    net = Net(153)
+    y = net.node("Conv", [net.input("x", (1, 4, 8, 8)), net.weight("conv.weight", 6, 4, 3, 3)], "c")
+    y = net.node("Relu", [frozen(net, y, "bn", [1, 6, 1, 1])], "r")
+    y = net.node("Conv", [y, net.weight("conv2.weight", 6, 6, 3, 3)], "c2")
+    y = net.node("Add", [net.node("Mul", [y, "bn.m"], "second_scaled"), "bn.moved"], "second")
+    net.output(net.node("Relu", [net.bn(y, "bn2", 6)], "y"), 4)
+    net.save("frozen_norm_shared")
+
+    # what the convolution yields is read as it is, too; the vector lies along another axis
+    net = Net(154)
+    y = net.node("Conv", [net.input("x", (1, 4, 8, 8)), net.weight("conv.weight", 6, 4, 3, 3)], "c")
+    net.output(net.node("Add", [frozen(net, y, "bn", [1, 6, 1, 1]), y], "y"), 4)
+    net.save("frozen_norm_two_readers")
+    net = Net(155)
+    y = net.node("Conv", [net.input("x", (1, 4, 8, 8)), net.weight("conv.weight", 6, 4, 3, 3)], "c")
+    net.output(net.node("Relu", [frozen(net, y, "bn", [1, 1, 1, 6])], "y"), 4)
+    net.save("frozen_norm_other_axis")
+
+
 if __name__ == "__main__":
     convolutions()
     transposed_convolutions()
@@ -573,3 +625,4 @@ if __name__ == "__main__":
     training_mode()
     written_norms()
     stored_otherwise()
+    frozen_norms()

@@ -1,8 +1,6 @@
-// The table of rules and the page that documents it.
+// The table of rules.
 #include "audit/rule_table.h"
 
-#include <fstream>
-#include <iterator>
 #include <set>
 #include <sstream>
 
@@ -65,37 +63,6 @@ TEST(RuleTable, NoRuleOfSeverityErrorPassesAConversion) {
     if (rule.severity != Severity::kError) continue;
     EXPECT_NE(rule.in_conversion, InConversion::kPasses) << rule.id;
   }
-}
-
-std::string Page() {
-  std::string page =
-      "# Audit rules\n\n"
-      "What `ckpt audit` looks for. `ckpt explain RULE` prints the same text. Ids do not change\n"
-      "meaning once released. The severity is the usual one; a finding may be milder by its\n"
-      "evidence. The fourth column says what becomes of it in a conversion: its findings of that\n"
-      "severity stop it, or it closes them (or stops where it cannot), or they are about what\n"
-      "stays behind. What is written without --allow-findings passes `ckpt audit --fail-on "
-      "error`.\n\n"
-      "| id | name | severity | in a conversion | what |\n|---|---|---|---|---|\n";
-  for (const Rule& rule : Rules()) {
-    page += "| " + std::string(rule.id) + " | " + std::string(rule.name) + " | " +
-            std::string(Name(rule.severity)) + " | " + std::string(Name(rule.in_conversion)) +
-            " | " + std::string(rule.summary) + " |\n";
-  }
-  for (const Rule& rule : Rules()) {
-    page += "\n## " + std::string(rule.id) + " " + std::string(rule.name) + "\n\n" +
-            std::string(rule.text);
-  }
-  return page;
-}
-
-// CKPT_UPDATE_DOCS=1 in the environment writes the page from the table.
-TEST(RuleTable, ThePageIsWrittenFromTheTable) {
-  const std::string path = CKPT_TESTDATA "/../docs/rules.md";
-  if (std::getenv("CKPT_UPDATE_DOCS") != nullptr) std::ofstream(path) << Page();
-  std::ifstream file(path);
-  const std::string stored{std::istreambuf_iterator<char>(file), {}};
-  EXPECT_EQ(stored, Page()) << "run this test with CKPT_UPDATE_DOCS=1 to write " << path;
 }
 
 }  // namespace

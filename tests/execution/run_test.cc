@@ -219,12 +219,12 @@ TEST(Evaluate, StretchesAKernelNoFurtherThanTheData) {
 TEST(Evaluate, RefusesARangeThatEndsBeforeItBegins) {
   const Array x = Of({2}, {1, 2}), scale = Of({}, {0.5});
   const Array* operands[] = {&x, &scale};
-  const auto refused = Evaluate(network::FakeQuantize{-1, 5, -5}, operands, 1, {});
+  const auto refused = Evaluate(network::Quantize{-1, 5, -5}, operands, 1, {});
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, ErrorCode::kCorrupt);
-  const auto rounded = Evaluate(network::FakeQuantize{-1, 0, 3}, operands, 1, {});
+  const auto rounded = Evaluate(network::Quantize{-1, 0, 3}, operands, 1, {});
   ASSERT_TRUE(rounded) << ToString(rounded.error());
-  EXPECT_THAT((*rounded)[0].elements, ElementsAre(1, 1.5));
+  EXPECT_THAT((*rounded)[0].elements, ElementsAre(2, 3));
 }
 
 // A kernel that takes 18 MB as doubles, in each way in which a product may read it.

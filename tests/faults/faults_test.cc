@@ -1,6 +1,6 @@
-// One call of the system fails, or the program is killed at it, in the middle of a conversion:
-// OUTPUT and its record are both the old ones or both the new, INPUT is untouched, and nothing else
-// is left. CKPT_FAULT_POINTS: how many points of each format are tried (60).
+// One call of the system fails, or the program is killed at it, in the middle of a conversion or a
+// calibration: OUTPUT and its record are both the old ones or both the new, INPUT is untouched, and
+// nothing else is left. CKPT_FAULT_POINTS: how many points of each format are tried (60).
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
@@ -14,6 +14,7 @@
 #include <map>
 #include <sstream>
 
+#include "tests/faults/example_array.h"
 #include "tests/support/program.h"
 
 namespace ckpt {
@@ -28,6 +29,7 @@ struct Case {
   std::string name, input, output;
   std::vector<std::string> options;
   bool one_name;  // OUTPUT is one file or folder, which one rename puts in place
+  std::vector<std::size_t> examples = {};  // the shape of a calibration's data; none: a conversion
 };
 
 const Case kCases[] = {
@@ -42,6 +44,13 @@ const Case kCases[] = {
     {"onnx", "onnx/gemm_transposed_input_bn.onnx", "out.onnx", {}, true},
     {"graph_def", "tf_graphs/tf2.15/served/1", "out.pb", {}, true},
     {"saved_model", "tf_graphs/tf2.15/served/1", "out", {"--to", "saved-model"}, true},
+};
+
+const Case kCalibrations[] = {
+    {"calibrated_onnx", "onnx/conv2d_bn.onnx", "out.onnx", {"--all"}, true, {2, 4, 7, 6}},
+    {"calibrated_h5", "bad_values/good.h5", "out.h5", {"--all"}, true, {6, 4}},
+    {"calibrated_keras", "keras3/k3_sequential.keras", "out.keras", {"--all"}, true, {6, 7, 9, 4}},
+    {"calibrated_tf", "tf1/mnist/trainable_only/model.ckpt-700", "out", {}, false, {3, 8, 8, 1}},
 };
 
 Contents ReadAll(const fs::path& folder) {
@@ -66,11 +75,18 @@ class Faults : public ::testing::TestWithParam<Case> {
   }
 
   // OUTPUT, its record and nothing else are in out/; INPUT is read where it is.
-  ProgramResult Convert(const TemporaryFolder& folder, bool force, const Point* point = nullptr,
-                        const std::vector<std::string>& more = {}) const {
+  ProgramResult Write(const TemporaryFolder& folder, bool force, const Point* point = nullptr,
+                      const std::vector<std::string>& more = {}) const {
     const Case& c = GetParam();
-    std::vector<std::string> arguments = {"convert", std::string(CKPT_TESTDATA) + "/" + c.input,
-                                          "out/" + c.output, "--allow-findings"};
+    std::vector<std::string> arguments = {c.examples.empty() ? "convert" : "calibrate",
+                                          std::string(CKPT_TESTDATA) + "/" + c.input,
+                                          "out/" + c.output};
+    if (c.examples.empty()) {
+      arguments.emplace_back("--allow-findings");
+    } else {
+      testing::WriteFile(folder / "examples.npy", testing::NpyOf(c.examples));
+      arguments.insert(arguments.end(), {"--data", "examples.npy"});
+    }
     arguments.insert(arguments.end(), c.options.begin(), c.options.end());
     arguments.insert(arguments.end(), more.begin(), more.end());
     if (force) arguments.emplace_back("--force");
@@ -147,7 +163,7 @@ class Faults : public ::testing::TestWithParam<Case> {
       }
     }
     // The next run settles what was left half done, and removes what lies about.
-    const ProgramResult again = Convert(folder, force);
+    const ProgramResult again = Write(folder, force);
     EXPECT_TRUE(again.exit_code == 0 || (!force && again.exit_code == 2)) << again.err;
     EXPECT_EQ(ReadAll(folder / "out"), now_expected) << "after the next run";
   }
@@ -157,7 +173,7 @@ class Faults : public ::testing::TestWithParam<Case> {
     Contents old;
     fs::create_directory(model / "out");
     if (force) {
-      ASSERT_EQ(Convert(model, false).exit_code, 0);
+      ASSERT_EQ(Write(model, false).exit_code, 0);
       // An older OUTPUT, of which no file is like the new one's.
       for (const auto& [name, bytes] : ReadAll(model / "out")) {
         const fs::path path = model / "out" / name;
@@ -166,7 +182,7 @@ class Faults : public ::testing::TestWithParam<Case> {
       fs::copy(model / "out", model / "old", fs::copy_options::recursive);
       old = ReadAll(model / "out");
     }
-    const ProgramResult clean = Convert(model, force);
+    const ProgramResult clean = Write(model, force);
     ASSERT_EQ(clean.exit_code, 0) << clean.err;
     const Contents now_expected = ReadAll(model / "out");
     const auto points = PointsOf(model / "counts", PointsWanted() / 2);
@@ -175,7 +191,7 @@ class Faults : public ::testing::TestWithParam<Case> {
       const TemporaryFolder folder;
       fs::create_directory(folder / "out");
       if (force) fs::copy(model / "old", folder / "out", fs::copy_options::recursive);
-      Judge(folder, point, force, old, now_expected, Convert(folder, force, &point));
+      Judge(folder, point, force, old, now_expected, Write(folder, force, &point));
     }
     RecordProperty("points", static_cast<int>(points.size()));
   }
@@ -199,14 +215,14 @@ class TwoRuns : public Faults {
   void Begin(const TemporaryFolder& folder, bool older) const {
     fs::create_directory(folder / "out");
     if (!older) return;
-    const ProgramResult run = Convert(folder, false);
+    const ProgramResult run = Write(folder, false);
     EXPECT_EQ(run.exit_code, 0) << run.err;
   }
 
   Contents Alone(bool older, const std::vector<std::string>& more) const {
     const TemporaryFolder folder;
     Begin(folder, older);
-    const ProgramResult run = Convert(folder, true, nullptr, more);
+    const ProgramResult run = Write(folder, true, nullptr, more);
     EXPECT_EQ(run.exit_code, 0) << run.err;
     return ReadAll(folder / "out");
   }
@@ -225,11 +241,11 @@ class TwoRuns : public Faults {
     EXPECT_EQ(::mkfifo((folder / "gate").c_str(), 0600), 0);
     const Point point{"rename", "wait", at};
     auto waiting = std::async(std::launch::async, [&] {
-      return Convert(folder, true, &point, {"--bn", "preserve"});
+      return Write(folder, true, &point, {"--bn", "preserve"});
     });
     const int gate = OpenGate(folder / "gate", waiting);
     auto other = std::async(std::launch::async, [&] {
-      return Convert(folder, true, nullptr, {"--bn", "fold"});
+      return Write(folder, true, nullptr, {"--bn", "fold"});
     });
     (void)other.wait_for(kPatience);
     if (gate >= 0) ::close(gate);
@@ -258,6 +274,8 @@ TEST_P(Faults, AFreshOutputAppearsWithItsRecordOrNotAtAll) { Try(false); }
 TEST_P(Faults, AnOlderOutputAndItsRecordAreReplacedTogetherOrNotAtAll) { Try(true); }
 
 INSTANTIATE_TEST_SUITE_P(EveryFormat, Faults, ::testing::ValuesIn(kCases),
+                         [](const auto& instance) { return instance.param.name; });
+INSTANTIATE_TEST_SUITE_P(Calibration, Faults, ::testing::ValuesIn(kCalibrations),
                          [](const auto& instance) { return instance.param.name; });
 INSTANTIATE_TEST_SUITE_P(EveryFormat, TwoRuns, ::testing::ValuesIn(kCases),
                          [](const auto& instance) { return instance.param.name; });

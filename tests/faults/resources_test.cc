@@ -10,6 +10,7 @@
 #include <ostream>
 #include <sstream>
 
+#include "tests/faults/example_array.h"
 #include "tests/support/program.h"
 
 namespace ckpt {
@@ -51,24 +52,6 @@ struct Ended {
   }
 };
 
-std::string NpyOf(const std::vector<std::size_t>& shape) {
-  std::string dims;
-  std::size_t count = 1;
-  for (const std::size_t size : shape) {
-    dims += std::to_string(size) + ",";
-    count *= size;
-  }
-  std::string header = "{'descr': '<f4', 'fortran_order': False, 'shape': (" + dims + ")}";
-  header.resize(118, ' ');
-  std::string bytes("\x93NUMPY\x01\x00\x76\x00", 10);
-  bytes += header;
-  for (std::size_t i = 0; i < count; ++i) {
-    const float value = static_cast<float>((i * 37 + i * i) % 101) / 50.0F - 1.0F;
-    bytes.append(reinterpret_cast<const char*>(&value), sizeof value);
-  }
-  return bytes;
-}
-
 class Resources : public ::testing::TestWithParam<Case> {
  protected:
   static std::string Input() { return std::string(CKPT_TESTDATA) + "/" + GetParam().input; }
@@ -89,7 +72,7 @@ class Resources : public ::testing::TestWithParam<Case> {
       fs::copy(entry.path(), copies_ / here, fs::copy_options::recursive);
     }
     copy_ = (copies_ / name).string();
-    testing::WriteFile(copies_ / "examples.npy", NpyOf(GetParam().examples));
+    testing::WriteFile(copies_ / "examples.npy", testing::NpyOf(GetParam().examples));
   }
 
   std::vector<std::vector<std::string>> Commands() const {

@@ -135,7 +135,8 @@ def test_what_cannot_be_done_is_refused(case):
     np.savez(folder / "other.npz", images=x, labels=np.zeros(EXAMPLES))
     assert "labels" in ckpt("calibrate", path, output, "--data", folder / "other.npz", expect=2).stderr
     np.savez(folder / "shape.npz", images=x[:, :, :, :2])
-    ckpt("calibrate", path, output, "--data", folder / "shape.npz", expect=2)
+    said = ckpt("calibrate", path, output, "--data", folder / "shape.npz", expect=2).stderr
+    assert "is of shape " + "x".join(map(str, (*x.shape[:3], 2))) + ", and the network takes ?x" in said
     ckpt("calibrate", path, output, expect=2)
     ckpt("calibrate", path, path, "--data", folder / "x.npz", "--force", expect=2)
     assert not output.exists()

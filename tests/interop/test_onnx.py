@@ -121,6 +121,108 @@ def test_leftover_becomes_a_multiplication_and_an_addition(name, tmp_path):
     assert after < max(4 * before, 2e-6), (before, after)
 
 
+def diff(a, b):
+    done = subprocess.run([os.environ["CKPT_BINARY"], "diff", "--format", "json", str(a), str(b)], check=False,
+                          capture_output=True, text=True)
+    assert done.returncode in (0, 1), done.stderr
+    return json.loads(done.stdout)["batch_norm"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_diff_knows_every_fold(name, tmp_path):
+    source, target = FOLDER / (name + ".onnx"), tmp_path / "out.onnx"
+    report = convert(source, target, "--bn", "fold")
+    layers = diff(source, target)
+    known = {layer["scope_a"] for layer in layers if layer["equal_as_function"] and "folded into" in layer["note"]}
+    assert known >= {fold["batch_norm"] for fold in report["folded"]}, layers
+    back = diff(target, source)
+    known = {layer["scope_b"] for layer in back if layer["equal_as_function"] and "folded into" in layer["note"]}
+    assert known >= {fold["batch_norm"] for fold in report["folded"]}, back
+
+
+def folded_by_definition(model):
+    """Every batch norm straight behind a layer, into it: w' = w * s and b' = (b - mean) * s + beta in float64, by where the
+    operator's documentation puts the out channels. The names of its folded scopes."""
+    graph = model.graph
+    stored = {tensor.name: tensor for tensor in graph.initializer}
+    value = {name: onnx.numpy_helper.to_array(tensor).astype(np.float64) for name, tensor in stored.items()}
+    producer = {node.output[0]: node for node in graph.node}
+    scopes = []
+    for norm in [node for node in graph.node if node.op_type == "BatchNormalization"]:
+        layer, after = producer[norm.input[0]], None
+        if layer.op_type == "Add":
+            layer, after = next(producer[name] for name in layer.input if name in producer), layer
+        attributes = {entry.name: onnx.helper.get_attribute_value(entry) for entry in layer.attribute}
+        gamma, beta, mean, variance = (value[name] for name in norm.input[1:5])
+        scale = gamma / np.sqrt(variance + norm.attribute[0].f)
+        kernel = value[layer.input[1]]
+        if layer.op_type == "Conv":
+            kernel = kernel * scale.reshape([-1] + [1] * (kernel.ndim - 1))
+        elif layer.op_type == "ConvTranspose":
+            groups = attributes.get("group", 1)
+            parts = kernel.reshape([groups, -1] + list(kernel.shape[1:]))
+            parts = parts * scale.reshape([groups, 1, -1] + [1] * (kernel.ndim - 2))
+            kernel = parts.reshape(kernel.shape)
+        else:
+            kernel = kernel * (scale[:, None] if attributes.get("transB") else scale)
+        factor = attributes.get("beta", 1.0)
+        bias_name = layer.input[2] if len(layer.input) > 2 else ""
+        if after:
+            bias_name = next(name for name in after.input if name in value)
+        bias = factor * value[bias_name].reshape(-1) if bias_name else np.zeros(1)
+        bias = ((bias - mean) * scale + beta) / factor
+        if bias_name and value[bias_name].size == bias.size:
+            bias = bias.reshape(value[bias_name].shape)
+        elif not bias_name:
+            bias_name = layer.input[1].replace("weight", "bias")
+            layer.input.append(bias_name)
+        for name, array in ((layer.input[1], kernel), (bias_name, bias)):
+            if name not in stored:
+                stored[name] = graph.initializer.add()
+            stored[name].CopyFrom(onnx.numpy_helper.from_array(array.astype(np.float32), name))
+        for node in graph.node:
+            for i, name in enumerate(node.input):
+                if name == norm.output[0]:
+                    node.input[i] = norm.input[0]
+        scopes.append(norm.input[1].rsplit(".", 1)[0])
+        graph.node.remove(norm)
+        for name in norm.input[1:5]:
+            graph.initializer.remove(stored[name])
+    return scopes
+
+
+BY_DEFINITION = ["conv1d_bn", "conv2d_bn", "conv3d_bn", "conv2d_square_bn", "conv_grouped_bn", "conv_depthwise_bn",
+                 "conv1d_bn_no_bias", "conv3d_bn_no_bias", "conv_grouped_bn_no_bias", "conv_depthwise_bn_no_bias",
+                 "conv_transpose_bn", "conv_transpose_square_bn", "conv_transpose_grouped_bn",
+                 "conv_transpose_grouped_square_bn", "gemm_bn", "gemm_factors_bn", "gemm_square_bn", "gemm_row_bias_bn",
+                 "gemm_scalar_bias_bn", "matmul_add_bn"]
+
+
+@pytest.mark.parametrize("name", BY_DEFINITION)
+def test_diff_knows_a_fold_by_definition_and_a_wrong_one(name, tmp_path):
+    source, target = FOLDER / (name + ".onnx"), tmp_path / "folded.onnx"
+    model = onnx.load(source)
+    scopes = folded_by_definition(model)
+    assert scopes
+    onnx.save(model, target)
+    inputs, reference = arrays(name)
+    assert largest_error(run(target, inputs), reference) < 2e-6
+    layers = {layer["scope_a"]: layer for layer in diff(source, target)}
+    for scope in scopes:
+        assert layers[scope]["equal_as_function"] and "folded into" in layers[scope]["note"], layers
+    # one element of what was folded is another
+    for tensor in model.graph.initializer:
+        array = onnx.numpy_helper.to_array(tensor).copy()
+        if array.dtype != np.float32 or "bn" in tensor.name:
+            continue
+        array.reshape(-1)[-1] += 0.01
+        before = tensor.SerializeToString()
+        tensor.CopyFrom(onnx.numpy_helper.from_array(array, tensor.name))
+        onnx.save(model, target)
+        assert not all(layer["equal_as_function"] for layer in diff(source, target)), tensor.name
+        tensor.ParseFromString(before)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_copy_is_the_same_model(name, tmp_path):
     source, target = FOLDER / (name + ".onnx"), tmp_path / "out.onnx"

@@ -345,6 +345,38 @@ def forward_valid(w, x):
     return tf.nn.relu(tf1.nn.conv2d(w.norm(x, "bn", 4), w("k", [3, 3, 4, 6]), padding="VALID"))
 
 
+def forward_tensordot(w, x):
+    return tf.nn.relu(tf.tensordot(w.norm(x, "bn", 4, fused=False), w("k", [4, 6]), [[3], [0]]))
+
+
+def forward_dilated(w, x):
+    """The zeros that make the parts alike are cropped again: no window meets them."""
+    fill = [[0, 2], [0, 2]]
+    y = tf1.space_to_batch_nd(w.norm(x, "bn", 4), [2, 2], fill)
+    y = tf1.nn.conv2d(y, w("k", [3, 3, 4, 6]), padding="VALID")
+    return tf.nn.relu(tf1.batch_to_space_nd(y, [2, 2], fill))
+
+
+def transposed_between(w, x):
+    y = tf1.nn.conv2d(x, w("k", [3, 3, 4, 6]), padding="SAME")
+    y = w.shaped_norm(tf.transpose(y, [0, 3, 1, 2]), [1, 6, 1, 1])
+    return tf.transpose(tf.nn.relu(y), [0, 2, 3, 1])
+
+
+def cropped_between(w, x):
+    y = tf1.nn.conv2d(x, w("k", [3, 3, 4, 6]), padding="SAME")
+    return tf.nn.relu(w.norm(tf.pad(y[:, 1:-1, ::2], [[0, 0], [1, 1], [0, 2], [0, 0]], "REFLECT"), "bn", 6))
+
+
+def rank_not_told(w, x):
+    """What a convolution yields has four axes, whatever came before."""
+    y = tf.reshape(x, tf.boolean_mask([-1, 8, 8, 4], [True] * 4))
+    y = tf1.nn.conv2d(y, w("k", [3, 3, 4, 6]), padding="SAME")
+    y = tf.transpose(tf1.nn.max_pool(tf.nn.bias_add(y, w("b", [6])), 2, 2, "SAME"), [0, 3, 1, 2])
+    y = w.shaped_norm(y, [1, 6, 1, 1])
+    return tf.transpose(tf.nn.relu(y), [0, 2, 3, 1])
+
+
 def two_in_a_row(w, x):
     y = tf1.nn.conv2d(x, w("k", [3, 3, 4, 6]), padding="SAME")
     return tf.nn.relu(w.norm(w.norm(y, "bn1", 6), "bn2", 6))
@@ -395,7 +427,8 @@ def variance_is_read_elsewhere(w, x):
 FOLDED = [tensordot, dense_reshaped, partitioned, gamma_times_difference_over_root, difference_over_root_times_gamma, difference_times_gamma_over_root,
           difference_times_reciprocal_root, conv_bn, conv_bias_unfused, conv_add_no_gamma, conv_no_beta, conv_no_gamma_no_beta, shaped_vectors, depthwise,
           transposed, dilated, conv1d, conv3d, conv3d_transposed, dense, dense_transposed, concatenated, pooled,
-          forward_dense, forward_valid, two_in_a_row, norm_is_output, shared_kernel, shared_kernel_one_norm,
+          forward_dense, forward_valid, forward_tensordot, forward_dilated, transposed_between, cropped_between,
+          rank_not_told, two_in_a_row, norm_is_output, shared_kernel, shared_kernel_one_norm,
           shared_kernel_conv1d, tied_weights, bias_is_read_elsewhere, variance_is_read_elsewhere]
 
 
@@ -450,10 +483,6 @@ def dense_reshaped_across_units(w, x):
     return tf.nn.relu(w.norm(tf.reshape(y, [-1, 2, 6]), "bn", 6, fused=False))
 
 
-def before_tensordot(w, x):
-    return tf.nn.relu(tf.tensordot(w.norm(x, "bn", 4, fused=False), w("k", [4, 6]), [[3], [0]]))
-
-
 def shared_vectors(w, x):
     """Two batch norms of the same variables, on values that differ."""
     vectors = [w("moving_mean", [4]), w("moving_variance", [4], 0.2, 3.0), w("beta", [4]), w("gamma", [4])]
@@ -465,7 +494,7 @@ def written_out_over_placeholder(w, x):
     return w.written_out(x, lambda x, mean, variance, gamma, beta: gamma * (x - mean) / tf.sqrt(variance) + beta)
 
 
-KEPT = [dense_reshaped_across_units, before_tensordot, written_out_over_placeholder, several_readers, forward_same, after_relu, gamma_is_read_elsewhere, another_axis, after_sum_nchw,
+KEPT = [dense_reshaped_across_units, written_out_over_placeholder, several_readers, forward_same, after_relu, gamma_is_read_elsewhere, another_axis, after_sum_nchw,
         over_placeholder, over_placeholder_nothing_learnt, over_constant, shared_vectors]
 
 

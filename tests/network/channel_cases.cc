@@ -410,9 +410,6 @@ class Drawing {
       Add(c, {Data({2, 4, 5}), kernel(5), kernel(3), Data({gates}), Data({gates})});
     }
   }
-  void Draw(Of<FakeQuantize>) {
-    Add(FakeQuantize{-1, -9, 9}, {Data({2, 3, 4}), Positive({4}), Places({4}, 3)});
-  }
   void Draw(Of<Quantize>) {
     Add(Quantize{1, -9, 9}, {Data({2, 3, 4}), Positive({3}), Places({3}, 3)});
   }

@@ -151,12 +151,6 @@ class Evaluation {
   }
   Array operator()(const SpaceAndDepth& c) const;
   Array operator()(const SpaceAndBatch& c) const;
-  Array operator()(const FakeQuantize& c) const {
-    return Filled(shape(), [&](const Sizes& at) {
-      return (Quantized(At(data(), at), c.axis, c.low, c.high, at) - Zero(c.axis, at)) *
-             Scale(c.axis, at);
-    });
-  }
   Array operator()(const Quantize& c) const {
     return Filled(shape(), [&](const Sizes& at) {
       return Quantized(At(data(), at), c.axis, c.low, c.high, at);

@@ -175,6 +175,54 @@ TEST(OnnxFold, WhatTheGraphWritesOutOrStoresOtherwiseIsFoldedToo) {
   }
 }
 
+TEST(OnnxFold, AScaleAndAnOffsetForEachChannelGoWhereALayerIsInFrontOfThem) {
+  const std::pair<const char*, std::vector<std::string>> cases[] = {
+      {"frozen_norm", {"Conv", "Relu", "Conv"}},
+      {"frozen_norm_dense", {"Gemm", "Relu"}},
+      {"frozen_norm_transpose", {"ConvTranspose", "Relu"}},
+      {"frozen_norm_shared", {"Conv", "Relu", "Conv", "Relu"}},
+  };
+  for (const auto& [name, operators] : cases) {
+    const Folded folded(FixturePath(name));
+    ASSERT_EQ(folded.refusal(), "") << name;
+    EXPECT_EQ(folded.Operators(), operators) << name;
+    EXPECT_THAT(folded.plan().kept, IsEmpty()) << name;
+    for (const auto& entry : folded.plan().folded) {
+      EXPECT_EQ(entry.epsilon.evidence.source, EvidenceSource::kGraph) << name;
+      EXPECT_GT(entry.error_bound, 0) << name;
+    }
+  }
+  EXPECT_THAT(Folded(FixturePath("frozen_norm_shared")).plan().folded, SizeIs(3));
+}
+
+// They are no batch norms: nothing is kept, and nothing is judged.
+TEST(OnnxFold, AScaleThatStaysIsNoBatchNormThatStays) {
+  for (const char* name : {"frozen_norm_two_readers", "frozen_norm_other_axis"}) {
+    const Folded folded(FixturePath(name));
+    ASSERT_EQ(folded.refusal(), "") << name;
+    EXPECT_THAT(folded.Operators(), Contains("Mul")) << name;
+    EXPECT_THAT(folded.plan().folded, IsEmpty()) << name;
+    EXPECT_THAT(folded.plan().kept, IsEmpty()) << name;
+  }
+}
+
+TEST(OnnxFold, TheVectorsOfAScaleHaveRolesAndNoFindings) {
+  const auto opened = formats::OpenCheckpoint(FixturePath("frozen_norm"));
+  ASSERT_TRUE(opened) << ToString(opened.error());
+  const Manifest& manifest = (*opened)->manifest();
+  EXPECT_THAT(manifest.note, HasSubstr("as a frozen batch norm is exported"));
+  const Analysis analysis = Analyse(manifest);
+  EXPECT_THAT(analysis.batch_norms, IsEmpty());
+  EXPECT_THAT(Audit(**opened, analysis).findings, IsEmpty());
+  for (const auto& [name, role] : {std::pair("bn.m", Role::kGamma), {"bn.moved", Role::kBeta}}) {
+    const TensorRole& found = analysis.roles[FindTensor(manifest, name)->index];
+    EXPECT_EQ(found.role, role) << name;
+    EXPECT_FALSE(found.trainable) << name;
+    ASSERT_FALSE(found.evidence.empty()) << name;
+    EXPECT_THAT(found.evidence.front().detail, HasSubstr("scale and offset for each channel"));
+  }
+}
+
 TEST(OnnxFold, AWrittenBatchNormThatStaysIsWhatItWasOrOneMultiplicationAndOneAddition) {
   const Folded kept(FixturePath("written_norm_alone"));
   ASSERT_THAT(kept.plan().kept, SizeIs(1));

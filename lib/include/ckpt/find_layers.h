@@ -2,7 +2,6 @@
 // says them.
 #pragma once
 
-#include <cstddef>
 #include <functional>
 #include <optional>
 #include <vector>
@@ -31,11 +30,14 @@ struct LayerFacts {
 //
 // Tensors are bound through changes of shape that leave them what they are: the transpose of a
 // matrix, a vector under another shape, one number for each channel.
+//
+// Where the record can be rebound, a multiplication with and an addition of one number of the file
+// for each channel behind a layer with a stored kernel are one layer (ScalesChannels): what a
+// frozen batch norm is exported as.
 ModelGraph FindLayers(const network::Network& network, const LayerFacts& facts);
 
-// How many convolutions and products with a stored kernel are followed by a multiplication with and
-// an addition of one number of the file for each channel: what a frozen batch norm is exported as.
-// They are no layers, since nothing says that they once were statistics.
-std::size_t CountScaledLayers(const network::Network& network);
+// y = gamma * x + beta for each channel, both stored. Of kOther: nothing says that these once were
+// statistics, and there are none to judge.
+bool ScalesChannels(const Layer& layer);
 
 }  // namespace ckpt

@@ -430,13 +430,8 @@ struct Recurrent {
   bool time_first = false;  // x and the outputs are [T, N, ...]
 };
 
-// round((x - zero) / scale) kept within [low, high] and turned back. Operands: x, scale, zero point
-// or none; per channel along `axis`.
-struct FakeQuantize {
-  std::int64_t axis = -1;
-  double low = 0, high = 255;
-};
-// Both ends of it apart. Operands as above.
+// round(x / scale) + zero kept within [low, high], and back: (x - zero) * scale. Operands: x,
+// scale, zero point or none; per channel along `axis`.
 struct Quantize {
   std::int64_t axis = 1;
   double low = 0, high = 255;
@@ -457,7 +452,7 @@ using Computation =
                  Select, Pool, Reduction, ArgExtreme, Softmax, CumulativeSum, Reshape, MergeAxes,
                  InsertAxes, DropAxes, Transpose, Concatenate, Split, Slice, Pad, Resize, Gather,
                  GatherNd, ScatterNd, GatherElements, OneHot, Cast, ShapeOf, Fill, Range,
-                 BroadcastTo, Tile, SpaceAndDepth, SpaceAndBatch, Recurrent, FakeQuantize, Quantize,
-                 Dequantize, Unknown>;
+                 BroadcastTo, Tile, SpaceAndDepth, SpaceAndBatch, Recurrent, Quantize, Dequantize,
+                 Unknown>;
 
 }  // namespace ckpt::network
