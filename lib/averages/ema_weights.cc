@@ -1,7 +1,5 @@
 #include "averages/ema_weights.h"
 
-#include <algorithm>
-
 #include "core/name_list.h"
 #include "roles/averages.h"
 
@@ -18,13 +16,15 @@ tl::unexpected<Error> Unfit(const std::string& tensor, std::string message) {
 }
 
 // An optimizer may keep the averages among its own variables, and a file may lack what tells of
-// which weights those are: which layers are frozen, for one.
+// which weights those are: which layers are frozen, for one. Where some are told, all that belong
+// to weights are; a learning rate belongs to none.
 std::string WhyNone(const Manifest& manifest, const Analysis& analysis) {
-  const auto untold = static_cast<std::size_t>(std::count_if(
-      analysis.roles.begin(), analysis.roles.end(),
-      [](const TensorRole& role) { return role.role == Role::kOptimizerSlot && !role.of; }));
+  std::size_t told = 0, untold = 0;
+  for (const TensorRole& role : analysis.roles) {
+    if (role.role == Role::kOptimizerSlot) ++(role.of ? told : untold);
+  }
   std::string why = "the checkpoint holds no moving averages of its weights";
-  if (untold > 0) {
+  if (told == 0 && untold > 1) {
     why = "moving averages of the weights cannot be told in the checkpoint: for " +
           std::to_string(untold) +
           " variables of its optimizer the file does not record of which weight they are (it names "

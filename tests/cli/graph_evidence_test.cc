@@ -84,8 +84,8 @@ TEST(WeightsOfKeras2, AreFoldedByTheGraphOfTheWholeModel) {
                          (out.path() / "folded.safetensors").string()});
   ASSERT_EQ(run.exit_code, 0) << run.err;
   std::map<std::string, std::string> folded;
-  for (const auto& fold : nlohmann::json::parse(run.out)["folded"])
-    folded[fold["batch_norm"]] = fold["into"];
+  const auto report = nlohmann::json::parse(run.out);
+  for (const auto& fold : report["folded"]) folded[fold["batch_norm"]] = fold["into"][0];
   // bn_a behind conv_a, batch_normalization behind dw, bn_b behind conv_b, bn_s behind sep.
   const std::string norm = "layers/batch_normalization";
   EXPECT_EQ(folded, (std::map<std::string, std::string>{
