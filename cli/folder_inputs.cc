@@ -22,8 +22,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int kMaxDepth = 64;                // of folders
-constexpr std::size_t kMostNamedUnread = 5;  // checkpoints that a message names
+constexpr int kMaxDepth = 64;         // of folders
+constexpr std::size_t kFewNamed = 5;  // checkpoints that a message names
 constexpr std::string_view kBelow = "a folder in a folder; -r looks into it";
 
 template <std::size_t N>
@@ -104,10 +104,10 @@ std::optional<Folder> ListOf(const fs::path& path) {
 
 std::string FewOf(const std::vector<std::string>& names) {
   std::string text;
-  for (std::size_t i = 0; i < std::min(kMostNamedUnread, names.size()); ++i)
+  for (std::size_t i = 0; i < std::min(kFewNamed, names.size()); ++i)
     text += (i == 0 ? "" : ", ") + names[i];
-  if (names.size() > kMostNamedUnread)
-    text += " and " + std::to_string(names.size() - kMostNamedUnread) + " more";
+  if (names.size() > kFewNamed)
+    text += " and " + std::to_string(names.size() - kFewNamed) + " more";
   return text;
 }
 

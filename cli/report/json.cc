@@ -25,8 +25,6 @@ Json ToJson(const Rule& rule) {
 
 namespace {
 
-constexpr std::size_t kTextAtOnce = 1 << 18;  // bytes
-
 // As a value that stands `depth` objects and arrays deep.
 std::string At(std::size_t depth, const Json& json) {
   std::string text = json.dump(2), out;

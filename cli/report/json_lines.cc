@@ -16,7 +16,6 @@ namespace {
 class JsonLinesForm : public Form {
  public:
   Status AddInTexts(const InspectedInput& inspected, const TextTaker& take) override {
-    constexpr std::size_t kTextAtOnce = 1 << 18;  // bytes
     const InputReport& input = inspected.input;
     std::string out = Dump(Line("inspect", "input", HeadOf(inspected)), false);
     const std::size_t count = input.opened() ? inspected.tensors.size() : 0;

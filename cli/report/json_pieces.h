@@ -6,6 +6,9 @@
 
 namespace ckpt::cli {
 
+// Of a long report, bytes that are printed together.
+inline constexpr std::size_t kTextAtOnce = 1 << 18;
+
 // {"schema": "ckpt.audit/1"}: how every object begins.
 Json WithSchema(std::string_view command);
 // The same for a line of JSON Lines, which has a type too.
