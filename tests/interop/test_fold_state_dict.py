@@ -116,7 +116,7 @@ def test_by_order(tmp_path):
     net, x = trained(sequential())
     state, _, record = fold(net, tmp_path, "--pair-by-order")
     assert len(record["folded"]) == 3 and not record["kept"]
-    assert all("--pair-by-order" in json.dumps(entry["evidence"]) for entry in record["folded"])
+    assert all("paired by order" in json.dumps(entry["evidence"]) for entry in record["folded"])
     assert_same(net, sequential(norms=False), state, x)
 
 
