@@ -151,12 +151,23 @@ bool RefuseSystemCalls() noexcept {
   return loaded;
 }
 
+// AddressSanitizer maps its shadow as data, terabytes of it: nothing could be mapped any more.
+constexpr bool DataCanBeLimited() {
+#if defined(__SANITIZE_ADDRESS__)
+  return false;
+#elif defined(__has_feature)
+  return !__has_feature(address_sanitizer);
+#else
+  return true;
+#endif
+}
+
 }  // namespace
 
 FetchWalls EnterFetchWalls(const std::vector<std::string>& readable) noexcept {
   LowerLimit(RLIMIT_CORE, 0);
   LowerLimit(RLIMIT_FSIZE, 0);
-  LowerLimit(RLIMIT_DATA, kMostData);
+  if (DataCanBeLimited()) LowerLimit(RLIMIT_DATA, kMostData);
   LowerLimit(RLIMIT_NOFILE, kMostDescriptors);
   ::prctl(PR_SET_DUMPABLE, 0);
   if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return {};
