@@ -12,6 +12,7 @@
 
 #include "ckpt/natural_order.h"
 #include "formats/container/file.h"
+#include "formats/encoding/few_of.h"
 #include "formats/recognise.h"
 #include "formats/remote/address.h"
 #include "formats/tf_bundle/checkpoint_state.h"
@@ -102,15 +103,6 @@ std::optional<Folder> ListOf(const fs::path& path) {
   return folder;
 }
 
-std::string FewOf(const std::vector<std::string>& names) {
-  std::string text;
-  for (std::size_t i = 0; i < std::min(kFewNamed, names.size()); ++i)
-    text += (i == 0 ? "" : ", ") + names[i];
-  if (names.size() > kFewNamed)
-    text += " and " + std::to_string(names.size() - kFewNamed) + " more";
-  return text;
-}
-
 class Expansion {
  public:
   explicit Expansion(const FolderOptions& options) : options_(options) {}
@@ -136,9 +128,10 @@ class Expansion {
     for (const std::string& one : list_.paths)
       names.insert(names.begin(), fs::path(one).lexically_relative(path).string());
     if (!names.empty()) {
-      return Fail(Error{ErrorCode::kInvalidArgument,
-                        "holds " + std::to_string(names.size()) +
-                            " checkpoints, and one is taken here; name one: " + FewOf(names)}
+      return Fail(Error{
+          ErrorCode::kInvalidArgument,
+          "holds " + std::to_string(names.size()) +
+              " checkpoints, and one is taken here; name one: " + formats::FewOf(names, kFewNamed)}
                       .In(path));
     }
     for (const NotRead& left : list_.not_read) {
@@ -146,8 +139,8 @@ class Expansion {
     }
     if (names.empty() || !takes_below) return path;  // whoever opens it says what it holds instead
     return Fail(
-        Error{ErrorCode::kUnfit,
-              "holds no checkpoint directly; -r reads those in its folders: " + FewOf(names)}
+        Error{ErrorCode::kUnfit, "holds no checkpoint directly; -r reads those in its folders: " +
+                                     formats::FewOf(names, kFewNamed)}
             .In(path));
   }
 

@@ -96,7 +96,7 @@ void AnnounceBatchNorms(const Checkpoint& checkpoint, const Analysis& analysis) 
 }
 
 Error NotEnoughMemory(const std::string& path) {
-  return {ErrorCode::kLimitExceeded, "there is not enough memory for it", path, {}, {}};
+  return Error{ErrorCode::kLimitExceeded, "there is not enough memory for it"}.In(path);
 }
 
 Result<std::unique_ptr<Checkpoint>> OpenBeside(const std::string& path,

@@ -14,6 +14,7 @@
 #include "cli/framework_run.h"
 #include "cli/report/advice.h"
 #include "cli/report/text_table.h"
+#include "formats/encoding/few_of.h"
 
 namespace ckpt::cli {
 namespace {
@@ -86,17 +87,6 @@ std::vector<std::string> NotUnderstoodIn(const RunnableInput& input) {
   return found;
 }
 
-std::string Listed(const std::vector<std::string>& phrases) {
-  std::string out;
-  for (std::size_t i = 0; i < std::min(phrases.size(), kMostNamed); ++i) {
-    out += (i > 0 ? ", " : "") + phrases[i];
-  }
-  if (phrases.size() > kMostNamed) {
-    out += " and " + std::to_string(phrases.size() - kMostNamed) + " more";
-  }
-  return out;
-}
-
 double SizeOf(const Array& array) {
   double size = 0;
   for (const double element : array.elements) size = std::max(size, std::abs(element));
@@ -166,7 +156,7 @@ Status OpinionAsked::CheckTrusted(bool of_b) const {
   if (found.empty()) return {};
   return Fail(Error{ErrorCode::kUnsafe,
                     options_.framework + " is not run on it, for it may run code of the file or " +
-                        "reach for other files: " + Listed(found) +
+                        "reach for other files: " + formats::FewOf(found, kMostNamed) +
                         "; --trust-input says that you know what it does",
                     checkpoint.manifest().resolved});
 }

@@ -15,7 +15,7 @@ constexpr std::uint64_t kMaxBaselineBytes = std::uint64_t{16} << 20;
 constexpr std::size_t kFingerprintDigits = 64;
 
 Error Bad(const std::string& path, std::string what) {
-  return {ErrorCode::kInvalidArgument, std::move(what), path, {}, {}};
+  return Error{ErrorCode::kInvalidArgument, std::move(what)}.In(path);
 }
 
 std::optional<std::string> TextIn(const Json& entry, const char* key) {

@@ -18,7 +18,7 @@ constexpr const char* kName = "ckpt.toml";
 constexpr std::uint64_t kMaxConfigBytes = std::uint64_t{64} << 10;
 
 Error Refused(const std::string& path, std::string why) {
-  return {ErrorCode::kInvalidArgument, std::move(why), path, {}, {}};
+  return Error{ErrorCode::kInvalidArgument, std::move(why)}.In(path);
 }
 
 // A file that is not there is a mistake of the call, as one with a mistake in it; what the system

@@ -51,20 +51,21 @@ class LockedFile {
     if (descriptor_ >= 0) ::close(descriptor_);
   }
 
+  Error UnderWay() const { return Error{ErrorCode::kIo, "another run goes on with it"}.In(path_); }
   Status Open() {
     constexpr mode_t kMode = 0666;
     descriptor_ = ::open(path_.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY, kMode);
     if (descriptor_ < 0) return Failed("cannot open");
     if (::flock(descriptor_, LOCK_EX | LOCK_NB) != 0) {
       if (errno != EWOULDBLOCK) return Failed("cannot lock");
-      return Fail(Error{ErrorCode::kIo, "another run goes on with it", path_, {}, {}});
+      return Fail(UnderWay());
     }
     // Who held the lock may have put another file in its place.
     struct stat mine {
     }, named{};
     if (::fstat(descriptor_, &mine) != 0 || ::stat(path_.c_str(), &named) != 0 ||
         mine.st_dev != named.st_dev || mine.st_ino != named.st_ino) {
-      return Fail(Error{ErrorCode::kIo, "another run goes on with it", path_, {}, {}});
+      return Fail(UnderWay());
     }
     return {};
   }

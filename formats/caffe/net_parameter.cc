@@ -110,7 +110,7 @@ class NetReader {
     }
     CKPT_RETURN_IF_ERROR(cursor.status());
     if (layers_.empty()) {
-      return Fail(Error{ErrorCode::kCorrupt, "has no layers", file_.path(), 0, {}});
+      return Fail(Error{ErrorCode::kCorrupt, "has no layers"}.In(file_.path()).At(0));
     }
     return std::move(layers_);
   }
@@ -175,7 +175,8 @@ class NetReader {
 
   Status ReadLayer(std::uint64_t begin, std::uint64_t end, bool old) {
     if (layers_.size() >= limits_.tensors) {
-      return Fail(Error{ErrorCode::kLimitExceeded, "has too many layers", file_.path(), begin, {}});
+      return Fail(
+          Error{ErrorCode::kLimitExceeded, "has too many layers"}.In(file_.path()).At(begin));
     }
     const Numbers& numbers = NumbersOf(old);
     FileCursor cursor(file_, begin, end);

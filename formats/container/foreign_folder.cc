@@ -8,6 +8,8 @@
 #include <utility>
 #include <vector>
 
+#include "formats/encoding/few_of.h"
+
 namespace ckpt::formats {
 namespace {
 
@@ -97,12 +99,7 @@ bool Later(const std::string& a, const std::string& b) {
 
 std::string Listed(Names names) {
   std::sort(names.begin(), names.end(), Later);
-  std::string text;
-  for (std::size_t i = 0; i < names.size() && i < kShown; ++i) {
-    text += (i == 0 ? "" : ", ") + names[i];
-  }
-  if (names.size() > kShown) text += " and " + std::to_string(names.size() - kShown) + " more";
-  return text;
+  return FewOf(names, kShown);
 }
 
 }  // namespace

@@ -38,8 +38,9 @@ Result<Header> ReadHeader(const RandomAccessFile& file) {
   CKPT_RETURN_IF_ERROR(cursor.status());
   if (header.major < 0 || header.minor < 0 || header.major > 2 * kTransposedVersion ||
       header.minor > 2 * kTransposedVersion) {
-    return Fail(
-        Error{ErrorCode::kCorrupt, "does not begin with a version of Darknet", file.path(), 0, {}});
+    return Fail(Error{ErrorCode::kCorrupt, "does not begin with a version of Darknet"}
+                    .In(file.path())
+                    .At(0));
   }
   if (header.major > kTransposedVersion || header.minor > kTransposedVersion) {
     return Fail(Error{ErrorCode::kUnsupported,
@@ -123,10 +124,8 @@ class Opener {
         ErrorCode::kNotFound,
         weights ? "is not there: the numbers that " + cfg_path_.filename().string() + " describes"
                 : "is not there: without the cfg nothing says what is in " +
-                      weights_path_.filename().string(),
-        path.string(),
-        {},
-        {}});
+                      weights_path_.filename().string()}
+                    .In(path.string()));
   }
 
   Result<DarknetArrays> ReadCfg(std::uint64_t number_bytes) {

@@ -13,7 +13,7 @@ constexpr std::uint64_t kWindowBytes = 65536;
 }  // namespace
 
 Error FileWindow::Corrupt(std::uint64_t offset, std::string message) const {
-  return Error{ErrorCode::kCorrupt, std::move(message), file_.path(), offset, {}};
+  return Error{ErrorCode::kCorrupt, std::move(message)}.In(file_.path()).At(offset);
 }
 
 Result<std::span<const std::byte>> FileWindow::At(std::uint64_t offset) {

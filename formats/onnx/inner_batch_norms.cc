@@ -4,12 +4,12 @@
 #include <array>
 #include <map>
 #include <set>
-#include <tuple>
 #include <unordered_map>
 #include <utility>
 
 #include "formats/onnx/graph_values.h"
 #include "formats/onnx/layer_facts.h"
+#include "formats/onnx/model_functions.h"
 #include "formats/onnx/network_scope.h"
 #include "formats/onnx/node_attributes.h"
 #include "formats/onnx/tensor_places.h"
@@ -82,11 +82,7 @@ struct ConstantScope {
 class InnerFinder {
  public:
   InnerFinder(onnx_proto::ModelProto& model, const TensorLookup& tensors)
-      : model_(model), tensors_(tensors) {
-    for (const FunctionProto& function : model.functions()) {
-      functions_.emplace(KeyOf(function.domain(), function.name(), function.overload()), &function);
-    }
-  }
+      : model_(model), tensors_(tensors), functions_(model) {}
 
   InnerBatchNorms Find() {
     const std::size_t count = CountInner(model_);
@@ -102,12 +98,6 @@ class InnerFinder {
   }
 
  private:
-  using Key = std::tuple<std::string, std::string, std::string>;
-  static Key KeyOf(const std::string& domain, const std::string& name,
-                   const std::string& overload) {
-    return {domain == "ai.onnx" ? "" : domain, name, overload};
-  }
-
   void VisitGraph(const GraphProto& graph, ConstantScope& scope) {
     for (const TensorProto& tensor : graph.initializer()) {
       scope.constants.emplace(tensor.name(), &tensor);
@@ -118,9 +108,8 @@ class InnerFinder {
   void VisitNodes(const NodeList& nodes, ConstantScope& scope) {
     for (const NodeProto& node : nodes) {
       if (++visits_ > kMostVisits) return;
-      const auto function = functions_.find(KeyOf(node.domain(), node.op_type(), node.overload()));
-      if (function != functions_.end()) {
-        VisitCall(node, *function->second, scope);
+      if (const FunctionProto* const function = functions_.CalledBy(node); function != nullptr) {
+        VisitCall(node, *function, scope);
       } else if (IsBatchNorm(node)) {
         if (!scope.place.empty()) Add(node, scope);
       } else {
@@ -221,7 +210,7 @@ class InnerFinder {
 
   onnx_proto::ModelProto& model_;
   const TensorLookup& tensors_;
-  std::map<Key, const FunctionProto*> functions_;
+  const ModelFunctions functions_;
   std::unordered_map<const TensorProto*, std::string> names_;  // in the manifest
   std::set<const FunctionProto*> calls_;                       // that are being walked
   std::set<const NodeProto*> reached_;

@@ -6,6 +6,7 @@
 
 #include "formats/onnx/graph_values.h"
 #include "formats/onnx/layer_facts.h"
+#include "formats/onnx/model_functions.h"
 #include "formats/onnx/network_constants.h"
 #include "formats/onnx/network_scope.h"
 #include "formats/onnx/network_step.h"
@@ -43,11 +44,8 @@ class Translator {
         extent_(extent),
         builder_(network::Origin::kOnnxGraph,
                  extent == Extent::kNodes ? Contradictions::kUnknown : Contradictions::kFail),
-        known_(builder_, weights) {
-    for (const FunctionProto& function : model.functions()) {
-      functions_.emplace(KeyOf(function.domain(), function.name(), function.overload()), &function);
-    }
-  }
+        known_(builder_, weights),
+        functions_(model) {}
 
   Result<network::Network> Translate() && {
     NameScope scope;
@@ -70,12 +68,6 @@ class Translator {
   }
 
  private:
-  using Key = std::tuple<std::string, std::string, std::string>;
-  static Key KeyOf(const std::string& domain, const std::string& name,
-                   const std::string& overload) {
-    return {domain == "ai.onnx" ? "" : domain, name, overload};
-  }
-
   Result<network::Network> TranslateMain(const std::vector<std::string>& wanted, NameScope& scope) {
     const GraphProto& graph = model_.graph();
     scope.opset = OpsetOf(model_);
@@ -187,12 +179,11 @@ class Translator {
       CKPT_ASSIGN_OR_RETURN(const ValueId value, Find(name, scope, layer));
       inputs.push_back(value);
     }
-    const auto function = functions_.find(KeyOf(node.domain(), node.op_type(), node.overload()));
-    const bool calls = function != functions_.end();
-    if (calls && extent_ == Extent::kEverything) {
-      return Call(node, *function->second, inputs, scope);
+    const FunctionProto* const function = functions_.CalledBy(node);
+    if (function != nullptr && extent_ == Extent::kEverything) {
+      return Call(node, *function, inputs, scope);
     }
-    if (!calls && IsAlias(node, inputs)) {
+    if (function == nullptr && IsAlias(node, inputs)) {
       scope.values[node.output(0)] = inputs[0];
       return {};
     }
@@ -201,7 +192,7 @@ class Translator {
         return Inline(node, *branch, scope);
       }
     }
-    return AddNode(node, std::move(inputs), calls, scope);
+    return AddNode(node, std::move(inputs), function != nullptr, scope);
   }
 
   Status AddNode(const NodeProto& node, std::vector<ValueId> inputs, bool calls, NameScope& scope) {
@@ -373,7 +364,7 @@ class Translator {
   const Extent extent_;
   network::NetworkBuilder builder_;
   KnownElements known_;
-  std::map<Key, const FunctionProto*> functions_;
+  const ModelFunctions functions_;
   std::set<const FunctionProto*> calls_ = {};
   std::map<const Nodes*, std::vector<int>> orders_ = {};
   std::map<const GraphProto*, std::map<std::string, network::PartialShape>> declared_ = {};

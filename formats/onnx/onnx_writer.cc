@@ -30,7 +30,7 @@ constexpr std::uint64_t kExternalAlignment = 4096;     // so that a runtime can 
 constexpr std::uint64_t kMaxStringBytes = std::uint64_t{256} << 20;
 
 tl::unexpected<Error> Refused(const TensorInfo& tensor, std::string message) {
-  return Fail(Error{ErrorCode::kUnfit, std::move(message), {}, {}, tensor.name});
+  return Fail(Error{ErrorCode::kUnfit, std::move(message)}.Of(tensor.name));
 }
 
 // A model in which every listed tensor has the shape, and as data_place the index, of what is to be
@@ -184,8 +184,8 @@ class Filler {
     for (const std::string& name : dropped_) {
       const auto found = readers.find(name);
       if (found == readers.end() || found->second == 0) continue;
-      return Fail(Error{
-          ErrorCode::kUnfit, "is needed by the graph and is not to be written", {}, {}, name});
+      return Fail(
+          Error{ErrorCode::kUnfit, "is needed by the graph and is not to be written"}.Of(name));
     }
     return {};
   }

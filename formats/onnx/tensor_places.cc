@@ -23,7 +23,7 @@ class Collector {
       for (auto& attribute : *function.mutable_attribute_proto()) Attribute(attribute, path);
     }
     if (!twice_.empty()) {
-      return Fail(Error{ErrorCode::kCorrupt, "two tensors have this name", {}, {}, twice_});
+      return Fail(Error{ErrorCode::kCorrupt, "two tensors have this name"}.Of(twice_));
     }
     return std::move(places_);
   }

@@ -12,7 +12,7 @@ constexpr auto kSchemes =
 constexpr std::size_t kMaxUrlBytes = 16384;
 
 tl::unexpected<Error> Invalid(const RemoteAddress& address, std::string message) {
-  return Fail(Error{ErrorCode::kInvalidArgument, std::move(message), ShownName(address), {}, {}});
+  return Fail(Error{ErrorCode::kInvalidArgument, std::move(message)}.In(ShownName(address)));
 }
 
 bool IsGraphic(char c) { return c > ' ' && c != '\x7f'; }  // UTF-8 has negative ones

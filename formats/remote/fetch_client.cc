@@ -65,7 +65,7 @@ Status FetchClient::Name(const std::string& shown, const std::string& url) {
 
 Result<FetchClient::Opened> FetchClient::Open(const std::string& shown) {
   if (shown.size() > kMostFetchText)
-    return Fail(Error{ErrorCode::kInvalidArgument, "is too long for a URL", shown, {}, {}});
+    return Fail(Error{ErrorCode::kInvalidArgument, "is too long for a URL"}.In(shown));
   FetchRequest request{FetchKind::kOpen};
   request.text_size = static_cast<std::uint32_t>(shown.size());
   request.tag = Expect(kFirstFetchBytes + kMostFetchVersion);

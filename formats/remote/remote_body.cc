@@ -66,7 +66,7 @@ Result<std::shared_ptr<RemoteBody>> RemoteBody::Open(std::shared_ptr<FetchClient
   body->size_ = opened->size;
   body->version_ = std::move(opened->version);
   if (opened->head.size() > body->size_) {
-    return Fail(Error{ErrorCode::kIo, "more bytes came than the file has", body->shown_, {}, {}});
+    return Fail(Error{ErrorCode::kIo, "more bytes came than the file has"}.In(body->shown_));
   }
   CKPT_RETURN_IF_ERROR(body->disk_->WriteAt(0, opened->head));
   CKPT_RETURN_IF_ERROR(body->disk_->Resize(body->size_));
@@ -80,7 +80,8 @@ RemoteBody::~RemoteBody() { client_->Close(file_); }
 Status RemoteBody::ReadAt(std::uint64_t offset, std::span<std::byte> out) {
   if (!RangeFits(offset, out.size(), size_)) {
     return Fail(
-        Error{ErrorCode::kCorrupt, "the file ends before what was to be read", shown_, offset, {}});
+        Error{ErrorCode::kCorrupt, "the file ends before what was to be read"}.In(shown_).At(
+            offset));
   }
   if (out.empty()) return {};
   if (Status fetched = Fetch({offset, offset + out.size()}); !fetched) {

@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <utility>
 
+#include "formats/encoding/few_of.h"
 #include "formats/tf_bundle/data_shards.h"
 #include "formats/tf_proto/checkpoint_state.pb.h"
 #include "formats/tf_v1/shard_names.h"
@@ -46,18 +47,6 @@ std::optional<tf_proto::CheckpointState> ParseState(const std::string& text) {
     return std::nullopt;
   }
   return state;
-}
-
-// "a, b, c and 4 more"
-std::string Listed(const std::vector<std::string>& names) {
-  std::string text;
-  for (std::size_t i = 0; i < std::min(names.size(), kMaxNamesShown); ++i) {
-    text += (i == 0 ? "" : ", ") + names[i];
-  }
-  if (names.size() > kMaxNamesShown) {
-    text += " and " + std::to_string(names.size() - kMaxNamesShown) + " more";
-  }
-  return text;
 }
 
 // 500 of "model.ckpt-500".
@@ -170,9 +159,9 @@ Status Resolver::CheckLeftovers(const std::string& prefix) const {
     }
   }
   if (steps.empty()) return {};
-  return Fail(
-      Error{ErrorCode::kNotFound, "no checkpoint has this name; there is " + Listed(steps)}.In(
-          prefix));
+  return Fail(Error{ErrorCode::kNotFound,
+                    "no checkpoint has this name; there is " + FewOf(steps, kMaxNamesShown)}
+                  .In(prefix));
 }
 
 Resolver::Resolved Resolver::Folder(const fs::path& folder) const {
@@ -211,10 +200,11 @@ Resolver::Resolved Resolver::NewestIn(const fs::path& folder,
   const bool tie =
       steps.size() > 1 && steps[steps.size() - 2].first == steps[steps.size() - 1].first;
   if (steps.empty() || tie) {
-    return Fail(Error{ErrorCode::kInvalidArgument,
-                      "holds " + std::to_string(bases.size()) + " checkpoints (" + Listed(bases) +
-                          ") and nothing says which is the latest: name one"}
-                    .In(folder.string()));
+    return Fail(
+        Error{ErrorCode::kInvalidArgument, "holds " + std::to_string(bases.size()) +
+                                               " checkpoints (" + FewOf(bases, kMaxNamesShown) +
+                                               ") and nothing says which is the latest: name one"}
+            .In(folder.string()));
   }
   const auto& [step, newest] = steps.back();
   ResolvedBundle resolved{(folder / newest).string(),
@@ -281,11 +271,12 @@ Resolver::Resolved Resolver::Latest(const fs::path& file,
     return resolved;
   }
   CKPT_RETURN_IF_ERROR(CheckLeftovers(prefix));
-  return Fail(
-      Error{ErrorCode::kNotFound,
-            resolved.note + ", which is not there" +
-                (there.empty() ? "" : "; of those that it lists, there is " + Listed(there))}
-          .In(prefix + std::string(kIndexEnding)));
+  return Fail(Error{
+      ErrorCode::kNotFound,
+      resolved.note + ", which is not there" +
+          (there.empty() ? ""
+                         : "; of those that it lists, there is " + FewOf(there, kMaxNamesShown))}
+                  .In(prefix + std::string(kIndexEnding)));
 }
 
 }  // namespace

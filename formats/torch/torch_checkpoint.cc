@@ -7,6 +7,7 @@
 #include <unordered_set>
 #include <utility>
 
+#include "formats/encoding/few_of.h"
 #include "formats/encoding/json_events.h"
 #include "formats/torch/average_lists.h"
 #include "formats/torch/module_objects.h"
@@ -365,14 +366,8 @@ class Builder {
     std::vector<std::string> names = UnknownGlobals(graph_);
     std::erase_if(names, [](const std::string& name) { return name.starts_with("__torch__."); });
     if (names.empty()) return {};
-    std::string note = "names classes or functions, which are not run: ";
-    for (std::size_t i = 0; i < names.size() && i < kNamedGlobals; ++i) {
-      note += (i == 0 ? "" : ", ") + names[i].substr(0, 100);
-    }
-    if (names.size() > kNamedGlobals) {
-      note += " and " + std::to_string(names.size() - kNamedGlobals) + " more";
-    }
-    return note;
+    for (std::string& name : names) name.resize(std::min<std::size_t>(name.size(), 100));
+    return "names classes or functions, which are not run: " + FewOf(names, kNamedGlobals);
   }
 
   const PickleGraph& graph_;

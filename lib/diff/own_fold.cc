@@ -9,6 +9,7 @@
 
 #include "ckpt/elements.h"
 #include "ckpt/find_layers.h"
+#include "core/quoted.h"
 #include "diff/permuted_elements.h"
 #include "fold/element_stream.h"
 #include "fold/fold_over_graph.h"
@@ -200,8 +201,6 @@ Result<std::string> MergedInto(const FoldedFile& of, const FoldedFile& other,
   return there->scope;
 }
 
-std::string InQuotes(const std::string& name) { return '"' + name + '"'; }
-
 // What became of one batch norm in all the layers that took it; false where a kernel is another.
 // `into`: the batch norms that took it.
 Result<bool> Describe(const Judge& judge, const FoldContext& context, const Candidate& candidate,
@@ -211,8 +210,8 @@ Result<bool> Describe(const Judge& judge, const FoldContext& context, const Cand
   for (const LayerKey& key : candidate.kernels) {
     CKPT_ASSIGN_OR_RETURN(const auto verdict, judge.Judged(context.steps.layers().at(key)));
     if (!verdict || !verdict->same_kernel) return false;
-    into += (into.empty() ? "" : ", ") + InQuotes(verdict->kernel);
-    if (!verdict->bias.empty()) into += " and " + InQuotes(verdict->bias);
+    into += (into.empty() ? "" : ", ") + Quoted(verdict->kernel);
+    if (!verdict->bias.empty()) into += " and " + Quoted(verdict->bias);
     same_bias = same_bias && verdict->same_bias;
     scale_off = std::max(scale_off, verdict->kernel_off);
     shift_off = std::max(shift_off, verdict->bias_off);
@@ -227,21 +226,6 @@ Result<bool> Describe(const Judge& judge, const FoldContext& context, const Cand
   if (!same_bias) diff.note += ", and its shift is another";
   return true;
 }
-
-}  // namespace
-
-std::optional<TensorId> BiasOf(const Manifest& manifest, TensorId kernel) {
-  if (!manifest.graph) return BiasBeside(manifest, kernel);
-  for (const Layer& layer : manifest.graph->layers) {
-    const auto found = layer.tensors.find("kernel");
-    if (found == layer.tensors.end() || found->second != kernel) continue;
-    const auto bias = layer.tensors.find("bias");
-    return bias == layer.tensors.end() ? std::optional<TensorId>{} : bias->second;
-  }
-  return BiasBeside(manifest, kernel);
-}
-
-namespace {
 
 // Layers that `of` alone has and that were not compared, with their places in `diffs`.
 std::map<const BatchNorm*, std::size_t> LayersAlone(const FoldedFile& of,
@@ -264,12 +248,23 @@ Result<std::optional<std::string>> Takers(const FoldedFile& of, const FoldedFile
   for (const std::size_t taker : candidate.batch_norms) {
     CKPT_ASSIGN_OR_RETURN(const std::string scope, MergedInto(of, other, layers, context, taker));
     if (scope.empty()) return std::optional<std::string>{};
-    takers += (takers.empty() ? "" : ", ") + InQuotes(scope);
+    takers += (takers.empty() ? "" : ", ") + Quoted(scope);
   }
   return std::optional(std::move(takers));
 }
 
 }  // namespace
+
+std::optional<TensorId> BiasOf(const Manifest& manifest, TensorId kernel) {
+  if (!manifest.graph) return BiasBeside(manifest, kernel);
+  for (const Layer& layer : manifest.graph->layers) {
+    const auto found = layer.tensors.find("kernel");
+    if (found == layer.tensors.end() || found->second != kernel) continue;
+    const auto bias = layer.tensors.find("bias");
+    return bias == layer.tensors.end() ? std::optional<TensorId>{} : bias->second;
+  }
+  return BiasBeside(manifest, kernel);
+}
 
 Status CompareWithOwnFold(const FoldedFile& of, const FoldedFile& other,
                           const std::vector<Match>& matches, const std::vector<LayerMatch>& layers,

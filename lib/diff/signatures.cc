@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "ckpt/elements.h"
+#include "core/quoted.h"
 
 namespace ckpt {
 namespace {
@@ -261,8 +262,6 @@ std::optional<Signature> FindFrozenDrift(const std::vector<MovedLayer>& moved,
       "that ran in training mode, or statistics computed anew";
   return signature;
 }
-
-std::string Quoted(const std::string& text) { return '"' + text + '"'; }
 
 Signature PrefixSignature(const Matching& matching) {
   Signature signature{"prefix", {}, {}};

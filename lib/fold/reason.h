@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "ckpt/result.h"
+#include "core/quoted.h"
 
 namespace ckpt {
 
@@ -26,8 +27,6 @@ struct KeepingReason {
   std::string text = {};
   Remedy remedy = Remedy::kNone;
 };
-
-inline std::string Quoted(std::string_view name) { return '"' + std::string(name) + '"'; }
 
 inline std::string FormatNumber(double value) {
   char text[32];

@@ -6,6 +6,7 @@
 #include <unordered_set>
 #include <utility>
 
+#include "core/quoted.h"
 #include "roles/framework_defaults.h"
 #include "roles/named_scopes.h"
 #include "roles/other_norms.h"

@@ -108,8 +108,6 @@ bool SaysOtherNorm(std::string_view scope) {
   });
 }
 
-std::string Quoted(std::string_view text) { return '"' + std::string(text) + '"'; }
-
 std::string NamingPattern(std::string_view scope) {
   std::string pattern;
   for (const char c : scope) {

@@ -24,8 +24,6 @@ bool SaysBatchNorm(std::string_view scope);
 // The last component of the scope names another normalisation: layer, group, instance, RMS...
 bool SaysOtherNorm(std::string_view scope);
 
-std::string Quoted(std::string_view text);  // in quotation marks
-
 // The scope with each run of digits replaced by '#': layers of one naming share it.
 std::string NamingPattern(std::string_view scope);
 

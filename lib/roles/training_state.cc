@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/quoted.h"
 #include "roles/naming_conventions.h"
 #include "roles/scope_words.h"
 #include "roles/tensor_name.h"

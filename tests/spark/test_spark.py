@@ -55,17 +55,22 @@ def test_options_reach_the_program_and_a_wrong_one_ends_the_job(spark, few_paths
         ckpt_spark.audit(few_paths, program=program, options=["--no-such-option"], tasks=2).collect()
 
 
-def test_a_file_that_ends_the_program_costs_itself_alone(spark, few_paths, few, program, folder):
-    poison = sorted(few)[5]
-    deadly = script(folder, "deadly", f"""
-import os, signal, subprocess, sys
+def stopped_at(poison, act, folder, program):
+    """A program that audits what is named before `poison`, and then acts."""
+    return script(folder, "stopped", f"""
+import os, signal, subprocess, sys, time
 names = sys.stdin.buffer.read().split(b"\\0")[:-1]
 before = names[:names.index({poison.encode()!r})] if {poison.encode()!r} in names else names
 if before:
     subprocess.run([{program!r}, *sys.argv[1:]], input=b"".join(name + b"\\0" for name in before))
 if before != names:
-    os.kill(os.getpid(), signal.SIGSEGV)
+    {act}
 """)
+
+
+def test_a_file_that_ends_the_program_costs_itself_alone(spark, few_paths, few, program, folder):
+    poison = sorted(few)[5]
+    deadly = stopped_at(poison, "os.kill(os.getpid(), signal.SIGSEGV)", folder, program)
     rows = ckpt_spark.audit(few_paths, program=deadly, tasks=3).collect()
     assert states(rows) == {**few, poison: "unreadable"}
     lost = next(row for row in rows if row["input"] == poison)
@@ -74,15 +79,7 @@ if before != names:
 
 def test_a_file_that_the_program_does_not_get_done_with_costs_itself_alone(spark, few_paths, few, program, folder):
     poison = sorted(few)[2]
-    slow = script(folder, "slow", f"""
-import subprocess, sys, time
-names = sys.stdin.buffer.read().split(b"\\0")[:-1]
-before = names[:names.index({poison.encode()!r})] if {poison.encode()!r} in names else names
-if before:
-    subprocess.run([{program!r}, *sys.argv[1:]], input=b"".join(name + b"\\0" for name in before))
-if before != names:
-    time.sleep(1000)
-""")
+    slow = stopped_at(poison, "time.sleep(1000)", folder, program)
     rows = ckpt_spark.audit(few_paths, program=slow, tasks=2, patience=3).collect()
     assert states(rows) == {**few, poison: "unreadable"}
     assert next(row["error_code"] for row in rows if row["input"] == poison) == "timeout"
