@@ -22,4 +22,8 @@ std::string_view Name(EvidenceSource source) noexcept {
   return "default";
 }
 
+bool SameEpsilon(double a, double b) noexcept {
+  return a == b || static_cast<float>(a) == static_cast<float>(b);
+}
+
 }  // namespace ckpt

@@ -25,7 +25,10 @@ bool IsAssumed(const BatchNorm& layer) {
 bool SettleEpsilon(BatchNorm& a, BatchNorm& b, std::string& note) {
   if (!a.epsilon && !b.epsilon) return false;
   if (a.epsilon && b.epsilon) {
-    if (a.epsilon->value == b.epsilon->value) return true;
+    if (SameEpsilon(a.epsilon->value, b.epsilon->value)) {
+      b.epsilon->value = a.epsilon->value;
+      return true;
+    }
     if (IsAssumed(a) == IsAssumed(b)) {
       note = "epsilon " + Number(a.epsilon->value) + " against " + Number(b.epsilon->value);
       if (IsAssumed(a)) note += ", both assumed";

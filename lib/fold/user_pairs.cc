@@ -55,11 +55,13 @@ Result<std::optional<SourcedNumber>> EpsilonOf(const BatchNorm& batch_norm, cons
   if (!std::isfinite(epsilon) || epsilon < 0) {
     return Contradiction(pair, "epsilon is " + FormatNumber(epsilon));
   }
-  if (batch_norm.epsilon && batch_norm.epsilon->value != epsilon &&
-      (batch_norm.epsilon->evidence.source == EvidenceSource::kGraph ||
-       batch_norm.epsilon->evidence.source == EvidenceSource::kFrameworkRecord)) {
+  const auto& found = batch_norm.epsilon;
+  const bool recorded = found && (found->evidence.source == EvidenceSource::kGraph ||
+                                  found->evidence.source == EvidenceSource::kFrameworkRecord);
+  if (recorded && SameEpsilon(found->value, epsilon)) return found;
+  if (recorded) {
     return Contradiction(pair, "epsilon is " + FormatNumber(epsilon) + ", and the file records " +
-                                   FormatNumber(batch_norm.epsilon->value));
+                                   FormatNumber(found->value));
   }
   return std::optional<SourcedNumber>{{epsilon, {EvidenceSource::kUser, "a given pair"}}};
 }

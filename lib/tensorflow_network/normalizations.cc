@@ -13,7 +13,7 @@ Outcome FusedBatchNorm(Node& node) {
   if (!channel_axis) return NotUnderstood("the data format " + node.Text("data_format", ""));
   BatchNormalization norm;
   norm.axis = *channel_axis;
-  norm.epsilon = node.Real("epsilon", 0.0001);
+  norm.epsilon = node.Real("epsilon", 1e-4F);
   norm.of_batch = node.Bool("is_training", true);
   const std::size_t rank = node.Text("data_format", "NHWC").size() == 5 ? 5 : 4;  // "NDHWC"
   if (norm.of_batch) {

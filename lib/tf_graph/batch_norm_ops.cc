@@ -14,7 +14,7 @@ using tf_graph::BatchStatistics;
 using tf_graph::TracedVector;
 using Kind = OpBatchNormVector::Kind;
 
-constexpr double kFusedEpsilon = 1e-4;  // of the operation's definition
+constexpr double kFusedEpsilon = 1e-4F;  // of the operation's definition
 
 bool IsFusedType(std::string_view type) {
   return type == "FusedBatchNorm" || type == "FusedBatchNormV2" || type == "FusedBatchNormV3" ||
@@ -76,7 +76,7 @@ class Finder {
     norm.mode = trains ? OpBatchNormMode::kTraining : OpBatchNormMode::kInference;
     const auto* epsilon = FindAttr<double>(op, "epsilon");
     norm.epsilon_recorded = epsilon != nullptr;
-    norm.epsilon = epsilon != nullptr ? tf_graph::ShortestDecimal(*epsilon) : kFusedEpsilon;
+    norm.epsilon = epsilon != nullptr ? *epsilon : kFusedEpsilon;
     const auto* format = FindAttr<std::string>(op, "data_format");
     norm.data_format = format != nullptr && !format->empty() ? *format : "NHWC";
     norm.channel_axis = norm.data_format.starts_with("NC") ? 1 : -1;
@@ -101,7 +101,7 @@ class Finder {
     if (scaled == nullptr || *scaled) norm.gamma = tracer_.Trace(at, 4).vector;
     const auto* epsilon = FindAttr<double>(op, "variance_epsilon");
     norm.epsilon_recorded = epsilon != nullptr;
-    norm.epsilon = epsilon != nullptr ? tf_graph::ShortestDecimal(*epsilon) : 0;
+    norm.epsilon = epsilon != nullptr ? *epsilon : 0;
     norm.mode = ModeOf(mean, variance);
     Add(std::move(norm), mean, variance);
   }

@@ -2,8 +2,6 @@
 
 #include <algorithm>
 
-#include "tf_graph/assigned_value.h"
-
 namespace ckpt::tf_graph {
 namespace {
 
@@ -58,8 +56,7 @@ std::optional<double> PatternWalk::EpsilonAt(OpRef sum, std::size_t input) const
     // A variance of one channel that was made a constant is no epsilon.
     const bool scalar =
         value && op(origin.at).constant->shape.rank() == 0 && *value >= 0 && *value < 1;
-    if (!scalar) return std::nullopt;
-    return op(origin.at).constant->dtype == Dtype::kF64 ? *value : ShortestDecimal(*value);
+    return scalar ? value : std::nullopt;
   }
   return std::nullopt;
 }

@@ -1,7 +1,7 @@
 // The averages that --ema writes are judged, beside the raw weights or in their place.
 #include "tests/audit/audited.h"
 
-namespace ckpt::testing {
+namespace ckpt::testing::averages_test {
 namespace {
 
 using ::testing::ElementsAre;
@@ -102,4 +102,4 @@ TEST(MeanSubtraction, WithEpsilonZeroIsNoLayerThatWasNeverUpdated) {
 }
 
 }  // namespace
-}  // namespace ckpt::testing
+}  // namespace ckpt::testing::averages_test

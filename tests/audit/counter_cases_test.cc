@@ -1,7 +1,7 @@
 // Sound checkpoints that a hasty rule would complain about. All must be silent.
 #include "tests/audit/audited.h"
 
-namespace ckpt::testing {
+namespace ckpt::testing::counter_cases_test {
 namespace {
 
 using ::testing::IsEmpty;
@@ -114,4 +114,4 @@ TEST(CounterCases, NegativeAndZeroGamma) {
 }
 
 }  // namespace
-}  // namespace ckpt::testing
+}  // namespace ckpt::testing::counter_cases_test

@@ -7,8 +7,9 @@
 #include "ckpt/formats/format.h"
 #include "ckpt/network/network.h"
 #include "tests/audit/audited.h"
+#include "tests/support/paths.h"
 
-namespace ckpt::testing {
+namespace ckpt::testing::fit_test {
 namespace {
 
 using ::testing::HasSubstr;
@@ -101,13 +102,13 @@ constexpr std::size_t kJudged[] = {1, 2, 3, 4, 5, 6};
 
 TEST(StatisticsMisfit, ATrainedNetworkFits) {
   for (const char* name : {"good.h5", "stale.h5"}) {
-    const Opened file(std::string(CKPT_TESTDATA "/drift/") + name);
+    const Opened file(std::string(ckpt::testing::TestData() + "/drift/") + name);
     EXPECT_TRUE(Silent(Misfits(*file.checkpoint, file.analysis)));
   }
 }
 
 TEST(StatisticsMisfit, ChannelsInAnotherOrderAreFoundInEachLayer) {
-  const Opened file(CKPT_TESTDATA "/drift/good.h5");
+  const Opened file(ckpt::testing::TestData() + "/drift/good.h5");
   for (const std::size_t layer : kJudged) {
     Changed changed(*file.checkpoint);
     Shuffle(file, layer, 1, changed);
@@ -117,7 +118,7 @@ TEST(StatisticsMisfit, ChannelsInAnotherOrderAreFoundInEachLayer) {
 }
 
 TEST(StatisticsMisfit, StatisticsOfTwoLayersThatChangedPlacesAreFoundAndSayWhoseTheyAre) {
-  const Opened file(CKPT_TESTDATA "/drift/good.h5");
+  const Opened file(ckpt::testing::TestData() + "/drift/good.h5");
   Changed changed(*file.checkpoint);
   Exchange(file, 3, 5, changed);
   const AuditResult result = Misfits(changed, file.analysis);
@@ -127,7 +128,7 @@ TEST(StatisticsMisfit, StatisticsOfTwoLayersThatChangedPlacesAreFoundAndSayWhose
 }
 
 TEST(StatisticsMisfit, KernelsAreReadUnderChecksumsOnly) {
-  const Opened file(CKPT_TESTDATA "/drift/good.h5");
+  const Opened file(ckpt::testing::TestData() + "/drift/good.h5");
   Changed changed(*file.checkpoint);
   Shuffle(file, 3, 1, changed);
   EXPECT_TRUE(Silent(Audit(changed, file.analysis, {})));
@@ -145,7 +146,7 @@ void PrintTo(const Case& network, std::ostream* out) { *out << network.name; }
 class PublicNetwork : public ::testing::TestWithParam<Case> {};
 
 TEST_P(PublicNetwork, FitsAndIsFoundWhenShuffledOrExchanged) {
-  const std::string path = std::string(CKPT_CORPUS "/") + GetParam().path;
+  const std::string path = std::string(ckpt::testing::Corpus() + "/") + GetParam().path;
   if (!std::filesystem::exists(path)) GTEST_SKIP() << "no corpus";
   const Opened file(path);
   EXPECT_TRUE(Silent(Misfits(*file.checkpoint, file.analysis)));
@@ -182,4 +183,4 @@ INSTANTIATE_TEST_SUITE_P(
     [](const ::testing::TestParamInfo<Case>& network) { return network.param.name; });
 
 }  // namespace
-}  // namespace ckpt::testing
+}  // namespace ckpt::testing::fit_test

@@ -2,7 +2,7 @@
 #include "tests/audit/audited.h"
 #include "tests/support/op_graph_builder.h"
 
-namespace ckpt::testing {
+namespace ckpt::testing::graph_rules_test {
 namespace {
 
 using ::testing::ElementsAre;
@@ -206,7 +206,7 @@ TEST(GraphRules, BatchNormsAreThoseOfTheGraphWhateverTheirNames) {
   EXPECT_EQ(norm.gamma, FindTensor(network.manifest(), "s"));
   EXPECT_EQ(norm.moving_variance, FindTensor(network.manifest(), "pop2"));
   ASSERT_TRUE(norm.epsilon);
-  EXPECT_EQ(norm.epsilon->value, 0.002);
+  EXPECT_EQ(norm.epsilon->value, double{0.002F});
   EXPECT_EQ(norm.epsilon->evidence.source, EvidenceSource::kGraph);
   const TensorRole& mean = analysis.roles[norm.moving_mean->index];
   EXPECT_EQ(mean.role, Role::kMovingMean);
@@ -343,4 +343,4 @@ TEST(GraphRules, StatisticsThatWereNotSavedAreToldOnceWithTheSaverAsProof) {
 }
 
 }  // namespace
-}  // namespace ckpt::testing
+}  // namespace ckpt::testing::graph_rules_test

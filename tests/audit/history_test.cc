@@ -1,7 +1,7 @@
 // BN050 to BN052: two checkpoints of one run.
 #include "tests/audit/audited.h"
 
-namespace ckpt::testing {
+namespace ckpt::testing::history_test {
 namespace {
 
 using ::testing::ElementsAre;
@@ -192,4 +192,4 @@ TEST(History, WhatWasNotComparedIsSaid) {
 }
 
 }  // namespace
-}  // namespace ckpt::testing
+}  // namespace ckpt::testing::history_test

@@ -3,7 +3,7 @@
 
 #include "tests/audit/audited.h"
 
-namespace ckpt::testing {
+namespace ckpt::testing::initial_weight_test {
 namespace {
 
 using ::testing::ElementsAre;
@@ -135,4 +135,4 @@ TEST(InitialWeight, TorchScriptSavedInTrainingModeIsAWarning) {
 }
 
 }  // namespace
-}  // namespace ckpt::testing
+}  // namespace ckpt::testing::initial_weight_test

@@ -10,7 +10,7 @@
 
 #include "tests/audit/audited.h"
 
-namespace ckpt {
+namespace ckpt::layer_profile_test {
 namespace {
 
 using ::testing::DoubleNear;
@@ -148,4 +148,4 @@ TEST(LayerProfile, OfTwoFilesLiesOverOneRange) {
 }
 
 }  // namespace
-}  // namespace ckpt
+}  // namespace ckpt::layer_profile_test

@@ -1,7 +1,7 @@
 // BN001 to BN004, BN030, BN040, BN041: which tensors a layer has, and what is recorded of it.
 #include "tests/audit/audited.h"
 
-namespace ckpt::testing {
+namespace ckpt::testing::presence_test {
 namespace {
 
 using ::testing::ElementsAre;
@@ -140,4 +140,4 @@ TEST(Presence, TheLikelyCauseIsOneOfTheFilesFramework) {
 }
 
 }  // namespace
-}  // namespace ckpt::testing
+}  // namespace ckpt::testing::presence_test

@@ -4,7 +4,7 @@
 #include "audit/non_finite.h"
 #include "tests/audit/audited.h"
 
-namespace ckpt::testing {
+namespace ckpt::testing::reading_test {
 namespace {
 
 using ::testing::ElementsAre;
@@ -209,4 +209,4 @@ TEST(Reading, WhereNoTensorCanBeReadTheFileIsRefused) {
 }
 
 }  // namespace
-}  // namespace ckpt::testing
+}  // namespace ckpt::testing::reading_test

@@ -3,9 +3,10 @@
 
 #include "ckpt/formats/format.h"
 #include "tests/audit/audited.h"
+#include "tests/support/paths.h"
 #include "tests/support/temporary_folder.h"
 
-namespace ckpt::testing {
+namespace ckpt::testing::real_files_test {
 namespace {
 
 using ::testing::ElementsAre;
@@ -70,7 +71,8 @@ std::string TestName(const ::testing::TestParamInfo<Case>& info) {
 class TestdataAudit : public ::testing::TestWithParam<Case> {};
 
 TEST_P(TestdataAudit, FindsWhatIsWrongAndNothingElse) {
-  const AuditedFile file = AuditFile(std::string(CKPT_TESTDATA "/") + GetParam().path);
+  const AuditedFile file =
+      AuditFile(std::string(ckpt::testing::TestData() + "/") + GetParam().path);
   EXPECT_EQ(RulesOf(file.result), GetParam().judged) << Described(file.result);
   EXPECT_FALSE(file.result.error.has_value());
 }
@@ -189,7 +191,8 @@ INSTANTIATE_TEST_SUITE_P(
 
 TEST(TestdataAudits, SwappedStatisticsAreToldFromNegativeOnes) {
   for (const char* suffix : {".h5", ".npz", ".safetensors"}) {
-    const AuditedFile file = AuditFile(std::string(CKPT_TESTDATA "/bad_values/swapped") + suffix);
+    const AuditedFile file =
+        AuditFile(std::string(ckpt::testing::TestData() + "/bad_values/swapped") + suffix);
     const Finding* finding = FindingOf(file.result, "BN031");
     ASSERT_NE(finding, nullptr) << Described(file.result);
     EXPECT_THAT(finding->message, HasSubstr("moving variance and moving mean"));
@@ -199,14 +202,14 @@ TEST(TestdataAudits, SwappedStatisticsAreToldFromNegativeOnes) {
 
 TEST(TestdataAudits, DeadChannelsComeWithTheirGain) {
   // epsilon 1e-5: 1 / sqrt(1e-5)
-  const AuditedFile file = AuditFile(CKPT_TESTDATA "/bad_values/zero_variance.h5");
+  const AuditedFile file = AuditFile(ckpt::testing::TestData() + "/bad_values/zero_variance.h5");
   ASSERT_NE(FindingOf(file.result, "BN023"), nullptr) << Described(file.result);
   EXPECT_THAT(FindingOf(file.result, "BN023")->message, HasSubstr("2 of 7 channels, gain 316.2"));
 }
 
 TEST(TestdataAudits, AbsorbedStatisticsAreSaidToBe) {
   for (const char* path : {"bad_values/absorbed.h5", "safetensors/torch_absorbed.safetensors"}) {
-    const AuditedFile file = AuditFile(std::string(CKPT_TESTDATA "/") + path);
+    const AuditedFile file = AuditFile(std::string(ckpt::testing::TestData() + "/") + path);
     EXPECT_EQ(CountOf(file.result, "BN013"), 1U) << Described(file.result);
   }
 }
@@ -214,7 +217,8 @@ TEST(TestdataAudits, AbsorbedStatisticsAreSaidToBe) {
 // Random weights, sound statistics: whatever the layers, nothing above information.
 TEST(TestdataAudits, EveryKerasModelIsSilent) {
   std::size_t models = 0;
-  for (const auto& entry : std::filesystem::directory_iterator(CKPT_TESTDATA "/keras_h5")) {
+  for (const auto& entry :
+       std::filesystem::directory_iterator(ckpt::testing::TestData() + "/keras_h5")) {
     if (entry.path().extension() != ".h5") continue;
     ++models;
     const AuditedFile file = AuditFile(entry.path().string());
@@ -224,12 +228,12 @@ TEST(TestdataAudits, EveryKerasModelIsSilent) {
 }
 
 TEST(TestdataAudits, OrdinaryTrainingBetweenTwoCheckpointsIsSilent) {
-  const std::string run = CKPT_TESTDATA "/tf1/mnist/correct/model.ckpt-";
+  const std::string run = ckpt::testing::TestData() + "/tf1/mnist/correct/model.ckpt-";
   EXPECT_TRUE(Silent(AuditFile(run + "700", run + "300").result));
 }
 
 TEST(TestdataAudits, UpdatesThatNeverRanBetweenTwoCheckpoints) {
-  const std::string run = CKPT_TESTDATA "/tf1/mnist/updates_not_run/model.ckpt-";
+  const std::string run = ckpt::testing::TestData() + "/tf1/mnist/updates_not_run/model.ckpt-";
   EXPECT_THAT(RulesOf(AuditFile(run + "700", run + "600").result),
               ElementsAre("error BN010", "error GR001", "warning BN050"));
 }
@@ -250,7 +254,8 @@ TEST(TestdataAudits, AGraphByItselfProvesBothFoundingBugs) {
     SCOPED_TRACE(name);
     const TemporaryFolder folder;
     const std::string copy = (folder / "graph.meta").string();
-    std::filesystem::copy_file(std::string(CKPT_TESTDATA "/tf1/") + name + ".meta", copy);
+    std::filesystem::copy_file(std::string(ckpt::testing::TestData() + "/tf1/") + name + ".meta",
+                               copy);
     const AuditedFile file = AuditFile(copy);
     EXPECT_EQ(RulesOf(file.result), judged) << Described(file.result);
     EXPECT_FALSE(file.result.error);
@@ -258,14 +263,14 @@ TEST(TestdataAudits, AGraphByItselfProvesBothFoundingBugs) {
 }
 
 TEST(TestdataAudits, AFrozenLayerThatDrifted) {
-  const std::string folder = CKPT_TESTDATA "/tf/cases/frozen_drift/";
+  const std::string folder = ckpt::testing::TestData() + "/tf/cases/frozen_drift/";
   const AuditResult result =
       AuditFile(folder + "after/model.ckpt-250", folder + "before/model.ckpt-150").result;
   EXPECT_THAT(RulesOf(result), ElementsAre("warning BN051", "warning BN051"));
 }
 
 TEST(TestdataAudits, AWarmStartThatResetTheStatistics) {
-  const std::string folder = CKPT_TESTDATA "/tf/cases/warm_start/";
+  const std::string folder = ckpt::testing::TestData() + "/tf/cases/warm_start/";
   const AuditResult result =
       AuditFile(folder + "fine_tuned/model.ckpt-0", folder + "base/model.ckpt-150").result;
   EXPECT_THAT(RulesOf(result), ElementsAre("error BN010", "warning BN052"));
@@ -275,7 +280,7 @@ TEST(TestdataAudits, AWarmStartThatResetTheStatistics) {
 // A checkpoint made of the index of one step and the data of another, both sound by themselves.
 TEST(DamagedFiles, IndexAndDataOfDifferentStepsAreNamedAsTheCause) {
   const TemporaryFolder folder;
-  const std::string run = CKPT_TESTDATA "/tf1/mnist/correct/model.ckpt-";
+  const std::string run = ckpt::testing::TestData() + "/tf1/mnist/correct/model.ckpt-";
   std::filesystem::copy_file(run + "700.index", folder / "model.ckpt-700.index");
   std::filesystem::copy_file(run + "600.data-00000-of-00001",
                              folder / "model.ckpt-700.data-00000-of-00001");
@@ -290,7 +295,8 @@ TEST(DamagedFiles, IndexAndDataOfDifferentStepsAreNamedAsTheCause) {
 
 TEST(DamagedFiles, OneFlippedBitNamesItsTensorAndTheRestIsJudged) {
   const TemporaryFolder folder;
-  const std::string source = CKPT_TESTDATA "/tf1/resnet/updates_partly_run/model.ckpt-200";
+  const std::string source =
+      ckpt::testing::TestData() + "/tf1/resnet/updates_partly_run/model.ckpt-200";
   std::filesystem::copy_file(source + ".index", folder / "model.ckpt-200.index");
   std::ifstream file(source + ".data-00000-of-00001", std::ios::binary);
   std::string data{std::istreambuf_iterator<char>(file), {}};
@@ -310,7 +316,8 @@ TEST(DamagedFiles, OneFlippedBitNamesItsTensorAndTheRestIsJudged) {
 
 TEST(DamagedFiles, ATruncatedDataFileLeavesTheRestJudged) {
   const TemporaryFolder folder;
-  const std::string source = CKPT_TESTDATA "/tf1/resnet/updates_not_run/model.ckpt-200";
+  const std::string source =
+      ckpt::testing::TestData() + "/tf1/resnet/updates_not_run/model.ckpt-200";
   for (const char* suffix : {".index", ".data-00000-of-00001"}) {
     std::filesystem::copy_file(source + suffix, folder / (std::string("model.ckpt-200") + suffix));
   }
@@ -325,9 +332,10 @@ TEST(DamagedFiles, ATruncatedDataFileLeavesTheRestJudged) {
 class CorpusAudit : public ::testing::Test {
  protected:
   void SetUp() override {
-    if (!std::filesystem::exists(CKPT_CORPUS)) GTEST_SKIP() << "no corpus of public files";
+    if (!std::filesystem::exists(ckpt::testing::Corpus()))
+      GTEST_SKIP() << "no corpus of public files";
   }
-  static std::string Path(const std::string& path) { return CKPT_CORPUS "/" + path; }
+  static std::string Path(const std::string& path) { return ckpt::testing::Corpus() + "/" + path; }
 };
 
 TEST_F(CorpusAudit, WithoutItsDataShardNamesAreJudged) {
@@ -367,7 +375,7 @@ TEST_F(CorpusAudit, PublishedSavedModelsServe) {
     EXPECT_TRUE(Silent(file.result)) << path;
     for (const BatchNorm& norm : file.analysis.batch_norms) {
       ASSERT_TRUE(norm.epsilon) << norm.scope;
-      EXPECT_EQ(norm.epsilon->value, 0.001) << norm.scope;
+      EXPECT_EQ(norm.epsilon->value, double{0.001F}) << norm.scope;
       EXPECT_EQ(norm.epsilon->evidence.source, EvidenceSource::kGraph) << norm.scope;
       EXPECT_EQ(file.analysis.roles[norm.gamma->index].trainable, true) << norm.scope;
       EXPECT_EQ(file.analysis.roles[norm.moving_mean->index].trainable, false) << norm.scope;
@@ -397,4 +405,4 @@ TEST_F(CorpusAudit, WithoutBatchNormThereIsNothingToSay) {
 }
 
 }  // namespace
-}  // namespace ckpt::testing
+}  // namespace ckpt::testing::real_files_test

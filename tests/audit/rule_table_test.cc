@@ -6,7 +6,7 @@
 
 #include "tests/audit/audited.h"
 
-namespace ckpt::testing {
+namespace ckpt::testing::rule_table_test {
 namespace {
 
 using ::testing::HasSubstr;
@@ -66,4 +66,4 @@ TEST(RuleTable, NoRuleOfSeverityErrorPassesAConversion) {
 }
 
 }  // namespace
-}  // namespace ckpt::testing
+}  // namespace ckpt::testing::rule_table_test

@@ -1,7 +1,7 @@
 // BN032: copies of a layer whose statistics disagree.
 #include "tests/audit/audited.h"
 
-namespace ckpt::testing {
+namespace ckpt::testing::towers_test {
 namespace {
 
 using ::testing::ElementsAre;
@@ -66,4 +66,4 @@ TEST(Towers, NumberedLayersOfOneNetworkAreNotCopies) {
 }
 
 }  // namespace
-}  // namespace ckpt::testing
+}  // namespace ckpt::testing::towers_test

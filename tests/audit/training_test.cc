@@ -1,7 +1,7 @@
 // BN010 to BN014: statistics at their initial values, and what the file proves about them.
 #include "tests/audit/audited.h"
 
-namespace ckpt::testing {
+namespace ckpt::testing::training_test {
 namespace {
 
 using ::testing::ElementsAre;
@@ -206,4 +206,4 @@ TEST(Training, AFrozenLayerWithInitialStatisticsIsInformation) {
 }
 
 }  // namespace
-}  // namespace ckpt::testing
+}  // namespace ckpt::testing::training_test

@@ -5,7 +5,7 @@
 
 #include "tests/audit/audited.h"
 
-namespace ckpt::testing {
+namespace ckpt::testing::values_test {
 namespace {
 
 using ::testing::ElementsAre;
@@ -231,4 +231,4 @@ TEST(Values, AMeanBehindAReluIsNotSwapped) {
 }
 
 }  // namespace
-}  // namespace ckpt::testing
+}  // namespace ckpt::testing::values_test

@@ -10,7 +10,7 @@
 
 #include "tests/diff/two_checkpoints.h"
 
-namespace ckpt::testing {
+namespace ckpt::testing::across_test {
 namespace {
 
 using ::testing::HasSubstr;
@@ -401,4 +401,4 @@ TEST(FoldedAway, FindsTheBiasOfKernelsWithoutScopes) {
 }
 
 }  // namespace
-}  // namespace ckpt::testing
+}  // namespace ckpt::testing::across_test

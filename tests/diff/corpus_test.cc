@@ -8,8 +8,9 @@
 
 #include "ckpt/diff.h"
 #include "ckpt/formats/format.h"
+#include "tests/support/paths.h"
 
-namespace ckpt::testing {
+namespace ckpt::testing::corpus_test {
 namespace {
 
 using ::testing::HasSubstr;
@@ -23,11 +24,11 @@ constexpr char kTensorFlow[] = "C8/tf/export_models/RFB/variables/variables";
 class AcrossCorpus : public ::testing::Test {
  protected:
   void SetUp() override {
-    if (!std::filesystem::exists(CKPT_CORPUS)) GTEST_SKIP() << "no corpus";
+    if (!std::filesystem::exists(ckpt::testing::Corpus())) GTEST_SKIP() << "no corpus";
   }
   static CheckpointDiff Compare(const std::string& a, const std::string& b) {
-    const auto in_a = formats::OpenCheckpoint(std::string(CKPT_CORPUS) + "/" + a);
-    const auto in_b = formats::OpenCheckpoint(std::string(CKPT_CORPUS) + "/" + b);
+    const auto in_a = formats::OpenCheckpoint(ckpt::testing::Corpus() + "/" + a);
+    const auto in_b = formats::OpenCheckpoint(ckpt::testing::Corpus() + "/" + b);
     EXPECT_TRUE(in_a && in_b);
     if (!in_a || !in_b) return {};
     AnalysisOptions options;
@@ -96,4 +97,4 @@ TEST_F(AcrossCorpus, EveryFoldedLayerIsFoundInTheKernelThatTookIt) {
 }
 
 }  // namespace
-}  // namespace ckpt::testing
+}  // namespace ckpt::testing::corpus_test

@@ -7,7 +7,7 @@
 
 #include "tests/diff/two_checkpoints.h"
 
-namespace ckpt::testing {
+namespace ckpt::testing::functions_and_signatures_test {
 namespace {
 
 using ::testing::ElementsAre;
@@ -94,6 +94,18 @@ TEST(Functions, OfTwoEpsilonsMayBeEqual) {
   ASSERT_TRUE(diff);
   EXPECT_TRUE(OnlyNorm(*diff).equal_as_function);
   EXPECT_EQ(OnlyNorm(*diff).note, "epsilon 0.001 against 1e-05");
+}
+
+// A Keras config says 0.001, a TensorFlow operation and ONNX hold the float32 next to it.
+TEST(Functions, OfADecimalAndItsFloatHaveOneEpsilon) {
+  TwoCheckpoints two = TwoNorms({}, {});
+  two.a.Seal();
+  two.b.Seal();
+  const auto diff = Diff(two.a, Analyse(two.a.manifest(), {1e-3, {}}), two.b,
+                         Analyse(two.b.manifest(), {double{1e-3F}, {}}), {});
+  ASSERT_TRUE(diff);
+  EXPECT_TRUE(OnlyNorm(*diff).equal_as_function);
+  EXPECT_EQ(OnlyNorm(*diff).note, "");
 }
 
 TEST(Functions, OfEqualTensorsAndTwoEpsilonsDiffer) {
@@ -272,4 +284,4 @@ TEST(Signatures, AreNoneWhereAllIsEqual) {
 }
 
 }  // namespace
-}  // namespace ckpt::testing
+}  // namespace ckpt::testing::functions_and_signatures_test

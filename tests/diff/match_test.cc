@@ -4,7 +4,7 @@
 
 #include "tests/diff/two_checkpoints.h"
 
-namespace ckpt::testing {
+namespace ckpt::testing::match_test {
 namespace {
 
 using ::testing::ElementsAre;
@@ -211,4 +211,4 @@ TEST(Summary, KeepsStatisticsApartFromWeights) {
 }
 
 }  // namespace
-}  // namespace ckpt::testing
+}  // namespace ckpt::testing::match_test

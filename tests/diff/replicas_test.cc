@@ -5,7 +5,7 @@
 
 #include "tests/audit/audited.h"
 
-namespace ckpt::testing {
+namespace ckpt::testing::replicas_test {
 namespace {
 
 ReplicaReport Compare(const std::vector<std::pair<Vectors, double>>& replicas) {
@@ -75,4 +75,4 @@ TEST(Replicas, ATensorThatOneLacksIsUnlikeTheOthers) {
 }
 
 }  // namespace
-}  // namespace ckpt::testing
+}  // namespace ckpt::testing::replicas_test

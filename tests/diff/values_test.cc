@@ -10,7 +10,7 @@
 
 #include "tests/diff/two_checkpoints.h"
 
-namespace ckpt::testing {
+namespace ckpt::testing::values_test {
 namespace {
 
 constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
@@ -474,4 +474,4 @@ TEST(Reading, RefusesAStreamThatEndsEarly) {
 }
 
 }  // namespace
-}  // namespace ckpt::testing
+}  // namespace ckpt::testing::values_test

@@ -4,7 +4,7 @@
 
 #include "tests/fold/test_net.h"
 
-namespace ckpt {
+namespace ckpt::backward_test {
 namespace {
 
 using testing::Border;
@@ -183,4 +183,4 @@ INSTANTIATE_TEST_SUITE_P(
     [](const auto& test) { return test.param.name; });
 
 }  // namespace
-}  // namespace ckpt
+}  // namespace ckpt::backward_test

@@ -7,7 +7,7 @@
 #include "ckpt/forwarding_checkpoint.h"
 #include "tests/support/memory_checkpoint.h"
 
-namespace ckpt {
+namespace ckpt::bind_graph_test {
 namespace {
 
 using ::testing::HasSubstr;
@@ -267,4 +267,4 @@ TEST(BoundGraph, AKernelThatTakesABatchNormAlreadyIsNoKnownLayer) {
 }
 
 }  // namespace
-}  // namespace ckpt
+}  // namespace ckpt::bind_graph_test

@@ -5,7 +5,7 @@
 
 #include "tests/fold/reference_ops.h"
 
-namespace ckpt {
+namespace ckpt::channel_view_test {
 namespace {
 
 using testing::Array;
@@ -143,4 +143,4 @@ TEST(ViewsOfTest, RefusesWhatIsNoKernel) {
 }
 
 }  // namespace
-}  // namespace ckpt
+}  // namespace ckpt::channel_view_test

@@ -7,7 +7,7 @@
 #include "ckpt/fold.h"
 #include "tests/support/memory_checkpoint.h"
 
-namespace ckpt {
+namespace ckpt::computed_weight_test {
 namespace {
 
 using ::testing::HasSubstr;
@@ -85,4 +85,4 @@ TEST(ComputedWeight, IsNotSeenInOtherNames) {
 }
 
 }  // namespace
-}  // namespace ckpt
+}  // namespace ckpt::computed_weight_test

@@ -6,7 +6,7 @@
 
 #include "tests/fold/test_net.h"
 
-namespace ckpt {
+namespace ckpt::crossing_test {
 namespace {
 
 using ::testing::ElementsAre;
@@ -146,4 +146,4 @@ TEST(CrossingTest, AProductOfTwoValuesStops) {
 }
 
 }  // namespace
-}  // namespace ckpt
+}  // namespace ckpt::crossing_test

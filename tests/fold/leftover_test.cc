@@ -4,7 +4,7 @@
 
 #include "tests/fold/test_net.h"
 
-namespace ckpt {
+namespace ckpt::leftover_test {
 namespace {
 
 using ::testing::ElementsAre;
@@ -127,4 +127,4 @@ TEST(LeftoverTest, ANameThatIsTakenKeepsTheFour) {
 }
 
 }  // namespace
-}  // namespace ckpt
+}  // namespace ckpt::leftover_test

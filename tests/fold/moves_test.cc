@@ -4,7 +4,7 @@
 
 #include "tests/fold/test_net.h"
 
-namespace ckpt {
+namespace ckpt::moves_test {
 namespace {
 
 using testing::Border;
@@ -474,4 +474,4 @@ TEST(ForwardConditionsTest, FlattenOfAMiddleAxisStops) {
 }
 
 }  // namespace
-}  // namespace ckpt
+}  // namespace ckpt::moves_test

@@ -9,7 +9,7 @@
 #include "tests/fold/reference_ops.h"
 #include "tests/support/memory_checkpoint.h"
 
-namespace ckpt {
+namespace ckpt::names_test {
 namespace {
 
 using ::testing::AllOf;
@@ -337,6 +337,11 @@ TEST(UserPairTest, ARecordedEpsilonIsNotOverruled) {
   EXPECT_EQ(plan.error().code, ErrorCode::kInvalidArgument);
   options.pairs[0].epsilon = 1e-3;
   EXPECT_EQ(Pairs(PlanFold(names.Sealed(), analysis, options)), "bn -> a/kernel");
+  // The decimal of what an operation holds as float32 is the same one.
+  analysis.batch_norms[0].epsilon->value = double{1e-3F};
+  const auto of_float = PlanFold(names.Sealed(), analysis, options);
+  ASSERT_TRUE(of_float);
+  EXPECT_EQ(of_float->folded[0].epsilon.value, double{1e-3F});
 }
 
 TEST(UserPairTest, AKernelTakesOneBatchNormBackward) {
@@ -720,4 +725,4 @@ TEST(LayoutTest, NamesOfLayouts) {
 }
 
 }  // namespace
-}  // namespace ckpt
+}  // namespace ckpt::names_test

@@ -6,7 +6,7 @@
 
 #include "tests/fold/test_net.h"
 
-namespace ckpt {
+namespace ckpt::numbers_test {
 namespace {
 
 using testing::Array;
@@ -295,4 +295,4 @@ TEST(RangeTest, TheRangeOfTheCastCounts) {
 }
 
 }  // namespace
-}  // namespace ckpt
+}  // namespace ckpt::numbers_test

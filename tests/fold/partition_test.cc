@@ -7,7 +7,7 @@
 
 #include "tests/fold/test_net.h"
 
-namespace ckpt {
+namespace ckpt::partition_test {
 namespace {
 
 using testing::Border;
@@ -187,4 +187,4 @@ TEST(PartitionTest, NamesAndShapesAreThoseOfTheInputOrNewBiases) {
 }
 
 }  // namespace
-}  // namespace ckpt
+}  // namespace ckpt::partition_test

@@ -8,7 +8,7 @@
 
 #include "tests/fold/test_net.h"
 
-namespace ckpt {
+namespace ckpt::refusals_test {
 namespace {
 
 using ::testing::ElementsAre;
@@ -380,4 +380,4 @@ TEST(NumbersTest, EpsilonOfZero) {
 }
 
 }  // namespace
-}  // namespace ckpt
+}  // namespace ckpt::refusals_test

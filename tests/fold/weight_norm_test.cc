@@ -8,7 +8,7 @@
 
 #include "tests/support/memory_checkpoint.h"
 
-namespace ckpt {
+namespace ckpt::weight_norm_test {
 namespace {
 
 using ::testing::ElementsAre;
@@ -145,4 +145,4 @@ TEST(WeightNorm, ReferencesFollowTheirTensors) {
 }
 
 }  // namespace
-}  // namespace ckpt
+}  // namespace ckpt::weight_norm_test

@@ -7,6 +7,8 @@
 
 namespace ckpt::fuzz {
 
+extern const char kTargetName[];  // of the program: its row
+
 // What is damaged besides the bytes of the file as they stand: what a checksum covers is damaged
 // and the checksum made right again, so that mutants get past it.
 enum class Sealed : unsigned char { kNothing, kZipMembers, kTableBlocks };

@@ -1,4 +1,4 @@
-// One reader against libFuzzer's mutants of its fixtures. CKPT_FUZZ_TARGET names the row.
+// One reader against libFuzzer's mutants of its fixtures.
 #include <cstdint>
 #include <cstdlib>
 #include <fstream>
@@ -11,6 +11,7 @@
 #include "tests/fuzz/judge_checkpoint.h"
 #include "tests/fuzz/judge_network.h"
 #include "tests/fuzz/sealed_mutation.h"
+#include "tests/support/paths.h"
 
 extern "C" std::size_t LLVMFuzzerMutate(std::uint8_t* data, std::size_t size, std::size_t max_size);
 
@@ -18,13 +19,13 @@ namespace ckpt::fuzz {
 namespace {
 
 const Target& TheTarget() {
-  static const Target& target = FindTarget(CKPT_FUZZ_TARGET);
+  static const Target& target = FindTarget(kTargetName);
   return target;
 }
 
 std::string ReadFixture(const std::string& name) {
   const std::string path =
-      std::string(CKPT_TESTDATA) + "/" + std::string(TheTarget().beside_folder) + "/" + name;
+      testing::TestData() + "/" + std::string(TheTarget().beside_folder) + "/" + name;
   std::ifstream file(path, std::ios::binary);
   if (!file.is_open()) std::abort();
   return {std::istreambuf_iterator<char>(file), {}};

@@ -5,7 +5,7 @@
 #include "ckpt/op_batch_norm.h"
 #include "tests/support/op_graph_builder.h"
 
-namespace ckpt::testing {
+namespace ckpt::testing::batch_norm_ops_test {
 namespace {
 
 using ::testing::ElementsAre;
@@ -38,7 +38,7 @@ TEST(FusedBatchNorm, ReadsVariablesWhateverTheirNames) {
   EXPECT_EQ(norm.mean.variable, "pop_mean");
   EXPECT_EQ(norm.variance.variable, "pop_var");
   EXPECT_EQ(norm.moving_variance, "pop_var");
-  EXPECT_EQ(norm.epsilon, 0.001);
+  EXPECT_EQ(norm.epsilon, double{0.001F});
   EXPECT_EQ(norm.channel_axis, 1);
 }
 
@@ -49,7 +49,7 @@ TEST(FusedBatchNorm, AnAbsentAttributeHasTheDefaultOfTheOperation) {
   builder.Fused("bn", "x", false).attrs.clear();
   const OpBatchNorm norm = Only(builder);
   EXPECT_EQ(norm.mode, Mode::kTraining);
-  EXPECT_EQ(norm.epsilon, 1e-4);
+  EXPECT_EQ(norm.epsilon, double{1e-4F});
   EXPECT_FALSE(norm.epsilon_recorded);
   EXPECT_EQ(norm.data_format, "NHWC");
 }
@@ -157,7 +157,7 @@ TEST(GlobalNormalization, HasAnOrderOfInputsOfItsOwn) {
   EXPECT_EQ(norm.mean.variable, "bn/moving_mean");
   EXPECT_EQ(norm.beta.variable, "bn/beta");
   EXPECT_EQ(norm.gamma.variable, "bn/gamma");
-  EXPECT_EQ(norm.epsilon, 1e-5);
+  EXPECT_EQ(norm.epsilon, double{1e-5F});
   EXPECT_EQ(norm.mode, Mode::kInference);
   builder.top.At("y").attrs["scale_after_normalization"] = false;
   norm = Only(builder);
@@ -219,7 +219,7 @@ TEST(UnfusedBatchNorm, IsFoundInAllItsVariants) {
     EXPECT_EQ(norm.beta.variable, unfused.beta.empty() ? "" : "bn/beta");
     EXPECT_EQ(norm.mean.variable, "bn/moving_mean");
     EXPECT_EQ(norm.variance.variable, "bn/moving_variance");
-    EXPECT_EQ(norm.epsilon, 0.001);
+    EXPECT_EQ(norm.epsilon, double{0.001F});
     EXPECT_EQ(builder.graph.top.ops[norm.output].name, "add_1");
     EXPECT_EQ(builder.graph.top.ops[norm.input.op].name, "x");
   }
@@ -260,7 +260,7 @@ TEST(WrittenOutBatchNorm, IsFoundInAllItsOrders) {
     EXPECT_EQ(norm.beta.variable, order == kNoBeta ? "" : "bn/beta");
     EXPECT_EQ(norm.moving_mean, "bn/moving_mean");
     EXPECT_EQ(norm.moving_variance, "bn/moving_variance");
-    EXPECT_EQ(norm.epsilon, 0.001);
+    EXPECT_EQ(norm.epsilon, double{0.001F});
     EXPECT_EQ(builder.graph.top.ops[norm.output].name, order == kNoBeta ? "y" : "z");
     EXPECT_EQ(builder.graph.top.ops[norm.path.front()].name, "sub");
   }
@@ -428,4 +428,4 @@ TEST(Bodies, AFunctionThatCallsItselfEnds) {
 }
 
 }  // namespace
-}  // namespace ckpt::testing
+}  // namespace ckpt::testing::batch_norm_ops_test

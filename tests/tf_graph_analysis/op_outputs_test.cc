@@ -3,7 +3,7 @@
 
 #include <gtest/gtest.h>
 
-namespace ckpt::testing {
+namespace ckpt::testing::op_outputs_test {
 namespace {
 
 constexpr OpDtype kFloat{1}, kInt32{3}, kUint8{4}, kString{7}, kComplex64{8}, kInt64{9};
@@ -81,4 +81,4 @@ TEST(OpOutputs, CountsBeyondReasonAreNoCounts) {
 }
 
 }  // namespace
-}  // namespace ckpt::testing
+}  // namespace ckpt::testing::op_outputs_test

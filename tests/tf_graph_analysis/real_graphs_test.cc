@@ -8,8 +8,9 @@
 #include "ckpt/op_saving.h"
 #include "ckpt/op_serving.h"
 #include "formats/tf_graph/read_op_graph.h"
+#include "tests/support/paths.h"
 
-namespace ckpt::testing {
+namespace ckpt::testing::real_graphs_test {
 namespace {
 
 using ::testing::IsEmpty;
@@ -22,7 +23,7 @@ std::shared_ptr<OpGraph> Read(const std::string& path) {
 }
 
 std::string Corpus(const std::string& folder, const std::string& name) {
-  const std::filesystem::path root = std::filesystem::path(CKPT_CORPUS) / folder;
+  const std::filesystem::path root = std::filesystem::path(ckpt::testing::Corpus()) / folder;
   if (!std::filesystem::exists(root)) return "";
   for (const auto& entry : std::filesystem::recursive_directory_iterator(root)) {
     if (entry.path().string().ends_with(name)) return entry.path().string();
@@ -97,7 +98,7 @@ TEST(PublicGraphs, SavedModelsServeInInferenceMode) {
     EXPECT_THAT(serving.phases, IsEmpty());
     for (const OpBatchNorm& norm : found.norms) {
       if (norm.mode != OpBatchNormMode::kInference || norm.moving_mean.empty()) continue;
-      EXPECT_EQ(norm.epsilon, 0.001);
+      EXPECT_EQ(norm.epsilon, double{0.001F});
       EXPECT_TRUE(norm.moving_mean.ends_with("moving_mean")) << norm.moving_mean;
       EXPECT_TRUE(norm.gamma.variable.ends_with("gamma")) << norm.gamma.variable;
     }
@@ -108,14 +109,14 @@ TEST(PublicGraphs, FrozenGraphsHoldTheirVectorsAsConstants) {
   struct Case {
     const char* folder;
     std::size_t norms;
-    double epsilon;
+    float epsilon;
     OpBatchNormMode mode;
   };
   using enum OpBatchNormMode;
   for (const auto& [folder, norms, epsilon, mode] :
-       {Case{"E1", 9, 0.001, kInference}, Case{"E8", 1, 0.001, kInference},
-        Case{"E14", 1, 0.001, kInference}, Case{"E17", 1, 0.1, kInference},
-        Case{"E19", 1, 0.001, kTraining}}) {
+       {Case{"E1", 9, 0.001F, kInference}, Case{"E8", 1, 0.001F, kInference},
+        Case{"E14", 1, 0.001F, kInference}, Case{"E17", 1, 0.1F, kInference},
+        Case{"E19", 1, 0.001F, kTraining}}) {
     const std::string path = Corpus(folder, ".pb");
     if (path.empty()) GTEST_SKIP() << "no corpus of public files";
     SCOPED_TRACE(path);
@@ -127,13 +128,13 @@ TEST(PublicGraphs, FrozenGraphsHoldTheirVectorsAsConstants) {
     EXPECT_THAT(TraceServing(bodies, found).training_norms, SizeIs(mode == kTraining ? 1u : 0u));
     for (const OpBatchNorm& norm : found.norms) {
       EXPECT_EQ(norm.mode, mode);
-      EXPECT_EQ(norm.epsilon, epsilon);
+      EXPECT_EQ(norm.epsilon, double{epsilon});
       EXPECT_EQ(norm.gamma.kind, OpBatchNormVector::Kind::kConstant);
     }
   }
 }
 
-std::string Fixture(const std::string& name) { return CKPT_TESTDATA "/tf1/" + name; }
+std::string Fixture(const std::string& name) { return ckpt::testing::TestData() + "/tf1/" + name; }
 
 TEST(FoundingFixtures, TheGraphSaysWhichUpdatesRun) {
   using enum UpdateVerdict;
@@ -174,4 +175,4 @@ TEST(FoundingFixtures, TheGraphSaysWhatItsSaverLacks) {
 }
 
 }  // namespace
-}  // namespace ckpt::testing
+}  // namespace ckpt::testing::real_graphs_test

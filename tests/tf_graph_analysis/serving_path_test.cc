@@ -8,7 +8,7 @@
 #include "ckpt/op_serving.h"
 #include "tests/support/op_graph_builder.h"
 
-namespace ckpt::testing {
+namespace ckpt::testing::serving_path_test {
 namespace {
 
 using ::testing::ElementsAre;
@@ -236,4 +236,4 @@ TEST(LargeGraphs, TakeLinearTime) {
 }
 
 }  // namespace
-}  // namespace ckpt::testing
+}  // namespace ckpt::testing::serving_path_test

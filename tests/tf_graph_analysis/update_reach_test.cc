@@ -5,7 +5,7 @@
 #include "ckpt/op_training.h"
 #include "tests/support/op_graph_builder.h"
 
-namespace ckpt::testing {
+namespace ckpt::testing::update_reach_test {
 namespace {
 
 using ::testing::ElementsAre;
@@ -151,4 +151,4 @@ TEST(Updates, OfAFrozenLayerAreNotMissed) {
 }
 
 }  // namespace
-}  // namespace ckpt::testing
+}  // namespace ckpt::testing::update_reach_test

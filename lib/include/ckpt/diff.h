@@ -81,7 +81,9 @@ struct TensorDiff {
 // A batch norm of both files as a function: effective scale and shift.
 struct BatchNormDiff {
   std::string scope_a, scope_b;
-  double max_scale_diff = 0, max_shift_diff = 0;  // absolute, over channels
+  // Absolute, over channels; where the note says "folded into": of what the fold made, relative to
+  // the largest element there.
+  double max_scale_diff = 0, max_shift_diff = 0;
   // Scale and shift differ by no more than the tolerance, or than 4 float32 roundings (4 * 2^-24)
   // of the numbers that they are made of.
   bool equal_as_function = false;

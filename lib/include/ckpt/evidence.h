@@ -32,4 +32,8 @@ struct SourcedNumber {
   Evidence evidence;
 };
 
+// Frameworks add epsilon as a float32: 0.001 of a config and 0.0010000000475 of an operation are
+// one.
+bool SameEpsilon(double a, double b) noexcept;
+
 }  // namespace ckpt

@@ -53,7 +53,7 @@ struct OpBatchNorm {
   // reads `input`. Casts may lie between.
   std::vector<OpId> path = {};
   OpBatchNormVector gamma = {}, beta = {}, mean = {}, variance = {};
-  double epsilon = 0;
+  double epsilon = 0;            // what the operation adds: a float32, mostly, not its decimal
   bool epsilon_recorded = true;  // false: the operation's default
   std::string data_format = {};  // fused: "NHWC", "NCHW", "NDHWC", "NCDHW"
   // The axis of the channels: 1 or -1. An unfused one broadcasts over the last axis unless its
