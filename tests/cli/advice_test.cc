@@ -10,9 +10,10 @@
 #include <set>
 
 #include "cli/report/error_text.h"
+#include "tests/support/paths.h"
 #include "tests/support/program.h"
 
-namespace ckpt::cli {
+namespace ckpt::cli::advice_test {
 namespace {
 
 using ::testing::IsEmpty;
@@ -35,7 +36,7 @@ TEST(Advice, EveryRemedyAndEverySettingHasWordsOfItsOwn) {
 }
 
 TEST(Advice, EveryOptionThatItNamesIsOnThePageOfTheCommandLine) {
-  const std::string page = ckpt::testing::ReadFile(CKPT_CLI_PAGE);
+  const std::string page = ckpt::testing::ReadFile((ckpt::testing::Sources() + "/docs/cli.md"));
   const std::regex option("--[a-z][a-z-]*");
   std::set<std::string> named;
   for (const std::string& words : AllWords()) {
@@ -44,7 +45,8 @@ TEST(Advice, EveryOptionThatItNamesIsOnThePageOfTheCommandLine) {
   }
   EXPECT_GT(named.size(), 20U);
   for (const std::string& one : named)
-    EXPECT_NE(page.find("`" + one), std::string::npos) << one << " is not in " << CKPT_CLI_PAGE;
+    EXPECT_NE(page.find("`" + one), std::string::npos)
+        << one << " is not in " << (ckpt::testing::Sources() + "/docs/cli.md");
 }
 
 TEST(Advice, StandsBehindTheMessageAndTheOptionAtFaultBeforeIt) {
@@ -78,7 +80,8 @@ std::vector<std::string> OptionsNamedIn(const std::filesystem::path& folder) {
 }
 
 TEST(Advice, NoTextOfTheLibraryNamesAnOption) {
-  const std::filesystem::path root = std::filesystem::path(CKPT_README).parent_path();
+  const std::filesystem::path root =
+      std::filesystem::path((ckpt::testing::Sources() + "/README.md")).parent_path();
   for (const char* folder : {"lib", "formats"})
     EXPECT_THAT(OptionsNamedIn(root / folder), IsEmpty()) << "a Remedy says it (ckpt/error.h)";
 }
@@ -91,4 +94,4 @@ TEST(Advice, ATextThatNamesAnOptionIsSeen) {
 }
 
 }  // namespace
-}  // namespace ckpt::cli
+}  // namespace ckpt::cli::advice_test

@@ -7,9 +7,10 @@
 #include <nlohmann/json.hpp>
 
 #include "tests/cli/ckpt_program.h"
+#include "tests/support/paths.h"
 #include "tests/support/temporary_folder.h"
 
-namespace ckpt::cli {
+namespace ckpt::cli::baseline_test {
 namespace {
 
 using ckpt::testing::Ckpt;
@@ -21,9 +22,11 @@ using ::testing::HasSubstr;
 using ::testing::Not;
 
 const std::string kNeverUpdated =
-    CKPT_TESTDATA "/safetensors/torch_never_updated_tracked_0.safetensors";  // BN011, a warning
-const std::string kGood = CKPT_TESTDATA "/safetensors/torch_good.safetensors";
-const std::string kInfinite = CKPT_TESTDATA "/bad_values/inf_mean.h5";  // BN020, an error
+    ckpt::testing::TestData() +
+    "/safetensors/torch_never_updated_tracked_0.safetensors";  // BN011, a warning
+const std::string kGood = ckpt::testing::TestData() + "/safetensors/torch_good.safetensors";
+const std::string kInfinite =
+    ckpt::testing::TestData() + "/bad_values/inf_mean.h5";  // BN020, an error
 
 class Gate : public TemporaryFolder {
  public:
@@ -221,7 +224,7 @@ class Matching : public ::testing::Test {
     for (std::size_t i = 0; i < 4; ++i) analysis_.batch_norms[i].scope = "bn" + std::to_string(i);
   }
   AuditedInput Found(Severity severity, std::vector<std::size_t> layers) const {
-    return cli::Found(manifest_, analysis_, severity, std::move(layers));
+    return baseline_test::Found(manifest_, analysis_, severity, std::move(layers));
   }
   // Is a finding known where this one was written?
   bool IsKnown(const AuditedInput& written, AuditedInput now) const {
@@ -261,4 +264,4 @@ TEST_F(Matching, TakesAnEntryForOneFinding) {
 }
 
 }  // namespace
-}  // namespace ckpt::cli
+}  // namespace ckpt::cli::baseline_test

@@ -10,9 +10,10 @@
 
 #include "ckpt/formats/format.h"
 #include "tests/cli/ckpt_program.h"
+#include "tests/support/paths.h"
 #include "tests/support/temporary_folder.h"
 
-namespace ckpt::cli {
+namespace ckpt::cli::certificate_test {
 namespace {
 
 using testing::Ckpt;
@@ -103,7 +104,7 @@ TEST(Certificate, ThatIsAskedForAndCannotBeGivenStopsTheConversion) {
 }
 
 TEST(Certificate, OfAnotherFunctionIsOurOwnFault) {
-  const std::string folder = std::string(CKPT_TESTDATA) + "/onnx/";
+  const std::string folder = ckpt::testing::TestData() + "/onnx/";
   const auto other = formats::OpenCheckpoint(folder + "conv2d_bn_no_bias.onnx");
   ASSERT_TRUE(other) << ToString(other.error());
   const auto certificate = Certify(folder + "conv2d_bn.onnx", {}, nullptr, **other, {});
@@ -113,4 +114,4 @@ TEST(Certificate, OfAnotherFunctionIsOurOwnFault) {
 }
 
 }  // namespace
-}  // namespace ckpt::cli
+}  // namespace ckpt::cli::certificate_test

@@ -4,13 +4,14 @@
 #include <string>
 #include <vector>
 
+#include "tests/support/paths.h"
 #include "tests/support/program.h"
 
 namespace ckpt::testing {
 
 inline ProgramResult Ckpt(const std::vector<std::string>& arguments, ProgramOptions options = {}) {
-  if (options.folder.empty()) options.folder = CKPT_TESTDATA;
-  return RunProgram(CKPT_PROGRAM, arguments, options);
+  if (options.folder.empty()) options.folder = ckpt::testing::TestData();
+  return RunProgram(ckpt::testing::Program(), arguments, options);
 }
 
 }  // namespace ckpt::testing

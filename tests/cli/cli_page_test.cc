@@ -5,9 +5,10 @@
 #include <regex>
 #include <set>
 
+#include "tests/support/paths.h"
 #include "tests/support/program.h"
 
-namespace ckpt::testing {
+namespace ckpt::testing::cli_page_test {
 namespace {
 
 std::set<std::string> OptionsIn(const std::string& text) {
@@ -23,7 +24,7 @@ std::set<std::string> OptionsOfTheProgram() {
   std::set<std::string> options;
   for (const char* command : {"inspect", "audit", "convert", "diff", "verify", "calibrate",
                               "explain", "git-diff", "trend"}) {
-    const auto help = RunProgram(CKPT_PROGRAM, {command, "--help"});
+    const auto help = RunProgram(ckpt::testing::Program(), {command, "--help"});
     EXPECT_EQ(help.exit_code, 0) << command;
     options.merge(OptionsIn(help.out));
   }
@@ -31,10 +32,11 @@ std::set<std::string> OptionsOfTheProgram() {
 }
 
 TEST(CliPage, NamesEveryOptionOfTheProgramAndNoOther) {
-  std::set<std::string> documented = OptionsIn(ReadFile(CKPT_CLI_PAGE));
+  std::set<std::string> documented =
+      OptionsIn(ReadFile((ckpt::testing::Sources() + "/docs/cli.md")));
   documented.insert("--help");
   EXPECT_EQ(documented, OptionsOfTheProgram());
 }
 
 }  // namespace
-}  // namespace ckpt::testing
+}  // namespace ckpt::testing::cli_page_test

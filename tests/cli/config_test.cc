@@ -9,9 +9,10 @@
 #include "cli/policy/config_file.h"
 #include "cli/policy/path_glob.h"
 #include "tests/cli/ckpt_program.h"
+#include "tests/support/paths.h"
 #include "tests/support/temporary_folder.h"
 
-namespace ckpt::cli {
+namespace ckpt::cli::config_test {
 namespace {
 
 using ckpt::testing::Ckpt;
@@ -23,7 +24,8 @@ using ::testing::HasSubstr;
 using ::testing::Not;
 
 const std::string kBad =
-    CKPT_TESTDATA "/safetensors/torch_never_updated_tracked_0.safetensors";  // BN011, a warning
+    ckpt::testing::TestData() +
+    "/safetensors/torch_never_updated_tracked_0.safetensors";  // BN011, a warning
 
 std::string Mistake(const std::string& text) {
   const Result<AuditConfig> config = ParseConfig(text, "ckpt.toml");
@@ -238,9 +240,9 @@ TEST(Config, LetsNothingPassAConversion) {
   const Project project("[audit]\nno-rule = 'BN020'\n");
   ProgramOptions options;
   options.folder = project.path();
-  const std::string input = std::string(CKPT_TESTDATA) + "/bad_values/inf_mean.h5";
+  const std::string input = ckpt::testing::TestData() + "/bad_values/inf_mean.h5";
   EXPECT_EQ(Ckpt({"convert", input, "out.h5"}, options).exit_code, 3);
 }
 
 }  // namespace
-}  // namespace ckpt::cli
+}  // namespace ckpt::cli::config_test

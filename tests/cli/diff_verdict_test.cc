@@ -5,8 +5,9 @@
 
 #include "ckpt/formats/format.h"
 #include "tests/cli/ckpt_program.h"
+#include "tests/support/paths.h"
 
-namespace ckpt::testing {
+namespace ckpt::testing::diff_verdict_test {
 namespace {
 
 // A state dict with one bit of a kernel flipped behind the checksum that the archive stores.
@@ -22,7 +23,7 @@ std::string WithOneBitFlipped(const std::string& path) {
 }
 
 TEST(DiffVerdict, ADamagedTwinIsNotCalledIdentical) {
-  const std::string sound = std::string(CKPT_TESTDATA) + "/torch/state_dict.pt";
+  const std::string sound = ckpt::testing::TestData() + "/torch/state_dict.pt";
   const TemporaryFolder folder;
   const std::string damaged = (folder / "damaged.pt").string();
   WriteFile(damaged, WithOneBitFlipped(sound));
@@ -47,7 +48,7 @@ TEST(DiffVerdict, OneFileIsIdenticalToItself) {
 
 TEST(DiffVerdict, ACopyThatWasReadIsIdentical) {
   const TemporaryFolder folder;
-  WriteFile(folder / "copy.pt", ReadFile(std::string(CKPT_TESTDATA) + "/torch/state_dict.pt"));
+  WriteFile(folder / "copy.pt", ReadFile(ckpt::testing::TestData() + "/torch/state_dict.pt"));
   const auto run = Ckpt({"diff", "--bytes", "--format", "json", "torch/state_dict.pt",
                          (folder / "copy.pt").string()});
   const auto json = nlohmann::json::parse(run.out);
@@ -56,4 +57,4 @@ TEST(DiffVerdict, ACopyThatWasReadIsIdentical) {
 }
 
 }  // namespace
-}  // namespace ckpt::testing
+}  // namespace ckpt::testing::diff_verdict_test

@@ -9,8 +9,9 @@
 #include <nlohmann/json.hpp>
 
 #include "tests/cli/ckpt_program.h"
+#include "tests/support/paths.h"
 
-namespace ckpt::testing {
+namespace ckpt::testing::exit_code_test {
 namespace {
 
 using ::testing::HasSubstr;
@@ -164,7 +165,7 @@ TEST(Output, ExistingIsKeptWithoutForce) {
 
 TEST(Output, OverItsOwnInputIsRefused) {
   const TemporaryFolder folder;
-  std::filesystem::copy(std::filesystem::path(CKPT_TESTDATA) / kGoodModel,
+  std::filesystem::copy(std::filesystem::path(ckpt::testing::TestData()) / kGoodModel,
                         folder.path() / "model.h5");
   std::filesystem::create_symlink("model.h5", folder.path() / "link.h5");
   const std::string before = ReadFile(folder / "model.h5");
@@ -245,4 +246,4 @@ TEST(Help, EveryLevelHasAnExample) {
 }
 
 }  // namespace
-}  // namespace ckpt::testing
+}  // namespace ckpt::testing::exit_code_test

@@ -14,16 +14,17 @@
 
 #include "ckpt/sha256.h"
 #include "cli/command.h"
+#include "tests/support/paths.h"
 #include "tests/support/program.h"
 #include "tests/support/sanitized.h"
 
-namespace ckpt::testing {
+namespace ckpt::testing::fixture_outputs_test {
 namespace {
 
 namespace fs = std::filesystem;
 
 const fs::path& Data() {
-  static const fs::path kData = CKPT_TESTDATA;
+  static const fs::path kData = ckpt::testing::TestData();
   return kData;
 }
 
@@ -120,4 +121,4 @@ TEST(FixtureOutputs, AreTheBytesThatAreListed) {
 }
 
 }  // namespace
-}  // namespace ckpt::testing
+}  // namespace ckpt::testing::fixture_outputs_test

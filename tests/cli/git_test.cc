@@ -7,9 +7,10 @@
 
 #include "cli/git/text_of_file.h"
 #include "tests/cli/ckpt_program.h"
+#include "tests/support/paths.h"
 #include "tests/support/temporary_folder.h"
 
-namespace ckpt::cli {
+namespace ckpt::cli::git_test {
 namespace {
 
 using ckpt::testing::Ckpt;
@@ -23,7 +24,7 @@ using ::testing::HasSubstr;
 using ::testing::Not;
 using ::testing::StartsWith;
 
-const std::string kData = CKPT_TESTDATA;
+const std::string kData = ckpt::testing::TestData();
 const std::string kGood = kData + "/safetensors/torch_good.safetensors";
 const std::string kOther = kData + "/safetensors/torch_never_updated_tracked_0.safetensors";
 
@@ -33,7 +34,8 @@ class Repository : public TemporaryFolder {
     Git({"init", "-q"});
     Git({"config", "user.name", "A"});
     Git({"config", "user.email", "a@example.org"});
-    Git({"config", "diff.ckpt.textconv", "'" CKPT_PROGRAM "' inspect --textconv --"});
+    Git({"config", "diff.ckpt.textconv",
+         "'" + ckpt::testing::Program() + "' inspect --textconv --"});
     Write(".gitattributes", "*.safetensors diff=ckpt\n*.index diff=ckpt\n");
   }
   ProgramResult Git(std::vector<std::string> arguments) const {
@@ -160,7 +162,7 @@ TEST(InARepository, ADamagedFileEndsNoDiff) {
 TEST(InARepository, TheExternalDriverComparesValues) {
   NEED_GIT();
   const Repository repository;
-  repository.Git({"config", "diff.ckpt.command", "'" CKPT_PROGRAM "' git-diff --"});
+  repository.Git({"config", "diff.ckpt.command", "'" + ckpt::testing::Program() + "' git-diff --"});
   repository.Put(kGood, "m.safetensors");
   repository.Put(kGood, "gone.safetensors");
   repository.Write("-x.safetensors", ReadFile(kGood));
@@ -207,4 +209,4 @@ TEST(GitDiff, ExitsZeroUnlessTheExitCodeIsAskedFor) {
 }
 
 }  // namespace
-}  // namespace ckpt::cli
+}  // namespace ckpt::cli::git_test

@@ -11,9 +11,10 @@
 #include "ckpt/formats/format.h"
 #include "ckpt/network/network.h"
 #include "tests/cli/ckpt_program.h"
+#include "tests/support/paths.h"
 #include "tests/support/temporary_folder.h"
 
-namespace ckpt::testing {
+namespace ckpt::testing::graph_evidence_test {
 namespace {
 
 std::unique_ptr<Checkpoint> OpenFile(const std::string& path) {
@@ -45,7 +46,7 @@ void ExpectHoldsSame(const std::string& path, const std::string& expected_path) 
 
 // Made before training, when all norms were equal: the exporters stored their tensors once.
 TEST(ExportedGraph, GivesEachNormItsOwnTensorsOfTheTrainedStateDict) {
-  const std::string folder = std::string(CKPT_TESTDATA) + "/exported_graphs/";
+  const std::string folder = ckpt::testing::TestData() + "/exported_graphs/";
   for (const std::string graph : {"legacy.onnx", "optimised.onnx"}) {
     SCOPED_TRACE(graph);
     const TemporaryFolder out;
@@ -58,7 +59,7 @@ TEST(ExportedGraph, GivesEachNormItsOwnTensorsOfTheTrainedStateDict) {
 }
 
 TEST(ExportedGraph, ListsEachNormOnce) {
-  const std::string folder = std::string(CKPT_TESTDATA) + "/exported_graphs/";
+  const std::string folder = ckpt::testing::TestData() + "/exported_graphs/";
   for (const std::string graph : {"legacy.onnx", "optimised.onnx"}) {
     SCOPED_TRACE(graph);
     const auto run =
@@ -77,7 +78,7 @@ TEST(ExportedGraph, ListsEachNormOnce) {
 
 // Keras 2 writes no names of layers into them: both files keep a layer under its class and number.
 TEST(WeightsOfKeras2, AreFoldedByTheGraphOfTheWholeModel) {
-  const std::string folder = std::string(CKPT_TESTDATA) + "/keras3/";
+  const std::string folder = ckpt::testing::TestData() + "/keras3/";
   const TemporaryFolder out;
   const auto run = Ckpt({"convert", "--bn", "fold", "--format", "json", "--graph",
                          folder + "k2_functional.keras", folder + "k2_functional.weights.h5",
@@ -97,7 +98,7 @@ TEST(WeightsOfKeras2, AreFoldedByTheGraphOfTheWholeModel) {
 
 // The network of a graph that is another file's, over the tensors of the input.
 TEST(ExportedGraph, GivesTensorsOfItsNamesANetwork) {
-  const std::string model = std::string(CKPT_TESTDATA) + "/onnx/chain.onnx";
+  const std::string model = ckpt::testing::TestData() + "/onnx/chain.onnx";
   const TemporaryFolder out;
   const std::string names = (out.path() / "names.npz").string();
   ASSERT_EQ(Ckpt({"convert", model, names}).exit_code, 0);
@@ -127,7 +128,7 @@ TEST(ExportedGraph, GivesTensorsOfItsNamesANetwork) {
 // The exporter stored equal tensors once: by names the network would give every norm the first
 // one's statistics.
 TEST(ExportedGraph, ThatStoresEqualTensorsOnceGivesNoNetwork) {
-  const std::string folder = std::string(CKPT_TESTDATA) + "/exported_graphs/";
+  const std::string folder = ckpt::testing::TestData() + "/exported_graphs/";
   const auto with_graph = cli::WithGraphOf(OpenFile(folder + "trained.pt"), folder + "legacy.onnx",
                                            formats::SystemFiles());
   ASSERT_TRUE(with_graph) << ToString(with_graph.error());
@@ -138,7 +139,7 @@ TEST(ExportedGraph, ThatStoresEqualTensorsOnceGivesNoNetwork) {
 
 // Without the graph each module has its own tensors again, as a state dict of it has them.
 TEST(ExportedGraph, IsWrittenAsTensorsUnderTheNameOfEachModule) {
-  const std::string folder = std::string(CKPT_TESTDATA) + "/exported_graphs/";
+  const std::string folder = ckpt::testing::TestData() + "/exported_graphs/";
   const TemporaryFolder out;
   for (const std::string graph : {"legacy.onnx", "optimised.onnx"}) {
     SCOPED_TRACE(graph);
@@ -160,7 +161,7 @@ TEST(ExportedGraph, IsWrittenAsTensorsUnderTheNameOfEachModule) {
 // unit/weights and unit/BatchNorm are nested as tf_slim nests a convolution with its batch norm;
 // the graph shows that the batch norm comes first.
 TEST(GraphBesideACheckpoint, WinsOverNestedNamesForEveryTarget) {
-  const std::string folder = std::string(CKPT_TESTDATA) + "/tf1/graph_evidence/";
+  const std::string folder = ckpt::testing::TestData() + "/tf1/graph_evidence/";
   const TemporaryFolder out;
   for (const std::string name : {"o.npz", "o.safetensors", "o.h5", "bundle"}) {
     SCOPED_TRACE(name);
@@ -174,7 +175,7 @@ TEST(GraphBesideACheckpoint, WinsOverNestedNamesForEveryTarget) {
 }
 
 TEST(GraphBesideACheckpoint, IsAlsoTakenFromAnotherPlace) {
-  const std::string folder = std::string(CKPT_TESTDATA) + "/tf1/graph_evidence/";
+  const std::string folder = ckpt::testing::TestData() + "/tf1/graph_evidence/";
   const TemporaryFolder out;
   for (const char* suffix : {".index", ".data-00000-of-00001"}) {
     std::filesystem::copy(folder + "model.ckpt" + suffix,
@@ -188,7 +189,7 @@ TEST(GraphBesideACheckpoint, IsAlsoTakenFromAnotherPlace) {
 }
 
 TEST(GraphBesideACheckpoint, IsReadFromTheOutputsThatTheUserNames) {
-  const std::string folder = std::string(CKPT_TESTDATA) + "/tf1/graph_evidence/";
+  const std::string folder = ckpt::testing::TestData() + "/tf1/graph_evidence/";
   const TemporaryFolder out;
   const std::string path = (out.path() / "o.npz").string();
   const auto run = Ckpt({"convert", "--bn", "fold", "--format", "json", "--outputs", "none",
@@ -203,4 +204,4 @@ TEST(GraphBesideACheckpoint, IsReadFromTheOutputsThatTheUserNames) {
 }
 
 }  // namespace
-}  // namespace ckpt::testing
+}  // namespace ckpt::testing::graph_evidence_test

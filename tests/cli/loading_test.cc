@@ -5,9 +5,10 @@
 #include <set>
 #include <sstream>
 
+#include "tests/support/paths.h"
 #include "tests/support/program.h"
 
-namespace ckpt::testing {
+namespace ckpt::testing::loading_test {
 namespace {
 
 using ::testing::Contains;
@@ -33,11 +34,11 @@ TEST(Loading, BringsInWhatIsKnownAndNoNetworkCode) {
       "linux-vdso",  "ld-linux-x86-64", "ld-linux-aarch64", "libc",        "libm",
       "libgcc_s",    "libstdc++",       "libcrypto",        "libisal",     "libz",
       "libprotobuf", "libsnappy",       "libseccomp",       "libunistring"};
-  const std::set<std::string> loaded = LoadedBy(CKPT_PROGRAM);
+  const std::set<std::string> loaded = LoadedBy(ckpt::testing::Program());
   ASSERT_THAT(loaded, Contains("libc"));
   for (const std::string& name : loaded) EXPECT_THAT(known, Contains(name));
   EXPECT_THAT(loaded, Not(Contains("libcurl")));
 }
 
 }  // namespace
-}  // namespace ckpt::testing
+}  // namespace ckpt::testing::loading_test

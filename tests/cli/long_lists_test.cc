@@ -8,7 +8,7 @@
 #include "cli/report/form.h"
 #include "tests/cli/ckpt_program.h"
 
-namespace ckpt::cli {
+namespace ckpt::cli::long_lists_test {
 namespace {
 
 using ckpt::testing::Ckpt;
@@ -196,4 +196,4 @@ TEST(Inspect, StatisticsOfDataThatCannotBeReadAreAnError) {
 }
 
 }  // namespace
-}  // namespace ckpt::cli
+}  // namespace ckpt::cli::long_lists_test

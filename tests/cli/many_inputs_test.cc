@@ -7,9 +7,10 @@
 
 #include "cli/nearest.h"
 #include "tests/cli/ckpt_program.h"
+#include "tests/support/paths.h"
 #include "tests/support/temporary_folder.h"
 
-namespace ckpt {
+namespace ckpt::many_inputs_test {
 namespace {
 
 namespace fs = std::filesystem;
@@ -20,9 +21,9 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
 
-const std::string kGood = std::string(CKPT_TESTDATA) + "/safetensors/torch_good.safetensors";
+const std::string kGood = ckpt::testing::TestData() + "/safetensors/torch_good.safetensors";
 const std::string kBad =
-    std::string(CKPT_TESTDATA) + "/safetensors/torch_never_updated_tracked_0.safetensors";
+    ckpt::testing::TestData() + "/safetensors/torch_never_updated_tracked_0.safetensors";
 
 class Folders : public ::testing::Test {
  protected:
@@ -88,15 +89,14 @@ TEST_F(Folders, ThatAreOneCheckpointNameWhatWasLeftAlone) {
 }
 
 TEST_F(Folders, OfASavedModelAreAllItsOwn) {
-  EXPECT_THAT(Audited({std::string(CKPT_TESTDATA) + "/tf_graphs/tf2.15/served/1"}),
+  EXPECT_THAT(Audited({ckpt::testing::TestData() + "/tf_graphs/tf2.15/served/1"}),
               ::testing::SizeIs(1));
   EXPECT_THAT(NotRead(), IsEmpty());
 }
 
 // Its prefix ends in a slash: the files are ".index" and ".data-00000-of-00001".
 TEST_F(Folders, ThatAreABundleWithoutANameCountBelowOthersToo) {
-  const std::string bundle =
-      std::string(CKPT_TESTDATA) + "/tf1/mnist/trainable_only/model.ckpt-700";
+  const std::string bundle = ckpt::testing::TestData() + "/tf1/mnist/trainable_only/model.ckpt-700";
   Put(bundle + ".index", "g/deep/.index");
   Put(bundle + ".data-00000-of-00001", "g/deep/.data-00000-of-00001");
   EXPECT_THAT(Audited({"-r", "g"}), ElementsAre("g/deep"));
@@ -185,7 +185,7 @@ TEST_F(Folders, OfSeveralCheckpointsAreListedWhereOneIsTaken) {
 }
 
 TEST_F(Folders, OfASingleCheckpointStandForIt) {
-  Put(std::string(CKPT_TESTDATA) + "/torch/state_dict.pt", "single/weights_only.pt");
+  Put(ckpt::testing::TestData() + "/torch/state_dict.pt", "single/weights_only.pt");
   folder_.Write("single/notes.txt", "text");
   const auto run = Run({"convert", "single", "out.npz"});
   EXPECT_EQ(run.exit_code, 0) << run.err;
@@ -218,7 +218,7 @@ TEST_F(Folders, ThatCannotBeReadAreCounted) {
 }
 
 TEST_F(Folders, OfATensorFlowRunStandForItsLatestHoweverItIsNamed) {
-  Put(std::string(CKPT_TESTDATA) + "/tf1/mnist/correct", "run");
+  Put(ckpt::testing::TestData() + "/tf1/mnist/correct", "run");
   EXPECT_THAT(Audited({"run"}), ElementsAre("run"));
   EXPECT_THAT(report_["inputs"][0]["resolved"].get<std::string>(), EndsWith("model.ckpt-700"));
   EXPECT_THAT(Audited({"run/checkpoint", "run/model.ckpt-700.index", "run/model.ckpt-700.meta",
@@ -227,7 +227,7 @@ TEST_F(Folders, OfATensorFlowRunStandForItsLatestHoweverItIsNamed) {
 }
 
 TEST_F(Folders, OfBundlesWithoutAStateFileAreAllOfThem) {
-  Put(std::string(CKPT_TESTDATA) + "/tf1/mnist/correct", "run");
+  Put(ckpt::testing::TestData() + "/tf1/mnist/correct", "run");
   fs::remove(folder_ / "run/checkpoint");
   EXPECT_THAT(Audited({"run"}),
               ElementsAre("run/model.ckpt-300", "run/model.ckpt-400", "run/model.ckpt-500",
@@ -364,4 +364,4 @@ TEST(Pipe, ThatNobodyReadsIsNoNews) {
 }
 
 }  // namespace
-}  // namespace ckpt
+}  // namespace ckpt::many_inputs_test

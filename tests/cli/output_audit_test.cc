@@ -12,10 +12,11 @@
 
 #include "ckpt/formats/format.h"
 #include "cli/command.h"
+#include "tests/support/paths.h"
 #include "tests/support/sanitized.h"
 #include "tests/support/temporary_folder.h"
 
-namespace ckpt::cli {
+namespace ckpt::cli::output_audit_test {
 namespace {
 
 namespace fs = std::filesystem;
@@ -127,20 +128,20 @@ Tally ConvertAll(const fs::path& root) {
 }
 
 TEST(OutputPassesAudit, InAllOfTestdata) {
-  const Tally tally = ConvertAll(CKPT_TESTDATA);
+  const Tally tally = ConvertAll(ckpt::testing::TestData());
   EXPECT_GT(tally.written, 1000U / kEvery);
   std::cout << tally.written << " outputs, " << tally.refused << " conversions refused\n";
 }
 
 TEST(OutputPassesAudit, InRealCheckpoints) {
-  if (!fs::exists(CKPT_CORPUS)) GTEST_SKIP() << "the corpus is not here";
-  const Tally tally = ConvertAll(CKPT_CORPUS);
+  if (!fs::exists(ckpt::testing::Corpus())) GTEST_SKIP() << "the corpus is not here";
+  const Tally tally = ConvertAll(ckpt::testing::Corpus());
   EXPECT_GT(tally.written, 10U / kEvery);
   std::cout << tally.written << " outputs, " << tally.refused << " conversions refused\n";
 }
 
 TEST(OutputPassesAudit, TheCasesHandledWronglyOnce) {
-  const fs::path cases = fs::path(CKPT_CORPUS) / ".." / "cases";
+  const fs::path cases = fs::path(ckpt::testing::Corpus()) / ".." / "cases";
   if (!fs::exists(cases)) GTEST_SKIP() << "the cases are not here";
   const Tally tally = ConvertAll(cases);
   EXPECT_GT(tally.written, 10U / kEvery);
@@ -150,7 +151,7 @@ TEST(OutputPassesAudit, TheCasesHandledWronglyOnce) {
 // The last line of a conversion, the report and the record say what the audit thinks.
 TEST(OutputAudit, IsSaidInTheReportAndInTheRecord) {
   const TemporaryFolder folder;
-  const std::string input = CKPT_TESTDATA "/bad_values/looks_never_updated.h5";
+  const std::string input = ckpt::testing::TestData() + "/bad_values/looks_never_updated.h5";
   const std::string report = (folder / "report.json").string();
   ASSERT_EQ(RunCkpt({"convert", "--format", "json", "--report", report, input,
                      (folder / "out.h5").string()}),
@@ -173,7 +174,7 @@ TEST(OutputAudit, IsSaidInTheReportAndInTheRecord) {
 // A conversion to names alone loses the epsilon that keeps variance + epsilon above 0.
 TEST(OutputAudit, ANegativeVarianceWhoseEpsilonIsLostStopsTheConversion) {
   const TemporaryFolder folder;
-  const std::string input = CKPT_TESTDATA "/bad_values/negative_variance_tiny.h5";
+  const std::string input = ckpt::testing::TestData() + "/bad_values/negative_variance_tiny.h5";
   const std::string names = (folder / "out.npz").string();
   EXPECT_EQ(RunCkpt({"convert", "--quiet", input, names}), 3);
   EXPECT_FALSE(fs::exists(names));
@@ -186,7 +187,7 @@ TEST(OutputAudit, ANegativeVarianceWhoseEpsilonIsLostStopsTheConversion) {
 TEST(OutputAudit, AGroupNormThatOutputCannotTellFromABatchNormIsRefusedByThatReason) {
   for (const char* name : {"/torch_modules/group_norm.pt", "/torch_modules/group_norm_state.pt"}) {
     const TemporaryFolder folder;
-    const std::string input = std::string(CKPT_TESTDATA) + name;
+    const std::string input = ckpt::testing::TestData() + name;
     std::string errors;
     for (const char* output : {"out.npz", "out.safetensors"}) {
       const std::string path = (folder / output).string();
@@ -205,4 +206,4 @@ TEST(OutputAudit, AGroupNormThatOutputCannotTellFromABatchNormIsRefusedByThatRea
 }
 
 }  // namespace
-}  // namespace ckpt::cli
+}  // namespace ckpt::cli::output_audit_test

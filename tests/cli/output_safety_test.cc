@@ -13,9 +13,10 @@
 
 #include "ckpt/sha256.h"
 #include "tests/cli/ckpt_program.h"
+#include "tests/support/paths.h"
 #include "tests/support/sanitized.h"
 
-namespace ckpt {
+namespace ckpt::output_safety_test {
 namespace {
 
 namespace fs = std::filesystem;
@@ -24,7 +25,7 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using testing::TemporaryFolder;
 
-const std::string kModel = std::string(CKPT_TESTDATA) + "/bad_values/absorbed.h5";
+const std::string kModel = ckpt::testing::TestData() + "/bad_values/absorbed.h5";
 
 class OutputSafety : public ::testing::Test {
  protected:
@@ -99,7 +100,7 @@ TEST_F(OutputSafety, ReportAndRecordAreNotTheOutput) {
 }
 
 TEST_F(OutputSafety, AShardOfTheOutputIsNotTheInput) {
-  const std::string keras = std::string(CKPT_TESTDATA) + "/keras3/k3_custom.keras";
+  const std::string keras = ckpt::testing::TestData() + "/keras3/k3_custom.keras";
   fs::copy(keras, folder_ / "k_00000.weights.h5");
   const auto refused =
       Run({"convert", "--force", "--from", "keras", "k_00000.weights.h5", "k.weights.json"});
@@ -121,7 +122,7 @@ TEST_F(OutputSafety, DevicesTakeReportsAndRecordsAndNoOutput) {
 }
 
 TEST_F(OutputSafety, TheRecordOfASavedModelLiesInIt) {
-  const std::string served = std::string(CKPT_TESTDATA) + "/tf_graphs/tf2.15/served/1";
+  const std::string served = ckpt::testing::TestData() + "/tf_graphs/tf2.15/served/1";
   const auto converted = Run({"convert", "--to", "saved-model", served, "models/1"});
   ASSERT_EQ(converted.exit_code, 0) << converted.err;
   EXPECT_TRUE(fs::exists(folder_ / "models/1/assets.extra/ckpt.json"));
@@ -182,7 +183,7 @@ TEST_F(OutputSafety, TwoConversionsIntoOneFolderDoNotDisturbEachOther) {
   std::vector<int> codes(8);
   for (std::size_t i = 0; i < codes.size(); ++i) {
     runs.emplace_back([&, i] {
-      codes[i] = std::system((std::string(CKPT_PROGRAM) + " convert -q " + kModel + " " +
+      codes[i] = std::system((ckpt::testing::Program() + " convert -q " + kModel + " " +
                               (folder_ / ("out" + std::to_string(i) + ".npz")).string())
                                  .c_str());
     });
@@ -216,4 +217,4 @@ TEST_F(OutputSafety, StdoutNeedsNoProc) {
 }
 
 }  // namespace
-}  // namespace ckpt
+}  // namespace ckpt::output_safety_test

@@ -13,7 +13,7 @@
 #include "cli/report/page/page_values.h"
 #include "tests/cli/ckpt_program.h"
 
-namespace ckpt::cli {
+namespace ckpt::cli::page_test {
 namespace {
 
 using nlohmann::json;
@@ -233,4 +233,4 @@ TEST(Page, OfARunHasEachStepWithItsRatio) {
 }
 
 }  // namespace
-}  // namespace ckpt::cli
+}  // namespace ckpt::cli::page_test

@@ -8,9 +8,10 @@
 
 #include "cli/report/form.h"
 #include "tests/cli/ckpt_program.h"
+#include "tests/support/paths.h"
 #include "tests/support/temporary_folder.h"
 
-namespace ckpt::cli {
+namespace ckpt::cli::program_forms_test {
 namespace {
 
 using ckpt::testing::Ckpt;
@@ -245,7 +246,7 @@ TEST(Reports, WithAPathThatHasAColonAreTakenByTheirPath) {
   const ckpt::testing::TemporaryFolder folder;
   ckpt::testing::ProgramOptions options;
   options.folder = folder.path();
-  const std::string input = std::string(CKPT_TESTDATA) + "/" + kGood;
+  const std::string input = ckpt::testing::TestData() + "/" + kGood;
   EXPECT_EQ(Ckpt({"audit", "--format", "json", "--report", "./json:a", input}, options).exit_code,
             0);
   EXPECT_EQ(json::parse(folder.Read("json:a"))["schema"], "ckpt.audit/1");
@@ -260,4 +261,4 @@ TEST(Diff, AndVerifyAreCasesOfJUnit) {
 }
 
 }  // namespace
-}  // namespace ckpt::cli
+}  // namespace ckpt::cli::program_forms_test

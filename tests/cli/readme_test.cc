@@ -8,9 +8,10 @@
 #include <filesystem>
 #include <sstream>
 
+#include "tests/support/paths.h"
 #include "tests/support/program.h"
 
-namespace ckpt::testing {
+namespace ckpt::testing::readme_test {
 namespace {
 
 struct Example {
@@ -41,9 +42,9 @@ std::vector<Example> ExamplesOf(const std::string& readme) {
 
 TEST(Readme, EveryExampleDoesWhatItShows) {
   const TemporaryFolder folder;
-  std::filesystem::create_directory_symlink(CKPT_TESTDATA, folder.path() / "testdata");
-  std::filesystem::create_symlink(CKPT_PROGRAM, folder.path() / "ckpt");
-  const auto examples = ExamplesOf(ReadFile(CKPT_README));
+  std::filesystem::create_directory_symlink(ckpt::testing::TestData(), folder.path() / "testdata");
+  std::filesystem::create_symlink(ckpt::testing::Program(), folder.path() / "ckpt");
+  const auto examples = ExamplesOf(ReadFile((ckpt::testing::Sources() + "/README.md")));
   ASSERT_GE(examples.size(), 3U);
   for (const Example& example : examples) {
     if (example.command.starts_with(".ci/")) continue;  // what runs this test
@@ -58,4 +59,4 @@ TEST(Readme, EveryExampleDoesWhatItShows) {
 }
 
 }  // namespace
-}  // namespace ckpt::testing
+}  // namespace ckpt::testing::readme_test

@@ -12,14 +12,17 @@
 
 #include "cli/report/form.h"
 #include "tests/cli/ckpt_program.h"
+#include "tests/support/paths.h"
 
-namespace ckpt::cli {
+namespace ckpt::cli::report_test {
 namespace {
 
 using nlohmann::json;
 using ::testing::HasSubstr;
 
-std::filesystem::path Sources() { return std::filesystem::path(CKPT_TESTDATA).parent_path(); }
+std::filesystem::path Sources() {
+  return std::filesystem::path(ckpt::testing::TestData()).parent_path();
+}
 
 std::string TextOf(const std::filesystem::path& path) {
   std::ifstream file(path);
@@ -218,4 +221,4 @@ TEST(GoldenJson, OfDiff) {
 TEST(GoldenJson, OfExplain) { ExpectGolden("explain", {"explain", "--format", "json", "BN001"}); }
 
 }  // namespace
-}  // namespace ckpt::cli
+}  // namespace ckpt::cli::report_test

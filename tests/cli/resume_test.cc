@@ -10,9 +10,10 @@
 #include <sstream>
 
 #include "tests/cli/ckpt_program.h"
+#include "tests/support/paths.h"
 #include "tests/support/temporary_folder.h"
 
-namespace ckpt {
+namespace ckpt::resume_test {
 namespace {
 
 namespace fs = std::filesystem;
@@ -20,9 +21,9 @@ using nlohmann::json;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-const std::string kGood = std::string(CKPT_TESTDATA) + "/safetensors/torch_good.safetensors";
+const std::string kGood = ckpt::testing::TestData() + "/safetensors/torch_good.safetensors";
 const std::string kBad =
-    std::string(CKPT_TESTDATA) + "/safetensors/torch_never_updated_tracked_0.safetensors";
+    ckpt::testing::TestData() + "/safetensors/torch_never_updated_tracked_0.safetensors";
 
 class Resume : public ::testing::Test {
  protected:
@@ -192,7 +193,7 @@ TEST_F(Resume, SurvivesAFullDiskAndGoesOn) {
 }
 
 TEST_F(Resume, KnowsTheFilesThatAnInputConsistsOf) {
-  const std::string bundle = std::string(CKPT_TESTDATA) + "/tf1/mnist/correct";
+  const std::string bundle = ckpt::testing::TestData() + "/tf1/mnist/correct";
   fs::copy(bundle, folder_ / "run");
   EXPECT_EQ(TakenOver({}, "run\n"), 0);
   EXPECT_EQ(TakenOver({}, "run\n"), 1);
@@ -201,4 +202,4 @@ TEST_F(Resume, KnowsTheFilesThatAnInputConsistsOf) {
 }
 
 }  // namespace
-}  // namespace ckpt
+}  // namespace ckpt::resume_test

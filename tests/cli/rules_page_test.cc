@@ -8,8 +8,9 @@
 
 #include "ckpt/audit.h"
 #include "cli/report/advice.h"
+#include "tests/support/paths.h"
 
-namespace ckpt::cli {
+namespace ckpt::cli::rules_page_test {
 namespace {
 
 std::string Page() {
@@ -36,7 +37,7 @@ std::string Page() {
 // CKPT_UPDATE_DOCS=1 in the environment writes the page from the table.
 TEST(RulesPage, IsWrittenFromTheTableWithTheOptionsOfThisProgram) {
   const std::filesystem::path path =
-      std::filesystem::path(CKPT_CLI_PAGE).parent_path() / "rules.md";
+      std::filesystem::path((ckpt::testing::Sources() + "/docs/cli.md")).parent_path() / "rules.md";
   if (std::getenv("CKPT_UPDATE_DOCS") != nullptr) std::ofstream(path) << Page();
   std::ifstream file(path);
   const std::string stored{std::istreambuf_iterator<char>(file), {}};
@@ -44,4 +45,4 @@ TEST(RulesPage, IsWrittenFromTheTableWithTheOptionsOfThisProgram) {
 }
 
 }  // namespace
-}  // namespace ckpt::cli
+}  // namespace ckpt::cli::rules_page_test

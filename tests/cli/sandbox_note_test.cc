@@ -13,7 +13,7 @@
 
 #include "tests/cli/ckpt_program.h"
 
-namespace ckpt::testing {
+namespace ckpt::testing::sandbox_note_test {
 namespace {
 
 // From here on this process and its children can load no filter: EPERM, as some containers have it.
@@ -60,4 +60,4 @@ TEST(SandboxNote, AChildWithoutAFilterOfSystemCallsIsSaidOnce) {
 }
 
 }  // namespace
-}  // namespace ckpt::testing
+}  // namespace ckpt::testing::sandbox_note_test

@@ -12,7 +12,7 @@
 #include "cli/npy_text.h"
 #include "tests/cli/ckpt_program.h"
 
-namespace ckpt::cli {
+namespace ckpt::cli::second_opinion_test {
 namespace {
 
 namespace fs = std::filesystem;
@@ -148,4 +148,4 @@ TEST(SecondOpinion, InputsAreWrittenAsNumPyReadsThem) {
 }
 
 }  // namespace
-}  // namespace ckpt::cli
+}  // namespace ckpt::cli::second_opinion_test

@@ -13,7 +13,7 @@
 #include "cli/report/wrapped_text.h"
 #include "tests/cli/ckpt_program.h"
 
-namespace ckpt::cli {
+namespace ckpt::cli::text_for_people_test {
 namespace {
 
 using ckpt::testing::Ckpt;
@@ -241,4 +241,4 @@ TEST(Wrapping, FollowsTheWidthOfTheTerminal) {
 }
 
 }  // namespace
-}  // namespace ckpt::cli
+}  // namespace ckpt::cli::text_for_people_test

@@ -5,9 +5,10 @@
 #include <nlohmann/json.hpp>
 
 #include "tests/cli/ckpt_program.h"
+#include "tests/support/paths.h"
 #include "tests/support/temporary_folder.h"
 
-namespace ckpt {
+namespace ckpt::trend_settings_test {
 namespace {
 
 using nlohmann::json;
@@ -17,7 +18,7 @@ using ::testing::IsEmpty;
 using ::testing::Not;
 using ::testing::SizeIs;
 
-const std::string kRuns = std::string(CKPT_TESTDATA) + "/tf1/mnist/";
+const std::string kRuns = ckpt::testing::TestData() + "/tf1/mnist/";
 const std::string kGood = kRuns + "correct", kBad = kRuns + "updates_not_run";  // BN010, an error
 
 class TrendSettings : public ::testing::Test {
@@ -121,4 +122,4 @@ TEST(TrendSummary, CountsTheVerdictsAndNamesTheRunsThatAreNotAsTheyShouldBe) {
 }
 
 }  // namespace
-}  // namespace ckpt
+}  // namespace ckpt::trend_settings_test

@@ -9,7 +9,7 @@
 
 #include "tests/support/program.h"
 
-namespace ckpt::cli {
+namespace ckpt::cli::walled_child_test {
 namespace {
 
 namespace fs = std::filesystem;
@@ -121,4 +121,4 @@ TEST_F(WalledChild, AProgramThatIsNotThereIsSaid) {
 }
 
 }  // namespace
-}  // namespace ckpt::cli
+}  // namespace ckpt::cli::walled_child_test

@@ -11,7 +11,7 @@
 #include "formats/container/file_identity.h"
 #include "tests/support/temporary_folder.h"
 
-namespace ckpt::formats {
+namespace ckpt::formats::atomic_output_test {
 namespace {
 
 using ::testing::ElementsAre;
@@ -314,4 +314,4 @@ TEST(AtomicOutput, AFolderTakesThePlaceOfAnOlderOneAndKeepsWhatIsNotItsOwn) {
 }
 
 }  // namespace
-}  // namespace ckpt::formats
+}  // namespace ckpt::formats::atomic_output_test

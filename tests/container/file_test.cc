@@ -9,7 +9,7 @@
 
 #include "tests/support/temporary_folder.h"
 
-namespace ckpt::formats {
+namespace ckpt::formats::file_test {
 namespace {
 
 using ::testing::ElementsAre;
@@ -194,4 +194,4 @@ TEST(MemoryFiles, BehaveLikeFilesOnDisk) {
 }
 
 }  // namespace
-}  // namespace ckpt::formats
+}  // namespace ckpt::formats::file_test

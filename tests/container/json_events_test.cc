@@ -5,7 +5,7 @@
 
 #include <vector>
 
-namespace ckpt::formats {
+namespace ckpt::formats::json_events_test {
 namespace {
 
 using ::testing::ElementsAre;
@@ -126,4 +126,4 @@ TEST(JsonQuotes, EscapeWhatJsonRequiresAndNothingElse) {
 }
 
 }  // namespace
-}  // namespace ckpt::formats
+}  // namespace ckpt::formats::json_events_test

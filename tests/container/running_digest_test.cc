@@ -11,7 +11,7 @@
 #include "formats/container/zip_writer.h"
 #include "tests/support/temporary_folder.h"
 
-namespace ckpt::formats {
+namespace ckpt::formats::running_digest_test {
 namespace {
 
 using testing::TemporaryFolder;
@@ -131,4 +131,4 @@ TEST(RunningDigest, IsLeftWhereNobodyAsksForIt) {
 }
 
 }  // namespace
-}  // namespace ckpt::formats
+}  // namespace ckpt::formats::running_digest_test

@@ -7,7 +7,7 @@
 #include "formats/container/zip_archive.h"
 #include "tests/support/zip_builder.h"
 
-namespace ckpt::formats {
+namespace ckpt::formats::zip_malformed_test {
 namespace {
 
 using testing::Deflated;
@@ -475,4 +475,4 @@ TEST(ZipLimits, HoldForDirectoryMembersAndNames) {
 }
 
 }  // namespace
-}  // namespace ckpt::formats
+}  // namespace ckpt::formats::zip_malformed_test

@@ -10,7 +10,7 @@
 #include "tests/support/temporary_folder.h"
 #include "tests/support/zip_builder.h"
 
-namespace ckpt::formats {
+namespace ckpt::formats::zip_test {
 namespace {
 
 using testing::Deflated;
@@ -297,4 +297,4 @@ TEST(ZipNames, AreSeenInTheTail) {
 }
 
 }  // namespace
-}  // namespace ckpt::formats
+}  // namespace ckpt::formats::zip_test

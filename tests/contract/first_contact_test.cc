@@ -5,7 +5,7 @@
 #include "ckpt/formats/format.h"
 #include "formats/container/file.h"
 
-namespace ckpt::formats {
+namespace ckpt::formats::first_contact_test {
 namespace {
 
 using ::testing::AllOf;
@@ -125,4 +125,4 @@ TEST(Folders, NameTheCheckpointsInThem) {
 }
 
 }  // namespace
-}  // namespace ckpt::formats
+}  // namespace ckpt::formats::first_contact_test

@@ -9,9 +9,10 @@
 
 #include "formats/container/file.h"
 #include "formats/container/zip_archive.h"
+#include "tests/support/paths.h"
 #include "tests/support/program.h"
 
-namespace ckpt {
+namespace ckpt::fixture_paths_test {
 namespace {
 
 // A folder of a user or of a build in plain bytes.
@@ -49,7 +50,8 @@ TEST(Fixtures, HoldNoFolderOfTheMachineThatMadeThem) {
   EXPECT_STREQ(FolderOfAMachine("at /home/me/net.py"), "/home/");
   EXPECT_EQ(FolderOfAMachine("layer1/work/kernel"), nullptr);
   std::size_t deflated = 0;
-  for (const auto& entry : std::filesystem::recursive_directory_iterator(CKPT_TESTDATA)) {
+  for (const auto& entry :
+       std::filesystem::recursive_directory_iterator(ckpt::testing::TestData())) {
     if (!entry.is_regular_file() || entry.path().extension() == ".py") continue;
     std::vector<std::string> texts = DeflatedMembers(testing::ReadFile(entry.path()));
     deflated += texts.size();
@@ -62,4 +64,4 @@ TEST(Fixtures, HoldNoFolderOfTheMachineThatMadeThem) {
 }
 
 }  // namespace
-}  // namespace ckpt
+}  // namespace ckpt::fixture_paths_test

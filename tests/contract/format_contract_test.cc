@@ -11,9 +11,10 @@
 #include "formats/encoding/checksum.h"
 #include "tests/support/committed.h"
 #include "tests/support/memory_checkpoint.h"
+#include "tests/support/paths.h"
 #include "tests/support/program.h"
 
-namespace ckpt::formats {
+namespace ckpt::formats::format_contract_test {
 namespace {
 
 using ckpt::testing::MemoryCheckpoint;
@@ -45,7 +46,7 @@ constexpr const char* kSmallLayout =
     "group\tlayers/step\tstep\nvariable\t0\tstep/count\n"
     "group\tlayers/conv1d\tnone\nvariable\t0\tnone/kernel\n";
 
-std::string RealPath(const std::string& path) { return std::string(CKPT_TESTDATA) + "/" + path; }
+std::string RealPath(const std::string& path) { return ckpt::testing::TestData() + "/" + path; }
 
 OutputModel ModelOf(const std::shared_ptr<const Checkpoint>& checkpoint) {
   OutputModel model;
@@ -412,4 +413,4 @@ TEST(FormatTable, AFormatThatIsNamedResolvesAFolderByItself) {
 }
 
 }  // namespace
-}  // namespace ckpt::formats
+}  // namespace ckpt::formats::format_contract_test

@@ -9,10 +9,12 @@
 #include <string>
 #include <vector>
 
-namespace ckpt::formats {
+#include "tests/support/paths.h"
+
+namespace ckpt::formats::hostile_files_test {
 namespace {
 
-const std::string kTests = std::string(CKPT_TESTDATA) + "/../tests/";
+const std::string kTests = ckpt::testing::TestData() + "/../tests/";
 
 std::string Contents(const std::string& path) {
   std::ifstream file(path);
@@ -40,7 +42,7 @@ bool IsId(const std::string& cell) {
 
 TEST(HostileFiles, EveryRowIsTested) {
   std::set<std::string> ids;
-  std::istringstream lines(Contents(std::string(CKPT_TESTDATA) + "/../docs/hostile_files.md"));
+  std::istringstream lines(Contents(ckpt::testing::TestData() + "/../docs/hostile_files.md"));
   for (std::string line; std::getline(lines, line);) {
     const std::vector<std::string> cells = Cells(line);
     if (cells.size() < 4 || !cells.back().ends_with(".cc")) continue;
@@ -67,4 +69,4 @@ TEST(HostileFiles, EveryRowIsTested) {
 }
 
 }  // namespace
-}  // namespace ckpt::formats
+}  // namespace ckpt::formats::hostile_files_test

@@ -12,7 +12,7 @@
 #include "layout/reordered_array.h"
 #include "tests/support/memory_checkpoint.h"
 
-namespace ckpt::testing {
+namespace ckpt::testing::axis_order_test {
 namespace {
 
 using Dims = std::vector<std::int64_t>;
@@ -207,4 +207,4 @@ TEST(Reordered, EveryOrderOfAxesIsByTheDefinition) {
 }
 
 }  // namespace
-}  // namespace ckpt::testing
+}  // namespace ckpt::testing::axis_order_test

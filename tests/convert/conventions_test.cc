@@ -9,7 +9,7 @@
 
 #include "tests/convert/planned.h"
 
-namespace ckpt::testing {
+namespace ckpt::testing::conventions_test {
 namespace {
 
 using ::testing::Contains;
@@ -384,4 +384,4 @@ TEST(Conventions, OfTheInputItselfChangeNothing) {
 }
 
 }  // namespace
-}  // namespace ckpt::testing
+}  // namespace ckpt::testing::conventions_test

@@ -6,7 +6,7 @@
 
 #include "tests/convert/planned.h"
 
-namespace ckpt {
+namespace ckpt::plan_conversion_test {
 namespace {
 
 using ::testing::AllOf;
@@ -509,4 +509,4 @@ TEST(TrainingModeTest, ACallThatIsOverriddenStopsNothingAndIsNotFolded) {
 }
 
 }  // namespace
-}  // namespace ckpt
+}  // namespace ckpt::plan_conversion_test

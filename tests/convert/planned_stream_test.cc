@@ -7,7 +7,7 @@
 
 #include "tests/convert/planned.h"
 
-namespace ckpt {
+namespace ckpt::planned_stream_test {
 namespace {
 
 using testing::BytesOf;
@@ -185,4 +185,4 @@ TEST(PlannedStreamTest, AWeightThatIsNotFiniteStopsTheConversion) {
 }
 
 }  // namespace
-}  // namespace ckpt
+}  // namespace ckpt::planned_stream_test

@@ -12,7 +12,7 @@
 
 #include "audit/non_finite.h"
 
-namespace ckpt {
+namespace ckpt::element_loops_test {
 namespace {
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
@@ -189,4 +189,4 @@ TEST(NonFinite, ManyOfOneBlockAreAllCounted) {
 }
 
 }  // namespace
-}  // namespace ckpt
+}  // namespace ckpt::element_loops_test

@@ -11,8 +11,9 @@
 
 #include "ckpt/formats/format.h"
 #include "core/small_float.h"
+#include "tests/support/paths.h"
 
-namespace ckpt {
+namespace ckpt::elements_test {
 namespace {
 
 // The formats, from their definitions: OCP 8-bit Floating Point; ONNX, "Float stored in 8 bits".
@@ -175,7 +176,7 @@ TEST(SmallFloats, AreTheNearestToNumbersOfAllSizes) {
 
 TEST(SmallFloats, AreThoseOfNumPyAndMlDtypes) {
   const auto file =
-      formats::OpenCheckpoint(std::string(CKPT_TESTDATA) + "/small_floats/small_floats.npz");
+      formats::OpenCheckpoint(ckpt::testing::TestData() + "/small_floats/small_floats.npz");
   ASSERT_TRUE(file) << ToString(file.error());
   const auto read = [&](const std::string& name) {
     const auto id = FindTensor((*file)->manifest(), name);
@@ -242,4 +243,4 @@ TEST(Elements, CountWhatTheirTypeCannotHold) {
 }
 
 }  // namespace
-}  // namespace ckpt
+}  // namespace ckpt::elements_test

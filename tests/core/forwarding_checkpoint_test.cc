@@ -9,7 +9,7 @@
 #include "ckpt/weight_norm.h"
 #include "tests/support/memory_checkpoint.h"
 
-namespace ckpt::testing {
+namespace ckpt::testing::forwarding_checkpoint_test {
 namespace {
 
 using network::StoredConstant;
@@ -171,4 +171,4 @@ TEST(BindNetwork, KeepsTheNumbersOfTheGraphAndNotItsWeights) {
 }
 
 }  // namespace
-}  // namespace ckpt::testing
+}  // namespace ckpt::testing::forwarding_checkpoint_test

@@ -9,7 +9,7 @@
 
 #include "tests/support/memory_checkpoint.h"
 
-namespace ckpt {
+namespace ckpt::tensor_statistics_test {
 namespace {
 
 constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
@@ -94,4 +94,4 @@ TEST(TensorStatistics, PassOnWhatKeepsTheBytesFromBeingRead) {
 }
 
 }  // namespace
-}  // namespace ckpt
+}  // namespace ckpt::tensor_statistics_test

@@ -4,7 +4,7 @@
 #include "ckpt/execution/run.h"
 #include "tests/execution/reference_kernels.h"
 
-namespace ckpt::execution {
+namespace ckpt::execution::convolution_test {
 namespace {
 
 using network::Padding;
@@ -263,4 +263,4 @@ TEST(Pool, AgreesWithItsDefinition) {
 }
 
 }  // namespace
-}  // namespace ckpt::execution
+}  // namespace ckpt::execution::convolution_test

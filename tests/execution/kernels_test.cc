@@ -6,8 +6,9 @@
 #include "ckpt/execution/run.h"
 #include "formats/npz/npz.h"
 #include "tests/execution/reference_kernels.h"
+#include "tests/support/paths.h"
 
-namespace ckpt::execution {
+namespace ckpt::execution::kernels_test {
 namespace {
 
 using namespace network;  // NOLINT: every operation is named here
@@ -15,8 +16,8 @@ using namespace network;  // NOLINT: every operation is named here
 class Recorded : public ::testing::Test {
  protected:
   static void SetUpTestSuite() {
-    auto opened =
-        formats::OpenNpz(formats::SystemFiles(), CKPT_TESTDATA "/execution/kernels.npz", {});
+    auto opened = formats::OpenNpz(formats::SystemFiles(),
+                                   ckpt::testing::TestData() + "/execution/kernels.npz", {});
     ASSERT_TRUE(opened) << ToString(opened.error());
     file_ = std::move(*opened);
   }
@@ -225,4 +226,4 @@ TEST_F(Recorded, RecurrentLayers) {
 }
 
 }  // namespace
-}  // namespace ckpt::execution
+}  // namespace ckpt::execution::kernels_test

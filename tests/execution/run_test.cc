@@ -6,7 +6,7 @@
 #include "tests/execution/reference_kernels.h"
 #include "tests/support/memory_checkpoint.h"
 
-namespace ckpt::execution {
+namespace ckpt::execution::run_test {
 namespace {
 
 using network::NetworkBuilder;
@@ -406,4 +406,4 @@ TEST(Run, RunsALongChainOfOperations) {
 }
 
 }  // namespace
-}  // namespace ckpt::execution
+}  // namespace ckpt::execution::run_test

@@ -15,9 +15,10 @@
 #include <sstream>
 
 #include "tests/faults/example_array.h"
+#include "tests/support/paths.h"
 #include "tests/support/program.h"
 
-namespace ckpt {
+namespace ckpt::faults_test {
 namespace {
 
 namespace fs = std::filesystem;
@@ -79,7 +80,7 @@ class Faults : public ::testing::TestWithParam<Case> {
                       const std::vector<std::string>& more = {}) const {
     const Case& c = GetParam();
     std::vector<std::string> arguments = {c.examples.empty() ? "convert" : "calibrate",
-                                          std::string(CKPT_TESTDATA) + "/" + c.input,
+                                          ckpt::testing::TestData() + "/" + c.input,
                                           "out/" + c.output};
     if (c.examples.empty()) {
       arguments.emplace_back("--allow-findings");
@@ -94,7 +95,7 @@ class Faults : public ::testing::TestWithParam<Case> {
     options.folder = folder.path();
     const std::string root = folder.path().string();
     options.in_child = [point, root] {
-      ::setenv("LD_PRELOAD", CKPT_FAULT_SHIM, 1);
+      ::setenv("LD_PRELOAD", ckpt::testing::FaultShim().c_str(), 1);
       ::setenv("FAULT_FOLDER", root.c_str(), 1);
       ::setenv("FAULT_GATE", (root + "/gate").c_str(), 1);
       if (point == nullptr) {
@@ -105,7 +106,7 @@ class Faults : public ::testing::TestWithParam<Case> {
       ::setenv("FAULT_KIND", point->kind.c_str(), 1);
       ::setenv("FAULT_AT", std::to_string(point->at).c_str(), 1);
     };
-    return testing::RunProgram(CKPT_PROGRAM, arguments, options);
+    return testing::RunProgram(ckpt::testing::Program(), arguments, options);
   }
 
   // Every point of a run that meets none, thinned out evenly to what is wanted.
@@ -281,4 +282,4 @@ INSTANTIATE_TEST_SUITE_P(EveryFormat, TwoRuns, ::testing::ValuesIn(kCases),
                          [](const auto& instance) { return instance.param.name; });
 
 }  // namespace
-}  // namespace ckpt
+}  // namespace ckpt::faults_test

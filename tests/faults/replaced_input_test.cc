@@ -11,9 +11,10 @@
 #include <map>
 #include <sstream>
 
+#include "tests/support/paths.h"
 #include "tests/support/program.h"
 
-namespace ckpt {
+namespace ckpt::replaced_input_test {
 namespace {
 
 namespace fs = std::filesystem;
@@ -37,7 +38,8 @@ class ReplacedInput : public ::testing::TestWithParam<Replaced> {
   static constexpr unsigned long kPoints = 10;  // at which each run is stopped
 
   static void Put(const std::string& file, const fs::path& path) {
-    fs::copy_file(fs::path(CKPT_TESTDATA) / file, path, fs::copy_options::overwrite_existing);
+    fs::copy_file(fs::path(ckpt::testing::TestData()) / file, path,
+                  fs::copy_options::overwrite_existing);
   }
 
   // Stops at the read `at` until the gate was opened and closed; 0: at none, and counts them.
@@ -45,7 +47,7 @@ class ReplacedInput : public ::testing::TestWithParam<Replaced> {
     testing::ProgramOptions options;
     options.folder = folder;
     options.in_child = [folder, at] {
-      ::setenv("LD_PRELOAD", CKPT_FAULT_SHIM, 1);
+      ::setenv("LD_PRELOAD", ckpt::testing::FaultShim().c_str(), 1);
       ::setenv("FAULT_FOLDER", folder.c_str(), 1);
       ::setenv("FAULT_GATE", (folder / "gate").c_str(), 1);
       ::setenv("FAULT_COUNT", (folder / "counts").c_str(), 1);
@@ -54,8 +56,8 @@ class ReplacedInput : public ::testing::TestWithParam<Replaced> {
       ::setenv("FAULT_KIND", "wait", 1);
       ::setenv("FAULT_AT", std::to_string(at).c_str(), 1);
     };
-    return testing::RunProgram(CKPT_PROGRAM, {"convert", "in", "out/made.npz", "--allow-findings"},
-                               options);
+    return testing::RunProgram(ckpt::testing::Program(),
+                               {"convert", "in", "out/made.npz", "--allow-findings"}, options);
   }
 
   static std::map<std::string, std::string> Written(const fs::path& folder) {
@@ -136,4 +138,4 @@ INSTANTIATE_TEST_SUITE_P(EveryFormat, ReplacedInput, ::testing::ValuesIn(kReplac
                          [](const auto& instance) { return instance.param.name; });
 
 }  // namespace
-}  // namespace ckpt
+}  // namespace ckpt::replaced_input_test

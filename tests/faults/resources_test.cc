@@ -11,9 +11,10 @@
 #include <sstream>
 
 #include "tests/faults/example_array.h"
+#include "tests/support/paths.h"
 #include "tests/support/program.h"
 
-namespace ckpt {
+namespace ckpt::resources_test {
 namespace {
 
 namespace fs = std::filesystem;
@@ -54,7 +55,7 @@ struct Ended {
 
 class Resources : public ::testing::TestWithParam<Case> {
  protected:
-  static std::string Input() { return std::string(CKPT_TESTDATA) + "/" + GetParam().input; }
+  static std::string Input() { return ckpt::testing::TestData() + "/" + GetParam().input; }
   static std::size_t Points() {
     const char* given = std::getenv("CKPT_FAULT_POINTS");
     return std::max<std::size_t>(1,
@@ -98,12 +99,12 @@ class Resources : public ::testing::TestWithParam<Case> {
     testing::ProgramOptions options;
     options.folder = folder.path();
     options.in_child = [&] {
-      ::setenv("LD_PRELOAD", CKPT_FAULT_SHIM, 1);
-      ::setenv("FAULT_FOLDER", CKPT_TESTDATA, 1);
+      ::setenv("LD_PRELOAD", ckpt::testing::FaultShim().c_str(), 1);
+      ::setenv("FAULT_FOLDER", ckpt::testing::TestData().c_str(), 1);
       if (counts != nullptr) ::setenv("FAULT_COUNT", (folder / "counts").c_str(), 1);
       for (const auto& [name, value] : settings) ::setenv(name.c_str(), value.c_str(), 1);
     };
-    Ended ended{testing::RunProgram(CKPT_PROGRAM, command, options), {}};
+    Ended ended{testing::RunProgram(ckpt::testing::Program(), command, options), {}};
     for (const auto& entry : fs::recursive_directory_iterator(folder / "out")) {
       ended.left.push_back(entry.path().lexically_relative(folder.path()).string());
     }
@@ -222,4 +223,4 @@ INSTANTIATE_TEST_SUITE_P(EveryFormat, Resources, ::testing::ValuesIn(kCases),
                          [](const auto& instance) { return instance.param.name; });
 
 }  // namespace
-}  // namespace ckpt
+}  // namespace ckpt::resources_test

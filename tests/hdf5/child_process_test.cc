@@ -18,7 +18,7 @@
 
 #include "tests/hdf5/hdf5_support.h"
 
-namespace ckpt::formats {
+namespace ckpt::formats::child_process_test {
 namespace {
 
 using ::ckpt::testing::OpenHdf5;
@@ -330,4 +330,4 @@ TEST(ChildProcess, StartsWhileOtherThreadsAllocate) {
 }
 
 }  // namespace
-}  // namespace ckpt::formats
+}  // namespace ckpt::formats::child_process_test

@@ -3,8 +3,9 @@
 #include <gtest/gtest.h>
 
 #include "tests/hdf5/hdf5_support.h"
+#include "tests/support/paths.h"
 
-namespace ckpt::formats {
+namespace ckpt::formats::corpus_test {
 namespace {
 
 struct CorpusFile {
@@ -17,7 +18,7 @@ void PrintTo(const CorpusFile& file, std::ostream* out) { *out << file.path; }
 class Corpus : public ::testing::TestWithParam<CorpusFile> {};
 
 TEST_P(Corpus, ReadsAsH5pyReadsIt) {
-  const auto path = std::filesystem::path(CKPT_CORPUS) / GetParam().path;
+  const auto path = std::filesystem::path(ckpt::testing::Corpus()) / GetParam().path;
   if (!std::filesystem::exists(path)) GTEST_SKIP() << path << " is absent";
   const auto file = ckpt::testing::OpenHdf5(path);
   ASSERT_TRUE(file) << ToString(file.error());
@@ -51,4 +52,4 @@ INSTANTIATE_TEST_SUITE_P(
         CorpusFile{"F18/compact_cnn/weights_theano.hdf5", 35, 5, 5, 0xded93ab9}));
 
 }  // namespace
-}  // namespace ckpt::formats
+}  // namespace ckpt::formats::corpus_test

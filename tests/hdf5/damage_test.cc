@@ -6,13 +6,17 @@
 #include <map>
 
 #include "tests/hdf5/hdf5_support.h"
+#include "tests/support/sanitized.h"
 
-namespace ckpt::formats {
+namespace ckpt::formats::damage_test {
 namespace {
 
 using ::ckpt::testing::OpenHdf5Bytes;
 using ::ckpt::testing::ReadDataset;
 using ::ckpt::testing::Testdata;
+
+// One of so many of the damages; each takes a child, which takes long to make with sanitizers.
+constexpr std::size_t kEvery = ::ckpt::testing::kSanitized ? 5 : 1;
 
 // A hang costs this much; a good file takes milliseconds.
 constexpr Limits kLimits{.hdf5_memory_bytes = std::uint64_t{256} << 20, .hdf5_seconds = 2};
@@ -71,7 +75,8 @@ TEST_P(DamagedFile, CutShortIsRefusedAtEveryLength) {
   const auto bytes = BytesOf(GetParam());
   Outcomes outcomes;
   int lengths = 0;
-  for (std::size_t size = 0; size < bytes.size(); size += size < 1024 ? 7 : 61, ++lengths) {
+  for (std::size_t size = 0; size < bytes.size();
+       size += kEvery * (size < 1024 ? 7 : 61), ++lengths) {
     outcomes.Add({bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(size)});
   }
   outcomes.Print("cut short");
@@ -82,7 +87,8 @@ TEST_P(DamagedFile, AChangedByteIsAnErrorOrAValue) {
   const auto bytes = BytesOf(GetParam());
   Outcomes outcomes;
   const std::size_t end = std::min<std::size_t>(bytes.size() - 1, 4096);
-  for (std::size_t at = 0; at < end; at += 2) {  // half of the bytes, to stay below a minute
+  for (std::size_t at = 0; at < end;
+       at += 2 * kEvery) {  // half of the bytes, to stay below a minute
     auto damaged = bytes;
     // Another bit for each place; every fourth byte becomes its complement.
     damaged[at + at / 2 % 2] ^= at % 8 == 6 ? std::byte{0xff} : std::byte{1} << (at / 2 * 5 % 8);
@@ -103,4 +109,4 @@ INSTANTIATE_TEST_SUITE_P(Hdf5, DamagedFile,
                          });
 
 }  // namespace
-}  // namespace ckpt::formats
+}  // namespace ckpt::formats::damage_test

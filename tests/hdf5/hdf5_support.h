@@ -9,6 +9,7 @@
 
 #include "formats/hdf5/hdf5_file.h"
 #include "tests/support/expected_tensors.h"
+#include "tests/support/paths.h"
 
 // The runtime of AddressSanitizer changes what a sandboxed child does: it needs system calls that
 // the sandbox denies to end, and its allocator may be locked for ever in a child that was forked
@@ -29,7 +30,7 @@
 namespace ckpt::testing {
 
 inline std::filesystem::path Testdata(const std::string& name) {
-  return std::filesystem::path(CKPT_TESTDATA) / name;
+  return std::filesystem::path(ckpt::testing::TestData()) / name;
 }
 
 inline Result<std::unique_ptr<formats::Hdf5File>> OpenHdf5(const std::filesystem::path& path,

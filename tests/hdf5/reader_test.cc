@@ -8,7 +8,7 @@
 #include "formats/hdf5/hdf5_elements.h"
 #include "tests/hdf5/hdf5_support.h"
 
-namespace ckpt::formats {
+namespace ckpt::formats::reader_test {
 namespace {
 
 using ::ckpt::testing::CountDatasets;
@@ -312,4 +312,4 @@ TEST(BoxAt, CoversAShapeInOrder) {
 }
 
 }  // namespace
-}  // namespace ckpt::formats
+}  // namespace ckpt::formats::reader_test

@@ -6,7 +6,7 @@
 #include "tests/hdf5/hdf5_support.h"
 #include "tests/support/temporary_folder.h"
 
-namespace ckpt::formats {
+namespace ckpt::formats::refusal_test {
 namespace {
 
 using ::ckpt::testing::OpenHdf5;
@@ -280,4 +280,4 @@ TEST(Hdf5Refusal, ADiskThatFailsIsNoDamageOfTheFile) {
 }
 
 }  // namespace
-}  // namespace ckpt::formats
+}  // namespace ckpt::formats::refusal_test

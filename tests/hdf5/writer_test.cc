@@ -10,7 +10,7 @@
 #include "tests/hdf5/hdf5_support.h"
 #include "tests/support/temporary_folder.h"
 
-namespace ckpt::formats {
+namespace ckpt::formats::writer_test {
 namespace {
 
 using ::ckpt::testing::OpenHdf5;
@@ -264,4 +264,4 @@ TEST(Hdf5Writer, AnOpenFileOfAnotherWriterIsNoConcernOfTheChild) {
 }
 
 }  // namespace
-}  // namespace ckpt::formats
+}  // namespace ckpt::formats::writer_test

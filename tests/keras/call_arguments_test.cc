@@ -4,7 +4,7 @@
 
 #include "formats/keras/model/config_calls.h"
 
-namespace ckpt::formats::keras {
+namespace ckpt::formats::keras::call_arguments_test {
 namespace {
 
 std::vector<CallArgument> ArgumentsIn(const Json& call) {
@@ -46,4 +46,4 @@ TEST(CallArguments, ThatNameNoTensorAreNone) {
 }
 
 }  // namespace
-}  // namespace ckpt::formats::keras
+}  // namespace ckpt::formats::keras::call_arguments_test

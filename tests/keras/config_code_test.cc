@@ -4,7 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-namespace ckpt::formats::keras {
+namespace ckpt::formats::keras::config_code_test {
 namespace {
 
 using ::testing::ElementsAre;
@@ -71,4 +71,4 @@ TEST(ConfigCode, ATextThatReadersTakeInTwoWaysIsRefused) {
 }
 
 }  // namespace
-}  // namespace ckpt::formats::keras
+}  // namespace ckpt::formats::keras::config_code_test

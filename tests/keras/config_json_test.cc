@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-namespace ckpt::formats::keras {
+namespace ckpt::formats::keras::config_json_test {
 namespace {
 
 TEST(ConfigJsonTest, KeepsOrderNumbersAndPythonsLiterals) {
@@ -56,4 +56,4 @@ TEST(ConfigJsonTest, StopsAtTextBeyondItsLimit) {
 }
 
 }  // namespace
-}  // namespace ckpt::formats::keras
+}  // namespace ckpt::formats::keras::config_json_test

@@ -4,7 +4,7 @@
 
 #include "formats/keras/model/model_config.h"
 
-namespace ckpt::formats::keras {
+namespace ckpt::formats::keras::hostile_config_test {
 namespace {
 
 using testing::HasSubstr;
@@ -148,4 +148,4 @@ TEST(HostileConfigTest, ALongChainIsQuick) {
 }
 
 }  // namespace
-}  // namespace ckpt::formats::keras
+}  // namespace ckpt::formats::keras::hostile_config_test

@@ -10,8 +10,9 @@
 #include "formats/keras/model/layer_order.h"
 #include "formats/keras/model/model_config.h"
 #include "formats/keras/model/network.h"
+#include "tests/support/paths.h"
 
-namespace ckpt::formats::keras {
+namespace ckpt::formats::keras::keras_config_test {
 namespace {
 
 struct RecordedConfig {
@@ -68,7 +69,7 @@ std::vector<std::string> OrderOf(const ModelConfig& config, const RemovedLayers&
   return names;
 }
 
-class KerasConfigTest : public testing::TestWithParam<std::filesystem::path> {};
+class KerasConfigTest : public ::testing::TestWithParam<std::filesystem::path> {};
 
 TEST_P(KerasConfigTest, HasTheLayersThatKerasHas) {
   const RecordedConfig recorded = ReadRecorded(GetParam());
@@ -147,18 +148,20 @@ TEST_P(KerasConfigTest, ListsWhatRemainsAsKerasListsAModelBuiltWithoutBatchNorm)
 
 std::vector<std::filesystem::path> RecordedConfigs() {
   std::vector<std::filesystem::path> paths;
-  for (const auto& entry : std::filesystem::directory_iterator(CKPT_TESTDATA "/keras_configs")) {
+  for (const auto& entry :
+       std::filesystem::directory_iterator(ckpt::testing::TestData() + "/keras_configs")) {
     paths.push_back(entry.path());
   }
   std::sort(paths.begin(), paths.end());
   return paths;
 }
 
-INSTANTIATE_TEST_SUITE_P(RecordedConfigs, KerasConfigTest, testing::ValuesIn(RecordedConfigs()),
+INSTANTIATE_TEST_SUITE_P(RecordedConfigs, KerasConfigTest, ::testing::ValuesIn(RecordedConfigs()),
                          [](const auto& test) { return test.param.stem().string(); });
 
 TEST(KerasConfigsTest, MetBatchNormInBranchesReordersLayers) {
-  const RecordedConfig recorded = ReadRecorded(CKPT_TESTDATA "/keras_configs/keras2_branches.json");
+  const RecordedConfig recorded =
+      ReadRecorded(ckpt::testing::TestData() + "/keras_configs/keras2_branches.json");
   std::vector<std::string> without;
   for (const std::string name : recorded.expected["order"]) {
     if (name.find("bn") == std::string::npos) without.push_back(name);
@@ -170,7 +173,7 @@ TEST(KerasConfigsTest, MetBatchNormInBranchesReordersLayers) {
 TEST(KerasConfigsTest, NestedModelsOfBothGenerationsGiveTheSameGraph) {
   for (const char* name : {"nested", "shared", "two_ended"}) {
     SCOPED_TRACE(name);
-    const std::string folder = CKPT_TESTDATA "/keras_configs/";
+    const std::string folder = ckpt::testing::TestData() + "/keras_configs/";
     const RecordedConfig two = ReadRecorded(folder + "keras2_" + name + ".json");
     const RecordedConfig three = ReadRecorded(folder + "keras3_" + name + ".json");
     const ModelGraph &a = two.config->graph, &b = three.config->graph;
@@ -191,7 +194,8 @@ TEST(KerasConfigsTest, NestedModelsOfBothGenerationsGiveTheSameGraph) {
 }
 
 TEST(KerasConfigsTest, NestedModelCalledTwiceHasTwoCallsOfEachOfItsLayers) {
-  const RecordedConfig recorded = ReadRecorded(CKPT_TESTDATA "/keras_configs/keras2_nested.json");
+  const RecordedConfig recorded =
+      ReadRecorded(ckpt::testing::TestData() + "/keras_configs/keras2_nested.json");
   const ModelGraph& graph = recorded.config->graph;
   for (const char* path : {"block/inner/conv", "block/inner/bn", "block/block_bn"}) {
     EXPECT_EQ(graph.CallsOf(*graph.FindLayer(path)).size(), 2) << path;
@@ -203,7 +207,8 @@ TEST(KerasConfigsTest, OddCallsAreNotTakenForTheirUsualMeaning) {
   for (const char* generation : {"keras2", "keras3"}) {
     SCOPED_TRACE(generation);
     const RecordedConfig recorded =
-        ReadRecorded(std::string(CKPT_TESTDATA "/keras_configs/") + generation + "_odd_calls.json");
+        ReadRecorded(std::string(ckpt::testing::TestData() + "/keras_configs/") + generation +
+                     "_odd_calls.json");
     const ModelGraph& graph = recorded.config->graph;
     const auto layer = [&](const char* name) { return graph.layers[*graph.FindLayer(name)]; };
     EXPECT_EQ(layer("bn_training").training_mode, "called with training=True");
@@ -223,4 +228,4 @@ TEST(KerasConfigsTest, OddCallsAreNotTakenForTheirUsualMeaning) {
 }
 
 }  // namespace
-}  // namespace ckpt::formats::keras
+}  // namespace ckpt::formats::keras::keras_config_test

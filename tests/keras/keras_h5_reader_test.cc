@@ -6,8 +6,9 @@
 #include "formats/keras/h5/keras_h5.h"
 #include "formats/keras/model/weight_order.h"
 #include "tests/support/expected_tensors.h"
+#include "tests/support/paths.h"
 
-namespace ckpt::formats {
+namespace ckpt::formats::keras_h5_reader_test {
 namespace {
 
 using ::testing::ElementsAre;
@@ -19,7 +20,7 @@ std::unique_ptr<Checkpoint> OpenOrFail(const std::string& path) {
 }
 
 std::unique_ptr<Checkpoint> OpenFixture(const std::string& name) {
-  return OpenOrFail(CKPT_TESTDATA "/keras_h5/" + name + ".h5");
+  return OpenOrFail(ckpt::testing::TestData() + "/keras_h5/" + name + ".h5");
 }
 
 keras::WeightOrder OrderOf(const Manifest& manifest) {
@@ -87,8 +88,8 @@ TEST_P(KerasH5FixtureTest, BindsEveryWeightOfItsGraph) {
 std::vector<std::filesystem::path> Fixtures() {
   std::vector<std::filesystem::path> paths;
   for (const char* folder : {"keras_h5", "keras_h5_variants"}) {
-    for (const auto& entry :
-         std::filesystem::directory_iterator(std::string(CKPT_TESTDATA "/") + folder)) {
+    for (const auto& entry : std::filesystem::directory_iterator(
+             std::string(ckpt::testing::TestData() + "/") + folder)) {
       // A layout message of HDF5 2.0, which no released library of this platform reads.
       if (entry.path().stem() == "latest_gzip_shuffle") continue;
       if (entry.path().extension() == ".h5") paths.push_back(entry.path());
@@ -167,7 +168,7 @@ TEST(KerasH5ReaderTest, ProbesTheSignature) {
 class KerasH5CorpusTest : public ::testing::Test {
  protected:
   static std::unique_ptr<Checkpoint> OpenPublic(const std::string& file) {
-    const std::string path = std::string(CKPT_CORPUS) + "/" + file;
+    const std::string path = ckpt::testing::Corpus() + "/" + file;
     if (!std::filesystem::exists(path)) return nullptr;
     return OpenOrFail(path);
   }
@@ -217,4 +218,4 @@ TEST_F(KerasH5CorpusTest, ReadsWholeModels) {
 }
 
 }  // namespace
-}  // namespace ckpt::formats
+}  // namespace ckpt::formats::keras_h5_reader_test

@@ -10,9 +10,10 @@
 #include "formats/keras/model/weight_order.h"
 #include "tests/support/committed.h"
 #include "tests/support/memory_checkpoint.h"
+#include "tests/support/paths.h"
 #include "tests/support/temporary_folder.h"
 
-namespace ckpt::formats {
+namespace ckpt::formats::keras_h5_writer_test {
 namespace {
 
 using ::ckpt::testing::MemoryCheckpoint;
@@ -28,7 +29,7 @@ std::unique_ptr<Checkpoint> OpenOrFail(const std::filesystem::path& path) {
 }
 
 std::unique_ptr<Checkpoint> OpenFixture(const std::string& name) {
-  return OpenOrFail(CKPT_TESTDATA "/keras_h5/" + name + ".h5");
+  return OpenOrFail(ckpt::testing::TestData() + "/keras_h5/" + name + ".h5");
 }
 
 // Everything but the optimizer's state, unless that is wanted.
@@ -302,4 +303,4 @@ TEST(KerasH5WriterTest, SaysWhatItCannotHold) {
 }
 
 }  // namespace
-}  // namespace ckpt::formats
+}  // namespace ckpt::formats::keras_h5_writer_test

@@ -4,7 +4,7 @@
 #include "formats/keras/model/model_config.h"
 #include "formats/keras/model/network.h"
 
-namespace ckpt::formats::keras {
+namespace ckpt::formats::keras::layer_kinds_test {
 namespace {
 
 // The only layer of a Sequential in the list form, which every version reads.
@@ -254,4 +254,4 @@ TEST(LayerKindsTest, MergeOfKeras1) {
 }
 
 }  // namespace
-}  // namespace ckpt::formats::keras
+}  // namespace ckpt::formats::keras::layer_kinds_test

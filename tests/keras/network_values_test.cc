@@ -9,14 +9,15 @@
 
 #include "ckpt/execution/run.h"
 #include "ckpt/formats/format.h"
+#include "tests/support/paths.h"
 
-namespace ckpt::testing {
+namespace ckpt::testing::network_values_test {
 namespace {
 
 namespace fs = std::filesystem;
 using execution::Array;
 
-const fs::path kFolder = fs::path(CKPT_TESTDATA) / "keras_networks";
+const fs::path kFolder = fs::path(ckpt::testing::TestData()) / "keras_networks";
 
 std::vector<std::string> Models() {
   std::vector<std::string> models;
@@ -101,4 +102,4 @@ std::string NameOf(const ::testing::TestParamInfo<std::string>& model) {
 INSTANTIATE_TEST_SUITE_P(Keras, KerasValues, ::testing::ValuesIn(Models()), NameOf);
 
 }  // namespace
-}  // namespace ckpt::testing
+}  // namespace ckpt::testing::network_values_test

@@ -10,8 +10,9 @@
 #include "formats/keras/h5/keras_h5.h"
 #include "formats/keras/model/config_rewrite.h"
 #include "formats/keras/model/weight_order.h"
+#include "tests/support/paths.h"
 
-namespace ckpt::formats {
+namespace ckpt::formats::rewrite_test {
 namespace {
 
 using ::testing::ElementsAre;
@@ -19,8 +20,8 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
 Manifest ManifestOf(const std::string& fixture) {
-  auto checkpoint =
-      OpenKerasH5(SystemFiles(), CKPT_TESTDATA "/keras_h5/" + fixture + ".h5", Limits{});
+  auto checkpoint = OpenKerasH5(
+      SystemFiles(), ckpt::testing::TestData() + "/keras_h5/" + fixture + ".h5", Limits{});
   if (!checkpoint) {
     ADD_FAILURE() << ToString(checkpoint.error());
     return {};
@@ -213,8 +214,9 @@ TEST(KerasRewriteTest, EditsThatTheConfigCannotTakeAreRefused) {
 TEST(KerasRewriteTest, BranchesAreListedAsKerasListsThemAfterwards) {
   for (const char* generation : {"keras2", "keras3"}) {
     SCOPED_TRACE(generation);
-    const auto recorded = nlohmann::json::parse(std::ifstream(
-        std::string(CKPT_TESTDATA "/keras_configs/") + generation + "_branches.json"));
+    const auto recorded = nlohmann::json::parse(
+        std::ifstream(std::string(ckpt::testing::TestData() + "/keras_configs/") + generation +
+                      "_branches.json"));
     const std::string text = recorded["model_config"], version = recorded["keras_version"];
     std::vector<std::string> removed;
     for (const std::string name : recorded["order"]) {
@@ -230,8 +232,9 @@ TEST(KerasRewriteTest, BranchesAreListedAsKerasListsThemAfterwards) {
 TEST(KerasRewriteTest, OutputsThatWereABatchNormAreItsInput) {
   for (const char* generation : {"keras2", "keras3"}) {
     SCOPED_TRACE(generation);
-    const auto recorded = nlohmann::json::parse(std::ifstream(
-        std::string(CKPT_TESTDATA "/keras_configs/") + generation + "_two_ended.json"));
+    const auto recorded = nlohmann::json::parse(
+        std::ifstream(std::string(ckpt::testing::TestData() + "/keras_configs/") + generation +
+                      "_two_ended.json"));
     const std::string version = recorded["keras_version"];
     const Rewritten rewritten =
         RewriteText(recorded["model_config"], version, {"bn", "inner/inner_bn"});
@@ -346,4 +349,4 @@ TEST(KerasRewriteTest, NestedWeightsFollowTheNewOrderOfTheirLayers) {
 }
 
 }  // namespace
-}  // namespace ckpt::formats
+}  // namespace ckpt::formats::rewrite_test

@@ -8,13 +8,15 @@
 #include <set>
 #include <string>
 
-namespace ckpt::formats {
+#include "tests/support/paths.h"
+
+namespace ckpt::formats::rooms_test {
 namespace {
 
 TEST(KerasRooms, IncludeOnlyWhatTheyStandOn) {
   const std::map<std::string, std::set<std::string>> stands_on = {
       {"model", {}}, {"variables", {"model"}}, {"h5", {"model", "variables"}}};
-  const std::filesystem::path keras = CKPT_TESTDATA "/../formats/keras";
+  const std::filesystem::path keras = ckpt::testing::TestData() + "/../formats/keras";
   const std::regex include("#include \"formats/keras/([a-z0-9]+)/");
   std::size_t read = 0;
   for (const auto& [room, allowed] : stands_on) {
@@ -32,4 +34,4 @@ TEST(KerasRooms, IncludeOnlyWhatTheyStandOn) {
 }
 
 }  // namespace
-}  // namespace ckpt::formats
+}  // namespace ckpt::formats::rooms_test

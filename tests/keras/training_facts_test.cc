@@ -6,14 +6,15 @@
 #include "ckpt/fold.h"
 #include "ckpt/formats/format.h"
 #include "formats/keras/model/config_rewrite.h"
+#include "tests/support/paths.h"
 
-namespace ckpt::formats {
+namespace ckpt::formats::training_facts_test {
 namespace {
 
 using ::testing::HasSubstr;
 
 std::unique_ptr<Checkpoint> Open(const std::string& name) {
-  auto opened = OpenCheckpoint(CKPT_TESTDATA "/keras_training/" + name);
+  auto opened = OpenCheckpoint(ckpt::testing::TestData() + "/keras_training/" + name);
   if (opened) return *std::move(opened);
   ADD_FAILURE() << name << ": " << ToString(opened.error());
   return nullptr;
@@ -194,4 +195,4 @@ TEST(KerasTrainingFacts, BatchNormsInsideALayerOfOnesOwnAreToldApart) {
 }
 
 }  // namespace
-}  // namespace ckpt::formats
+}  // namespace ckpt::formats::training_facts_test

@@ -5,7 +5,7 @@
 #include "formats/keras/h5/optimizer_slots.h"
 #include "formats/keras/model/weight_order.h"
 
-namespace ckpt::formats::keras {
+namespace ckpt::formats::keras::weight_names_test {
 namespace {
 
 TEST(WeightNamesTest, OfEveryGenerationBecomeTheNamesThatPeopleUse) {
@@ -89,4 +89,4 @@ TEST(WeightOrderTest, RefusesOtherTextWithItsLine) {
 }
 
 }  // namespace
-}  // namespace ckpt::formats::keras
+}  // namespace ckpt::formats::keras::weight_names_test

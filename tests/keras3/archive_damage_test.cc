@@ -6,7 +6,7 @@
 #include "tests/keras3/keras3_files.h"
 #include "tests/support/temporary_folder.h"
 
-namespace ckpt::formats {
+namespace ckpt::formats::archive_damage_test {
 namespace {
 
 using ckpt::testing::ArchiveOf;
@@ -230,4 +230,4 @@ TEST(ArchiveDamageTest, MutantsAreRefusedOrRead) {
 }
 
 }  // namespace
-}  // namespace ckpt::formats
+}  // namespace ckpt::formats::archive_damage_test

@@ -7,7 +7,7 @@
 #include "ckpt/formats/format.h"
 #include "tests/keras3/keras3_files.h"
 
-namespace ckpt::formats {
+namespace ckpt::formats::archive_reader_test {
 namespace {
 
 using ckpt::testing::ExpectTensor;
@@ -168,4 +168,4 @@ TEST(KerasArchiveTest, KeepsItsTexts) {
 }
 
 }  // namespace
-}  // namespace ckpt::formats
+}  // namespace ckpt::formats::archive_reader_test

@@ -6,7 +6,7 @@
 #include "formats/keras/variables/variable_layout.h"
 #include "tests/keras3/keras3_files.h"
 
-namespace ckpt::formats {
+namespace ckpt::formats::archive_rewrite_test {
 namespace {
 
 using ckpt::testing::OpenArchive;
@@ -118,4 +118,4 @@ TEST(ArchiveRewriteTest, AModelWithoutARecordOfItsLayersIsNotEdited) {
 }
 
 }  // namespace
-}  // namespace ckpt::formats
+}  // namespace ckpt::formats::archive_rewrite_test

@@ -8,7 +8,7 @@
 #include "formats/keras/model/variable_names.h"
 #include "formats/keras/variables/variable_layout.h"
 
-namespace ckpt::formats::keras {
+namespace ckpt::formats::keras::group_paths_test {
 namespace {
 
 // Expected values: to_snake_case() of Keras 3.15.1.
@@ -82,4 +82,4 @@ TEST(GroupPathsTest, ObjectsThatWereMetAreCountedSinceKeras3) {
 }
 
 }  // namespace
-}  // namespace ckpt::formats::keras
+}  // namespace ckpt::formats::keras::group_paths_test

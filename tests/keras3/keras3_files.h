@@ -12,12 +12,13 @@
 #include "formats/keras/variables/keras_archive.h"
 #include "formats/keras/variables/keras_weights.h"
 #include "tests/support/expected_tensors.h"
+#include "tests/support/paths.h"
 #include "tests/support/zip_builder.h"
 
 namespace ckpt::testing {
 
 inline std::string Keras3Path(const std::string& name) {
-  return std::string(CKPT_TESTDATA) + "/keras3/" + name;
+  return ckpt::testing::TestData() + "/keras3/" + name;
 }
 
 inline std::string FileBytes(const std::string& path) {

@@ -9,7 +9,7 @@
 #include "tests/support/committed.h"
 #include "tests/support/temporary_folder.h"
 
-namespace ckpt::formats {
+namespace ckpt::formats::keras3_writer_test {
 namespace {
 
 using ckpt::testing::FileBytes;
@@ -231,4 +231,4 @@ TEST(Keras3Set, ASmallerOneLeavesNoShardBehind) {
 }
 
 }  // namespace
-}  // namespace ckpt::formats
+}  // namespace ckpt::formats::keras3_writer_test

@@ -8,14 +8,15 @@
 #include "ckpt/batch_norm.h"
 #include "formats/keras/variables/variable_groups.h"
 #include "tests/keras3/keras3_files.h"
+#include "tests/support/paths.h"
 
-namespace ckpt::formats::keras {
+namespace ckpt::formats::keras::old_layers_test {
 namespace {
 
 using ::testing::ElementsAre;
 
 std::string OldPath(const std::string& name) {
-  return std::string(CKPT_TESTDATA) + "/keras_old/" + name;
+  return ckpt::testing::TestData() + "/keras_old/" + name;
 }
 
 // Every variable stands under the name that Keras gives it, in the archives of both versions.
@@ -93,4 +94,4 @@ TEST(OldLayers, LaterFilesStayAsTheyAre) {
 }
 
 }  // namespace
-}  // namespace ckpt::formats::keras
+}  // namespace ckpt::formats::keras::old_layers_test

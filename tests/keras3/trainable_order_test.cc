@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-namespace ckpt::formats::keras {
+namespace ckpt::formats::keras::trainable_order_test {
 namespace {
 
 class Weights {
@@ -75,4 +75,4 @@ TEST(TrainableOrder, MoreOrFewerVariablesThanTheFileHasAreNoOrder) {
 }
 
 }  // namespace
-}  // namespace ckpt::formats::keras
+}  // namespace ckpt::formats::keras::trainable_order_test

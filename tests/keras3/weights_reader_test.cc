@@ -7,9 +7,10 @@
 #include "ckpt/formats/format.h"
 #include "formats/hdf5/hdf5_writer.h"
 #include "tests/keras3/keras3_files.h"
+#include "tests/support/paths.h"
 #include "tests/support/temporary_folder.h"
 
-namespace ckpt::formats {
+namespace ckpt::formats::weights_reader_test {
 namespace {
 
 namespace fs = std::filesystem;
@@ -149,7 +150,7 @@ TEST(KerasWeightsTest, AVariableInTwoShardsIsRefused) {
 
 TEST(KerasWeightsTest, AFileOfAnotherLayoutIsRefusedInWords) {
   const auto opened =
-      OpenKerasWeights(SystemFiles(), std::string(CKPT_TESTDATA) + "/keras_h5/conv2d_bn.h5", {});
+      OpenKerasWeights(SystemFiles(), ckpt::testing::TestData() + "/keras_h5/conv2d_bn.h5", {});
   ASSERT_FALSE(opened.has_value());
   EXPECT_EQ(opened.error().code, ErrorCode::kUnfit);
 }
@@ -182,4 +183,4 @@ TEST(KerasWeightsTest, OtherKeysAndSecondNamesAreKeptApart) {
 }
 
 }  // namespace
-}  // namespace ckpt::formats
+}  // namespace ckpt::formats::weights_reader_test

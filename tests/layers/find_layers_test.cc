@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-namespace ckpt {
+namespace ckpt::find_layers_test {
 namespace {
 
 using network::BinaryFunction;
@@ -234,4 +234,4 @@ TEST_F(FindLayersTest, OneRowForEachExampleIsAFlatten) {
 }
 
 }  // namespace
-}  // namespace ckpt
+}  // namespace ckpt::find_layers_test

@@ -8,7 +8,7 @@
 
 #include "tests/network/channel_cases.h"
 
-namespace ckpt::network {
+namespace ckpt::network::channel_rules_test {
 namespace {
 
 using reference::Array;
@@ -418,4 +418,4 @@ TEST(ChannelRuleCases, HoldEveryOperation) {
 }
 
 }  // namespace
-}  // namespace ckpt::network
+}  // namespace ckpt::network::channel_rules_test

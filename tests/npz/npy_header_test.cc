@@ -5,7 +5,7 @@
 
 #include "tests/npz/npy_builder.h"
 
-namespace ckpt::formats {
+namespace ckpt::formats::npy_header_test {
 namespace {
 
 using ::testing::HasSubstr;
@@ -216,4 +216,4 @@ TEST(NpyHeader, IsBuiltAsNumPyBuildsIt) {
 }
 
 }  // namespace
-}  // namespace ckpt::formats
+}  // namespace ckpt::formats::npy_header_test

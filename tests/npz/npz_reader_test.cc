@@ -6,9 +6,10 @@
 #include "formats/encoding/checksum.h"
 #include "tests/npz/npy_builder.h"
 #include "tests/support/expected_tensors.h"
+#include "tests/support/paths.h"
 #include "tests/support/temporary_folder.h"
 
-namespace ckpt::formats {
+namespace ckpt::formats::npz_reader_test {
 namespace {
 
 using testing::Deflated;
@@ -31,7 +32,7 @@ std::vector<std::string> Names(const Checkpoint& checkpoint) {
 }
 
 TEST(NpzGolden, ReadsWhatNumPyWrote) {
-  const std::filesystem::path folder = CKPT_TESTDATA "/npz";
+  const std::filesystem::path folder = ckpt::testing::TestData() + "/npz";
   int archives = 0, arrays = 0;
   for (const auto& entry : std::filesystem::directory_iterator(folder)) {
     const std::string path = entry.path().string();
@@ -53,7 +54,7 @@ TEST(NpzGolden, ReadsWhatNumPyWrote) {
 }
 
 TEST(NpzGolden, RefusesASecondArrayInOneFile) {
-  const auto opened = OpenNpz(SystemFiles(), CKPT_TESTDATA "/npz/two_arrays.npy", {});
+  const auto opened = OpenNpz(SystemFiles(), ckpt::testing::TestData() + "/npz/two_arrays.npy", {});
   ASSERT_FALSE(opened.has_value());
   EXPECT_EQ(opened.error().code, ErrorCode::kUnsupported);
   EXPECT_EQ(opened.error().offset, 128U);
@@ -61,12 +62,14 @@ TEST(NpzGolden, RefusesASecondArrayInOneFile) {
 }
 
 TEST(NpzGolden, NeverUnpickles) {
-  const auto alone = OpenNpz(SystemFiles(), CKPT_TESTDATA "/malformed/npz/object.npy", {});
+  const auto alone =
+      OpenNpz(SystemFiles(), ckpt::testing::TestData() + "/malformed/npz/object.npy", {});
   ASSERT_FALSE(alone.has_value());
   EXPECT_EQ(alone.error().code, ErrorCode::kUnsafe);
   EXPECT_EQ(alone.error().tensor, "object");
 
-  const auto opened = OpenNpz(SystemFiles(), CKPT_TESTDATA "/malformed/npz/object.npz", {});
+  const auto opened =
+      OpenNpz(SystemFiles(), ckpt::testing::TestData() + "/malformed/npz/object.npz", {});
   ASSERT_TRUE(opened.has_value()) << ToString(opened.error());
   const Manifest& manifest = (*opened)->manifest();
   EXPECT_THAT(Names(**opened), ElementsAre("objects", "plain"));
@@ -81,7 +84,8 @@ TEST(NpzGolden, NeverUnpickles) {
 }
 
 TEST(NpzGolden, ListsRecordsAndReadsTheRest) {
-  const auto opened = OpenNpz(SystemFiles(), CKPT_TESTDATA "/malformed/npz/structured.npz", {});
+  const auto opened =
+      OpenNpz(SystemFiles(), ckpt::testing::TestData() + "/malformed/npz/structured.npz", {});
   ASSERT_TRUE(opened.has_value()) << ToString(opened.error());
   const Manifest& manifest = (*opened)->manifest();
   EXPECT_THAT(Names(**opened), ElementsAre("plain", "records"));
@@ -92,7 +96,7 @@ TEST(NpzGolden, ListsRecordsAndReadsTheRest) {
 }
 
 TEST(Npz, SaysWhatOpaqueBytesMayBe) {
-  const auto opened = OpenNpz(SystemFiles(), CKPT_TESTDATA "/npz/bfloat16.npz", {});
+  const auto opened = OpenNpz(SystemFiles(), ckpt::testing::TestData() + "/npz/bfloat16.npz", {});
   ASSERT_TRUE(opened.has_value());
   EXPECT_THAT((*opened)->manifest().metadata.at("dtype of values"), HasSubstr("bfloat16"));
 }
@@ -445,4 +449,4 @@ TEST(NpzSweep, AFlippedBitNeverChangesAValueInSilence) {
 }
 
 }  // namespace
-}  // namespace ckpt::formats
+}  // namespace ckpt::formats::npz_reader_test

@@ -4,10 +4,11 @@
 #include "formats/npz/npz.h"
 #include "tests/support/committed.h"
 #include "tests/support/expected_tensors.h"
+#include "tests/support/paths.h"
 #include "tests/support/raw_tensors.h"
 #include "tests/support/temporary_folder.h"
 
-namespace ckpt::formats {
+namespace ckpt::formats::npz_writer_test {
 namespace {
 
 using ::testing::ElementsAre;
@@ -59,7 +60,8 @@ TEST(NpzWriter, WritesTheBytesThatNumPyWrites) {
   for (const std::string name : {"positional.npz", "empty.npz"}) {
     SCOPED_TRACE(name);
     const TemporaryFolder folder;
-    const std::filesystem::path source = std::filesystem::path(CKPT_TESTDATA "/npz") / name;
+    const std::filesystem::path source =
+        std::filesystem::path(ckpt::testing::TestData() + "/npz") / name;
     const auto opened = OpenNpz(SystemFiles(), source, {});
     ASSERT_TRUE(opened.has_value());
     OutputModel model;
@@ -138,4 +140,4 @@ TEST(NpzWriter, LeavesNothingBehindWhenASourceFails) {
 }
 
 }  // namespace
-}  // namespace ckpt::formats
+}  // namespace ckpt::formats::npz_writer_test

@@ -8,8 +8,9 @@
 
 #include "ckpt/diff.h"
 #include "tests/onnx/folded.h"
+#include "tests/support/paths.h"
 
-namespace ckpt::testing {
+namespace ckpt::testing::corpus_test {
 namespace {
 
 using ::testing::HasSubstr;
@@ -19,9 +20,9 @@ using ::testing::SizeIs;
 class OnnxCorpus : public ::testing::Test {
  protected:
   void SetUp() override {
-    if (!std::filesystem::exists(CKPT_CORPUS)) GTEST_SKIP() << "no corpus";
+    if (!std::filesystem::exists(ckpt::testing::Corpus())) GTEST_SKIP() << "no corpus";
   }
-  static std::string Path(const std::string& path) { return std::string(CKPT_CORPUS) + "/" + path; }
+  static std::string Path(const std::string& path) { return ckpt::testing::Corpus() + "/" + path; }
   static std::string Transform(const std::string& of, const std::string& name) {
     return Path(of + "/onnxruntime/test/testdata/transform/fusion/" + name + ".onnx");
   }
@@ -144,4 +145,4 @@ TEST_F(OnnxCorpus, C1IsReadWithoutBatchNorms) {
 }
 
 }  // namespace
-}  // namespace ckpt::testing
+}  // namespace ckpt::testing::corpus_test

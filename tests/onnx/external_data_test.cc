@@ -10,7 +10,7 @@
 #include "tests/support/committed.h"
 #include "tests/support/temporary_folder.h"
 
-namespace ckpt::testing {
+namespace ckpt::testing::external_data_test {
 namespace {
 
 using ::testing::ElementsAre;
@@ -190,4 +190,4 @@ TEST_F(OnnxExternalData, WhatTheOnnxPackageWroteIsRead) {
 }
 
 }  // namespace
-}  // namespace ckpt::testing
+}  // namespace ckpt::testing::external_data_test

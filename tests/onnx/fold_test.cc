@@ -8,7 +8,7 @@
 #include "tests/onnx/folded.h"
 #include "tests/support/committed.h"
 
-namespace ckpt::testing {
+namespace ckpt::testing::fold_test {
 namespace {
 
 using ::testing::Contains;
@@ -434,4 +434,4 @@ TEST(OnnxFold, GammaAndBetaMayBeOneTensor) {
 }
 
 }  // namespace
-}  // namespace ckpt::testing
+}  // namespace ckpt::testing::fold_test

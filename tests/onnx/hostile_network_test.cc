@@ -9,7 +9,7 @@
 #include "ckpt/verify.h"
 #include "tests/onnx/model_builder.h"
 
-namespace ckpt::testing {
+namespace ckpt::testing::hostile_network_test {
 namespace {
 
 using ::testing::HasSubstr;
@@ -346,4 +346,4 @@ TEST(HostileNetwork, ALayerOfRecurrencesThatLieIsRefused) {
 }
 
 }  // namespace
-}  // namespace ckpt::testing
+}  // namespace ckpt::testing::hostile_network_test

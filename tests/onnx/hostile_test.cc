@@ -8,7 +8,7 @@
 #include "formats/onnx/wire.h"
 #include "tests/onnx/model_builder.h"
 
-namespace ckpt::testing {
+namespace ckpt::testing::hostile_test {
 namespace {
 
 using formats::onnx::AppendLengthField;
@@ -218,4 +218,4 @@ TEST(OnnxHostile, NodesThatReadThemselvesAreRead) {
 }
 
 }  // namespace
-}  // namespace ckpt::testing
+}  // namespace ckpt::testing::hostile_test

@@ -8,7 +8,7 @@
 
 #include "tests/onnx/folded.h"
 
-namespace ckpt::testing {
+namespace ckpt::testing::inner_batch_norms_test {
 namespace {
 
 using onnx_proto::GraphProto;
@@ -190,4 +190,4 @@ TEST(OnnxInnerBatchNorms, OfFunctionsReadWhatEachCallGives) {
 }
 
 }  // namespace
-}  // namespace ckpt::testing
+}  // namespace ckpt::testing::inner_batch_norms_test

@@ -14,6 +14,7 @@
 #include "formats/container/file.h"
 #include "formats/onnx/onnx.h"
 #include "formats/onnx_proto/onnx.pb.h"
+#include "tests/support/paths.h"
 
 namespace ckpt::testing {
 
@@ -65,7 +66,7 @@ inline std::string RefusalOf(const onnx_proto::ModelProto& model) {
 }
 
 inline std::string FixturePath(const std::string& name) {
-  return std::string(CKPT_TESTDATA) + "/onnx/" + name + ".onnx";
+  return ckpt::testing::TestData() + "/onnx/" + name + ".onnx";
 }
 
 inline std::string FileBytes(const std::string& path) {

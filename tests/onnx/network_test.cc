@@ -13,8 +13,9 @@
 #include "ckpt/formats/format.h"
 #include "ckpt/network/operation_table.h"
 #include "tests/onnx/model_builder.h"
+#include "tests/support/paths.h"
 
-namespace ckpt::testing {
+namespace ckpt::testing::network_test {
 namespace {
 
 using ::testing::HasSubstr;
@@ -99,14 +100,14 @@ std::vector<std::string> ShapesThatDiffer(const std::string& path) {
 }
 
 TEST(OnnxNetwork, ShapesOfEveryOperatorAreThoseOfItsComputedValues) {
-  const auto files = OnnxFilesIn(std::string(CKPT_TESTDATA) + "/onnx_networks");
+  const auto files = OnnxFilesIn(ckpt::testing::TestData() + "/onnx_networks");
   EXPECT_GT(files.size(), 40U);
   for (const std::string& file : files) EXPECT_THAT(ShapesThatDiffer(file), IsEmpty()) << file;
 }
 
 TEST(OnnxNetwork, AllOfTheseModelsAreUnderstood) {
   for (const char* folder : {"/onnx", "/onnx_networks", "/exported_graphs"}) {
-    for (const std::string& file : OnnxFilesIn(std::string(CKPT_TESTDATA) + folder)) {
+    for (const std::string& file : OnnxFilesIn(ckpt::testing::TestData() + folder)) {
       const auto network = NetworkOf(file);
       ASSERT_TRUE(network) << ToString(network.error());
       EXPECT_THAT(UnknownsOf(*network), IsEmpty()) << file;
@@ -121,4 +122,4 @@ TEST(OnnxNetwork, DISABLED_PrintsTheCoverageOfFolders) {
 }
 
 }  // namespace
-}  // namespace ckpt::testing
+}  // namespace ckpt::testing::network_test

@@ -9,14 +9,15 @@
 
 #include "ckpt/execution/run.h"
 #include "ckpt/formats/format.h"
+#include "tests/support/paths.h"
 
-namespace ckpt::testing {
+namespace ckpt::testing::network_values_test {
 namespace {
 
 namespace fs = std::filesystem;
 using execution::Array;
 
-const fs::path kFolder = fs::path(CKPT_TESTDATA) / "onnx_networks";
+const fs::path kFolder = fs::path(ckpt::testing::TestData()) / "onnx_networks";
 
 std::vector<std::string> Models() {
   std::vector<std::string> models;
@@ -122,4 +123,4 @@ INSTANTIATE_TEST_SUITE_P(Onnx, OnnxValues, ::testing::ValuesIn(Models()),
                          [](const auto& model) { return model.param; });
 
 }  // namespace
-}  // namespace ckpt::testing
+}  // namespace ckpt::testing::network_values_test

@@ -8,7 +8,7 @@
 #include "tests/onnx/model_builder.h"
 #include "tests/support/temporary_folder.h"
 
-namespace ckpt::testing {
+namespace ckpt::testing::reader_test {
 namespace {
 
 using ::testing::Contains;
@@ -257,4 +257,4 @@ TEST(OnnxReader, AFrozenBatchNormIsToldByWhatIsLeftOfIt) {
 }
 
 }  // namespace
-}  // namespace ckpt::testing
+}  // namespace ckpt::testing::reader_test

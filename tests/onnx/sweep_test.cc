@@ -8,7 +8,7 @@
 #include "ckpt/fold.h"
 #include "tests/onnx/model_builder.h"
 
-namespace ckpt::testing {
+namespace ckpt::testing::sweep_test {
 namespace {
 
 class OnnxSweep : public ::testing::TestWithParam<const char*> {
@@ -82,4 +82,4 @@ INSTANTIATE_TEST_SUITE_P(Fixtures, OnnxSweep,
                          [](const auto& fixture) { return std::string(fixture.param); });
 
 }  // namespace
-}  // namespace ckpt::testing
+}  // namespace ckpt::testing::sweep_test

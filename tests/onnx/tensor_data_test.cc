@@ -5,7 +5,7 @@
 #include "formats/onnx/wire.h"
 #include "tests/onnx/model_builder.h"
 
-namespace ckpt::testing {
+namespace ckpt::testing::tensor_data_test {
 namespace {
 
 using formats::onnx::AppendLengthField;
@@ -118,4 +118,4 @@ TEST(OnnxTensorData, FourBitElementsAreTwoToAByte) {
 }
 
 }  // namespace
-}  // namespace ckpt::testing
+}  // namespace ckpt::testing::tensor_data_test

@@ -8,7 +8,7 @@
 #include "ckpt/batch_norm.h"
 #include "tests/onnx/model_builder.h"
 
-namespace ckpt::testing {
+namespace ckpt::testing::written_norms_test {
 namespace {
 
 const std::vector<float> kFour = {0.5F, 1.5F, 2.5F, 3.5F};
@@ -259,4 +259,4 @@ TEST(OnnxWrittenNorms, ABatchNormWithStoredStatisticsIsFoundBehindAnyOtherNorm) 
 }
 
 }  // namespace
-}  // namespace ckpt::testing
+}  // namespace ckpt::testing::written_norms_test

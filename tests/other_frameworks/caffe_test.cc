@@ -13,7 +13,7 @@
 #include "formats/container/file.h"
 #include "tests/other_frameworks/open_fixture.h"
 
-namespace ckpt::formats {
+namespace ckpt::formats::caffe_test {
 namespace {
 
 using ::testing::DoubleNear;
@@ -262,4 +262,4 @@ TEST(CaffeMalformed, AFactorIsOneNumber) {
 }
 
 }  // namespace
-}  // namespace ckpt::formats
+}  // namespace ckpt::formats::caffe_test

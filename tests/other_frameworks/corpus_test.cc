@@ -6,14 +6,15 @@
 
 #include "ckpt/batch_norm.h"
 #include "ckpt/formats/format.h"
+#include "tests/support/paths.h"
 
-namespace ckpt::formats {
+namespace ckpt::formats::corpus_test {
 namespace {
 
 TEST(OtherFrameworksCorpus, H1IsAFoldedCaffeModel) {
-  if (!std::filesystem::exists(CKPT_CORPUS)) GTEST_SKIP() << "no corpus here";
+  if (!std::filesystem::exists(ckpt::testing::Corpus())) GTEST_SKIP() << "no corpus here";
   const auto opened =
-      OpenCheckpoint(std::string(CKPT_CORPUS) + "/H1/caffe/model/RFB-320/RFB-320.caffemodel");
+      OpenCheckpoint(ckpt::testing::Corpus() + "/H1/caffe/model/RFB-320/RFB-320.caffemodel");
   ASSERT_TRUE(opened.has_value()) << ToString(opened.error());
   EXPECT_EQ((*opened)->format(), "caffe");
   const Manifest& manifest = (*opened)->manifest();
@@ -28,4 +29,4 @@ TEST(OtherFrameworksCorpus, H1IsAFoldedCaffeModel) {
 }
 
 }  // namespace
-}  // namespace ckpt::formats
+}  // namespace ckpt::formats::corpus_test

@@ -11,8 +11,9 @@
 #include "formats/container/file.h"
 #include "tests/other_frameworks/open_fixture.h"
 #include "tests/support/expected_tensors.h"
+#include "tests/support/paths.h"
 
-namespace ckpt::formats {
+namespace ckpt::formats::darknet_test {
 namespace {
 
 using ::testing::ElementsAre;
@@ -137,7 +138,7 @@ TEST(Darknet, OldFilesHaveAShorterHeader) {
   ASSERT_NE(checkpoint, nullptr);
   testing::ExpectTensors(
       *checkpoint,
-      testing::ReadExpected(std::string(CKPT_TESTDATA) + "/darknet/small.weights.expected.json"));
+      testing::ReadExpected(ckpt::testing::TestData() + "/darknet/small.weights.expected.json"));
 }
 
 TEST(Darknet, AFileOfTheFirstLayersSaysWhatIsAbsent) {
@@ -201,4 +202,4 @@ TEST(DarknetMalformed, ASizeThatDoesNotFitIsRefused) {
 }
 
 }  // namespace
-}  // namespace ckpt::formats
+}  // namespace ckpt::formats::darknet_test

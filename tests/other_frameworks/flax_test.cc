@@ -7,7 +7,7 @@
 #include "formats/container/file.h"
 #include "tests/other_frameworks/open_fixture.h"
 
-namespace ckpt::formats {
+namespace ckpt::formats::flax_test {
 namespace {
 
 using ::testing::HasSubstr;
@@ -180,4 +180,4 @@ TEST(Flax, AnUnknownElementTypeLeavesTheRestReadable) {
 }
 
 }  // namespace
-}  // namespace ckpt::formats
+}  // namespace ckpt::formats::flax_test

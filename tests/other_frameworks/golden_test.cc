@@ -5,8 +5,9 @@
 
 #include "tests/other_frameworks/open_fixture.h"
 #include "tests/support/expected_tensors.h"
+#include "tests/support/paths.h"
 
-namespace ckpt::formats {
+namespace ckpt::formats::golden_test {
 namespace {
 
 struct Fixture {
@@ -20,7 +21,7 @@ TEST_P(OtherFrameworksGolden, HoldsWhatItsMakerLists) {
   const auto checkpoint = OpenFixture(GetParam().file);
   ASSERT_NE(checkpoint, nullptr);
   EXPECT_EQ(checkpoint->format(), GetParam().format);
-  testing::ExpectTensors(*checkpoint, testing::ReadExpected(std::string(CKPT_TESTDATA) + "/" +
+  testing::ExpectTensors(*checkpoint, testing::ReadExpected(ckpt::testing::TestData() + "/" +
                                                             GetParam().file + ".expected.json"));
   const Manifest& manifest = checkpoint->manifest();
   EXPECT_TRUE(manifest.problems.empty());
@@ -51,4 +52,4 @@ INSTANTIATE_TEST_SUITE_P(
     });
 
 }  // namespace
-}  // namespace ckpt::formats
+}  // namespace ckpt::formats::golden_test

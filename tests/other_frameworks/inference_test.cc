@@ -7,8 +7,9 @@
 
 #include "ckpt/execution/run.h"
 #include "ckpt/formats/format.h"
+#include "tests/support/paths.h"
 
-namespace ckpt {
+namespace ckpt::inference_test {
 namespace {
 
 namespace fs = std::filesystem;
@@ -52,8 +53,8 @@ class Inference : public ::testing::TestWithParam<Case> {};
 
 TEST_P(Inference, YieldsTheRecordedValues) {
   const Case& one = GetParam();
-  const auto checkpoint = Open(fs::path(CKPT_TESTDATA) / one.file);
-  const auto values = Open(fs::path(CKPT_TESTDATA) / one.values);
+  const auto checkpoint = Open(fs::path(ckpt::testing::TestData()) / one.file);
+  const auto values = Open(fs::path(ckpt::testing::TestData()) / one.values);
   ASSERT_TRUE(checkpoint && values);
   const auto net = checkpoint->MakeNetwork();
   ASSERT_TRUE(net) << net.error().message;
@@ -93,7 +94,8 @@ INSTANTIATE_TEST_SUITE_P(
 
 // A detector that is published: all of it is understood, and its shapes are those of its prototxt.
 TEST(CaffeNetwork, OfAPublicDetectorIsUnderstood) {
-  const fs::path model = fs::path(CKPT_CORPUS) / "H1/caffe/model/RFB-320/RFB-320.caffemodel";
+  const fs::path model =
+      fs::path(ckpt::testing::Corpus()) / "H1/caffe/model/RFB-320/RFB-320.caffemodel";
   if (!fs::exists(model)) GTEST_SKIP() << "no corpus";
   const auto checkpoint = Open(model);
   ASSERT_TRUE(checkpoint);
@@ -113,4 +115,4 @@ TEST(CaffeNetwork, OfAPublicDetectorIsUnderstood) {
 }
 
 }  // namespace
-}  // namespace ckpt
+}  // namespace ckpt::inference_test

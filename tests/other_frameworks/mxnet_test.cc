@@ -13,8 +13,9 @@
 #include "formats/container/file.h"
 #include "tests/other_frameworks/open_fixture.h"
 #include "tests/support/expected_tensors.h"
+#include "tests/support/paths.h"
 
-namespace ckpt::formats {
+namespace ckpt::formats::mxnet_test {
 namespace {
 
 using ::testing::DoubleNear;
@@ -60,7 +61,7 @@ TEST(Mxnet, GluonNamesAreFoundWithoutASymbol) {
 
 TEST(Mxnet, EveryFormOfAListHoldsTheSame) {
   const auto expected =
-      testing::ReadExpected(std::string(CKPT_TESTDATA) + "/mxnet/net-0010.params.expected.json");
+      testing::ReadExpected(ckpt::testing::TestData() + "/mxnet/net-0010.params.expected.json");
   for (const char* file :
        {"mxnet/version0.params", "mxnet/version1.params", "mxnet/version3.params"}) {
     SCOPED_TRACE(file);
@@ -201,4 +202,4 @@ TEST(MxnetMalformed, ASymbolThatContradictsItselfIsRefused) {
 }
 
 }  // namespace
-}  // namespace ckpt::formats
+}  // namespace ckpt::formats::mxnet_test

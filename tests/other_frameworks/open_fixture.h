@@ -11,12 +11,13 @@
 
 #include "ckpt/batch_norm.h"
 #include "ckpt/formats/format.h"
+#include "tests/support/paths.h"
 
 namespace ckpt::formats {
 
 // Null, and a failure of the test, where it cannot be opened.
 inline std::unique_ptr<Checkpoint> OpenFixture(const std::string& name) {
-  auto opened = OpenCheckpoint(std::string(CKPT_TESTDATA) + "/" + name);
+  auto opened = OpenCheckpoint(ckpt::testing::TestData() + "/" + name);
   if (!opened) ADD_FAILURE() << ToString(opened.error());
   return opened ? *std::move(opened) : nullptr;
 }

@@ -10,8 +10,9 @@
 #include "ckpt/batch_norm.h"
 #include "ckpt/formats/format.h"
 #include "formats/container/file.h"
+#include "tests/support/paths.h"
 
-namespace ckpt::formats {
+namespace ckpt::formats::sweep_test {
 namespace {
 
 std::string ReadFile(const std::string& path) {
@@ -57,7 +58,7 @@ class OtherFrameworksSweep : public ::testing::TestWithParam<Target> {
   }
 
   static std::string Path(const std::string& name) {
-    return std::string(CKPT_TESTDATA) + "/" + GetParam().folder + "/" + name;
+    return ckpt::testing::TestData() + "/" + GetParam().folder + "/" + name;
   }
 };
 
@@ -113,4 +114,4 @@ INSTANTIATE_TEST_SUITE_P(
     });
 
 }  // namespace
-}  // namespace ckpt::formats
+}  // namespace ckpt::formats::sweep_test

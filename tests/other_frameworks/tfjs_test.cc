@@ -7,7 +7,7 @@
 #include "formats/container/file.h"
 #include "tests/other_frameworks/open_fixture.h"
 
-namespace ckpt::formats {
+namespace ckpt::formats::tfjs_test {
 namespace {
 
 using ::testing::HasSubstr;
@@ -108,4 +108,4 @@ TEST(TfjsMalformed, IsRefusedInWords) {
 }
 
 }  // namespace
-}  // namespace ckpt::formats
+}  // namespace ckpt::formats::tfjs_test

@@ -5,7 +5,7 @@
 #include "formats/remote/fetch_target.h"
 #include "formats/remote/fetched_file.h"
 
-namespace ckpt::formats {
+namespace ckpt::formats::address_test {
 namespace {
 
 FetchTarget TargetOfUrl(const std::string& url, const FetchCredentials& credentials = {}) {
@@ -107,4 +107,4 @@ TEST(FetchNames, OnlyWhatLiesBelowANamedFolderIsFetched) {
 }
 
 }  // namespace
-}  // namespace ckpt::formats
+}  // namespace ckpt::formats::address_test

@@ -5,7 +5,7 @@
 #include <random>
 #include <vector>
 
-namespace ckpt::formats {
+namespace ckpt::formats::covered_ranges_test {
 namespace {
 
 TEST(CoveredRanges, JoinsWhatTouches) {
@@ -50,4 +50,4 @@ TEST(CoveredRanges, AgreesWithAListOfBytes) {
 }
 
 }  // namespace
-}  // namespace ckpt::formats
+}  // namespace ckpt::formats::covered_ranges_test

@@ -4,7 +4,7 @@
 
 #include <cstdlib>
 
-namespace ckpt::formats {
+namespace ckpt::formats::credentials_test {
 namespace {
 
 TEST(Credentials, AnIniFileIsReadAsTheAwsToolsReadIt) {
@@ -26,4 +26,4 @@ TEST(Credentials, ForgettingOverwritesTheMemoryOfTheEnvironment) {
 }
 
 }  // namespace
-}  // namespace ckpt::formats
+}  // namespace ckpt::formats::credentials_test

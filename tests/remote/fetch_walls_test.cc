@@ -16,7 +16,7 @@
 #include <fstream>
 #include <functional>
 
-namespace ckpt::formats {
+namespace ckpt::formats::fetch_walls_test {
 namespace {
 
 constexpr int kNoSuchWall = 77;
@@ -88,4 +88,4 @@ TEST_F(FetchWallsTest, NamesAreResolved) {
 }
 
 }  // namespace
-}  // namespace ckpt::formats
+}  // namespace ckpt::formats::fetch_walls_test

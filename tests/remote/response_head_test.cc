@@ -4,7 +4,7 @@
 
 #include <initializer_list>
 
-namespace ckpt::formats {
+namespace ckpt::formats::response_head_test {
 namespace {
 
 ResponseHead HeadOf(std::initializer_list<const char*> lines) {
@@ -90,4 +90,4 @@ TEST(Redirects, StayInTheWebAndNeverLeaveHttps) {
 }
 
 }  // namespace
-}  // namespace ckpt::formats
+}  // namespace ckpt::formats::response_head_test

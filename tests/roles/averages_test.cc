@@ -4,7 +4,7 @@
 
 #include "tests/roles/names.h"
 
-namespace ckpt::testing {
+namespace ckpt::testing::averages_test {
 namespace {
 
 using ::testing::ElementsAre;
@@ -133,4 +133,4 @@ TEST(RandomStates, OfKerasLayersAreKept) {
 }
 
 }  // namespace
-}  // namespace ckpt::testing
+}  // namespace ckpt::testing::averages_test

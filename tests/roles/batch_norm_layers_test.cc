@@ -4,7 +4,7 @@
 
 #include "tests/roles/names.h"
 
-namespace ckpt::testing {
+namespace ckpt::testing::batch_norm_layers_test {
 namespace {
 
 using ::testing::ElementsAre;
@@ -229,4 +229,4 @@ TEST(KernelsAndBiases, AreKnownInEverySpelling) {
 }
 
 }  // namespace
-}  // namespace ckpt::testing
+}  // namespace ckpt::testing::batch_norm_layers_test

@@ -7,7 +7,7 @@
 #include "ckpt/batch_norm.h"
 #include "tests/support/memory_checkpoint.h"
 
-namespace ckpt::testing {
+namespace ckpt::testing::batch_norm_values_test {
 namespace {
 
 using ::testing::ElementsAre;
@@ -111,4 +111,4 @@ TEST(ReadValues, PassesOnWhatReadingReports) {
 }
 
 }  // namespace
-}  // namespace ckpt::testing
+}  // namespace ckpt::testing::batch_norm_values_test

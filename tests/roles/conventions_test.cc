@@ -4,7 +4,7 @@
 
 #include "tests/roles/names.h"
 
-namespace ckpt::testing {
+namespace ckpt::testing::conventions_test {
 namespace {
 
 using ::testing::ElementsAre;
@@ -162,4 +162,4 @@ TEST(BatchNormLayers, NormalizationOfInputsIsNone) {
 }
 
 }  // namespace
-}  // namespace ckpt::testing
+}  // namespace ckpt::testing::conventions_test

@@ -3,7 +3,7 @@
 
 #include "tests/roles/names.h"
 
-namespace ckpt::testing {
+namespace ckpt::testing::hyperparameters_test {
 namespace {
 
 struct Case {
@@ -151,4 +151,4 @@ TEST(FrameworkOfNames, IsThatOfAllLayersOrUnknown) {
 }
 
 }  // namespace
-}  // namespace ckpt::testing
+}  // namespace ckpt::testing::hyperparameters_test

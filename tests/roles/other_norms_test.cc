@@ -4,7 +4,7 @@
 
 #include "tests/roles/names.h"
 
-namespace ckpt::testing {
+namespace ckpt::testing::other_norms_test {
 namespace {
 
 using ::testing::ElementsAre;
@@ -96,4 +96,4 @@ TEST(Underscores, GiveAWeightToTheStatisticsOfItsScope) {
 }
 
 }  // namespace
-}  // namespace ckpt::testing
+}  // namespace ckpt::testing::other_norms_test

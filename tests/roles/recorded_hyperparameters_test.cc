@@ -5,7 +5,7 @@
 
 #include "tests/support/memory_checkpoint.h"
 
-namespace ckpt::testing {
+namespace ckpt::testing::recorded_hyperparameters_test {
 namespace {
 
 Analysis Analysed(const std::map<std::string, std::string>& metadata,
@@ -50,4 +50,4 @@ TEST(RecordedHyperparameters, WhatIsNoNumberOfItsKindIsNothing) {
 }
 
 }  // namespace
-}  // namespace ckpt::testing
+}  // namespace ckpt::testing::recorded_hyperparameters_test

@@ -8,7 +8,7 @@
 
 #include "tests/safetensors/file_builder.h"
 
-namespace ckpt::formats {
+namespace ckpt::formats::malformed_test {
 namespace {
 
 using ::testing::HasSubstr;
@@ -236,4 +236,4 @@ TEST(SafetensorsLimits, HoldForTensorsNamesAndHeader) {
 }
 
 }  // namespace
-}  // namespace ckpt::formats
+}  // namespace ckpt::formats::malformed_test

@@ -7,8 +7,9 @@
 
 #include "tests/safetensors/file_builder.h"
 #include "tests/support/expected_tensors.h"
+#include "tests/support/paths.h"
 
-namespace ckpt::formats {
+namespace ckpt::formats::reader_test {
 namespace {
 
 using ::testing::ElementsAre;
@@ -235,7 +236,7 @@ void ExpectLikeItsProducer(const std::filesystem::path& path) {
 }
 
 TEST(SafetensorsGolden, ReadsWhatTheReferencePackageWrote) {
-  const std::filesystem::path folder = CKPT_TESTDATA "/safetensors";
+  const std::filesystem::path folder = ckpt::testing::TestData() + "/safetensors";
   int files = 0;
   for (const auto& entry : std::filesystem::recursive_directory_iterator(folder)) {
     if (entry.path().extension() != ".safetensors") continue;
@@ -247,7 +248,7 @@ TEST(SafetensorsGolden, ReadsWhatTheReferencePackageWrote) {
 }
 
 TEST(SafetensorsGolden, ReadsAShardedSetAsItsShardsTogether) {
-  const std::filesystem::path folder = CKPT_TESTDATA "/safetensors/sharded";
+  const std::filesystem::path folder = ckpt::testing::TestData() + "/safetensors/sharded";
   const auto name = ResolveSafetensorsFolder(SystemFiles(), folder);
   ASSERT_TRUE(name.has_value() && name->has_value());
   const auto opened = OpenSafetensors(SystemFiles(), folder / **name, {});
@@ -269,7 +270,8 @@ TEST(SafetensorsGolden, ReadsAShardedSetAsItsShardsTogether) {
 
 TEST(SafetensorsCorpus, ListsAndReadsThePublicT5) {
   const std::filesystem::path path =
-      CKPT_CORPUS "/J3/onnxruntime/test/testdata/transformers/tiny_t5/model.safetensors";
+      ckpt::testing::Corpus() +
+      "/J3/onnxruntime/test/testdata/transformers/tiny_t5/model.safetensors";
   if (!std::filesystem::exists(path)) GTEST_SKIP() << "no corpus";
   const auto opened = OpenSafetensors(SystemFiles(), path, {});
   ASSERT_TRUE(opened.has_value()) << ToString(opened.error());
@@ -288,4 +290,4 @@ TEST(SafetensorsCorpus, ListsAndReadsThePublicT5) {
 }
 
 }  // namespace
-}  // namespace ckpt::formats
+}  // namespace ckpt::formats::reader_test

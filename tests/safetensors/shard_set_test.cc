@@ -4,7 +4,7 @@
 #include "tests/safetensors/file_builder.h"
 #include "tests/support/expected_tensors.h"
 
-namespace ckpt::formats {
+namespace ckpt::formats::shard_set_test {
 namespace {
 
 using ::testing::ElementsAre;
@@ -220,4 +220,4 @@ TEST(SafetensorsFolder, StandsForItsIndexOrItsOnlyFile) {
 }
 
 }  // namespace
-}  // namespace ckpt::formats
+}  // namespace ckpt::formats::shard_set_test

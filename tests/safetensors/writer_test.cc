@@ -8,7 +8,7 @@
 #include "tests/support/raw_tensors.h"
 #include "tests/support/temporary_folder.h"
 
-namespace ckpt::formats {
+namespace ckpt::formats::writer_test {
 namespace {
 
 using ::testing::ElementsAre;
@@ -218,4 +218,4 @@ TEST(SafetensorsWriter, LeavesAnExistingFileAloneUnlessToldToReplaceIt) {
 }
 
 }  // namespace
-}  // namespace ckpt::formats
+}  // namespace ckpt::formats::writer_test

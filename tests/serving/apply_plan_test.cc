@@ -7,7 +7,7 @@
 #include "ckpt/audit.h"
 #include "tests/serving/trained_graph.h"
 
-namespace ckpt::testing {
+namespace ckpt::testing::apply_plan_test {
 namespace {
 
 using ::testing::Contains;
@@ -133,4 +133,4 @@ TEST(ApplyPlan, WhatOtherOperationsReadKeepsItsValue) {
 }
 
 }  // namespace
-}  // namespace ckpt::testing
+}  // namespace ckpt::testing::apply_plan_test

@@ -4,7 +4,7 @@
 
 #include "tests/serving/trained_graph.h"
 
-namespace ckpt::testing {
+namespace ckpt::testing::kept_functions_test {
 namespace {
 
 using ::testing::Contains;
@@ -95,4 +95,4 @@ TEST(KeptFunctions, ABatchNormThatTrainsInALoopIsRefused) {
 }
 
 }  // namespace
-}  // namespace ckpt::testing
+}  // namespace ckpt::testing::kept_functions_test

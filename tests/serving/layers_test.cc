@@ -4,7 +4,7 @@
 
 #include "tests/serving/trained_graph.h"
 
-namespace ckpt::testing {
+namespace ckpt::testing::layers_test {
 namespace {
 
 using ::testing::ElementsAre;
@@ -166,4 +166,4 @@ TEST_F(ServingLayersTest, ADefaultThatMayBeFedDecidesNothing) {
 }
 
 }  // namespace
-}  // namespace ckpt::testing
+}  // namespace ckpt::testing::layers_test

@@ -4,7 +4,7 @@
 
 #include "tests/serving/trained_graph.h"
 
-namespace ckpt::testing {
+namespace ckpt::testing::serving_graph_test {
 namespace {
 
 using ::testing::Contains;
@@ -317,4 +317,4 @@ TEST(ServingGraph, CutsWhereInputsAreNamed) {
 }
 
 }  // namespace
-}  // namespace ckpt::testing
+}  // namespace ckpt::testing::serving_graph_test

@@ -8,7 +8,7 @@
 #include "ckpt/serving_shapes.h"
 #include "tests/serving/trained_graph.h"
 
-namespace ckpt::testing {
+namespace ckpt::testing::signatures_test {
 namespace {
 
 using ::testing::Contains;
@@ -384,4 +384,4 @@ TEST(Signatures, AGraphWithoutAnyInputIsServedOnlyWhereItsOutputsAreNamed) {
 }
 
 }  // namespace
-}  // namespace ckpt::testing
+}  // namespace ckpt::testing::signatures_test

@@ -4,7 +4,7 @@
 
 #include "tests/serving/trained_graph.h"
 
-namespace ckpt::testing {
+namespace ckpt::testing::training_mode_test {
 namespace {
 
 using ::testing::Contains;
@@ -231,4 +231,4 @@ TEST(TrainingMode, ADropoutThatStaysActiveIsSaid) {
 }
 
 }  // namespace
-}  // namespace ckpt::testing
+}  // namespace ckpt::testing::training_mode_test

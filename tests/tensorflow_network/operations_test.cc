@@ -10,9 +10,10 @@
 #include "ckpt/formats/format.h"
 #include "ckpt/serving_network.h"
 #include "tensorflow_network/node.h"
+#include "tests/support/paths.h"
 #include "tests/tensorflow_network/network_reading.h"
 
-namespace ckpt {
+namespace ckpt::operations_test {
 namespace {
 
 namespace fs = std::filesystem;
@@ -22,7 +23,8 @@ using network::Sizes;
 
 std::vector<std::string> Families() {
   std::set<std::string> families;
-  for (const auto& entry : fs::directory_iterator(fs::path(CKPT_TESTDATA) / "tf_operations")) {
+  for (const auto& entry :
+       fs::directory_iterator(fs::path(ckpt::testing::TestData()) / "tf_operations")) {
     families.insert(entry.path().filename());
   }
   return {families.begin(), families.end()};
@@ -70,7 +72,7 @@ std::vector<bool> OpenValues(const Network& net) {
 class OfFamily : public ::testing::TestWithParam<std::string> {
  protected:
   void SetUp() override {
-    const fs::path folder = fs::path(CKPT_TESTDATA) / "tf_operations" / GetParam();
+    const fs::path folder = fs::path(ckpt::testing::TestData()) / "tf_operations" / GetParam();
     auto graph = formats::OpenCheckpoint(folder);
     auto values = formats::OpenCheckpoint(folder / "values.npz");
     ASSERT_TRUE(graph) << graph.error().message;
@@ -129,7 +131,8 @@ INSTANTIATE_TEST_SUITE_P(TensorFlow, OfFamily, ::testing::ValuesIn(Families()),
 TEST(Rows, AreShownByTheTestData) {
   std::set<std::string> shown;
   for (const std::string& family : Families()) {
-    const auto opened = formats::OpenCheckpoint(fs::path(CKPT_TESTDATA) / "tf_operations" / family);
+    const auto opened =
+        formats::OpenCheckpoint(fs::path(ckpt::testing::TestData()) / "tf_operations" / family);
     ASSERT_TRUE(opened) << opened.error().message;
     for (const Op& op : (*opened)->manifest().ops->top.ops) shown.insert(op.type);
   }
@@ -148,4 +151,4 @@ TEST(Rows, AreShownByTheTestData) {
 }
 
 }  // namespace
-}  // namespace ckpt
+}  // namespace ckpt::operations_test

@@ -8,9 +8,10 @@
 
 #include "ckpt/formats/format.h"
 #include "ckpt/serving_network.h"
+#include "tests/support/paths.h"
 #include "tests/tensorflow_network/network_reading.h"
 
-namespace ckpt {
+namespace ckpt::real_graphs_test {
 namespace {
 
 namespace fs = std::filesystem;
@@ -84,12 +85,12 @@ std::size_t GraphsUnderstood(const fs::path& root) {
 }
 
 TEST(RealGraphs, OfTheTestDataAreUnderstoodFromInputToOutput) {
-  EXPECT_GE(GraphsUnderstood(CKPT_TESTDATA), 25u);
+  EXPECT_GE(GraphsUnderstood(ckpt::testing::TestData()), 25u);
 }
 
 TEST(RealGraphs, OfThePublicCheckpointsAreUnderstoodButForThePartsThatDecodeFiles) {
-  if (!fs::exists(CKPT_CORPUS)) GTEST_SKIP() << "no corpus";
-  EXPECT_GE(GraphsUnderstood(CKPT_CORPUS), 11u);
+  if (!fs::exists(ckpt::testing::Corpus())) GTEST_SKIP() << "no corpus";
+  EXPECT_GE(GraphsUnderstood(ckpt::testing::Corpus()), 11u);
 }
 
 // A frozen graph whose inputs are constants: what it computes is served by name.
@@ -102,10 +103,11 @@ TEST(RealGraphs, WithoutInputsAreUnderstoodWhenTheirOutputsAreNamed) {
       {"E17" / examples / "batchnorm/rank4_nhwc_batch4_sz5_noFused_m50e01",
        "batch_normalization/batchnorm/add_1"},
   };
-  if (!fs::exists(CKPT_CORPUS)) GTEST_SKIP() << "no corpus";
+  if (!fs::exists(ckpt::testing::Corpus())) GTEST_SKIP() << "no corpus";
   for (const auto& [folder, output] : outputs) {
     SCOPED_TRACE(folder);
-    const auto opened = formats::OpenCheckpoint(fs::path(CKPT_CORPUS) / folder / "frozen_model.pb");
+    const auto opened =
+        formats::OpenCheckpoint(fs::path(ckpt::testing::Corpus()) / folder / "frozen_model.pb");
     ASSERT_TRUE(opened);
     ServingOptions options;
     options.outputs = {output};
@@ -119,7 +121,7 @@ TEST(RealGraphs, WithoutInputsAreUnderstoodWhenTheirOutputsAreNamed) {
 // The network of a checkpoint names that checkpoint's own tensors.
 TEST(RealGraphs, OfVariablesNameTheTensorsOfTheCheckpoint) {
   const auto opened =
-      formats::OpenCheckpoint(std::string(CKPT_TESTDATA) + "/tf1/mnist/correct/model.ckpt-700");
+      formats::OpenCheckpoint(ckpt::testing::TestData() + "/tf1/mnist/correct/model.ckpt-700");
   ASSERT_TRUE(opened);
   const auto network = (*opened)->MakeNetwork();
   ASSERT_TRUE(network) << network.error().message;
@@ -138,4 +140,4 @@ TEST(RealGraphs, OfVariablesNameTheTensorsOfTheCheckpoint) {
 }
 
 }  // namespace
-}  // namespace ckpt
+}  // namespace ckpt::real_graphs_test

@@ -11,14 +11,15 @@
 #include "ckpt/execution/run.h"
 #include "ckpt/formats/format.h"
 #include "ckpt/serving_network.h"
+#include "tests/support/paths.h"
 
-namespace ckpt {
+namespace ckpt::values_test {
 namespace {
 
 namespace fs = std::filesystem;
 using execution::Array;
 
-const fs::path kFolder = fs::path(CKPT_TESTDATA) / "tf_operations";
+const fs::path kFolder = fs::path(ckpt::testing::TestData()) / "tf_operations";
 
 std::vector<std::string> Families() {
   std::set<std::string> families;
@@ -92,4 +93,4 @@ INSTANTIATE_TEST_SUITE_P(TensorFlow, Values, ::testing::ValuesIn(Families()),
                          [](const auto& family) { return family.param; });
 
 }  // namespace
-}  // namespace ckpt
+}  // namespace ckpt::values_test

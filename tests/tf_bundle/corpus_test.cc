@@ -10,8 +10,9 @@
 #include "formats/tf_bundle/checkpoint_state.h"
 #include "formats/tf_bundle/tf_bundle.h"
 #include "tests/support/expected_tensors.h"
+#include "tests/support/paths.h"
 
-namespace ckpt::formats {
+namespace ckpt::formats::corpus_test {
 namespace {
 
 using ::testing::IsEmpty;
@@ -19,12 +20,12 @@ using ::testing::IsEmpty;
 class Corpus : public ::testing::Test {
  protected:
   void SetUp() override {
-    if (!std::filesystem::exists(CKPT_CORPUS)) GTEST_SKIP() << "no corpus here";
+    if (!std::filesystem::exists(ckpt::testing::Corpus())) GTEST_SKIP() << "no corpus here";
   }
 
   // Resolves and opens `path`, which is below the corpus.
   static std::unique_ptr<Checkpoint> Open(const std::string& path) {
-    const auto resolved = ResolveTfBundle(SystemFiles(), std::string(CKPT_CORPUS) + "/" + path);
+    const auto resolved = ResolveTfBundle(SystemFiles(), ckpt::testing::Corpus() + "/" + path);
     if (!resolved || !*resolved) {
       ADD_FAILURE() << path << (resolved ? "" : ToString(resolved.error()));
       return nullptr;
@@ -148,7 +149,7 @@ TEST_F(Corpus, C8VariablesUnderTheNamesOfTheMapping) {
   // The repository's own table: a layer's name and how many tensors it has.
   std::map<std::string, std::size_t> expected, layers;
   for (const auto& layer :
-       testing::ReadExpected(std::string(CKPT_CORPUS) + "/C8/tf/mapping_tables/rfb_320.json")) {
+       testing::ReadExpected(ckpt::testing::Corpus() + "/C8/tf/mapping_tables/rfb_320.json")) {
     expected[layer["name"]] = layer["weight"].size();
   }
   for (const TensorInfo& info : checkpoint->manifest().tensors) {
@@ -223,4 +224,4 @@ TEST_F(Corpus, D5TwoScalars) {
 }
 
 }  // namespace
-}  // namespace ckpt::formats
+}  // namespace ckpt::formats::corpus_test

@@ -7,11 +7,12 @@
 
 #include "formats/tf_bundle/tf_bundle.h"
 #include "tests/support/expected_tensors.h"
+#include "tests/support/paths.h"
 
-namespace ckpt::formats {
+namespace ckpt::formats::golden_test {
 namespace {
 
-const std::string kTestdata = CKPT_TESTDATA;
+const std::string kTestdata = ckpt::testing::TestData();
 
 std::unique_ptr<Checkpoint> OpenFixture(const std::string& prefix) {
   auto opened = OpenTfBundle(SystemFiles(), kTestdata + "/" + prefix, {});
@@ -115,4 +116,4 @@ TEST(GoldenShards, NamesTheFileOfEachTensor) {
 }
 
 }  // namespace
-}  // namespace ckpt::formats
+}  // namespace ckpt::formats::golden_test

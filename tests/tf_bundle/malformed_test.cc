@@ -11,7 +11,7 @@
 #include "tests/support/temporary_folder.h"
 #include "tests/tf_bundle/bundle_builder.h"
 
-namespace ckpt::formats {
+namespace ckpt::formats::malformed_test {
 namespace {
 
 using ::testing::ElementsAre;
@@ -468,4 +468,4 @@ TEST(BundleProbe, TellsAnIndexFromAV1Checkpoint) {
 }
 
 }  // namespace
-}  // namespace ckpt::formats
+}  // namespace ckpt::formats::malformed_test

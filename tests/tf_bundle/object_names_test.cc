@@ -10,16 +10,17 @@
 #include "formats/tf_bundle/object_graph.h"
 #include "formats/tf_proto/trackable_object_graph.pb.h"
 #include "tests/support/expected_tensors.h"
+#include "tests/support/paths.h"
 #include "tests/tf_bundle/bundle_builder.h"
 
-namespace ckpt::formats {
+namespace ckpt::formats::object_names_test {
 namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
-const std::string kTestdata = CKPT_TESTDATA;
+const std::string kTestdata = ckpt::testing::TestData();
 
 // A graph of objects, built as TensorFlow would save it.
 class GraphBuilder {
@@ -309,4 +310,4 @@ TEST(ObjectGraph, TakesDeepAndWideGraphs) {
 }
 
 }  // namespace
-}  // namespace ckpt::formats
+}  // namespace ckpt::formats::object_names_test

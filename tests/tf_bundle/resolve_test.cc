@@ -6,7 +6,7 @@
 
 #include "formats/tf_bundle/checkpoint_state.h"
 
-namespace ckpt::formats {
+namespace ckpt::formats::resolve_test {
 namespace {
 
 using ::testing::ElementsAre;
@@ -203,4 +203,4 @@ TEST(ResolveBundle, RefusesABrokenStateFile) {
 }
 
 }  // namespace
-}  // namespace ckpt::formats
+}  // namespace ckpt::formats::resolve_test

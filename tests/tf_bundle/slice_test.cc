@@ -9,7 +9,7 @@
 #include "tests/support/expected_tensors.h"
 #include "tests/tf_bundle/bundle_builder.h"
 
-namespace ckpt::formats {
+namespace ckpt::formats::slice_test {
 namespace {
 
 using ::testing::HasSubstr;
@@ -325,4 +325,4 @@ TEST(Slices, ChecksEachSlicesChecksum) {
 }
 
 }  // namespace
-}  // namespace ckpt::formats
+}  // namespace ckpt::formats::slice_test

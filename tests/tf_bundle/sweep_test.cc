@@ -7,8 +7,9 @@
 
 #include "formats/encoding/checksum.h"
 #include "formats/tf_bundle/tf_bundle.h"
+#include "tests/support/paths.h"
 
-namespace ckpt::formats {
+namespace ckpt::formats::sweep_test {
 namespace {
 
 std::string ReadFile(const std::string& path) {
@@ -20,7 +21,7 @@ std::string ReadFile(const std::string& path) {
 class IndexSweep : public ::testing::TestWithParam<std::string> {
  protected:
   IndexSweep()
-      : prefix_(std::string(CKPT_TESTDATA) + "/" + GetParam()),
+      : prefix_(ckpt::testing::TestData() + "/" + GetParam()),
         index_(ReadFile(prefix_ + ".index")),
         data_(ReadFile(prefix_ + ".data-00000-of-00001")),
         manifest_(Open(index_, false)) {}
@@ -99,4 +100,4 @@ INSTANTIATE_TEST_SUITE_P(, IndexSweep,
                          [](const auto& instance) { return std::to_string(instance.index); });
 
 }  // namespace
-}  // namespace ckpt::formats
+}  // namespace ckpt::formats::sweep_test

@@ -8,7 +8,7 @@
 #include "formats/tf_bundle/table_reader.h"
 #include "tests/tf_bundle/bundle_builder.h"
 
-namespace ckpt::formats {
+namespace ckpt::formats::table_test {
 namespace {
 
 using ::testing::ElementsAre;
@@ -288,4 +288,4 @@ TEST(TableLimits, RejectsBlocksLargerThanTheLimit) {
 }
 
 }  // namespace
-}  // namespace ckpt::formats
+}  // namespace ckpt::formats::table_test

@@ -9,16 +9,17 @@
 #include "formats/tf_bundle/tf_bundle.h"
 #include "tests/support/committed.h"
 #include "tests/support/expected_tensors.h"
+#include "tests/support/paths.h"
 #include "tests/support/raw_tensors.h"
 #include "tests/support/temporary_folder.h"
 
-namespace ckpt::formats {
+namespace ckpt::formats::writer_test {
 namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-const std::string kTestdata = CKPT_TESTDATA;
+const std::string kTestdata = ckpt::testing::TestData();
 
 std::string ReadFile(const std::filesystem::path& path) {
   std::ifstream file(path, std::ios::binary);
@@ -239,4 +240,4 @@ TEST(BundleCanHold, RefusesWhatTensorFlowLacks) {
 }
 
 }  // namespace
-}  // namespace ckpt::formats
+}  // namespace ckpt::formats::writer_test

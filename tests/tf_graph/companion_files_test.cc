@@ -13,7 +13,7 @@
 #include "formats/tf_graph/graph_kind.h"
 #include "tests/support/temporary_folder.h"
 
-namespace ckpt::formats {
+namespace ckpt::formats::companion_files_test {
 namespace {
 
 namespace fs = std::filesystem;
@@ -100,4 +100,4 @@ TEST(GraphKinds, KerasMetadataAreNoGraph) {
 }
 
 }  // namespace
-}  // namespace ckpt::formats
+}  // namespace ckpt::formats::companion_files_test

@@ -10,15 +10,16 @@
 #include "ckpt/formats/format.h"
 #include "ckpt/graph_only.h"
 #include "tests/support/expected_tensors.h"
+#include "tests/support/paths.h"
 #include "tests/support/temporary_folder.h"
 
-namespace ckpt::formats {
+namespace ckpt::formats::graph_checkpoint_test {
 namespace {
 
 namespace fs = std::filesystem;
 using ::testing::HasSubstr;
 
-std::string Fixture(const std::string& name) { return std::string(CKPT_TESTDATA) + "/" + name; }
+std::string Fixture(const std::string& name) { return ckpt::testing::TestData() + "/" + name; }
 
 std::unique_ptr<Checkpoint> Open(const std::string& path, const OpenOptions& options = {}) {
   auto checkpoint = OpenCheckpoint(path, options);
@@ -226,4 +227,4 @@ TEST(MetaGraphAlone, ByItsContent) {
 }
 
 }  // namespace
-}  // namespace ckpt::formats
+}  // namespace ckpt::formats::graph_checkpoint_test

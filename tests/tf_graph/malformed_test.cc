@@ -8,9 +8,10 @@
 #include <iterator>
 #include <random>
 
+#include "tests/support/paths.h"
 #include "tests/tf_graph/graph_builder.h"
 
-namespace ckpt::formats::testing {
+namespace ckpt::formats::testing::malformed_test {
 namespace {
 
 using ::testing::AllOf;
@@ -182,7 +183,7 @@ TEST(MalformedGraph, AMessageThatIsTooDeep) {
 }
 
 std::string Fixture(const std::string& name) {
-  std::ifstream file(std::string(CKPT_TESTDATA) + "/tf_graphs/" + name, std::ios::binary);
+  std::ifstream file(ckpt::testing::TestData() + "/tf_graphs/" + name, std::ios::binary);
   return {std::istreambuf_iterator<char>(file), {}};
 }
 
@@ -227,4 +228,4 @@ TEST(MalformedGraph, MoreThanTheLimits) {
 }
 
 }  // namespace
-}  // namespace ckpt::formats::testing
+}  // namespace ckpt::formats::testing::malformed_test

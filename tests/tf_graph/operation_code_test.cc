@@ -6,7 +6,7 @@
 
 #include "tests/support/op_graph_builder.h"
 
-namespace ckpt::formats {
+namespace ckpt::formats::operation_code_test {
 namespace {
 
 using ckpt::testing::BodyBuilder;
@@ -50,4 +50,4 @@ TEST(OperationCode, SavingIsFoundOutsideASaver) {
 }
 
 }  // namespace
-}  // namespace ckpt::formats
+}  // namespace ckpt::formats::operation_code_test

@@ -7,8 +7,9 @@
 #include <string>
 
 #include "formats/tf_graph/read_op_graph.h"
+#include "tests/support/paths.h"
 
-namespace ckpt::formats {
+namespace ckpt::formats::real_graphs_test {
 namespace {
 
 namespace fs = std::filesystem;
@@ -34,7 +35,7 @@ bool IsGraphFile(const fs::path& path) {
 
 // UNetCoreograph: a training graph that switches by a placeholder, its batch norms in conditionals.
 TEST(RealGraphs, ATrainingGraphWithConditionals) {
-  const fs::path folder = fs::path(CKPT_CORPUS) / "B8";
+  const fs::path folder = fs::path(ckpt::testing::Corpus()) / "B8";
   if (!fs::exists(folder)) GTEST_SKIP();
   for (const auto& entry : fs::recursive_directory_iterator(folder)) {
     if (!entry.path().string().ends_with(".meta")) continue;
@@ -54,7 +55,7 @@ TEST(RealGraphs, ATrainingGraphWithConditionals) {
 
 TEST(RealGraphs, EveryFixtureIsRead) {
   std::size_t read = 0;
-  for (const auto& entry : fs::recursive_directory_iterator(CKPT_TESTDATA)) {
+  for (const auto& entry : fs::recursive_directory_iterator(ckpt::testing::TestData())) {
     if (!entry.is_regular_file() || !IsGraphFile(entry.path())) continue;
     SCOPED_TRACE(entry.path().string());
     const auto graph = Read(entry.path());
@@ -66,10 +67,10 @@ TEST(RealGraphs, EveryFixtureIsRead) {
 }
 
 TEST(RealGraphs, EveryGraphOfTheCorpusIsRead) {
-  if (!fs::exists(CKPT_CORPUS)) GTEST_SKIP();
+  if (!fs::exists(ckpt::testing::Corpus())) GTEST_SKIP();
   std::size_t read = 0;
-  for (const auto& entry : fs::recursive_directory_iterator(CKPT_CORPUS)) {
-    const std::string group = fs::relative(entry.path(), CKPT_CORPUS).begin()->string();
+  for (const auto& entry : fs::recursive_directory_iterator(ckpt::testing::Corpus())) {
+    const std::string group = fs::relative(entry.path(), ckpt::testing::Corpus()).begin()->string();
     const bool ours = group[0] == 'B' || group[0] == 'C' || group[0] == 'D' || group[0] == 'E';
     if (!ours || !entry.is_regular_file() || !IsGraphFile(entry.path())) continue;
     SCOPED_TRACE(entry.path().string());
@@ -81,4 +82,4 @@ TEST(RealGraphs, EveryGraphOfTheCorpusIsRead) {
 }
 
 }  // namespace
-}  // namespace ckpt::formats
+}  // namespace ckpt::formats::real_graphs_test

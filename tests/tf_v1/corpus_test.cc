@@ -6,8 +6,9 @@
 
 #include "ckpt/formats/format.h"
 #include "formats/container/file.h"
+#include "tests/support/paths.h"
 
-namespace ckpt::formats {
+namespace ckpt::formats::corpus_test {
 namespace {
 
 constexpr const char* kHalfPlusTwo = "/tensorflow_serving/session_bundle/testdata/half_plus_two/";
@@ -16,12 +17,12 @@ constexpr const char* kBothFormats = "/tensorflow/contrib/session_bundle/testdat
 class V1Corpus : public ::testing::Test {
  protected:
   void SetUp() override {
-    if (!std::filesystem::exists(CKPT_CORPUS)) GTEST_SKIP() << "no corpus here";
+    if (!std::filesystem::exists(ckpt::testing::Corpus())) GTEST_SKIP() << "no corpus here";
   }
 
   static void ExpectHalfPlusTwo(const std::string& path, std::string_view format) {
     SCOPED_TRACE(path);
-    const auto opened = OpenCheckpoint(std::string(CKPT_CORPUS) + path);
+    const auto opened = OpenCheckpoint(ckpt::testing::Corpus() + path);
     ASSERT_TRUE(opened.has_value()) << ToString(opened.error());
     EXPECT_EQ((*opened)->format(), format);
     const Manifest& manifest = (*opened)->manifest();
@@ -50,4 +51,4 @@ TEST_F(V1Corpus, D5HoldsTheSameInBothFormats) {
 }
 
 }  // namespace
-}  // namespace ckpt::formats
+}  // namespace ckpt::formats::corpus_test

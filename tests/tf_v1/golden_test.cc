@@ -7,11 +7,12 @@
 
 #include "formats/tf_v1/tf_v1.h"
 #include "tests/support/expected_tensors.h"
+#include "tests/support/paths.h"
 
-namespace ckpt::formats {
+namespace ckpt::formats::golden_test {
 namespace {
 
-const std::string kTestdata = CKPT_TESTDATA;
+const std::string kTestdata = ckpt::testing::TestData();
 
 struct Fixture {
   const char* file;
@@ -60,4 +61,4 @@ TEST(V1SetGolden, ListsEveryFileOfASet) {
 }
 
 }  // namespace
-}  // namespace ckpt::formats
+}  // namespace ckpt::formats::golden_test

@@ -9,7 +9,7 @@
 #include "formats/tf_v1/tf_v1.h"
 #include "tests/tf_v1/saved_file_builder.h"
 
-namespace ckpt::formats {
+namespace ckpt::formats::large_blocks_test {
 namespace {
 
 using ::testing::HasSubstr;
@@ -149,4 +149,4 @@ TEST(V1LargeBlocks, AreCheckedAsSmallOnesAre) {
 }
 
 }  // namespace
-}  // namespace ckpt::formats
+}  // namespace ckpt::formats::large_blocks_test

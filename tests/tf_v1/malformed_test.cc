@@ -7,7 +7,7 @@
 #include "formats/tf_v1/tf_v1.h"
 #include "tests/tf_v1/saved_file_builder.h"
 
-namespace ckpt::formats {
+namespace ckpt::formats::malformed_test {
 namespace {
 
 using ::testing::HasSubstr;
@@ -234,4 +234,4 @@ TEST(V1Probe, TellsTheTwoTablesApart) {
 }
 
 }  // namespace
-}  // namespace ckpt::formats
+}  // namespace ckpt::formats::malformed_test

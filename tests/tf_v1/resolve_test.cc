@@ -7,15 +7,16 @@
 #include "ckpt/formats/format.h"
 #include "formats/tf_bundle/checkpoint_state.h"
 #include "formats/tf_v1/shard_names.h"
+#include "tests/support/paths.h"
 #include "tests/tf_v1/saved_file_builder.h"
 
-namespace ckpt::formats {
+namespace ckpt::formats::resolve_test {
 namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-const std::string kTestdata = CKPT_TESTDATA;
+const std::string kTestdata = ckpt::testing::TestData();
 
 std::string SmallFile() {
   SavedFileBuilder builder;
@@ -101,4 +102,4 @@ TEST(V1Resolve, AFileIsRecognisedByItsContent) {
 }
 
 }  // namespace
-}  // namespace ckpt::formats
+}  // namespace ckpt::formats::resolve_test

@@ -7,8 +7,9 @@
 
 #include "formats/encoding/checksum.h"
 #include "formats/tf_v1/tf_v1.h"
+#include "tests/support/paths.h"
 
-namespace ckpt::formats {
+namespace ckpt::formats::sweep_test {
 namespace {
 
 std::string ReadFile(const std::string& path) {
@@ -19,7 +20,7 @@ std::string ReadFile(const std::string& path) {
 
 class V1Sweep : public ::testing::TestWithParam<std::string> {
  protected:
-  V1Sweep() : bytes_(ReadFile(std::string(CKPT_TESTDATA) + "/tf/" + GetParam())) {}
+  V1Sweep() : bytes_(ReadFile(ckpt::testing::TestData() + "/tf/" + GetParam())) {}
 
   // One line for each tensor with its bytes' checksum, or nothing where the file is refused.
   static std::string Open(const std::string& bytes) {
@@ -96,4 +97,4 @@ INSTANTIATE_TEST_SUITE_P(, V1Sweep,
                          [](const auto& instance) { return std::to_string(instance.index); });
 
 }  // namespace
-}  // namespace ckpt::formats
+}  // namespace ckpt::formats::sweep_test

@@ -5,15 +5,16 @@
 #include <filesystem>
 #include <set>
 
+#include "tests/support/paths.h"
 #include "tests/torch/torch_files.h"
 
-namespace ckpt::formats {
+namespace ckpt::formats::cases_test {
 namespace {
 
 using ::testing::HasSubstr;
 
 std::string Case(const std::string& name) {
-  return std::string(CKPT_CORPUS) + "/../cases/torch/" + name;
+  return ckpt::testing::Corpus() + "/../cases/torch/" + name;
 }
 
 Result<std::unique_ptr<Checkpoint>> OpenCase(const std::string& name) {
@@ -76,4 +77,4 @@ TEST_F(TrainersFile, OfTorchExportIsNamed) {
 }
 
 }  // namespace
-}  // namespace ckpt::formats
+}  // namespace ckpt::formats::cases_test

@@ -7,7 +7,7 @@
 
 #include "tests/torch/torch_files.h"
 
-namespace ckpt::formats {
+namespace ckpt::formats::code_on_load_test {
 namespace {
 
 using ckpt::testing::kFourFloats;
@@ -202,4 +202,4 @@ TEST(CodeOnLoad, EveryTestFileIsFreeOfIt) {
 }
 
 }  // namespace
-}  // namespace ckpt::formats
+}  // namespace ckpt::formats::code_on_load_test

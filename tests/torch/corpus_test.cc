@@ -8,8 +8,9 @@
 #include "ckpt/audit.h"
 #include "ckpt/batch_norm.h"
 #include "ckpt/formats/format.h"
+#include "tests/support/paths.h"
 
-namespace ckpt::formats {
+namespace ckpt::formats::corpus_test {
 namespace {
 
 using ::testing::HasSubstr;
@@ -17,12 +18,12 @@ using ::testing::HasSubstr;
 class TorchCorpus : public ::testing::Test {
  protected:
   void SetUp() override {
-    if (!std::filesystem::exists(CKPT_CORPUS)) GTEST_SKIP() << "no corpus here";
+    if (!std::filesystem::exists(ckpt::testing::Corpus())) GTEST_SKIP() << "no corpus here";
   }
 
   // Opens, reads all bytes, and analyses.
   void Read(const std::string& name) {
-    auto opened = OpenCheckpoint(std::string(CKPT_CORPUS) + "/" + name);
+    auto opened = OpenCheckpoint(ckpt::testing::Corpus() + "/" + name);
     ASSERT_TRUE(opened) << ToString(opened.error());
     checkpoint_ = *std::move(opened);
     EXPECT_EQ(checkpoint_->format(), "torch");
@@ -93,4 +94,4 @@ TEST_F(TorchCorpus, I1IsTorchScript) {
 }
 
 }  // namespace
-}  // namespace ckpt::formats
+}  // namespace ckpt::formats::corpus_test

@@ -5,7 +5,7 @@
 #include "tests/support/expected_tensors.h"
 #include "tests/torch/torch_files.h"
 
-namespace ckpt::formats {
+namespace ckpt::formats::hostile_archive_test {
 namespace {
 
 using ckpt::testing::FileBytes;
@@ -220,4 +220,4 @@ TEST(HostileLegacy, ViewsOfBefore0_4) {
 }
 
 }  // namespace
-}  // namespace ckpt::formats
+}  // namespace ckpt::formats::hostile_archive_test

@@ -7,7 +7,7 @@
 #include "tests/support/expected_tensors.h"
 #include "tests/torch/torch_files.h"
 
-namespace ckpt::formats {
+namespace ckpt::formats::hostile_pickle_test {
 namespace {
 
 using ckpt::testing::kFourFloats;
@@ -424,4 +424,4 @@ TEST(HostilePickle, P44ObjectsOfUnknownClassesAloneAreNoCheckpoint) {
 }
 
 }  // namespace
-}  // namespace ckpt::formats
+}  // namespace ckpt::formats::hostile_pickle_test

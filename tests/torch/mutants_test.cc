@@ -8,7 +8,7 @@
 #include "formats/torch/script_source.h"
 #include "tests/torch/torch_files.h"
 
-namespace ckpt::formats {
+namespace ckpt::formats::mutants_test {
 namespace {
 
 using ckpt::testing::FileBytes;
@@ -129,4 +129,4 @@ INSTANTIATE_TEST_SUITE_P(
     [](const auto& instance) { return std::to_string(instance.index); });
 
 }  // namespace
-}  // namespace ckpt::formats
+}  // namespace ckpt::formats::mutants_test

@@ -5,7 +5,7 @@
 #include "tests/support/expected_tensors.h"
 #include "tests/torch/torch_files.h"
 
-namespace ckpt::formats {
+namespace ckpt::formats::names_test {
 namespace {
 
 using ckpt::testing::OpenBytes;
@@ -141,4 +141,4 @@ TEST(TorchNames, AnOrderedDictOfPython2) {
 }
 
 }  // namespace
-}  // namespace ckpt::formats
+}  // namespace ckpt::formats::names_test

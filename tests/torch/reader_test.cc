@@ -6,7 +6,7 @@
 #include "tests/support/expected_tensors.h"
 #include "tests/torch/torch_files.h"
 
-namespace ckpt::formats {
+namespace ckpt::formats::reader_test {
 namespace {
 
 using ckpt::testing::ExpectTensor;
@@ -205,4 +205,4 @@ TEST(TorchChecksums, AFlippedBitInAStorageIsSeenThroughEveryViewOfIt) {
 }
 
 }  // namespace
-}  // namespace ckpt::formats
+}  // namespace ckpt::formats::reader_test

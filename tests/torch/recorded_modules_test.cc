@@ -9,9 +9,10 @@
 #include "ckpt/convert.h"
 #include "formats/torch/script_source.h"
 #include "tests/support/expected_tensors.h"
+#include "tests/support/paths.h"
 #include "tests/torch/torch_files.h"
 
-namespace ckpt::formats {
+namespace ckpt::formats::recorded_modules_test {
 namespace {
 
 using ckpt::testing::ReadExpected;
@@ -19,7 +20,7 @@ using ::testing::ElementsAreArray;
 using ::testing::HasSubstr;
 
 std::string ModuleFile(std::string_view name) {
-  return std::string(CKPT_TESTDATA) + "/torch_modules/" + std::string(name);
+  return ckpt::testing::TestData() + "/torch_modules/" + std::string(name);
 }
 
 std::unique_ptr<Checkpoint> OpenModules(std::string_view name) {
@@ -261,4 +262,4 @@ TEST(ScriptSource, ConstantsNamesAndCallsAreRead) {
 }
 
 }  // namespace
-}  // namespace ckpt::formats
+}  // namespace ckpt::formats::recorded_modules_test

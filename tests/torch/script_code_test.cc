@@ -5,7 +5,7 @@
 
 #include "tests/torch/torch_files.h"
 
-namespace ckpt::formats {
+namespace ckpt::formats::script_code_test {
 namespace {
 
 using ckpt::testing::Stored;
@@ -49,4 +49,4 @@ TEST(ScriptCode, AStateDictHoldsNoScript) {
 }
 
 }  // namespace
-}  // namespace ckpt::formats
+}  // namespace ckpt::formats::script_code_test

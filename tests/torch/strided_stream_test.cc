@@ -5,7 +5,7 @@
 
 #include <cstring>
 
-namespace ckpt::formats {
+namespace ckpt::formats::strided_stream_test {
 namespace {
 
 struct View {
@@ -99,4 +99,4 @@ TEST(IsContiguous, IgnoresAxesOfOne) {
 }
 
 }  // namespace
-}  // namespace ckpt::formats
+}  // namespace ckpt::formats::strided_stream_test

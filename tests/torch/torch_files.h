@@ -12,12 +12,13 @@
 #include <vector>
 
 #include "formats/torch/torch.h"
+#include "tests/support/paths.h"
 #include "tests/support/zip_builder.h"
 
 namespace ckpt::testing {
 
 inline std::string TorchFile(std::string_view name) {
-  return std::string(CKPT_TESTDATA) + "/torch/" + std::string(name);
+  return ckpt::testing::TestData() + "/torch/" + std::string(name);
 }
 
 inline std::string FileBytes(const std::string& path) {

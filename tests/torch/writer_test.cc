@@ -10,7 +10,7 @@
 #include "tests/support/temporary_folder.h"
 #include "tests/torch/torch_files.h"
 
-namespace ckpt::formats {
+namespace ckpt::formats::writer_test {
 namespace {
 
 using ckpt::testing::OpenFixture;
@@ -119,4 +119,4 @@ TEST(TorchWriter, NumbersAboveTwoToThe31AreLongs) {
 }
 
 }  // namespace
-}  // namespace ckpt::formats
+}  // namespace ckpt::formats::writer_test

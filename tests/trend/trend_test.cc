@@ -7,7 +7,7 @@
 
 #include "tests/audit/audited.h"
 
-namespace ckpt::testing {
+namespace ckpt::testing::trend_test {
 namespace {
 
 using ::testing::ElementsAre;
@@ -188,4 +188,4 @@ TEST(Trend, ALayerThatIsGoneStandsBehindThoseThatAreThere) {
 }
 
 }  // namespace
-}  // namespace ckpt::testing
+}  // namespace ckpt::testing::trend_test

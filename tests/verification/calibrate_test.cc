@@ -7,7 +7,7 @@
 
 #include "tests/verification/test_networks.h"
 
-namespace ckpt {
+namespace ckpt::calibrate_test {
 namespace {
 
 using ckpt::testing::Made;
@@ -403,4 +403,4 @@ TEST(Calibrate, ANetworkOfFixedBatchesIsRunOverAsManyExamplesAtATimeAsItSays) {
 }
 
 }  // namespace
-}  // namespace ckpt
+}  // namespace ckpt::calibrate_test

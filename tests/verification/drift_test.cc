@@ -5,9 +5,10 @@
 #include "calibration/grouped_moments.h"
 #include "ckpt/formats/format.h"
 #include "tests/support/expected_tensors.h"
+#include "tests/support/paths.h"
 #include "tests/verification/test_networks.h"
 
-namespace ckpt {
+namespace ckpt::drift_test {
 namespace {
 
 using ckpt::testing::Made;
@@ -38,7 +39,7 @@ class HeldExamples : public ExampleSource {
   Array all_;
 };
 
-const std::string kFolder = CKPT_TESTDATA "/drift/";
+const std::string kFolder = ckpt::testing::TestData() + "/drift/";
 
 // The first `most` examples, each element times `scale` and moved by `shift`.
 HeldExamples Images(double scale = 1, double shift = 0, std::int64_t most = 96) {
@@ -244,4 +245,4 @@ TEST(Drift, StatisticsThatTwoLayersReadAreLeftOut) {
 }
 
 }  // namespace
-}  // namespace ckpt
+}  // namespace ckpt::drift_test

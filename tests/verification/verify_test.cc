@@ -8,7 +8,7 @@
 
 #include "tests/verification/test_networks.h"
 
-namespace ckpt {
+namespace ckpt::verify_test {
 namespace {
 
 using ckpt::testing::Made;
@@ -484,4 +484,4 @@ TEST(Verify, ValuesAreKeptWhereTheyAreAskedFor) {
 }
 
 }  // namespace
-}  // namespace ckpt
+}  // namespace ckpt::verify_test

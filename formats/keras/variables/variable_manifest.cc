@@ -394,15 +394,17 @@ class VariableDescriber {
     std::map<std::string, TrainableGroup> groups;
     for (const LayoutGroup& group : layout_.groups) {
       TrainableGroup trained{group.path};
-      const auto layer = config_ ? OwnerOf(group.path) : std::nullopt;
-      if (layer) {
-        const std::string& top = group_paths_.OfLayer(config_->graph.layers[*layer].name);
-        trained.path = "layers/layer_" + std::to_string(*layer) + group.path.substr(top.size());
+      const auto owner = config_ ? OwnerOf(group.path) : std::nullopt;
+      bool frozen = false;
+      if (owner) {
+        const Layer& layer = config_->graph.layers[*owner];
+        const std::string& top = group_paths_.OfLayer(layer.name);
+        trained.path = "layers/layer_" + std::to_string(*owner) + group.path.substr(top.size());
+        frozen = !layer.trainable;
       }
       for (const LayoutVariable& variable : group.variables) {
         const TensorId id = ids_.at(variable.tensor);
         const TensorInfo& info = manifest_tensors()[id.index];
-        const bool frozen = layer && !config_->graph.layers[*layer].trainable;
         if (!frozen && IsFloat(info.dtype) && !IsStatistic(info.local_name)) {
           trained.variables.push_back(id);
         }
