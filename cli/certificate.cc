@@ -13,6 +13,11 @@ namespace {
 // Of values and constants that are held, where nobody asked for the comparison.
 constexpr std::uint64_t kCheapMemory = std::uint64_t{512} << 20;
 
+constexpr char kNamesAlone[] =
+    "OUTPUT is names alone, without a network to run; once it is written, \"ckpt diff INPUT "
+    "OUTPUT\" "
+    "holds it against INPUT layer by layer";
+
 // Two networks that are to be one function.
 struct Claim {
   std::string signature;  // of a serving graph; empty: the only one
@@ -30,14 +35,14 @@ class Certifier {
 
   Result<Certificate> OfDocuments(const std::string& input, const CommonOptions& common) {
     if (IsDeclined()) return Declined();
+    if (options_.names_alone && options_.mode == VerifyMode::kIfCheap) {
+      return One(NotDone({}, {ErrorCode::kUnfit, kNamesAlone}));
+    }
     auto reference = OpenRunnable(input, common);
     if (!reference) return One(NotDone({}, reference.error()));
     auto network = written_.MakeNetwork();
     if (!network && network.error().code == ErrorCode::kUnsupported) {
-      return One(
-          NotDone({}, {ErrorCode::kUnfit,
-                       "OUTPUT is names alone, without a network to run; once it is written, "
-                       "\"ckpt diff INPUT OUTPUT\" holds it against INPUT layer by layer"}));
+      return One(NotDone({}, {ErrorCode::kUnfit, kNamesAlone}));
     }
     if (!network) return One(NotDone({}, network.error()));
     return One(Judge(*reference->checkpoint, written_,

@@ -28,6 +28,7 @@ struct CertificateOptions {
   bool close_training_mode = false;
   // Why OUTPUT is not to compute the same as INPUT's own network; empty: it is.
   std::string incomparable = {};
+  bool names_alone = false;  // OUTPUT holds no network
 };
 
 // Of an OUTPUT that holds the documents of INPUT (`input` and `common` open it anew), or, where

@@ -302,13 +302,12 @@ class ConvertCommand : public Command {
       return {};
     }
     Acceptance acceptance{convert_.allow_findings};
-    if (convert_.output_holds_network || verify_) {
-      certificate_.close_training_mode = convert_.close_training_mode;
-      certificate_.incomparable = WhyIncomparable(input.analysis);
-      acceptance.certify = [&](const Checkpoint& written) {
-        return Certify(input_, options_, serving.model.get(), written, certificate_);
-      };
-    }
+    certificate_.close_training_mode = convert_.close_training_mode;
+    certificate_.incomparable = WhyIncomparable(input.analysis);
+    certificate_.names_alone = !convert_.output_holds_network;
+    acceptance.certify = [&](const Checkpoint& written) {
+      return Certify(input_, options_, serving.model.get(), written, certificate_);
+    };
     return CarryOut(counted, plan, target_, *options_.read, acceptance, report, serving.graph);
   }
 

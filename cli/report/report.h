@@ -231,7 +231,7 @@ struct Conversion {
   std::optional<PlanReport> plan = {};
   std::optional<ServedReport> served = {};  // OUTPUT holds operations
   std::optional<OutputAudit> audit = {};
-  std::optional<Certificate> certificate = {};        // of an OUTPUT that holds a network
+  std::optional<Certificate> certificate = {};        // once OUTPUT was read back
   std::optional<CalibrationReport> calibration = {};  // of `ckpt calibrate`
   bool dry_run = false;  // everything was read, nothing was written, as was asked
   struct Written {

@@ -143,10 +143,7 @@ std::string ToText(const AuditedInput& audited, const FormOptions& options) {
   const std::string findings = ToText(audited.findings, options);
   out += findings;
   if (StateOf(audited) == InputState::kClean && findings.empty()) {
-    const char* verdict = !audited.findings.empty() ? "clean"
-                          : audited.known.empty()   ? "no findings"
-                                                    : "no new findings";
-    out += "  " + Painted(verdict, style.green, style) + "\n";
+    out += "  " + Painted("clean", style.green, style) + "\n";
   }
   if (!audited.known.empty()) out += KnownToText(audited.known);
   return out;

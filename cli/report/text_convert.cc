@@ -54,7 +54,7 @@ std::string EachFold(const PlanReport& plan) {
   for (const Folded& fold : plan.folded) {
     table.AddRow({"folded " + EscapeForDisplay(fold.batch_norm),
                   std::string(Name(fold.direction)) + " into " + Join(fold.into), EpsilonOf(fold),
-                  "error bound " + FormatNumber(fold.error_bound)});
+                  "error <= " + ThreeDigits(fold.error_bound) + " for |x| <= 1"});
   }
   return table.ToString();
 }
@@ -77,7 +77,7 @@ std::string FoldsTogether(const PlanReport& plan, const FormOptions& options) {
       bound = std::max(bound, plan.folded[member].error_bound);
     listed += members.size();
     table.AddRow({"folded " + name, Plural(members.size(), "batch norm"), kinds[members.front()],
-                  "error bound " + FormatNumber(bound) + " at most"});
+                  "error <= " + ThreeDigits(bound) + " for |x| <= 1"});
   }
   return table.ToString() + More(listed, plan.folded.size(), "batch norm") +
          "  -v lists each batch norm with what it was folded into\n";

@@ -219,8 +219,12 @@ Status Walk::Accept(std::size_t index, network::ValueId id, const CounterpartMat
   const Comparison& found = match.comparison;
   const bool moved = found.largest > 0 && found.bound > 0;
   Note(index, match.twin, moved ? found.ratio : 0, moved ? match.factor : 0);
+  // Of steps on the wider bound the one nearest to it; ratios of different bounds are no order.
+  const bool worse =
+      moved && match.factor >= result_.factor &&
+      (!result_.worst || match.factor > result_.factor || found.ratio > result_.worst->ratio);
   if (moved) result_.factor = std::max(result_.factor, match.factor);
-  if (moved && (!result_.worst || found.ratio > result_.worst->ratio)) {
+  if (worse) {
     CKPT_ASSIGN_OR_RETURN(result_.worst,
                           DescribedStep(a_, b_, index, id, match.twin, match.order, found));
   }
@@ -261,6 +265,7 @@ Result<bool> Walk::IsOutput(const WalkedValue& mine, network::ValueId theirs) {
     if (Compare(*expected, *mine.value, bound, 1).ratio <= 1) return true;
     CKPT_ASSIGN_OR_RETURN(const auto wide, a_.WideBound(theirs, order, bound));
     if (!wide || !(Compare(*expected, *mine.value, &*wide, 5).ratio <= 1)) continue;
+    if (result_.factor < 5) result_.worst.reset();
     result_.factor = 5;
     return true;
   }

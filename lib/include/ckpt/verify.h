@@ -111,8 +111,8 @@ struct Verification {
   std::size_t steps_compared = 0;
   // The factor on u that the worst step needs: 1 or 5; 0 where all are equal.
   int factor = 0;
-  std::optional<StepDifference> worst = {}, first_beyond = {};
-  std::vector<StepRatio> steps = {};  // those compared, in B's order
+  std::optional<StepDifference> worst = {}, first_beyond = {};  // the worst of those that need it
+  std::vector<StepRatio> steps = {};                            // those compared, in B's order
   std::vector<NotUnderstood> unknown = {};
   // Channels behind a rectifier, and how many of them were zero for every element.
   std::uint64_t channels = 0, silent_channels = 0;

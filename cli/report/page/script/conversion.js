@@ -29,7 +29,7 @@ function planNodes(plan) {
   const dropped = new Map();
   for (const [name, reason] of plan.dropped) dropped.set(reason, [...(dropped.get(reason) || []), name]);
   return [
-    plan.folded.length === 0 ? null : section("Folded", longTable("Folded batch norms", ["batch norm", "into", "direction", "epsilon", "error bound"],
+    plan.folded.length === 0 ? null : section("Folded", longTable("Folded batch norms", ["batch norm", "into", "direction", "epsilon", "error for |x| <= 1"],
       plan.folded.map(fold => () => [code(fold.scope), fold.into.map((name, i) => [i ? ", " : "", code(name)]), fold.direction,
         `${exact(fold.epsilon)} (${fold.source})`, number(fold.bound)]), {numbers: [4]}), cut(plan.folded, counts.folded)),
     reasons("Kept as they are", plan.kept, counts.kept),
