@@ -1,5 +1,5 @@
-// Where the sources and the programs under test lie. They are no options of the compiler, so that what was compiled in one
-// checkout serves in another one (ccache).
+// Where the sources and the programs under test lie: no options of the compiler, so that what was
+// compiled in one checkout serves in another one (ccache).
 #pragma once
 
 #include <string>
