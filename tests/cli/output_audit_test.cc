@@ -22,8 +22,8 @@ namespace {
 namespace fs = std::filesystem;
 using ckpt::testing::TemporaryFolder;
 
-// Under sanitizers, where each takes ten times as long, one input in four.
-constexpr std::size_t kEvery = ckpt::testing::kSanitized ? 4 : 1;
+// Under sanitizers, where each takes ten times as long, one input in twelve.
+constexpr std::size_t kEvery = ckpt::testing::kSanitized ? 12 : 1;
 constexpr std::uintmax_t kLargest = std::uintmax_t{2} << 20;  // larger files add time, not kinds
 
 // The program in this process: a thousand starts would take most of the time.

@@ -16,7 +16,7 @@ using ::ckpt::testing::ReadDataset;
 using ::ckpt::testing::Testdata;
 
 // One of so many of the damages; each takes a child, which takes long to make with sanitizers.
-constexpr std::size_t kEvery = ::ckpt::testing::kSanitized ? 5 : 1;
+constexpr std::size_t kEvery = ::ckpt::testing::kSanitized ? 10 : 1;
 
 // A hang costs this much; a good file takes milliseconds.
 constexpr Limits kLimits{.hdf5_memory_bytes = std::uint64_t{256} << 20, .hdf5_seconds = 2};
