@@ -74,9 +74,12 @@ def short(stem):
 
 @pytest.mark.parametrize("stem", ARCHIVES)
 def test_preserved_archive_is_the_same_model(stem, tmp_path):
-    model = load(convert(FOLDER / f"{stem}.keras", tmp_path / "m.keras"))
-    arrays = np.load(FOLDER / f"{stem}.npz")
-    assert np.array_equal(archives.run(model, arrays["input"]), arrays["output"])
+    source = FOLDER / f"{stem}.keras"
+    model = load(convert(source, tmp_path / "m.keras"))
+    images = np.load(FOLDER / f"{stem}.npz")["input"]
+    # Beside the source and on one processor: others round what was recorded in another way.
+    assert np.array_equal(archives.run(model, images), archives.run(load(source), images))
+    check_outputs(model, stem)
 
 
 @pytest.mark.parametrize("stem", [stem for stem in ARCHIVES if short(stem) != "subclass"])
