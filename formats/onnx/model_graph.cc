@@ -39,13 +39,24 @@ class Builder {
       graph_.taken_names.insert(name);
       const auto value = of_nodes_.values.find(name);
       if (value != of_nodes_.values.end() && values_.UseOf(name).captured) {
-        graph_.values[value->second.index].is_model_output = true;
+        MarkCaptured(value->second.index);
       }
     }
     return std::move(graph_);
   }
 
  private:
+  // What a graph within a node reads is read as it is.
+  void MarkCaptured(ValueId id) {
+    Value& value = graph_.values[id];
+    value.is_model_output = true;
+    if (!value.producer) return;
+    Node& node = graph_.nodes[*value.producer];
+    const bool known = node.output == id ||
+                       std::find(node.others.begin(), node.others.end(), id) != node.others.end();
+    if (!known) node.others.push_back(id);
+  }
+
   // A function of the model may stand in the place of an operator.
   void FindFunctions() {
     for (const auto& function : model_.functions()) {

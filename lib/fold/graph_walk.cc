@@ -94,7 +94,14 @@ Status GraphWalk::CheckPassable(NodeId node) const {
   const Layer& layer = LayerOf(node);
   CKPT_RETURN_IF_ERROR(CheckActivation(layer));
   if (graph_.nodes[node].inputs.size() != 1) return Fail(HasInputs(node));
-  return {};
+  return CheckOneResult(node);
+}
+
+Status GraphWalk::CheckOneResult(NodeId node) const {
+  const std::size_t others = graph_.nodes[node].others.size();
+  if (others == 0) return {};
+  return Refuse(Described(LayerOf(node)) + " yields " + std::to_string(others + 1) +
+                " values that are read");
 }
 
 Error GraphWalk::HasInputs(NodeId node) const {
@@ -111,6 +118,7 @@ Status GraphWalk::CheckParameters(const Layer& layer) {
 Status GraphWalk::CheckOnlyReader(ValueId id) const {
   const Value& value = graph_.values[id];
   if (!value.producer) return Refuse("its input comes from outside of the graph");
+  CKPT_RETURN_IF_ERROR(CheckOneResult(*value.producer));
   if (value.consumers.size() == 1 && !value.is_model_output) return {};
   const std::string name = Quoted(LayerOf(*value.producer).name);
   if (value.is_model_output) {
@@ -291,7 +299,10 @@ Status GraphWalk::WalkForward(NodeId reader, const Pending& from, std::vector<Pe
   Demand demand = from.demand;
   CKPT_RETURN_IF_ERROR(CheckCrossable(reader, demand));
   if (graph_.nodes[reader].inputs.size() != 1) return Fail(HasInputs(reader));
+  const bool parts = std::holds_alternative<network::Split>(layer.computation);
+  if (!parts) CKPT_RETURN_IF_ERROR(CheckOneResult(reader));
   if (!IsIdentity(reader)) CKPT_RETURN_IF_ERROR(crossing_.Forward(reader, demand));
+  for (const ValueId part : graph_.nodes[reader].others) pending.push_back({part, demand});
   pending.push_back({graph_.nodes[reader].output, std::move(demand)});
   return {};
 }

@@ -48,6 +48,7 @@ class GraphWalk {
 
   static Status CheckActivation(const Layer& layer);
   Status CheckPassable(NodeId node) const;
+  Status CheckOneResult(NodeId node) const;
   Error HasInputs(NodeId node) const;
   static Status CheckParameters(const Layer& layer);
   Status CheckOnlyReader(ValueId value) const;

@@ -240,9 +240,19 @@ class Finder {
       only = &operation;
     }
     if (only == nullptr || only->results.empty() || only->operands.empty()) return;
+    // What the rules say is said of the first result, and of parts that are alike.
+    if (!std::holds_alternative<network::Split>(only->computation) && ReadsOtherResult(*only)) {
+      return;
+    }
     Layer& layer = graph_.layers[index];
     DescribeOperation(uses_, *only, elements_, layer);
     layer.computation = SettledOperation(uses_, *only, elements_);
+  }
+
+  bool ReadsOtherResult(const Operation& operation) const {
+    return std::any_of(operation.results.begin() + 1, operation.results.end(), [&](auto result) {
+      return result != kNoValue && (uses_.IsOutput(result) || !uses_.ReadersOf(result).empty());
+    });
   }
 
   void AddCalls() {
@@ -267,7 +277,11 @@ class Finder {
       const LayerOfOperations& layer = found->second;
       const NodeId node = Call(index, {layer.data.index}, layer.output.index);
       for (const network::ValueId result : network_.operation(layer.operations.back()).results) {
-        if (result != kNoValue) graph_.values[result.index].producer = node;
+        if (result == kNoValue) continue;
+        graph_.values[result.index].producer = node;
+        if (result != layer.output && IsReadOutside(index, result)) {
+          graph_.nodes[node].others.push_back(result.index);
+        }
       }
       return;
     }
@@ -299,6 +313,7 @@ class Finder {
     if (outputs.empty()) outputs.push_back(*made.begin());
     const NodeId node = Call(index, std::move(inputs), outputs.front());
     for (const std::uint32_t value : made) graph_.values[value].producer = node;
+    if (outputs.size() > 1) graph_.nodes[node].others.assign(outputs.begin() + 1, outputs.end());
   }
 
   bool IsReadOutside(std::uint32_t layer, network::ValueId id) const {

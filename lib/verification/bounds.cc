@@ -160,11 +160,12 @@ void AddTo(std::optional<Array>& sum, Array term) {
 class Bounding {
  public:
   Bounding(const Computation& computation, std::span<const BoundedOperand> operands, const Array& y,
-           const Budget& budget)
-      : computation_(computation), operands_(operands), y_(y), budget_(budget) {}
+           ResultPlace place, const Budget& budget)
+      : computation_(computation), operands_(operands), y_(y), place_(place), budget_(budget) {}
 
   Result<std::optional<Array>> Find() {
     const StepKind kind = ckpt::KindOf(computation_);
+    if (place_.result != 0 && kind != StepKind::kMoves) return std::optional<Array>{};
     if (kind == StepKind::kExact) return OfExact();
     if (std::holds_alternative<network::BatchNormalization>(computation_)) return OfBatchNorm();
     if (kind == StepKind::kNarrowing) return OfNarrowing();
@@ -267,7 +268,10 @@ class Bounding {
         operands[i] = &zeros[i];
       }
     }
-    return EvaluateWith(Positive(), operands);
+    CKPT_ASSIGN_OR_RETURN(
+        std::vector<Array> results,
+        execution::Evaluate(Positive(), operands, std::max<std::size_t>(place_.of, 1), budget_));
+    return std::move(results[std::min(place_.result, results.size() - 1)]);
   }
 
   // The operation with its own numbers made positive.
@@ -403,6 +407,7 @@ class Bounding {
   const Computation& computation_;
   std::span<const BoundedOperand> operands_;
   const Array& y_;
+  const ResultPlace place_;
   const Budget& budget_;
 };
 
@@ -412,8 +417,8 @@ StepKind KindOf(const Computation& computation) { return std::visit(Classify{}, 
 
 Result<std::optional<Array>> BoundOf(const Computation& computation,
                                      std::span<const BoundedOperand> operands, const Array& y,
-                                     const Budget& budget) {
-  return Bounding(computation, operands, y, budget).Find();
+                                     ResultPlace place, const Budget& budget) {
+  return Bounding(computation, operands, y, place, budget).Find();
 }
 
 }  // namespace ckpt

@@ -29,12 +29,18 @@ struct BoundedOperand {
   double roundoff = 0;  // u of a constant's type, 0 where it cannot be rounded
 };
 
-// The bound of the first result, by element: |y - exact| <= bound for constants that are exact ones
+// Which of its results, of how many.
+struct ResultPlace {
+  std::size_t result = 0, of = 1;
+};
+
+// The bound of a result, by element: |y - exact| <= bound for constants that are exact ones
 // rounded once. Absent: no rule (the operation, with these pending operands). A bound of zeros
-// where nothing is rounded. `y` are the results.
+// where nothing is rounded. `y` is the result. Of another than the first there is a rule only where
+// the operation moves elements.
 Result<std::optional<execution::Array>> BoundOf(const network::Computation& computation,
                                                 std::span<const BoundedOperand> operands,
-                                                const execution::Array& y,
+                                                const execution::Array& y, ResultPlace place,
                                                 const execution::Budget& budget);
 
 }  // namespace ckpt

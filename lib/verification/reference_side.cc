@@ -174,8 +174,10 @@ Result<std::optional<Array>> ReferenceSide::OwnBound(network::ValueId id, Extent
   const StepKind kind = KindOf(op.computation);
   const bool is_product = kind == StepKind::kProduct;
   const bool is_open = extent.exact_from == nullptr;
+  const auto at = std::find(op.results.begin(), op.results.end(), id);
+  const ResultPlace place{static_cast<std::size_t>(at - op.results.begin()), op.results.size()};
   if ((kind == StepKind::kExact && is_open) || (is_product && extent.products == 0) ||
-      op.results[0] != id) {
+      at == op.results.end()) {
     return none;
   }
   --extent.steps;
@@ -201,7 +203,7 @@ Result<std::optional<Array>> ReferenceSide::OwnBound(network::ValueId id, Extent
     if (bounds[i]) operands[i].bound = &*bounds[i];
   }
   CKPT_ASSIGN_OR_RETURN(const SharedArray y, values_.Get(id));
-  return BoundOf(op.computation, operands, *y, budget_);
+  return BoundOf(op.computation, operands, *y, place, budget_);
 }
 
 Result<std::optional<ReferenceSide::ConstantPart>> ReferenceSide::ConstantPartOf(
@@ -239,9 +241,9 @@ Result<std::optional<ReferenceSide::ConstantPart>> ReferenceSide::ConstantPartOf
     }
   }
   CKPT_ASSIGN_OR_RETURN(std::vector<Array> made,
-                        execution::Evaluate(op.computation, values, 1, budget_));
-  CKPT_ASSIGN_OR_RETURN(std::optional<Array> bound,
-                        BoundOf(op.computation, operands, made[0], budget_));
+                        execution::Evaluate(op.computation, values, op.results.size(), budget_));
+  CKPT_ASSIGN_OR_RETURN(std::optional<Array> bound, BoundOf(op.computation, operands, made[0],
+                                                            {0, op.results.size()}, budget_));
   if (!bound) return none;
   return std::optional(ConstantPart{std::move(made[0]), *std::move(bound)});
 }

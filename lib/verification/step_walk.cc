@@ -138,11 +138,8 @@ Result<std::optional<Array>> Walk::BoundFor(std::size_t index, std::size_t resul
   const Operation& op = b_.operation(index);
   std::optional<Array> bound;
   if (y.kind != network::ElementKind::kReal) return bound;  // sizes and conditions are exact
-  if (result == 0) {
-    CKPT_ASSIGN_OR_RETURN(bound, BoundOf(op.computation, operands, y, budget_));
-  } else if (!b_.AnyPending(index) && KindOf(op.computation) == StepKind::kMoves) {
-    bound = ZerosLike(y);
-  }
+  const ResultPlace place{result, op.results.size()};
+  CKPT_ASSIGN_OR_RETURN(bound, BoundOf(op.computation, operands, y, place, budget_));
   if (bound && bound->elements.size() != y.elements.size()) {
     return Fail(ErrorCode::kInternal,
                 "a bound of another shape than its value, in \"" + b_.LayerOf(index) + "\"");

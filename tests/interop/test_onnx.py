@@ -110,6 +110,58 @@ def test_folded_model_computes_the_same(name, tmp_path):
     assert largest_error(results, reference) < (2e-2 if half else 2e-6)
 
 
+def split_model(axis, norm):
+    """A convolution, a split into two parts along `axis`, a convolution of each. The batch norm is at `norm`: "before" the
+    split (a rectifier keeps it from the convolution), or behind the part "first" or "second" (before its convolution)."""
+    random = np.random.default_rng(7)
+    width = 2 if axis == 1 and norm != "before" else 4
+    parts = {"kernel": (4, 3, 3, 3), "first.kernel": (5, 2 if axis == 1 else 4, 1, 1),
+             "second.kernel": (5, 2 if axis == 1 else 4, 1, 1), "bn.beta": (width,), "bn.mean": (width,)}
+    weights = {name: random.standard_normal(shape) for name, shape in parts.items()}
+    weights |= {name: random.uniform(0.5, 2, width) for name in ("bn.gamma", "bn.variance")}
+    node = onnx.helper.make_node
+    nodes = [node("Conv", ["x", "kernel"], ["c"], "conv")]
+    bn = ["bn.gamma", "bn.beta", "bn.mean", "bn.variance"]
+    if norm == "before":
+        nodes += [node("Relu", ["c"], ["r"], "relu"), node("BatchNormalization", ["r", *bn], ["n"], "bn")]
+    nodes.append(node("Split", ["n" if norm == "before" else "c"], ["first", "second"], "split", axis=axis, num_outputs=2))
+    if norm != "before":
+        nodes.append(node("BatchNormalization", [norm, *bn], ["n"], "bn"))
+    for part in ("first", "second"):
+        source = "n" if part == norm else part
+        # The one behind the split has no convolution: it could only be folded into the one before.
+        last = node("Relu", [source], [part + ".y"], part) if part == norm else \
+            node("Conv", [source, part + ".kernel"], [part + ".y"], part)
+        nodes.append(last)
+    info = onnx.helper.make_tensor_value_info
+    outputs = [info(part + ".y", onnx.TensorProto.FLOAT, [None] * 4) for part in ("first", "second")]
+    stored = [onnx.numpy_helper.from_array(value.astype(np.float32), name) for name, value in weights.items()
+              if any(name in entry.input for entry in nodes)]
+    graph = onnx.helper.make_graph(nodes, "split", [info("x", onnx.TensorProto.FLOAT, [1, 3, 10, 10])], outputs, stored)
+    return onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=8)
+
+
+@pytest.mark.parametrize("axis", [1, 2])
+@pytest.mark.parametrize("norm", ["before", "first", "second"])
+def test_parts_of_a_split_are_told_apart(norm, axis, tmp_path):
+    source, target = tmp_path / "in.onnx", tmp_path / "out.onnx"
+    onnx.save(split_model(axis, norm), source)
+    # The fold is judged here, by the reference evaluator.
+    report = convert(source, target, "--bn", "fold", "--no-verify")
+    folded = norm == "before" and axis == 2
+    assert len(report["folded"]) == folded and len(report["kept"]) == (not folded), report
+    if folded:
+        assert report["folded"][0]["into"] == ["first.kernel", "second.kernel"], report
+    x = np.random.default_rng(8).standard_normal((1, 3, 10, 10))
+    before, after = (onnx.reference.ReferenceEvaluator(in_float64(path)).run(None, {"x": x})
+                     for path in (source, target))
+    assert largest_error(after, before) < 1e-6
+    # And verify finds the same, whichever part is pending.
+    done = subprocess.run([os.environ["CKPT_BINARY"], "verify", str(source), str(target)], check=False,
+                          capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 @pytest.mark.parametrize("name", sorted(KEPT))
 def test_leftover_becomes_a_multiplication_and_an_addition(name, tmp_path):
     source, target = FOLDER / (name + ".onnx"), tmp_path / "out.onnx"

@@ -194,6 +194,30 @@ TEST_F(FindLayersTest, NoBatchNormWhereAnInnerValueIsReadElsewhere) {
   for (const Layer& layer : graph.layers) EXPECT_NE(layer.kind, OpKind::kBatchNorm) << layer.name;
 }
 
+TEST_F(FindLayersTest, ACallYieldsAllThatIsReadOfIt) {
+  builder_.StartLayer("split", "Split");
+  const auto parts = builder_.AddMany(network::Split{2}, {x_}, 3);
+  const auto y = Add(BinaryFunction::kAdd, Add(network::Softmax{}, {parts[0]}),
+                     Add(network::Softmax{}, {parts[2]}));
+  builder_.StartLayer("pool", "MaxPool");
+  network::Pool pool;
+  pool.size = pool.stride = {1, 1};
+  pool.channel_axis = 1;
+  const auto largest = builder_.AddMany(pool, {x_}, 2);
+  builder_.AddOutput("places", largest[1]);
+  const ModelGraph graph = Find(Add(BinaryFunction::kAdd, y, largest[0]));
+  const auto node = graph.values[parts[0].index].producer;
+  ASSERT_TRUE(node);
+  EXPECT_EQ(graph.nodes[*node].output, parts[0].index);
+  EXPECT_THAT(graph.nodes[*node].others, ElementsAre(parts[2].index));
+  const auto both = graph.values[largest[0].index].producer;
+  ASSERT_TRUE(both);
+  EXPECT_THAT(graph.nodes[*both].others, ElementsAre(largest[1].index));
+  // The places of the largest elements follow another rule than they do.
+  const Layer& pooled = graph.layers[graph.nodes[*both].layer];
+  EXPECT_TRUE(std::holds_alternative<network::Unknown>(pooled.computation));
+}
+
 TEST_F(FindLayersTest, WhatNormalisesAnInputIsNoBatchNorm) {
   const Sizes shape = {1, 3, 1, 1};
   const auto y = Add(BinaryFunction::kSubtract, x_, Stored(shape));

@@ -129,7 +129,10 @@ struct Layer {
 struct Node {
   LayerId layer;
   std::vector<ValueId> inputs;
-  ValueId output;
+  ValueId output;  // what Layer::computation says is said of it
+  // Its other results that something reads. Of parts that are alike (network::Split) the
+  // computation says the same of each.
+  std::vector<ValueId> others = {};
 };
 
 struct Value {
