@@ -302,8 +302,8 @@ Status GraphWalk::WalkForward(NodeId reader, const Pending& from, std::vector<Pe
   const bool parts = std::holds_alternative<network::Split>(layer.computation);
   if (!parts) CKPT_RETURN_IF_ERROR(CheckOneResult(reader));
   if (!IsIdentity(reader)) CKPT_RETURN_IF_ERROR(crossing_.Forward(reader, demand));
+  pending.push_back({graph_.nodes[reader].output, demand});
   for (const ValueId part : graph_.nodes[reader].others) pending.push_back({part, demand});
-  pending.push_back({graph_.nodes[reader].output, std::move(demand)});
   return {};
 }
 
