@@ -67,7 +67,7 @@ ModelGraph CaffeModelGraph(const std::vector<CaffeLayer>& layers, const Manifest
       TranslateCaffe(layers, manifest, network::NetworkBuilder::Contradictions::kUnknown);
   LayerFacts facts;
   facts.can_gain_bias = true;
-  ModelGraph graph = FindLayers(*net.network, facts);
+  ModelGraph graph = FindLayers(*net.network, facts).graph;
   graph.origin = GraphOrigin::kCaffeNet;
   graph.source = "Caffe NetParameter";
   for (LayerId id = 0; id < net.layers.size(); ++id) {

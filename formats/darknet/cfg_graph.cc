@@ -12,7 +12,7 @@ Result<ModelGraph> DarknetModelGraph(const std::vector<CfgSection>& sections,
       TranslateDarknet(sections, manifest, network::NetworkBuilder::Contradictions::kUnknown));
   LayerFacts facts;
   facts.can_gain_bias = true;
-  ModelGraph graph = FindLayers(net, facts);
+  ModelGraph graph = FindLayers(net, facts).graph;
   graph.origin = GraphOrigin::kDarknetCfg;
   graph.source = "Darknet cfg";
   for (Layer& layer : graph.layers) {

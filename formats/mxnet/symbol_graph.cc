@@ -113,7 +113,7 @@ ModelGraph GraphOfSymbol(const Symbol& symbol, const Manifest& manifest) {
       TranslateMxnet(symbol, manifest, network::NetworkBuilder::Contradictions::kUnknown);
   LayerFacts facts;
   facts.can_gain_bias = true;
-  ModelGraph graph = FindLayers(*net.network, facts);
+  ModelGraph graph = FindLayers(*net.network, facts).graph;
   graph.origin = GraphOrigin::kMxnetSymbol;
   graph.source = "MXNet symbol";
   const std::set<std::size_t> further = NodesOfFurtherOutputs(symbol);

@@ -72,7 +72,7 @@ class Builder {
     LayerFacts facts;
     facts.elements = [this](network::ValueId id) { return ElementsOf(id); };
     facts.can_rebind = facts.can_gain_bias = true;
-    graph_ = FindLayers(of_nodes_.network, facts);
+    graph_ = FindLayers(of_nodes_.network, facts).graph;
     graph_.origin = GraphOrigin::kOnnxGraph;
     graph_.source = "ONNX graph";
     const auto count = static_cast<LayerId>(proto_.node_size());

@@ -2,10 +2,10 @@
 
 #include <algorithm>
 #include <map>
-#include <set>
 #include <utility>
 
 #include "layers/batch_norm_operation.h"
+#include "layers/layer_calls.h"
 #include "layers/linear_operation.h"
 #include "layers/operation_kinds.h"
 #include "layers/settled_operation.h"
@@ -34,18 +34,21 @@ class Finder {
     }
   }
 
-  ModelGraph Find() {
-    graph_.values.resize(network_.values.size());
+  FoundLayers Find() {
     AddLayers();
+    TakeGivenBatchNorms();
     FindLayersWithTensors();
-    FindUnfusedBatchNorms();
-    if (facts_.can_rebind) FindScales();
-    for (std::uint32_t i = 0; i < network_.layers.size(); ++i) {
-      if (!found_.contains(i) && !unfused_[i]) Describe(i);
+    if (!facts_.batch_norms) {
+      FindUnfusedBatchNorms();
+      if (facts_.can_rebind) FindScales();
     }
-    AddCalls();
-    FinishValues();
-    return std::move(graph_);
+    for (std::uint32_t i = 0; i < network_.layers.size(); ++i) {
+      if (!found_.contains(i) && !unfused_[i] && !given_.contains(i)) Describe(i);
+    }
+    AddCalls(uses_, operations_, absorbed_, WholeCalls(), graph_);
+    FoundLayers layers{{}, Places()};
+    layers.graph = std::move(graph_);
+    return layers;
   }
 
  private:
@@ -68,10 +71,21 @@ class Finder {
     return facts_.elements ? facts_.elements(id) : std::nullopt;
   }
 
+  void TakeGivenBatchNorms() {
+    if (!facts_.batch_norms) return;
+    for (const FoundBatchNorm& norm : *facts_.batch_norms) {
+      for (const std::uint32_t layer : norm.path) absorbed_[layer] = true;
+      const std::uint32_t index = norm.path.back();
+      absorbed_[index] = false;
+      graph_.layers[index] = norm.layer;
+      given_.emplace(index, &norm);
+    }
+  }
+
   // The layer's own operations, and the one of them that the others serve.
   void FindLayersWithTensors() {
     for (std::uint32_t i = 0; i < network_.layers.size(); ++i) {
-      if (absorbed_[i]) continue;
+      if (absorbed_[i] || given_.contains(i)) continue;
       for (const OperationId id : operations_[i]) {
         auto found = FindLayer(id);
         if (!found) continue;
@@ -82,8 +96,9 @@ class Finder {
   }
 
   std::optional<LayerOfOperations> FindLayer(OperationId id) const {
-    auto linear = FindLinearOperation(uses_, id);
+    auto linear = FindLinearOperation(uses_, elements_, facts_.copies_ways, id);
     if (linear && CoversLayers(*linear)) return linear;
+    if (facts_.batch_norms) return std::nullopt;
     // Where a record names what each operation reads, the scale stays an operation of its own.
     for (const bool and_scale : {!facts_.can_rebind, false}) {
       auto norm = FindBatchNormOperation(uses_, id, and_scale);
@@ -99,6 +114,7 @@ class Finder {
     });
   }
   bool CoversLayer(std::uint32_t layer, const LayerOfOperations& found) const {
+    if (absorbed_[layer] || given_.contains(layer)) return false;
     return std::all_of(operations_[layer].begin(), operations_[layer].end(), [&](OperationId id) {
       return std::find(found.operations.begin(), found.operations.end(), id) !=
                  found.operations.end() ||
@@ -116,10 +132,12 @@ class Finder {
     found.layer.op_type = std::move(layer.op_type);
     layer = std::move(found.layer);
     if (layer.kind == OpKind::kOther) return;  // what computes its kernel is known
-    layer.computation =
-        SettledOperation(uses_, network_.operation(found.operations.front()), elements_);
-    layer.can_rebind = facts_.can_rebind;
     const bool norm = layer.kind == OpKind::kBatchNorm;
+    if (norm) {
+      layer.computation =
+          SettledOperation(uses_, network_.operation(found.operations.front()), elements_);
+    }
+    layer.can_rebind = facts_.can_rebind;
     layer.can_gain_bias = facts_.can_gain_bias && !norm && !found.tensors.contains("bias");
     for (const auto& [part, tensor] : found.tensors) BindTensor(index, part, tensor);
     if (!layer.fed_tensors.empty()) return;
@@ -128,7 +146,7 @@ class Finder {
       if (other == index) continue;
       absorbed_[other] = true;
       // What is added is read by what adds it, unless it passes through more.
-      if (!norm && !layer.read_by.contains("bias")) layer.read_by["bias"] = other;
+      if (id == found.addition && !layer.read_by.contains("bias")) layer.read_by["bias"] = other;
     }
     found_.emplace(index, std::move(found));
   }
@@ -137,7 +155,7 @@ class Finder {
     Layer& layer = graph_.layers[index];
     layer.tensors[part] = tensor.tensor;
     for (const std::uint32_t through : tensor.layers) {
-      if (through != index) absorbed_[through] = true;
+      if (through != index && tensor.own) absorbed_[through] = true;
     }
     if (!tensor.layers.empty() && tensor.layers.front() != index) {
       layer.read_by[part] = tensor.layers.front();
@@ -255,107 +273,46 @@ class Finder {
     });
   }
 
-  void AddCalls() {
-    for (std::size_t i = 0; i < network_.inputs.size(); ++i) {
-      Call(static_cast<LayerId>(network_.layers.size() + i), {}, network_.inputs[i].value.index);
+  // How layers are called that are several operations, or one that tensors belong to.
+  std::map<std::uint32_t, CallOfOperations> WholeCalls() const {
+    std::map<std::uint32_t, CallOfOperations> calls;
+    for (const auto& [index, layer] : found_) {
+      calls[index] = {layer.data, layer.output, layer.operations.back()};
     }
-    std::set<std::uint32_t> called;
-    // A layer stands where its last operation does: behind all that it reads.
-    std::map<std::uint32_t, std::uint32_t> last;  // operation: layer
-    for (std::uint32_t i = 0; i < network_.layers.size(); ++i) {
-      if (absorbed_[i] || operations_[i].empty()) continue;
-      const auto found = found_.find(i);
-      const OperationId at =
-          found == found_.end() ? operations_[i].back() : found->second.operations.back();
-      last.emplace(at.index, i);
+    for (const auto& [index, norm] : given_) {
+      calls[index] = {norm->data, norm->output, operations_[index].back()};
     }
-    for (const auto& [operation, layer] : last) CallLayer(layer);
+    for (std::uint32_t i = 0; i < unfused_.size(); ++i) {
+      if (unfused_[i]) calls[i] = {unfused_[i]->input, unfused_[i]->output, operations_[i].back()};
+    }
+    return calls;
   }
 
-  void CallLayer(std::uint32_t index) {
-    if (const auto found = found_.find(index); found != found_.end()) {
-      const LayerOfOperations& layer = found->second;
-      const NodeId node = Call(index, {layer.data.index}, layer.output.index);
-      for (const network::ValueId result : network_.operation(layer.operations.back()).results) {
-        if (result == kNoValue) continue;
-        graph_.values[result.index].producer = node;
-        if (result != layer.output && IsReadOutside(index, result)) {
-          graph_.nodes[node].others.push_back(result.index);
-        }
-      }
-      return;
+  std::map<LayerId, LayerPlace> Places() {
+    std::map<LayerId, LayerPlace> places;
+    for (auto& [index, layer] : found_) {
+      if (graph_.layers[index].kind == OpKind::kBatchNorm) continue;
+      places[index] = {layer.data, layer.output, layer.first, layer.operations.back(),
+                       std::move(layer.places)};
     }
-    if (unfused_[index]) {
-      Call(index, {unfused_[index]->input.index}, unfused_[index]->output.index);
-      return;
-    }
-    std::set<std::uint32_t> made;
-    std::vector<ValueId> inputs, outputs;
-    for (const OperationId id : operations_[index]) {
-      const Operation& operation = network_.operation(id);
-      // What asks for sizes reads no elements.
-      const bool sizes = std::holds_alternative<network::ShapeOf>(operation.computation);
-      const std::vector<ValueId> before = inputs;
-      for (const network::ValueId operand : operation.operands) {
-        const bool known = std::find(before.begin(), before.end(), operand.index) != before.end();
-        if (!sizes && !known && operand != kNoValue && !made.contains(operand.index) &&
-            !network_.value(operand).constant) {
-          inputs.push_back(operand.index);
-        }
-      }
-      for (const network::ValueId result : operation.results) {
-        if (result == kNoValue) continue;
-        made.insert(result.index);
-        if (IsReadOutside(index, result)) outputs.push_back(result.index);
-      }
-    }
-    if (made.empty()) return;
-    if (outputs.empty()) outputs.push_back(*made.begin());
-    const NodeId node = Call(index, std::move(inputs), outputs.front());
-    for (const std::uint32_t value : made) graph_.values[value].producer = node;
-    if (outputs.size() > 1) graph_.nodes[node].others.assign(outputs.begin() + 1, outputs.end());
-  }
-
-  bool IsReadOutside(std::uint32_t layer, network::ValueId id) const {
-    const auto& readers = uses_.ReadersOf(id);
-    return uses_.IsOutput(id) ||
-           std::any_of(readers.begin(), readers.end(), [&](const OperandPlace& reader) {
-             return network_.operation(reader.operation).layer != layer;
-           });
-  }
-
-  NodeId Call(LayerId layer, std::vector<ValueId> inputs, ValueId output) {
-    const auto node = static_cast<NodeId>(graph_.nodes.size());
-    for (const ValueId input : inputs) graph_.values[input].consumers.push_back(node);
-    graph_.values[output].producer = node;
-    graph_.nodes.push_back({layer, std::move(inputs), output});
-    return node;
-  }
-
-  void FinishValues() {
-    for (std::uint32_t i = 0; i < network_.values.size(); ++i) {
-      Value& value = graph_.values[i];
-      const network::PartialShape& shape = network_.values[i].shape;
-      value.shape = shape;
-      if (shape) value.rank = static_cast<std::int64_t>(shape->size());
-      value.is_model_output = uses_.IsOutput({i}) || !value.producer;
-    }
+    return places;
   }
 
   const Network& network_;
   const LayerFacts& facts_;
   const ValueUses uses_;
   const ElementsLookup elements_;
-  std::vector<std::vector<OperationId>> operations_;      // by layer
+  OperationsOfLayers operations_;
   std::vector<bool> absorbed_;                            // by layer: part of another one
   std::vector<std::optional<UnfusedBatchNorm>> unfused_;  // by the layer that stands for it
   std::map<std::uint32_t, LayerOfOperations> found_;      // by layer: one with tensors
+  std::map<std::uint32_t, const FoundBatchNorm*> given_;  // by the layer that stands for it
   ModelGraph graph_;
 };
 
 }  // namespace
 
-ModelGraph FindLayers(const network::Network& network, const LayerFacts& facts) {
+FoundLayers FindLayers(const network::Network& network, const LayerFacts& facts) {
   return Finder(network, facts).Find();
 }
 

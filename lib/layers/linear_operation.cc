@@ -4,6 +4,8 @@
 #include <utility>
 
 #include "layers/operation_kinds.h"
+#include "layers/settled_operation.h"
+#include "layers/wrapped_convolution.h"
 
 namespace ckpt {
 namespace {
@@ -15,25 +17,33 @@ using network::ValueId;
 
 class Reader {
  public:
-  Reader(const ValueUses& uses, OperationId id)
-      : uses_(uses), operation_(uses.network().operation(id)) {
+  Reader(const ValueUses& uses, const ElementsLookup& elements, bool copies_ways, OperationId id)
+      : uses_(uses),
+        elements_(elements),
+        copies_ways_(copies_ways),
+        operation_(uses.network().operation(id)) {
     found_.operations = {id};
+    found_.first = id;
     found_.output = operation_.results[0];
   }
 
   std::optional<LayerOfOperations> Read() {
+    layer().computation = operation_.computation;
     if (!std::visit([this](const auto& what) { return Describe(what); }, operation_.computation)) {
       return std::nullopt;
     }
     found_.data = operation_.operands[0];
     if (uses_.network().value(found_.data).constant) return std::nullopt;
     if (!layer().fed_tensors.empty()) layer() = Unknown(std::move(layer().fed_tensors));
-    if (layer().kind != OpKind::kOther && !found_.tensors.contains("bias")) FindAddition();
+    if (layer().kind == OpKind::kOther) return std::move(found_);
+    TakeSurroundings();
+    if (!found_.tensors.contains("bias")) FindAddition();
     return std::move(found_);
   }
 
  private:
   Layer& layer() { return found_.layer; }
+  const Layer& layer() const { return found_.layer; }
   static Layer Unknown(std::map<std::string, std::string> fed) {
     Layer layer;
     layer.fed_tensors = std::move(fed);
@@ -55,17 +65,22 @@ class Reader {
   void DescribeWindow(const T& convolution) {
     layer().layout = convolution.layout;
     layer().groups = convolution.groups;
-    layer().padding = PaddingOf(convolution.padding);
-    layer().unit_stride = IsUnitStride(convolution.stride);
+    SetWindow(convolution);
     layer().axis = convolution.channel_axis;
     if (!TakeKernel(operation_.operands[1], false)) Feed("kernel", operation_.operands[1]);
     if (operation_.operands.size() < 3 || operation_.operands[2] == kNoValue) return;
     auto bias = FindStoredTensor(uses_, operation_.operands[2]);
     if (bias && IsBindable(*bias)) {
-      found_.tensors.emplace("bias", *std::move(bias));
+      Take("bias", *std::move(bias), {found_.first, 2});
     } else {
       Feed("bias", operation_.operands[2]);
     }
+  }
+
+  template <class T>
+  void SetWindow(const T& convolution) {
+    layer().padding = PaddingOf(convolution.padding);
+    layer().unit_stride = IsUnitStride(convolution.stride);
   }
 
   bool Describe(const network::MatrixProduct& product) {
@@ -90,20 +105,101 @@ class Reader {
     layer().fed_tensors.emplace(name, ValueSource(uses_.network(), id));
   }
 
+  void Take(const char* name, StoredTensor tensor, OperandPlace place) {
+    found_.tensors.emplace(name, std::move(tensor));
+    found_.places.emplace(name, place);
+  }
+
   bool TakeKernel(ValueId id, bool matrix) {
     if (id == kNoValue) return false;
     auto kernel = FindStoredTensor(uses_, id);
-    if (!kernel || kernel->reshaped || kernel->filled || kernel->factor != 1 || !kernel->own ||
-        (kernel->transposed && !matrix) || (matrix && kernel->shape.size() != 2)) {
+    if (!kernel || kernel->reshaped || kernel->filled || kernel->factor != 1 || !IsOwn(*kernel) ||
+        (kernel->transposed && !matrix) || (matrix && kernel->shape.size() != 2) ||
+        (kernel->respaced && (matrix || !KeepsChannels(*kernel)))) {
       return false;
     }
-    found_.tensors.emplace("kernel", *std::move(kernel));
+    Take("kernel", *std::move(kernel), {found_.first, 1});
     return true;
+  }
+  bool IsOwn(const StoredTensor& tensor) const { return tensor.own || copies_ways_; }
+
+  // Its axes of channels are where they are in the stored one.
+  bool KeepsChannels(const StoredTensor& kernel) const {
+    const network::Sizes &read = kernel.shape, &stored = kernel.stored_shape;
+    if (stored.size() < 2 || read.size() < 2) return false;
+    const bool in_front = layer().layout == KernelLayout::kOutInSpatial ||
+                          layer().layout == KernelLayout::kInOutSpatial;
+    return in_front ? std::equal(stored.begin(), stored.begin() + 2, read.begin())
+                    : std::equal(stored.end() - 2, stored.end(), read.end() - 2);
   }
 
   // One number that is read as many can become as many only where the last axis is the channels'.
-  static bool IsBindable(const StoredTensor& bias) {
-    return bias.own && (!bias.filled || bias.shape.size() == 1 || bias.AxesBehind() == 0U);
+  bool IsBindable(const StoredTensor& bias) const {
+    return IsOwn(bias) && (!bias.filled || bias.shape.size() == 1 || bias.AxesBehind() == 0U);
+  }
+
+  // Operations around it that are one layer with it.
+  void TakeSurroundings() {
+    constexpr int kMostWraps = 3;  // around a convolution
+    if (layer().kind == OpKind::kDense) {
+      TakeRows();
+      return;
+    }
+    for (int i = 0; i < kMostWraps && TakeWrap(); ++i) {
+    }
+    if (const auto* forward = std::get_if<network::Convolution>(&layer().computation)) {
+      SetWindow(*forward);
+    } else {
+      SetWindow(std::get<network::TransposedConvolution>(layer().computation));
+    }
+  }
+
+  bool TakeWrap() {
+    const network::Network& network = uses_.network();
+    const auto first = network.value(found_.data).producer;
+    const auto reader = uses_.OnlyReaderOf(found_.output);
+    if (!first || !reader || reader->operand != 0 || !uses_.OnlyReaderOf(found_.data)) return false;
+    const Operation& before = network.operation(*first);
+    const Operation& after = network.operation(reader->operation);
+    if (before.results.size() != 1 || after.results.size() != 1 || before.operands.empty() ||
+        before.operands[0] == kNoValue || uses_.IsFixed(before.operands[0])) {
+      return false;
+    }
+    const ConvolutionWrap wrap =
+        Unwrap(Settled(before), Settled(after), SpatialAxes(), layer().computation);
+    if (wrap == ConvolutionWrap::kNone) return false;
+    if (wrap == ConvolutionWrap::kAxisOfOne) ++axes_of_one_;
+    found_.operations.insert(found_.operations.end(), {*first, reader->operation});
+    found_.first = *first;
+    found_.data = before.operands[0];
+    found_.output = after.results[0];
+    return true;
+  }
+
+  std::size_t SpatialAxes() const {
+    const std::size_t rank = found_.tensors.at("kernel").shape.size();
+    return rank < 2 + axes_of_one_ ? 0 : rank - 2 - axes_of_one_;
+  }
+  // Parts are some, whatever decides their amounts.
+  network::Computation Settled(const Operation& operation) const {
+    const bool parts = std::holds_alternative<network::SpaceAndBatch>(operation.computation);
+    return parts ? operation.computation : SettledOperation(uses_, operation, elements_);
+  }
+
+  // Rows that are given their axes again, or others: the units stay the last axis.
+  void TakeRows() {
+    const auto reader = uses_.OnlyReaderOfElements(found_.output);
+    if (!reader || reader->operand != 0) return;
+    const Operation& next = uses_.network().operation(reader->operation);
+    const auto units = OutChannels();
+    if (!std::holds_alternative<network::Reshape>(next.computation) || next.results.size() != 1 ||
+        !units) {
+      return;
+    }
+    const network::PartialShape& shape = uses_.network().value(next.results[0]).shape;
+    if (!shape || shape->empty() || shape->back() != *units) return;
+    found_.operations.push_back(reader->operation);
+    found_.output = next.results[0];
   }
 
   std::optional<std::int64_t> OutChannels() const {
@@ -149,7 +245,8 @@ class Reader {
     if (!bias || !IsBindable(*bias) || (!same_layer && !FitsChannels(*bias))) return;
     if (!same_layer && bias->factor != 1) return;
     layer().bias_factor = bias->factor;
-    found_.tensors.emplace("bias", *std::move(bias));
+    Take("bias", *std::move(bias), {reader->operation, 1 - reader->operand});
+    found_.addition = reader->operation;
     found_.operations.push_back(reader->operation);
     found_.output = add.results[0];
   }
@@ -158,7 +255,7 @@ class Reader {
   bool FitsChannels(const StoredTensor& bias) const {
     const auto channels = OutChannels();
     const bool dense = found_.layer.kind == OpKind::kDense;
-    const std::size_t rank = found_.tensors.at("kernel").shape.size();
+    const std::size_t rank = found_.tensors.at("kernel").shape.size() - axes_of_one_;
     const std::size_t behind = dense || found_.layer.axis == -1 ? 0 : rank - 2;
     const std::size_t at = bias.shape.size();
     if (!channels || at <= behind || (!dense && at > rank) || !bias.IsVector()) return false;
@@ -167,19 +264,24 @@ class Reader {
   }
 
   const ValueUses& uses_;
+  const ElementsLookup& elements_;
+  const bool copies_ways_;
   const Operation& operation_;
   LayerOfOperations found_;
+  std::size_t axes_of_one_ = 0;  // of its kernel, that its data do not have
 };
 
 }  // namespace
 
-std::optional<LayerOfOperations> FindLinearOperation(const ValueUses& uses, OperationId id) {
+std::optional<LayerOfOperations> FindLinearOperation(const ValueUses& uses,
+                                                     const ElementsLookup& elements,
+                                                     bool copies_ways, OperationId id) {
   const Operation& operation = uses.network().operation(id);
   if (operation.operands.size() < 2 || operation.results.empty() ||
       operation.operands[0] == kNoValue || operation.operands[1] == kNoValue) {
     return std::nullopt;
   }
-  return Reader(uses, id).Read();
+  return Reader(uses, elements, copies_ways, id).Read();
 }
 
 }  // namespace ckpt

@@ -16,8 +16,16 @@ class Settler {
           const ElementsLookup& elements)
       : uses_(uses), operation_(operation), elements_(elements) {}
 
-  Computation operator()(network::Reshape reshape) const {
-    return Take(1, reshape.shape) && Given() <= 2 ? Computation(std::move(reshape)) : None();
+  Computation operator()(const network::Reshape& reshape) const {
+    network::Reshape settled = reshape;
+    if (Given() <= 2 && Take(1, settled.shape)) return settled;
+    // A shape that is computed says itself what is known of the result's.
+    if (Given() != 2 || operation_.results.size() != 1) return None();
+    const network::PartialShape& shape = uses_.network().value(operation_.results[0]).shape;
+    if (!shape || std::count(shape->begin(), shape->end(), network::kUnknownSize) > 1) {
+      return None();
+    }
+    return network::Reshape{*shape};
   }
   Computation operator()(network::InsertAxes insert) const {
     return Take(1, insert.axes) ? Computation(std::move(insert)) : None();

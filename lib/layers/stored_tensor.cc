@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <utility>
 
 namespace ckpt {
@@ -33,17 +34,32 @@ struct Step {
 
   bool Reshaped() const {
     if (to == tensor.shape) return true;
-    if (!tensor.IsVector() || CountOf(to) != tensor.count()) return false;
+    if (!tensor.IsVector()) return Respaced();
+    if (CountOf(to) != tensor.count()) return false;
     tensor.shape = to;
     tensor.reshaped = true;
     return true;
+  }
+  // The same axes of more than one element in the same order.
+  bool Respaced() const {
+    if (WideAxes(to) != WideAxes(tensor.shape)) return false;
+    tensor.shape = to;
+    tensor.respaced = true;
+    return true;
+  }
+  static Sizes WideAxes(const Sizes& shape) {
+    Sizes wide;
+    std::copy_if(shape.begin(), shape.end(), std::back_inserter(wide),
+                 [](std::int64_t size) { return size != 1; });
+    return wide;
   }
   bool operator()(const network::Reshape&) const { return Reshaped(); }
   bool operator()(const network::MergeAxes&) const { return Reshaped(); }
   bool operator()(const network::InsertAxes&) const { return Reshaped(); }
   bool operator()(const network::DropAxes&) const { return Reshaped(); }
   bool operator()(const network::Transpose& transpose) const {
-    if (tensor.shape.size() != 2) return Reshaped();
+    // The order of a vector's only wide axis is none.
+    if (tensor.shape.size() != 2) return tensor.IsVector() && Reshaped();
     const bool stays = transpose.order == Sizes{0, 1} || transpose.order == Sizes{-2, -1};
     if (!stays) tensor.transposed = !tensor.transposed;
     tensor.shape = to;
@@ -113,7 +129,7 @@ std::optional<StoredTensor> FindStoredTensor(const ValueUses& uses, ValueId id) 
   const network::Value& value = uses.network().value(id);
   const auto* stored = std::get_if<network::StoredConstant>(&*value.constant);
   if (stored == nullptr || !IsKnown(value.shape) || !stored->order.empty()) return std::nullopt;
-  StoredTensor found{stored->tensor, *value.shape};
+  StoredTensor found{stored->tensor, *value.shape, *value.shape};
   found.reshaped = stored->shape.has_value();
   found.own = own;
   for (auto at = operations.rbegin(); at != operations.rend(); ++at) {

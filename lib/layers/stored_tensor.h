@@ -12,10 +12,12 @@ namespace ckpt {
 struct StoredTensor {
   TensorId tensor = {};
   network::Sizes shape = {};  // as it is read
-  bool transposed = false;    // two axes, read the other way round
-  bool reshaped = false;      // a vector, read under another shape
-  bool filled = false;        // one number, read as one for each element of the shape
-  double factor = 1;          // what it is multiplied with on the way
+  network::Sizes stored_shape = {};
+  bool transposed = false;  // two axes, read the other way round
+  bool reshaped = false;    // a vector, read under another shape
+  bool respaced = false;    // no vector, and read with axes of one element more or less
+  bool filled = false;      // one number, read as one for each element of the shape
+  double factor = 1;        // what it is multiplied with on the way
   // Layers that the tensor passes through, from the one that reads it itself on.
   std::vector<std::uint32_t> layers = {};
   bool own = true;  // nothing else reads what those yield

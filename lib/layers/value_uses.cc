@@ -36,6 +36,18 @@ std::optional<OperandPlace> ValueUses::OnlyReaderOf(ValueId id) const {
   return readers_[id.index].front();
 }
 
+std::optional<OperandPlace> ValueUses::OnlyReaderOfElements(ValueId id) const {
+  if (is_output_[id.index]) return std::nullopt;
+  std::optional<OperandPlace> only;
+  for (const OperandPlace& reader : readers_[id.index]) {
+    const network::Operation& operation = network_.operation(reader.operation);
+    if (std::holds_alternative<network::ShapeOf>(operation.computation)) continue;
+    if (only) return std::nullopt;
+    only = reader;
+  }
+  return only;
+}
+
 const network::Operation* ValueUses::ProducerOf(ValueId id) const {
   const auto producer = network_.value(id).producer;
   return producer ? &network_.operation(*producer) : nullptr;

@@ -6,13 +6,11 @@
 #include <vector>
 
 #include "ckpt/network/network.h"
+#include "ckpt/network/operand_place.h"
 
 namespace ckpt {
 
-struct OperandPlace {
-  network::OperationId operation;
-  std::size_t operand = 0;
-};
+using network::OperandPlace;
 
 class ValueUses {
  public:
@@ -26,6 +24,8 @@ class ValueUses {
   bool IsOutput(network::ValueId id) const { return is_output_[id.index]; }
   // The only operand that reads it; absent: several do, or it is an output.
   std::optional<OperandPlace> OnlyReaderOf(network::ValueId id) const;
+  // The same among those that read its elements: others may ask for its shape.
+  std::optional<OperandPlace> OnlyReaderOfElements(network::ValueId id) const;
   // A constant, or computed of constants alone.
   bool IsFixed(network::ValueId id) const { return id == network::kNoValue || is_fixed_[id.index]; }
   // Null where no operation yields it.

@@ -4,25 +4,15 @@
 #include <set>
 #include <utility>
 
+#include "ckpt/find_layers.h"
 #include "ckpt/network/channel_rules.h"
-#include "layers/operation_kinds.h"
 #include "serving/batch_norms.h"
-#include "serving/computed_operations.h"
-#include "serving/linear_ops.h"
 #include "serving/op_facts.h"
-#include "serving/wrapped_convolution.h"
 
 namespace ckpt {
 namespace {
 
-using EdgeKey = std::pair<OpId, std::uint32_t>;
 using Rank = std::optional<std::int64_t>;
-
-constexpr std::uint32_t kMaxOutputsOfOp = 256;  // of one operation
-
-bool IsAddition(const Op& op) {
-  return (op.type == "Add" || op.type == "AddV2") && op.inputs.size() == 2;
-}
 
 bool IsOfSimpleOperations(OpBatchNormForm form) {
   return form == OpBatchNormForm::kUnfused || form == OpBatchNormForm::kWrittenOut;
@@ -34,80 +24,93 @@ std::string LayerName(const std::string& op_name) {
   return slash == std::string::npos ? op_name : op_name.substr(0, slash);
 }
 
-class LayerFinder {
+// The axis of the channels: of the data format, or that in which the vectors are wide.
+void SetAxis(const ServingBatchNorm& norm, Rank rank, Layer& layer) {
+  if (!IsOfSimpleOperations(norm.found.form)) {
+    layer.axis = norm.found.channel_axis;
+    layer.axes_behind_channels = 0;
+    if (layer.axis == -1) return;
+    layer.axes_behind_channels = norm.found.data_format == "NCDHW" ? 3 : 2;
+    return;
+  }
+  layer.axis = -1;
+  layer.axes_behind_channels = norm.axes_behind_channels;
+  const auto least = static_cast<std::int64_t>(norm.rank);
+  if (rank && *rank < least) {
+    layer.not_affine = "its vectors have more axes than what it normalises";
+  } else if (norm.axes_behind_channels != 0) {
+    // Vectors of rank 3 and more are [1, C, 1...] where the rank of the input is not known.
+    if (!rank) rank = least;
+    layer.axis = *rank - 1 - static_cast<std::int64_t>(norm.axes_behind_channels);
+  }
+}
+
+// Matrix products and convolutions; no other operation has a kernel.
+bool HasKernel(const Op& op) {
+  constexpr std::string_view kTypes[] = {"Conv2D", "DepthwiseConv2dNative", "Conv2DBackpropInput",
+                                         "Conv3D", "Conv3DBackpropInputV2", "MatMul"};
+  return IsOneOf(op.type, kTypes) && op.inputs.size() > 1;
+}
+
+class LayerPlacer {
  public:
-  LayerFinder(const OpGraph& graph, const std::vector<TensorInfo>& tensors,
+  LayerPlacer(const OpGraph& graph, const std::vector<TensorInfo>& tensors,
               const std::vector<OpEdge>& outputs, const PlacedNetwork& placed)
-      : found_(FindBatchNorms(OpBodies(graph))),
+      : graph_(graph),
+        norms_(FindBatchNorms(OpBodies(graph))),
         outputs_(outputs),
-        body_(graph.top, tensors, outputs, OpsOfBatchNorms(found_)),
-        computed_(placed) {
-    absorbed_.resize(body_.ops().size(), false);
+        body_(graph.top, tensors, outputs, OpsOfBatchNorms(norms_)),
+        placed_(placed),
+        op_of_layer_(placed.network.layers.size()) {
+    for (OpId id = 0; id < placed.layers.size(); ++id) {
+      if (placed.layers[id]) op_of_layer_[*placed.layers[id]] = id;
+    }
     result_.graph.source = graph.source;
     for (const Op& op : body_.ops()) result_.graph.taken_names.insert(op.name);
   }
 
   LayerGraph Run() {
-    for (ServingBatchNorm& norm : FindServingBatchNorms(found_, body_)) {
-      for (const OpId id : norm.found.path) absorbed_[id] = true;
-      const OpId output = norm.found.output;
-      absorbed_[output] = false;
-      norms_.emplace(output, std::move(norm));
+    LayerFacts facts;
+    facts.can_rebind = facts.can_gain_bias = facts.copies_ways = true;
+    facts.batch_norms.emplace();
+    for (ServingBatchNorm& norm : FindServingBatchNorms(norms_, body_)) {
+      auto found = FoundOf(norm);
+      if (!found) continue;
+      facts.batch_norms->push_back(*std::move(found));
+      serving_norms_.emplace(norm.found.output, std::move(norm));
     }
-    for (OpId id = 0; id < body_.ops().size(); ++id) {
-      if (!body_.IsConstant(id) && !absorbed_[id]) Visit(id);
-    }
-    for (const OpEdge& output : outputs_) {
-      const auto value = values_.find({output.op, output.output});
-      if (value != values_.end()) result_.graph.values[value->second].is_model_output = true;
-    }
+    FoundLayers found = ckpt::FindLayers(placed_.network, facts);
+    TakeLayers(found);
     HoldWhatOthersRead();
     return std::move(result_);
   }
 
  private:
-  ValueId ValueOf(const OpEdge& edge) {
-    const EdgeKey key{edge.op, edge.output};
-    const auto [known, is_new] =
-        values_.emplace(key, static_cast<ValueId>(result_.graph.values.size()));
-    if (is_new) {
-      Value& value = result_.graph.values.emplace_back();
-      value.shape = computed_.ShapeOf(edge);
-      value.rank = computed_.RankOf(edge);
-    }
-    return known->second;
+  std::optional<network::ValueId> ValueOf(const OpEdge& edge) const {
+    const auto value = placed_.values.find({edge.op, edge.output});
+    if (value == placed_.values.end() || value->second == network::kNoValue) return std::nullopt;
+    return value->second;
+  }
+  Rank RankOf(const OpEdge& edge) const {
+    const auto value = ValueOf(edge);
+    if (!value || !placed_.network.value(*value).shape) return std::nullopt;
+    return static_cast<std::int64_t>(placed_.network.value(*value).shape->size());
   }
 
-  void AddNode(Layer layer, LayerOps ops, const std::vector<OpEdge>& inputs) {
-    ModelGraph& graph = result_.graph;
-    const auto node = static_cast<NodeId>(graph.nodes.size());
-    Node made;
-    made.layer = static_cast<LayerId>(graph.layers.size());
-    for (const OpEdge& input : inputs) {
-      const ValueId value = ValueOf(input);
-      made.inputs.push_back(value);
-      graph.values[value].consumers.push_back(node);
+  // Absent where no output needs it.
+  std::optional<FoundBatchNorm> FoundOf(const ServingBatchNorm& norm) const {
+    const auto data = ValueOf(norm.found.input);
+    const auto output = ValueOf({norm.found.output, 0, {}});
+    if (!data || !output) return std::nullopt;
+    FoundBatchNorm found{LayerOf(norm), {}, *data, *output};
+    for (const OpId id : norm.found.path) {
+      if (!placed_.layers[id]) return std::nullopt;
+      found.path.push_back(*placed_.layers[id]);
     }
-    made.output = ValueOf(ops.output);
-    graph.values[made.output].producer = node;
-    graph.nodes.push_back(std::move(made));
-    graph.layers.push_back(std::move(layer));
-    for (const auto& [name, place] : ops.places) claimed_.insert(place);
-    result_.ops.push_back(std::move(ops));
+    return found;
   }
 
-  void Visit(OpId id) {
-    const auto norm = norms_.find(id);
-    if (norm != norms_.end()) {
-      VisitBatchNorm(norm->second);
-    } else if (auto linear = ReadLinear(id)) {
-      VisitLinear(id, *std::move(linear));
-    } else {
-      VisitOther(id);
-    }
-  }
-
-  void VisitBatchNorm(const ServingBatchNorm& norm) {
+  Layer LayerOf(const ServingBatchNorm& norm) const {
     const OpBatchNorm& found = norm.found;
     const Op& op = body_.op(found.output);
     const bool unfused = IsOfSimpleOperations(found.form);
@@ -120,16 +123,10 @@ class LayerFinder {
     layer.has_scale = layer.tensors.contains("gamma");
     layer.has_center = layer.tensors.contains("beta");
     layer.can_rebind = norm.own_operations;
-    SetAxis(norm, computed_.RankOf(found.input), layer);
+    SetAxis(norm, RankOf(found.input), layer);
     layer.computation =
         network::BatchNormalization{layer.axis.value_or(-1), layer.epsilon.value_or(0)};
-    LayerOps ops{found.input, {found.output, 0, {}}};
-    ops.channels_first = layer.axis != -1;
-    ops.places = norm.places;
-    if (const auto* vectors = FindAttr<OpDtype>(op, "U"); vectors != nullptr && !unfused)
-      ops.vector_dtype = *vectors;
-    claimed_.insert(norm.operands.begin(), norm.operands.end());
-    AddNode(std::move(layer), std::move(ops), {found.input});
+    return layer;
   }
 
   std::string Types(const std::vector<OpId>& path) const {
@@ -138,226 +135,113 @@ class LayerFinder {
     return types;
   }
 
-  // The axis of the channels: of the data format, or that in which the vectors are wide.
-  static void SetAxis(const ServingBatchNorm& norm, Rank rank, Layer& layer) {
-    if (!IsOfSimpleOperations(norm.found.form)) {
-      layer.axis = norm.found.channel_axis;
-      layer.axes_behind_channels = 0;
-      if (layer.axis == -1) return;
-      layer.axes_behind_channels = norm.found.data_format == "NCDHW" ? 3 : 2;
-      return;
-    }
-    layer.axis = -1;
-    layer.axes_behind_channels = norm.axes_behind_channels;
-    const auto least = static_cast<std::int64_t>(norm.rank);
-    if (rank && *rank < least) {
-      layer.not_affine = "its vectors have more axes than what it normalises";
-    } else if (norm.axes_behind_channels != 0) {
-      // Vectors of rank 3 and more are [1, C, 1...] where the rank of the input is not known.
-      if (!rank) rank = least;
-      layer.axis = *rank - 1 - static_cast<std::int64_t>(norm.axes_behind_channels);
-    }
-  }
-
-  // One whose computation is not understood is none.
-  std::optional<LinearOp> ReadLinear(OpId id) const {
-    auto linear = ReadLinearOp(body_, id);
-    if (!linear) return std::nullopt;
-    Layer& layer = linear->layer;
-    layer.computation = computed_.ComputationOf(id);
-    return network::ParameterAxis(layer.computation) ? std::move(linear) : std::nullopt;
-  }
-
-  void VisitLinear(OpId id, LinearOp linear) {
-    Layer& layer = linear.layer;
-    layer.name = LayerName(body_.op(id).name);
-    LayerOps ops;
-    ops.kernel = linear.kernel.constant;
-    ops.channels_first = linear.channels_first;
-    ops.places["kernel"] = {id, 1};
-    OpEdge input = body_.op(id).inputs[linear.data_input];
-    OpId last = id;
-    TakeSandwich(id, layer, input, last);
-    DescribeWindow(layer);
-    ops.input = input;
-    if (layer.kind == OpKind::kDense) TakeReshape(linear, last);
-    if (!TakeBias(layer, ops, last)) ops.bias_after = last;
-    ops.output = {last, 0, {}};
-    AddNode(std::move(layer), std::move(ops), {input});
-  }
-
-  static void DescribeWindow(Layer& layer) {
-    if (const auto* forward = std::get_if<network::Convolution>(&layer.computation)) {
-      layer.padding = PaddingOf(forward->padding);
-      layer.unit_stride = IsUnitStride(forward->stride);
-    } else if (const auto* back = std::get_if<network::TransposedConvolution>(&layer.computation)) {
-      layer.padding = PaddingOf(back->padding);
-      layer.unit_stride = IsUnitStride(back->stride);
-    } else {
-      layer.padding = Padding::kNone;
-    }
-  }
-
-  // ExpandDims, convolution, Squeeze: one convolution of lower rank. SpaceToBatchND, convolution,
-  // BatchToSpaceND: one with dilation.
-  void TakeSandwich(OpId id, Layer& layer, OpEdge& input, OpId& last) {
-    OpId inner = id;
-    for (const auto& [before, after] :
-         {std::pair{"ExpandDims", "Squeeze"}, std::pair{"SpaceToBatchND", "BatchToSpaceND"},
-          std::pair{"ExpandDims", "Squeeze"}}) {
-      const Op& first = body_.op(input.op);
-      const auto reader = body_.OnlyReader(last);
-      if (first.type != before || !reader || body_.op(*reader).type != after ||
-          first.inputs.empty() || body_.OnlyReader(input.op) != std::optional(inner) ||
-          body_.op(*reader).inputs.empty() || body_.op(*reader).inputs[0].op != last) {
-        continue;
-      }
-      Unwrap(input.op, *reader, layer.computation);
-      DropNodeOf(input.op);
-      inner = input.op;
-      input = first.inputs[0];
-      absorbed_[*reader] = true;
-      last = *reader;
-    }
-  }
-
-  void Unwrap(OpId before, OpId after, network::Computation& computation) const {
-    const network::Computation first = computed_.ComputationOf(before);
-    if (body_.op(before).type == "SpaceToBatchND") {
-      return Dilate(first, computed_.ComputationOf(after), computation);
-    }
-    const auto* inserted = std::get_if<network::InsertAxes>(&first);
-    const Rank rank = computed_.RankOf({before, 0, {}});
-    if (inserted == nullptr || inserted->axes.size() != 1) return;
-    std::int64_t axis = inserted->axes[0];
-    if (axis < 0 && !rank) return;
-    if (axis < 0) axis += *rank;
-    axis -= network::ParameterAxis(computation) == 1 ? 2 : 1;
-    if (axis >= 0) DropSpatialAxis(static_cast<std::size_t>(axis), computation);
-  }
-
-  // Others may ask for its shape, as slim's fused batch norm behind a product does.
-  std::optional<OpId> OnlyReaderOfElements(OpId id) const {
-    if (body_.IsOutput(id)) return std::nullopt;
-    std::optional<OpId> found;
-    for (const OpId reader : body_.ReadersOf(id)) {
-      if (body_.op(reader).type == "Shape") continue;
-      if (found) return std::nullopt;
-      found = reader;
-    }
-    return found;
-  }
-
-  // A product whose rows are given their axes again (Tensordot), or others (slim's fused batch
-  // norm): the units stay the last axis.
-  void TakeReshape(const LinearOp& linear, OpId& last) {
-    const auto reader = OnlyReaderOfElements(last);
-    if (!reader || body_.op(*reader).type != "Reshape" || body_.op(*reader).inputs.size() != 2 ||
-        body_.op(*reader).inputs[0].op != last) {
-      return;
-    }
-    const bool transposed = linear.layer.layout == KernelLayout::kOutInSpatial;
-    const std::int64_t units =
-        transposed ? linear.kernel.shape.front() : linear.kernel.shape.back();
-    const network::PartialShape& shape = computed_.ShapeOf({*reader, 0, {}});
-    if (!shape || shape->empty() || shape->back() != units) return;
-    absorbed_[*reader] = true;
-    last = *reader;
-  }
-
-  // The operation before the convolution was already visited as a layer of its own.
-  void DropNodeOf(OpId id) {
+  // Those that compute with data, in the order of their calls.
+  void TakeLayers(FoundLayers& found) {
     ModelGraph& graph = result_.graph;
-    for (NodeId node = static_cast<NodeId>(graph.nodes.size()); node-- > 0;) {
-      if (result_.ops[graph.nodes[node].layer].output.op != id) continue;
-      for (const ValueId value : graph.nodes[node].inputs)
-        std::erase(graph.values[value].consumers, node);
-      graph.nodes[node].inputs.clear();
-      return;
+    graph.values = std::move(found.graph.values);
+    for (Value& value : graph.values) {
+      value.producer.reset();
+      value.consumers.clear();
+    }
+    for (Node& node : found.graph.nodes) {
+      const bool is_input = node.layer >= op_of_layer_.size();
+      if (!is_input && body_.IsConstant(op_of_layer_[node.layer])) continue;
+      const auto place = found.places.find(node.layer);
+      AddLayer(std::move(found.graph.layers[node.layer]), node,
+               place == found.places.end() ? nullptr : &place->second);
     }
   }
 
-  bool TakeBias(Layer& layer, LayerOps& ops, OpId& last) {
-    const auto reader = body_.OnlyReader(last);
-    if (!reader || norms_.contains(*reader) || absorbed_[*reader]) return false;
-    const Op& op = body_.op(*reader);
-    if (op.inputs.size() != 2) return false;
-    const std::size_t other = op.inputs[0].op == last ? 1 : 0;
-    const bool bias_add = op.type == "BiasAdd" && other == 1;
-    if (!bias_add && (!IsAddition(op) || ops.channels_first)) return false;
-    const auto weight = body_.WeightOf(op.inputs[other]);
-    if (!weight) return false;
-    // Along the last axis, or along that of the channels for BiasAdd.
-    const std::vector<std::int64_t>& dims = weight->shape;
-    if (dims.empty() || std::any_of(dims.begin(), dims.end() - 1, [](auto d) { return d != 1; }))
-      return false;
-    const Rank rank = computed_.RankOf({last, 0, {}});
-    if (dims.size() > 1 && (!rank || static_cast<std::int64_t>(dims.size()) > *rank)) return false;
-    if (bias_add && ChannelsFirst(op) != ops.channels_first) return false;
-    layer.tensors["bias"] = weight->tensor;
-    ops.places["bias"] = {*reader, other};
-    absorbed_[*reader] = true;
-    last = *reader;
-    return true;
-  }
-
-  void VisitOther(OpId id) {
-    Layer layer = OtherLayer(id);
-    const std::vector<OpEdge> inputs = DataOf(id, layer);
-    const std::uint32_t outputs = std::max<std::uint32_t>(1, OutputsRead(id));
-    for (std::uint32_t i = 0; i < outputs; ++i) {
-      LayerOps ops;
-      if (!inputs.empty()) ops.input = inputs[0];
-      ops.output = {id, i, {}};
-      // The parts of a split are alike; else the rules are those of the first result.
-      const bool alike = std::holds_alternative<network::Split>(layer.computation);
-      if (i > 0 && !alike) layer.computation = network::Unknown{};
-      AddNode(layer, std::move(ops), inputs);
-    }
-  }
-
-  Layer OtherLayer(OpId id) const {
-    const Op& op = body_.op(id);
-    Layer layer;
-    layer.name = op.name;
-    layer.op_type = op.type;
-    if (op.type == "PlaceholderWithDefault" || IsPlaceholderType(op.type)) {
-      layer.kind = OpKind::kInput;
-      return layer;
-    }
-    if (std::string source = SourceOfComputedKernel(body_, id); !source.empty()) {
-      layer.fed_tensors.emplace("kernel", std::move(source));
+  void AddLayer(Layer layer, const Node& call, const LayerPlace* place) {
+    ModelGraph& graph = result_.graph;
+    const auto id = static_cast<NodeId>(graph.nodes.size());
+    for (const ValueId input : call.inputs) graph.values[input].consumers.push_back(id);
+    graph.values[call.output].producer = id;
+    for (const ValueId other : call.others) graph.values[other].producer = id;
+    graph.nodes.push_back(
+        {static_cast<LayerId>(graph.layers.size()), call.inputs, call.output, call.others});
+    LayerOps ops;
+    if (call.layer >= op_of_layer_.size()) {
+      if (const auto op = graph_.top.Find(layer.name)) layer.op_type = body_.op(*op).type;
     } else {
-      computed_.Describe(id, layer);
+      Complete(op_of_layer_[call.layer], place, layer, ops);
     }
-    return layer;
+    for (const auto& [name, input] : ops.places) claimed_.insert(input);
+    graph.layers.push_back(std::move(layer));
+    result_.ops.push_back(std::move(ops));
   }
 
-  // What it reads elements of.
-  std::vector<OpEdge> DataOf(OpId id, const Layer& layer) const {
-    std::vector<OpEdge> data;
-    if (computed_.ReadsSizesAlone(id)) return data;
-    for (const OpEdge& input : body_.op(id).inputs) {
-      if (!body_.IsConstant(input)) data.push_back(input);
+  void Complete(OpId id, const LayerPlace* place, Layer& layer, LayerOps& ops) {
+    if (const auto norm = serving_norms_.find(id); norm != serving_norms_.end()) {
+      ops = OpsOf(norm->second, layer);
+      claimed_.insert(norm->second.operands.begin(), norm->second.operands.end());
+    } else if (place != nullptr) {
+      layer.name = LayerName(body_.op(id).name);
+      ops = OpsOf(*place, layer);
+    } else if (HasKernel(body_.op(id)) && !body_.WeightOf(body_.op(id).inputs[1])) {
+      const Op& kernel = body_.op(body_.op(id).inputs[1].op);
+      Layer computed;
+      computed.name = std::move(layer.name);
+      computed.op_type = std::move(layer.op_type);
+      computed.fed_tensors.emplace("kernel",
+                                   "computed by \"" + kernel.name + "\" (" + kernel.type + ")");
+      layer = std::move(computed);
     }
-    // What is computed beside is a shape, and the computation knows it.
-    const bool of_one = std::holds_alternative<network::Reshape>(layer.computation);
-    if (of_one && !data.empty()) data.resize(1);
-    return data;
   }
 
-  std::uint32_t OutputsRead(OpId id) const {
-    std::uint32_t count = 0;
-    for (const OpId reader : body_.ReadersOf(id)) {
-      for (const OpEdge& input : body_.op(reader).inputs) {
-        if (input.op == id && input.output < kMaxOutputsOfOp)
-          count = std::max(count, input.output + 1);
-      }
+  LayerOps OpsOf(const ServingBatchNorm& norm, const Layer& layer) const {
+    LayerOps ops{norm.found.input, {norm.found.output, 0, {}}};
+    ops.channels_first = layer.axis != -1;
+    ops.places = norm.places;
+    const auto* vectors = FindAttr<OpDtype>(body_.op(norm.found.output), "U");
+    if (vectors != nullptr && !IsOfSimpleOperations(norm.found.form)) ops.vector_dtype = *vectors;
+    return ops;
+  }
+
+  LayerOps OpsOf(const LayerPlace& place, const Layer& layer) const {
+    LayerOps ops;
+    ops.output = {OpOf(place.last), 0, {}};
+    const OpId first = OpOf(place.first);
+    if (const auto input = InputOf(first, place.data)) ops.input = body_.op(first).inputs[*input];
+    for (const auto& [name, operand] : place.tensors) {
+      if (const auto input = InputOf(operand)) ops.places.emplace(name, *input);
     }
-    for (const OpEdge& output : outputs_) {
-      if (output.op == id) count = std::max(count, output.output + 1);
+    if (const auto kernel = ops.places.find("kernel"); kernel != ops.places.end()) {
+      ops.kernel = ConstantBehind(kernel->second);
     }
-    return count;
+    if (!layer.tensors.contains("bias")) ops.bias_after = OpOf(place.last);
+    ops.channels_first = network::ParameterAxis(layer.computation) == 1;
+    return ops;
+  }
+
+  OpId OpOf(network::OperationId id) const {
+    return op_of_layer_[placed_.network.operation(id).layer];
+  }
+  // Which input of the graph's operation the value is.
+  std::optional<std::size_t> InputOf(OpId id, network::ValueId value) const {
+    const std::vector<OpEdge>& inputs = body_.op(id).inputs;
+    for (std::size_t i = 0; i < inputs.size(); ++i) {
+      if (ValueOf(inputs[i]) == value) return i;
+    }
+    return std::nullopt;
+  }
+  // What is read may be made of an input first, by operations of the same one of the graph.
+  std::optional<OpInput> InputOf(const network::OperandPlace& place) const {
+    const network::Network& network = placed_.network;
+    const network::Operation& reader = network.operation(place.operation);
+    network::ValueId value = reader.operands[place.operand];
+    const OpId id = OpOf(place.operation);
+    for (;;) {
+      if (const auto input = InputOf(id, value)) return OpInput{id, *input};
+      const auto producer = network.value(value).producer;
+      if (!producer || network.operation(*producer).layer != reader.layer) return std::nullopt;
+      value = network.operation(*producer).operands[0];
+    }
+  }
+  OpId ConstantBehind(const OpInput& place) const {
+    OpId id = body_.op(place.op).inputs[place.input].op;
+    while (body_.op(id).type != "Const") id = body_.op(id).inputs[0].op;
+    return id;
   }
 
   // Walks from the outputs and leaves out what layers claim: whatever tensor is reached still is
@@ -384,22 +268,22 @@ class LayerFinder {
     result_.ops.emplace_back();
   }
 
-  const OpBatchNorms found_;
+  const OpGraph& graph_;
+  const OpBatchNorms norms_;
   const std::vector<OpEdge>& outputs_;
   const BodyView body_;
-  const ComputedOperations computed_;
-  std::vector<bool> absorbed_;
-  std::map<OpId, ServingBatchNorm> norms_;
-  std::map<EdgeKey, ValueId> values_;
+  const PlacedNetwork& placed_;
+  std::vector<OpId> op_of_layer_;  // by layer of the network
+  std::map<OpId, ServingBatchNorm> serving_norms_;
   std::set<OpInput> claimed_;
   LayerGraph result_;
 };
 
 }  // namespace
 
-LayerGraph FindLayers(const OpGraph& graph, const std::vector<TensorInfo>& tensors,
-                      const std::vector<OpEdge>& outputs, const PlacedNetwork& placed) {
-  return LayerFinder(graph, tensors, outputs, placed).Run();
+LayerGraph PlaceLayers(const OpGraph& graph, const std::vector<TensorInfo>& tensors,
+                       const std::vector<OpEdge>& outputs, const PlacedNetwork& placed) {
+  return LayerPlacer(graph, tensors, outputs, placed).Run();
 }
 
 }  // namespace ckpt

@@ -37,7 +37,7 @@ struct LayerGraph {
 // the edges that the graph yields. A last layer without calls holds the tensors that operations
 // read which are no part of any layer: they are shared with these. `placed`: the network of the
 // graph for these outputs, which says what each operation computes.
-LayerGraph FindLayers(const OpGraph& graph, const std::vector<TensorInfo>& tensors,
-                      const std::vector<OpEdge>& outputs, const PlacedNetwork& placed);
+LayerGraph PlaceLayers(const OpGraph& graph, const std::vector<TensorInfo>& tensors,
+                       const std::vector<OpEdge>& outputs, const PlacedNetwork& placed);
 
 }  // namespace ckpt

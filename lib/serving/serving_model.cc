@@ -62,7 +62,7 @@ class Model : public ServingModel {
     const std::vector<OpEdge> outputs = OutputsOf(graph);
     CKPT_ASSIGN_OR_RETURN(const PlacedNetwork placed,
                           TranslateWholeGraph(graph, manifest_.tensors, outputs));
-    layers_ = FindLayers(graph, manifest_.tensors, outputs, placed);
+    layers_ = PlaceLayers(graph, manifest_.tensors, outputs, placed);
     MakeNamesUnique(layers_.graph);
     manifest_.graph = layers_.graph;
     return {};

@@ -162,6 +162,48 @@ def test_parts_of_a_split_are_told_apart(norm, axis, tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def row_model(bias):
+    """A convolution over one axis as one over two, with its bias inside, outside of the wrapping or nowhere; then a batch norm
+    and a product of what is flattened under a computed shape."""
+    random = np.random.default_rng(9)
+    weights = {"kernel": random.standard_normal((4, 3, 1, 5)), "bias": random.standard_normal(4 if bias == "inside" else (4, 1)),
+               "gamma": random.uniform(0.5, 2, 4), "beta": random.standard_normal(4), "mean": random.standard_normal(4),
+               "variance": random.uniform(0.5, 2, 4), "bn2.gamma": random.uniform(0.5, 2, 4),
+               "bn2.beta": random.standard_normal(4), "bn2.mean": random.standard_normal(4),
+               "bn2.variance": random.uniform(0.5, 2, 4), "dense": random.standard_normal((64, 6))}
+    node = onnx.helper.make_node
+    nodes = [node("Unsqueeze", ["x", "axis"], ["wide"], "wide"),
+             node("Conv", ["wide", "kernel"] + (["bias"] if bias == "inside" else []), ["conv"], "conv"),
+             node("Squeeze", ["conv", "axis"], ["row"], "narrow"),
+             *([node("Add", ["row", "bias"], ["sum"], "add")] if bias == "outside" else []),
+             node("BatchNormalization", ["sum" if bias == "outside" else "row", "gamma", "beta", "mean", "variance"], ["n"], "bn"),
+             node("Relu", ["n"], ["r"], "relu"),
+             node("BatchNormalization", ["r", "bn2.gamma", "bn2.beta", "bn2.mean", "bn2.variance"], ["n2"], "bn2"),
+             node("Shape", ["n2"], ["shape"], "shape"), node("Gather", ["shape", "zero"], ["count"], "count"),
+             node("Concat", ["count", "rest"], ["flat_shape"], "flat_shape", axis=0),
+             node("Reshape", ["n2", "flat_shape"], ["flat"], "flat"), node("MatMul", ["flat", "dense"], ["y"], "product")]
+    stored = [onnx.numpy_helper.from_array(value.astype(np.float32), name) for name, value in weights.items()
+              if any(name in entry.input for entry in nodes)]
+    stored += [onnx.numpy_helper.from_array(np.array(value, np.int64), name)
+               for name, value in (("axis", [2]), ("zero", [0]), ("rest", [-1]))]
+    info = onnx.helper.make_tensor_value_info
+    graph = onnx.helper.make_graph(nodes, "row", [info("x", onnx.TensorProto.FLOAT, [2, 3, 20])],
+                                   [info("y", onnx.TensorProto.FLOAT, [2, 6])], stored)
+    return onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=8)
+
+
+@pytest.mark.parametrize("bias", ["inside", "outside", "nowhere"])
+def test_a_row_is_convolved_as_an_image_of_one_line(bias, tmp_path):
+    source, target = tmp_path / "in.onnx", tmp_path / "out.onnx"
+    onnx.save(row_model(bias), source)
+    report = convert(source, target, "--bn", "fold", "--no-verify")
+    assert [fold["into"] for fold in report["folded"]] == [["kernel"], ["dense"]], report
+    onnx.checker.check_model(str(target), full_check=True)
+    x = np.random.default_rng(8).standard_normal((2, 3, 20))
+    before, after = (onnx.reference.ReferenceEvaluator(in_float64(path)).run(None, {"x": x}) for path in (source, target))
+    assert largest_error(after, before) < 1e-6
+
+
 @pytest.mark.parametrize("name", sorted(KEPT))
 def test_leftover_becomes_a_multiplication_and_an_addition(name, tmp_path):
     source, target = FOLDER / (name + ".onnx"), tmp_path / "out.onnx"

@@ -56,7 +56,7 @@ class FindLayersTest : public ::testing::Test {
     LayerFacts facts;
     facts.can_rebind = rebinds;
     facts.can_gain_bias = true;
-    return FindLayers(*network, facts);
+    return FindLayers(*network, facts).graph;
   }
 
   NetworkBuilder builder_{network::Origin::kOnnxGraph};
@@ -196,26 +196,73 @@ TEST_F(FindLayersTest, NoBatchNormWhereAnInnerValueIsReadElsewhere) {
 
 TEST_F(FindLayersTest, ACallYieldsAllThatIsReadOfIt) {
   builder_.StartLayer("split", "Split");
-  const auto parts = builder_.AddMany(network::Split{2}, {x_}, 3);
+  const auto parts = builder_.AddMany(network::Split{1}, {x_}, 3);
   const auto y = Add(BinaryFunction::kAdd, Add(network::Softmax{}, {parts[0]}),
                      Add(network::Softmax{}, {parts[2]}));
-  builder_.StartLayer("pool", "MaxPool");
-  network::Pool pool;
-  pool.size = pool.stride = {1, 1};
-  pool.channel_axis = 1;
-  const auto largest = builder_.AddMany(pool, {x_}, 2);
-  builder_.AddOutput("places", largest[1]);
-  const ModelGraph graph = Find(Add(BinaryFunction::kAdd, y, largest[0]));
+  const ModelGraph graph = Find(y);
   const auto node = graph.values[parts[0].index].producer;
   ASSERT_TRUE(node);
   EXPECT_EQ(graph.nodes[*node].output, parts[0].index);
   EXPECT_THAT(graph.nodes[*node].others, ElementsAre(parts[2].index));
-  const auto both = graph.values[largest[0].index].producer;
-  ASSERT_TRUE(both);
-  EXPECT_THAT(graph.nodes[*both].others, ElementsAre(largest[1].index));
-  // The places of the largest elements follow another rule than they do.
-  const Layer& pooled = graph.layers[graph.nodes[*both].layer];
-  EXPECT_TRUE(std::holds_alternative<network::Unknown>(pooled.computation));
+}
+
+// What a convolution over one axis becomes where the framework has only those over two.
+TEST_F(FindLayersTest, AnAxisOfOneElementAroundAConvolutionIsNoneOfIt) {
+  const auto row = builder_.AddInput("row", Sizes{2, 3, 8});
+  const auto image = Add(network::InsertAxes{{2}}, {row});
+  network::Convolution convolution;
+  convolution.layout = KernelLayout::kOutInSpatial;
+  convolution.channel_axis = 1;
+  convolution.stride = {1, 2};
+  convolution.dilation = {1, 1};
+  convolution.padding = {network::PaddingRule::kExplicit, {0, 1}, {0, 0}};
+  // The stored kernel has the axis no more than the data have it.
+  const auto kernel = Add(network::InsertAxes{{2}}, {Stored({6, 3, 3})});
+  auto y = Add(convolution, {image, kernel});
+  y = Add(network::DropAxes{{2}}, {y});
+  y = Add(BinaryFunction::kAdd, y, Stored({6, 1}));
+  const ModelGraph graph = Find(y);
+  EXPECT_THAT(CallsOf(graph), ElementsAre("x", "row", "layer2"));
+  const Layer& layer = graph.layers[2];
+  EXPECT_EQ(layer.kind, OpKind::kConv);
+  EXPECT_THAT(layer.tensors, ElementsAre(Pair("bias", TensorId{1}), Pair("kernel", TensorId{0})));
+  const auto& computed = std::get<network::Convolution>(layer.computation);
+  EXPECT_THAT(computed.stride, ElementsAre(2));
+  EXPECT_THAT(computed.padding.before, ElementsAre(1));
+  EXPECT_THAT(layer.read_by, ElementsAre(Pair("bias", 4U), Pair("kernel", 1U)));
+  EXPECT_EQ(graph.nodes.back().inputs, std::vector<ValueId>{row.index});
+}
+
+TEST_F(FindLayersTest, AnotherAxisThatIsDroppedIsNotTheOneInserted) {
+  const auto row = builder_.AddInput("row", Sizes{2, 3, 8});
+  const auto image = Add(network::InsertAxes{{2}}, {row});
+  network::Convolution convolution;
+  convolution.layout = KernelLayout::kOutInSpatial;
+  convolution.channel_axis = 1;
+  convolution.stride = convolution.dilation = {1, 1};
+  const auto y = Add(convolution, {image, Stored({6, 3, 1, 8})});
+  const ModelGraph graph = Find(Add(network::DropAxes{{3}}, {y}));
+  EXPECT_THAT(CallsOf(graph), ElementsAre("x", "row", "layer0", "layer1", "layer2"));
+}
+
+// A product over the last axis where the framework has only those of matrices.
+TEST_F(FindLayersTest, RowsThatAreGivenTheirAxesAgainAreOneLayerWithTheirProduct) {
+  auto y = Add(network::Reshape{{-1, 8}}, {x_});
+  y = Add(network::MatrixProduct{}, {y, Stored({8, 5})});
+  y = Add(network::Reshape{{2, 3, 8, 5}}, {y});
+  y = Add(BinaryFunction::kAdd, y, Stored({5}));
+  const ModelGraph graph = Find(y);
+  EXPECT_THAT(CallsOf(graph), ElementsAre("x", "layer0", "layer1"));
+  EXPECT_TRUE(graph.layers[1].tensors.contains("bias"));
+}
+
+TEST_F(FindLayersTest, UnitsThatAreGivenOtherAxesAreNoRows) {
+  auto y = Add(network::Reshape{{-1, 8}}, {x_});
+  y = Add(network::MatrixProduct{}, {y, Stored({8, 6})});
+  y = Add(network::Reshape{{48, 2, 3}}, {y});
+  const ModelGraph graph = Find(Add(BinaryFunction::kAdd, y, Stored({3})));
+  EXPECT_THAT(CallsOf(graph), ElementsAre("x", "layer0", "layer1", "layer2", "layer3"));
+  EXPECT_FALSE(graph.layers[1].tensors.contains("bias"));
 }
 
 TEST_F(FindLayersTest, WhatNormalisesAnInputIsNoBatchNorm) {
@@ -250,7 +297,7 @@ TEST_F(FindLayersTest, OneRowForEachExampleIsAFlatten) {
     const auto network = std::move(builder).Finish();
     EXPECT_TRUE(network);
     const auto none = [](network::ValueId) { return std::optional<std::vector<double>>(); };
-    return FindLayers(*network, {none}).layers[0].kind;
+    return FindLayers(*network, {none}).graph.layers[0].kind;
   };
   EXPECT_EQ(kind_of({-1, 48}), OpKind::kFlatten);
   EXPECT_EQ(kind_of({-1, 24}), OpKind::kReshape);
