@@ -5,6 +5,7 @@
 #include <set>
 #include <utility>
 
+#include "ckpt/layer_computation.h"
 #include "layers/batch_norm_operation.h"
 #include "layers/linear_operation.h"
 #include "layers/operation_kinds.h"
@@ -56,7 +57,8 @@ class Finder {
       graph_.layers.push_back({name.name, name.op_type});
     }
     for (const network::Port& input : network_.inputs) {
-      graph_.layers.push_back({input.name, "input", OpKind::kInput});
+      graph_.layers.push_back({input.name, "input"});
+      graph_.layers.back().is_input = true;
     }
   }
 
@@ -115,11 +117,11 @@ class Finder {
     found.layer.name = std::move(layer.name);
     found.layer.op_type = std::move(layer.op_type);
     layer = std::move(found.layer);
-    if (layer.kind == OpKind::kOther) return;  // what computes its kernel is known
+    const bool norm = IsBatchNorm(layer);
+    if (!norm && !layer.has_kernel) return;  // what computes its kernel is known
     layer.computation =
         SettledOperation(uses_, network_.operation(found.operations.front()), elements_);
     layer.can_rebind = facts_.can_rebind;
-    const bool norm = layer.kind == OpKind::kBatchNorm;
     layer.can_gain_bias = facts_.can_gain_bias && !norm && !found.tensors.contains("bias");
     for (const auto& [part, tensor] : found.tensors) BindTensor(index, part, tensor);
     if (!layer.fed_tensors.empty()) return;
@@ -154,9 +156,10 @@ class Finder {
   }
 
   void FindScales() {
-    for (const auto& [index, layer] : found_) {
-      if (layer.layer.kind == OpKind::kBatchNorm || !layer.layer.axis) continue;
-      const auto found = FindScaledChannels(uses_, elements_, layer.output, *layer.layer.axis);
+    for (const auto& [index, operations] : found_) {
+      const Layer& layer = graph_.layers[index];
+      if (IsBatchNorm(layer) || !layer.axis) continue;
+      const auto found = FindScaledChannels(uses_, elements_, operations.output, *layer.axis);
       if (found && EachIsALayer(*found)) BindUnfused(*found);
     }
   }
@@ -175,10 +178,10 @@ class Finder {
     layer.axis = norm.axis;
     layer.has_scale = norm.vectors.contains("gamma");
     layer.has_center = norm.vectors.contains("beta");
+    layer.has_statistics = norm.HasStatistics();
     layer.op_type = "scale and offset for each channel";
-    if (norm.HasStatistics()) {
+    if (layer.has_statistics) {
       layer.op_type = "batch norm in simple operations";
-      layer.kind = OpKind::kBatchNorm;
       layer.epsilon = norm.epsilon;
       layer.stores_deviation = norm.stores_deviation;
       layer.axes_behind_channels = norm.axes_behind_channels;
@@ -241,8 +244,8 @@ class Finder {
     }
     if (only == nullptr || only->results.empty() || only->operands.empty()) return;
     Layer& layer = graph_.layers[index];
-    DescribeOperation(uses_, *only, elements_, layer);
     layer.computation = SettledOperation(uses_, *only, elements_);
+    DescribeOperation(uses_, *only, elements_, layer);
   }
 
   void AddCalls() {
@@ -342,11 +345,6 @@ class Finder {
 
 ModelGraph FindLayers(const network::Network& network, const LayerFacts& facts) {
   return Finder(network, facts).Find();
-}
-
-bool ScalesChannels(const Layer& layer) {
-  return layer.kind == OpKind::kOther && !layer.path.empty() &&
-         std::holds_alternative<network::BatchNormalization>(layer.computation);
 }
 
 }  // namespace ckpt

@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "layers/operation_kinds.h"
-
 namespace ckpt {
 namespace {
 
@@ -28,7 +26,7 @@ class Reader {
     found_.data = operation_.operands[0];
     if (uses_.network().value(found_.data).constant) return std::nullopt;
     if (!layer().fed_tensors.empty()) layer() = Unknown(std::move(layer().fed_tensors));
-    if (layer().kind != OpKind::kOther && !found_.tensors.contains("bias")) FindAddition();
+    if (layer().has_kernel && !found_.tensors.contains("bias")) FindAddition();
     return std::move(found_);
   }
 
@@ -41,22 +39,18 @@ class Reader {
   }
 
   bool Describe(const network::Convolution& convolution) {
-    layer().kind = convolution.layout == KernelLayout::kSpatialInMultiplier ? OpKind::kDepthwiseConv
-                                                                            : OpKind::kConv;
     DescribeWindow(convolution);
     return true;
   }
   bool Describe(const network::TransposedConvolution& convolution) {
-    layer().kind = OpKind::kConvTranspose;
     DescribeWindow(convolution);
     return true;
   }
   template <class T>
   void DescribeWindow(const T& convolution) {
+    layer().has_kernel = true;
     layer().layout = convolution.layout;
     layer().groups = convolution.groups;
-    layer().padding = PaddingOf(convolution.padding);
-    layer().unit_stride = IsUnitStride(convolution.stride);
     layer().axis = convolution.channel_axis;
     if (!TakeKernel(operation_.operands[1], false)) Feed("kernel", operation_.operands[1]);
     if (operation_.operands.size() < 3 || operation_.operands[2] == kNoValue) return;
@@ -73,7 +67,7 @@ class Reader {
       return false;
     }
     const StoredTensor& kernel = found_.tensors.at("kernel");
-    layer().kind = OpKind::kDense;
+    layer().has_kernel = true;
     layer().layout = product.transpose_b != kernel.transposed ? KernelLayout::kOutInSpatial
                                                               : KernelLayout::kSpatialInOut;
     layer().kernel_factor = product.factor;
@@ -157,7 +151,7 @@ class Reader {
   // One number for each channel, along the axis of the channels.
   bool FitsChannels(const StoredTensor& bias) const {
     const auto channels = OutChannels();
-    const bool dense = found_.layer.kind == OpKind::kDense;
+    const bool dense = std::holds_alternative<network::MatrixProduct>(operation_.computation);
     const std::size_t rank = found_.tensors.at("kernel").shape.size();
     const std::size_t behind = dense || found_.layer.axis == -1 ? 0 : rank - 2;
     const std::size_t at = bias.shape.size();

@@ -62,8 +62,8 @@ network::Computation ComputedOperations::Settled(const Operation& operation) con
 void ComputedOperations::Describe(OpId id, Layer& layer) const {
   const Operation* const operation = OnlyOperationOf(id);
   if (operation == nullptr) return;
-  DescribeOperation(uses_, *operation, elements_, layer);
   layer.computation = Settled(*operation);
+  DescribeOperation(uses_, *operation, elements_, layer);
 }
 
 const Operation* ComputedOperations::OnlyOperationOf(OpId id) const {

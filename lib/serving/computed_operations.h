@@ -27,7 +27,7 @@ class ComputedOperations {
   // As one of its first operand and the layer's tensors; Unknown where it is more or is not
   // understood.
   network::Computation ComputationOf(OpId id) const;
-  // Sets what the layer of this operation computes, its kind, axis and activation.
+  // Sets what the layer of this operation computes, its axis and activation.
   void Describe(OpId id, Layer& layer) const;
 
  private:

@@ -4,6 +4,7 @@
 #include <set>
 #include <utility>
 
+#include "ckpt/layer_computation.h"
 #include "ckpt/network/channel_rules.h"
 #include "layers/operation_kinds.h"
 #include "serving/batch_norms.h"
@@ -114,7 +115,6 @@ class LayerFinder {
     Layer layer;
     layer.name = LayerName(op.name);
     layer.op_type = unfused ? "batch normalization (" + Types(found.path) + ")" : op.type;
-    layer.kind = OpKind::kBatchNorm;
     layer.epsilon = found.epsilon;
     for (const auto& [name, weight] : norm.weights) layer.tensors[name] = weight.tensor;
     layer.has_scale = layer.tensors.contains("gamma");
@@ -178,24 +178,11 @@ class LayerFinder {
     OpEdge input = body_.op(id).inputs[linear.data_input];
     OpId last = id;
     TakeSandwich(id, layer, input, last);
-    DescribeWindow(layer);
     ops.input = input;
-    if (layer.kind == OpKind::kDense) TakeReshape(linear, last);
+    if (IsDense(layer)) TakeReshape(linear, last);
     if (!TakeBias(layer, ops, last)) ops.bias_after = last;
     ops.output = {last, 0, {}};
     AddNode(std::move(layer), std::move(ops), {input});
-  }
-
-  static void DescribeWindow(Layer& layer) {
-    if (const auto* forward = std::get_if<network::Convolution>(&layer.computation)) {
-      layer.padding = PaddingOf(forward->padding);
-      layer.unit_stride = IsUnitStride(forward->stride);
-    } else if (const auto* back = std::get_if<network::TransposedConvolution>(&layer.computation)) {
-      layer.padding = PaddingOf(back->padding);
-      layer.unit_stride = IsUnitStride(back->stride);
-    } else {
-      layer.padding = Padding::kNone;
-    }
   }
 
   // ExpandDims, convolution, Squeeze: one convolution of lower rank. SpaceToBatchND, convolution,
@@ -322,7 +309,7 @@ class LayerFinder {
     layer.name = op.name;
     layer.op_type = op.type;
     if (op.type == "PlaceholderWithDefault" || IsPlaceholderType(op.type)) {
-      layer.kind = OpKind::kInput;
+      layer.is_input = true;
       return layer;
     }
     if (std::string source = SourceOfComputedKernel(body_, id); !source.empty()) {
@@ -341,7 +328,7 @@ class LayerFinder {
       if (!body_.IsConstant(input)) data.push_back(input);
     }
     // What is computed beside is a shape, and the computation knows it.
-    const bool of_one = std::holds_alternative<network::Reshape>(layer.computation);
+    const bool of_one = Computes<network::Reshape>(layer) || IsFlatten(layer);
     if (of_one && !data.empty()) data.resize(1);
     return data;
   }

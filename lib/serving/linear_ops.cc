@@ -11,19 +11,18 @@ namespace {
 
 struct LinearType {
   std::string_view type;
-  OpKind kind;
   KernelLayout layout;
   std::size_t data_input;
 };
 
 const LinearType* FindLinear(std::string_view type) {
   static constexpr LinearType kTypes[] = {
-      {"Conv2D", OpKind::kConv, KernelLayout::kSpatialInOut, 0},
-      {"DepthwiseConv2dNative", OpKind::kDepthwiseConv, KernelLayout::kSpatialInMultiplier, 0},
-      {"Conv2DBackpropInput", OpKind::kConvTranspose, KernelLayout::kSpatialOutIn, 2},
-      {"Conv3D", OpKind::kConv, KernelLayout::kSpatialInOut, 0},
-      {"Conv3DBackpropInputV2", OpKind::kConvTranspose, KernelLayout::kSpatialOutIn, 2},
-      {"MatMul", OpKind::kDense, KernelLayout::kSpatialInOut, 0},
+      {"Conv2D", KernelLayout::kSpatialInOut, 0},
+      {"DepthwiseConv2dNative", KernelLayout::kSpatialInMultiplier, 0},
+      {"Conv2DBackpropInput", KernelLayout::kSpatialOutIn, 2},
+      {"Conv3D", KernelLayout::kSpatialInOut, 0},
+      {"Conv3DBackpropInputV2", KernelLayout::kSpatialOutIn, 2},
+      {"MatMul", KernelLayout::kSpatialInOut, 0},
   };
   for (const LinearType& one : kTypes) {
     if (one.type == type) return &one;
@@ -56,7 +55,7 @@ std::optional<LinearOp> ReadLinearOp(const BodyView& body, OpId id) {
   const LinearType* type = FindLinear(op.type);
   if (type == nullptr || op.inputs.size() <= std::max<std::size_t>(type->data_input, 1))
     return std::nullopt;
-  const bool dense = type->kind == OpKind::kDense;
+  const bool dense = op.type == "MatMul";
   const auto kernel = body.WeightOf(op.inputs[1]);
   if (!kernel || body.IsConstant(op.inputs[type->data_input]) ||
       !IsReadAsStored(body, *kernel, dense) || (dense && IsSet(op, "transpose_a"))) {
@@ -68,7 +67,7 @@ std::optional<LinearOp> ReadLinearOp(const BodyView& body, OpId id) {
   linear.channels_first = !dense && ChannelsFirst(op);
   Layer& layer = linear.layer;
   layer.op_type = op.type;
-  layer.kind = type->kind;
+  layer.has_kernel = true;
   layer.layout = dense && IsSet(op, "transpose_b") ? KernelLayout::kOutInSpatial : type->layout;
   layer.tensors["kernel"] = kernel->tensor;
   layer.axis = linear.channels_first ? 1 : -1;
