@@ -16,7 +16,7 @@ void DescribeBatchNorm(const CaffeLayer& record, const Manifest& manifest, Layer
     layer.not_affine = "use_global_stats is false: it normalises with the batch at serving too";
   }
   if (blobs != kStatisticsAndFactor && blobs != kBlobsWithScaleAndBias) {
-    layer.kind = OpKind::kBatchNorm;
+    layer.computation = network::BatchNormalization{1};
     layer.axis = 1;
     layer.epsilon = CaffeNumber(record, kBatchNormParam, 3, 1e-5F);
     layer.momentum = CaffeNumber(record, kBatchNormParam, 2, 0.999F);

@@ -1,6 +1,7 @@
 #include "formats/darknet/cfg_graph.h"
 
 #include "ckpt/find_layers.h"
+#include "ckpt/layer_computation.h"
 #include "formats/darknet/inference_network.h"
 
 namespace ckpt::formats {
@@ -16,7 +17,7 @@ Result<ModelGraph> DarknetModelGraph(const std::vector<CfgSection>& sections,
   graph.origin = GraphOrigin::kDarknetCfg;
   graph.source = "Darknet cfg";
   for (Layer& layer : graph.layers) {
-    if (layer.kind == OpKind::kBatchNorm) layer.epsilon = std::nullopt;
+    if (IsBatchNorm(layer)) layer.epsilon = std::nullopt;
   }
   return graph;
 }

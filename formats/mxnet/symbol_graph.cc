@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "ckpt/find_layers.h"
+#include "ckpt/layer_computation.h"
 #include "formats/keras/model/config_json.h"
 #include "formats/mxnet/inference_network.h"
 
@@ -126,7 +127,7 @@ ModelGraph GraphOfSymbol(const Symbol& symbol, const Manifest& manifest) {
       layer.not_affine = "its other outputs are read";
     }
     const std::string function = Attribute(node, "act_type");
-    if (layer.kind == OpKind::kActivation && !function.empty()) layer.activation = function;
+    if (IsActivation(layer) && !function.empty()) layer.activation = function;
   }
   return graph;
 }

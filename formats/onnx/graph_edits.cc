@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include "ckpt/find_layers.h"
+#include "ckpt/layer_computation.h"
 #include "formats/onnx/constant_tensors.h"
 #include "formats/onnx/graph_values.h"
 #include "formats/onnx/node_attributes.h"
@@ -84,7 +84,7 @@ class Editor {
   Status Rebind(const Rebound& rebound) {
     NodeProto& node = NodeOf(rebound.layer);
     const Layer& layer = layers_[rebound.layer];
-    const bool norm = layer.kind == OpKind::kBatchNorm;
+    const bool norm = IsBatchNorm(layer);
     if (norm && IsAffine(rebound.layer)) return {};  // see MakeAffine
     if (const auto at = layer.read_by.find(rebound.local_name); at != layer.read_by.end()) {
       return RebindAt(at->second, rebound);
@@ -214,7 +214,7 @@ class Editor {
   // By the rules of each version, as TrainingModeOf in layer_facts.cc.
   Status MakeInference(LayerId id) {
     NodeProto& node = NodeOf(id);
-    if (layers_[id].kind != OpKind::kBatchNorm || node.output_size() < 1) {
+    if (!IsBatchNorm(layers_[id]) || node.output_size() < 1) {
       return Fail(ErrorCode::kInternal, "what is to use its moving statistics is no batch norm");
     }
     node.mutable_output()->DeleteSubrange(1, node.output_size() - 1);
@@ -247,7 +247,7 @@ class Editor {
 
   Status Remove(LayerId id) {
     NodeProto& node = NodeOf(id);
-    const bool is_one = layers_[id].kind == OpKind::kBatchNorm || ScalesChannels(layers_[id]);
+    const bool is_one = IsBatchNorm(layers_[id]) || ScalesChannels(layers_[id]);
     if (!is_one || node.input_size() < 1 || node.output_size() < 1) {
       return Fail(ErrorCode::kInternal, "what is to be removed is no batch norm");
     }

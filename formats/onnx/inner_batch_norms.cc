@@ -7,6 +7,7 @@
 #include <unordered_map>
 #include <utility>
 
+#include "ckpt/layer_computation.h"
 #include "formats/onnx/graph_values.h"
 #include "formats/onnx/layer_facts.h"
 #include "formats/onnx/model_functions.h"
@@ -172,7 +173,7 @@ class InnerFinder {
     Layer layer;
     layer.name = scope.path + NameOf(node);
     layer.op_type = node.op_type();
-    layer.kind = OpKind::kBatchNorm;
+    layer.computation = network::BatchNormalization{1};
     layer.axis = 1;
     // What the attributes of a call say is not looked up.
     if (!HasReferences(node)) {

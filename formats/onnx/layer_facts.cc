@@ -6,6 +6,7 @@
 #include <string_view>
 #include <utility>
 
+#include "ckpt/layer_computation.h"
 #include "formats/onnx/batch_statistics.h"
 #include "formats/onnx/node_attributes.h"
 #include "formats/onnx/tensor_places.h"
@@ -17,10 +18,7 @@ namespace {
 constexpr std::array<std::string_view, 4> kBatchNormInputs = {"gamma", "beta", "moving_mean",
                                                               "moving_variance"};
 
-void BeUnknown(Layer& layer) {
-  layer.kind = OpKind::kOther;
-  layer.computation = network::Unknown{};
-}
+void BeUnknown(Layer& layer) { layer.computation = network::Unknown{}; }
 
 bool OnlyFirstOutput(const NodeContext& context) {
   for (int i = 1; i < context.node.output_size(); ++i) {
@@ -111,9 +109,9 @@ void DescribeBatchNorm(const NodeContext& context, Layer& layer) {
   norm.name = layer.name;
   layer = std::move(norm);
   layer.op_type = context.node.op_type();
-  layer.kind = OpKind::kBatchNorm;
   layer.axis = 1;
   layer.epsilon = FloatAttribute(context.node, "epsilon", 1e-5F);
+  layer.computation = network::BatchNormalization{1, *layer.epsilon};
   layer.momentum = FloatAttribute(context.node, "momentum", 0.9F);
   layer.training_mode = TrainingModeOf(context.node, context.opset);
   layer.can_rebind = true;

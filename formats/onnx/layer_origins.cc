@@ -4,6 +4,7 @@
 #include <string>
 #include <utility>
 
+#include "ckpt/layer_computation.h"
 #include "formats/onnx/constant_tensors.h"
 #include "formats/onnx/module_path.h"
 
@@ -64,9 +65,8 @@ std::vector<LayerOrigin> LayerOriginsOf(const onnx_proto::ModelProto& model,
   const Reader reader(model, manifest);
   for (int i = 0; i < model.graph().node_size(); ++i) {
     const auto id = static_cast<LayerId>(i);
-    const OpKind kind = graph.layers[id].kind;
-    if (kind != OpKind::kOther && kind != OpKind::kActivation)
-      origins[id] = reader.OriginOf(i, graph.layers[id]);
+    const Layer& layer = graph.layers[id];
+    if (IsLinear(layer) || IsBatchNorm(layer)) origins[id] = reader.OriginOf(i, layer);
   }
   return origins;
 }

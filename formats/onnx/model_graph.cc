@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "ckpt/find_layers.h"
+#include "ckpt/layer_computation.h"
 #include "formats/onnx/constant_tensors.h"
 #include "formats/onnx/graph_values.h"
 #include "formats/onnx/layer_facts.h"
@@ -151,8 +152,9 @@ class Builder {
                      [&](const BatchNormOfBatch& it) { return it.deviation == index; });
     if (norm == norms_.of_batch.end()) return;
     const std::string source = "computed from its own input by " + norm->reduction;
-    layer.kind = OpKind::kBatchNorm;
-    layer.computation = network::Unknown{};
+    network::BatchNormalization computed{1};
+    computed.of_batch = true;
+    layer.computation = computed;
     layer.op_type = "batch norm in simple operations";
     layer.axis = 1;
     layer.training_mode = norm->reduction + " computes its statistics from its own input";
@@ -166,8 +168,7 @@ class Builder {
 
   // What a norm reads that is written out in simple operations and is no batch norm.
   void BindWrittenNorm(const NodeProto& node, NormPart part, Layer& layer) {
-    const bool unnamed = layer.kind == OpKind::kOther || layer.kind == OpKind::kReshape;
-    if (part == NormPart::kNone || !unnamed) return;
+    if (part == NormPart::kNone || !MayHandTensorsOn(layer)) return;
     layer.op_type = "Normalization";
     const std::string name = part == NormPart::kScale    ? "gamma"
                              : part == NormPart::kOffset ? "beta"

@@ -4,7 +4,7 @@
 #include <numeric>
 #include <utility>
 
-#include "ckpt/find_layers.h"
+#include "ckpt/layer_computation.h"
 #include "formats/container/range_stream.h"
 #include "formats/encoding/byte_reader.h"
 #include "formats/onnx/external_data.h"

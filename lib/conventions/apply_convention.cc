@@ -4,6 +4,7 @@
 #include <set>
 #include <utility>
 
+#include "ckpt/layer_computation.h"
 #include "conventions/flattened_channels.h"
 #include "conventions/kernel_facts.h"
 #include "conventions/names_of_convention.h"
@@ -79,10 +80,11 @@ class Applier {
     for (LayerId id = 0; id < graph.layers.size(); ++id) {
       const Layer& layer = graph.layers[id];
       CKPT_RETURN_IF_ERROR(CheckOutputs(id));
-      const bool other = layer.kind == OpKind::kActivation || layer.kind == OpKind::kOther;
-      if (layer.tensors.empty() || (layer.kind != OpKind::kBatchNorm && !other)) continue;
+      const bool other = !IsBatchNorm(layer);
+      const bool no_vectors = layer.is_input || IsLinear(layer) || HasNoParameters(layer);
+      if (layer.tensors.empty() || no_vectors) continue;
       const auto channels = FlattenedChannels(manifest_, id);
-      if (!channels && layer.kind == OpKind::kBatchNorm && ReadsAMatrix(id)) {
+      if (!channels && !other && ReadsAMatrix(id)) {
         return Fail(
             Error{channels.error().code, "its layer stands where " + channels.error().message}
                 .With(channels.error().remedy)
@@ -108,7 +110,7 @@ class Applier {
   Status CheckOutputs(LayerId id) const {
     const Layer& layer = manifest_.graph->layers[id];
     const auto kernel = layer.tensors.find("kernel");
-    const bool open = layer.kind == OpKind::kDense && kernel != layer.tensors.end() &&
+    const bool open = IsDense(layer) && kernel != layer.tensors.end() &&
                       !hints_.contains(kernel->second) && written_.contains(kernel->second);
     Status checked = open ? CheckMakesNoImage(manifest_, id) : Status();
     if (!checked) checked.error().tensor = manifest_.tensors[kernel->second.index].name;

@@ -5,11 +5,17 @@
 #include <utility>
 #include <vector>
 
+#include "ckpt/layer_computation.h"
 #include "fold/channel_view.h"
 #include "fold/reason.h"
 
 namespace ckpt {
 namespace {
+
+// The elements stay where they are, and none of them meets another.
+bool ActsOnElements(const Layer& layer) {
+  return IsIdentity(layer) || IsActivation(layer) || IsBatchNorm(layer);
+}
 
 class Walk {
  public:
@@ -20,26 +26,18 @@ class Walk {
       const Node* node = Producer(value);
       if (node == nullptr) return None();
       const Layer& layer = graph_.layers[node->layer];
-      switch (layer.kind) {
-        case OpKind::kFlatten: {
-          const bool moves_channels_last = layer.axis == 1;
-          if (node->inputs.empty()) return Unknown(layer);
-          return Flattened(node->inputs[0], moves_channels_last);
-        }
-        case OpKind::kIdentity:
-        case OpKind::kActivation:
-        case OpKind::kBatchNorm:
-          if (node->inputs.size() != 1) return Unknown(layer);
-          value = node->inputs[0];
-          break;
-        case OpKind::kReshape:
-        case OpKind::kConcat:
-        case OpKind::kAdd:
-        case OpKind::kOther:  // another norm, a product, a layer of one's own
-          return PassesAFlatten(*node) ? Unknown(layer) : None();
-        default:
-          return None();
+      if (IsFlatten(layer)) {
+        const bool moves_channels_last = layer.axis == 1;
+        if (node->inputs.empty()) return Unknown(layer);
+        return Flattened(node->inputs[0], moves_channels_last);
       }
+      if (layer.is_input || IsLinear(layer) || KeepsChannels(layer) || PoolsWholly(layer)) {
+        return None();
+      }
+      // Another norm, a product, a layer of one's own.
+      if (!ActsOnElements(layer)) return PassesAFlatten(*node) ? Unknown(layer) : None();
+      if (node->inputs.size() != 1) return Unknown(layer);
+      value = node->inputs[0];
     }
   }
 
@@ -58,14 +56,13 @@ class Walk {
 
   // Does a reshape, or a flatten on the way, stand behind one of the inputs?
   bool PassesAFlatten(const Node& node) const {
-    if (graph_.layers[node.layer].kind == OpKind::kReshape) return true;
+    if (Computes<network::Reshape>(graph_.layers[node.layer])) return true;
     return std::any_of(node.inputs.begin(), node.inputs.end(), [&](ValueId value) {
       for (const Node* at = Producer(value); at != nullptr;) {
-        const OpKind kind = graph_.layers[at->layer].kind;
-        if (kind == OpKind::kFlatten || kind == OpKind::kReshape) return true;
-        const bool passes = kind == OpKind::kIdentity || kind == OpKind::kActivation ||
-                            kind == OpKind::kBatchNorm || kind == OpKind::kAdd ||
-                            kind == OpKind::kConcat;
+        const Layer& layer = graph_.layers[at->layer];
+        if (IsFlatten(layer) || Computes<network::Reshape>(layer)) return true;
+        const bool passes =
+            ActsOnElements(layer) || IsAddition(layer) || Computes<network::Concatenate>(layer);
         if (!passes || at->inputs.empty()) return false;
         at = Producer(at->inputs[0]);
       }
@@ -89,42 +86,31 @@ class Walk {
         return Refuse("how many channels the flatten before it reads is not known");
       }
       const Layer& layer = graph_.layers[node->layer];
-      switch (layer.kind) {
-        case OpKind::kConv:
-        case OpKind::kConvTranspose:
-        case OpKind::kDepthwiseConv:
-        case OpKind::kSeparableConv:
-          channels_first = layer.axis == 1;
-          return OutChannels(layer);
-        case OpKind::kConcat: {
-          std::int64_t sum = 0;
-          for (const ValueId input : node->inputs) {
-            CKPT_ASSIGN_OR_RETURN(const std::int64_t one,
-                                  ChannelsOf(input, channels_first, depth + 1));
-            sum += one;
-          }
-          const bool along_channels =
-              layer.axis && (*layer.axis == (channels_first ? 1 : 3) || *layer.axis == -1);
-          if (!along_channels)
-            return Refuse("of what " + Quoted(layer.name) + " joins is not known");
-          return sum;
-        }
-        case OpKind::kIdentity:
-        case OpKind::kActivation:
-        case OpKind::kBatchNorm:
-        case OpKind::kAdd:
-        case OpKind::kMaxPool:
-        case OpKind::kAveragePool:
-        case OpKind::kZeroPad:
-        case OpKind::kUpsample:
-          if (node->inputs.empty()) return Refuse(Quoted(layer.name) + " has no input");
-          value = node->inputs[0];
-          break;
-        default:
-          return Refuse("how many channels " + Quoted(layer.name) + " (" + layer.op_type +
-                        ") has, which is flattened before it, is not known");
+      if (IsConvolution(layer) || IsTransposed(layer)) {
+        channels_first = layer.axis == 1;
+        return OutChannels(layer);
       }
+      if (Computes<network::Concatenate>(layer)) return Joined(*node, channels_first, depth);
+      if (!ActsOnElements(layer) && !IsAddition(layer) && !KeepsChannels(layer)) {
+        return Refuse("how many channels " + Quoted(layer.name) + " (" + layer.op_type +
+                      ") has, which is flattened before it, is not known");
+      }
+      if (node->inputs.empty()) return Refuse(Quoted(layer.name) + " has no input");
+      value = node->inputs[0];
     }
+  }
+
+  Result<std::int64_t> Joined(const Node& node, bool& channels_first, int depth) {
+    const Layer& layer = graph_.layers[node.layer];
+    std::int64_t sum = 0;
+    for (const ValueId input : node.inputs) {
+      CKPT_ASSIGN_OR_RETURN(const std::int64_t one, ChannelsOf(input, channels_first, depth + 1));
+      sum += one;
+    }
+    const bool along_channels =
+        layer.axis && (*layer.axis == (channels_first ? 1 : 3) || *layer.axis == -1);
+    if (!along_channels) return Refuse("of what " + Quoted(layer.name) + " joins is not known");
+    return sum;
   }
 
   Result<std::int64_t> OutChannels(const Layer& layer) const {
@@ -168,30 +154,15 @@ Status CheckMakesNoImage(const Manifest& manifest, LayerId layer) {
     for (const NodeId reader : graph.values[value].consumers) {
       const Node& node = graph.nodes[reader];
       const Layer& next = graph.layers[node.layer];
-      switch (next.kind) {
-        case OpKind::kReshape:
-          open.emplace_back(node.output, true);
-          break;
-        case OpKind::kIdentity:
-        case OpKind::kActivation:
-        case OpKind::kBatchNorm:
-          open.emplace_back(node.output, reshaped);
-          break;
-        case OpKind::kConv:
-        case OpKind::kConvTranspose:
-        case OpKind::kDepthwiseConv:
-        case OpKind::kSeparableConv:
-        case OpKind::kMaxPool:
-        case OpKind::kAveragePool:
-        case OpKind::kUpsample:
-        case OpKind::kZeroPad:
-          if (!reshaped) break;
-          return Refuse("its outputs are reshaped into the image that " + Quoted(next.name) + " (" +
-                            next.op_type +
-                            ") reads, whose axes another framework has in another order",
-                        Remedy::kGiveLayoutAsRead);
-        default:
-          break;
+      if (Computes<network::Reshape>(next)) {
+        open.emplace_back(node.output, true);
+      } else if (ActsOnElements(next)) {
+        open.emplace_back(node.output, reshaped);
+      } else if (reshaped && (IsConvolution(next) || IsTransposed(next) || KeepsChannels(next))) {
+        return Refuse("its outputs are reshaped into the image that " + Quoted(next.name) + " (" +
+                          next.op_type +
+                          ") reads, whose axes another framework has in another order",
+                      Remedy::kGiveLayoutAsRead);
       }
     }
   }

@@ -5,6 +5,7 @@
 #include <cctype>
 #include <set>
 
+#include "ckpt/layer_computation.h"
 #include "conventions/flattened_channels.h"
 #include "fold/channel_view.h"
 #include "fold/kernel_layout.h"
@@ -107,34 +108,27 @@ class Settler {
     KernelFacts facts{.layout = layer.layout};
     facts.evidence = {EvidenceSource::kFrameworkRecord,
                       manifest_.graph->source + ": " + layer.op_type + " " + Quoted(layer.name)};
-    switch (layer.kind) {
-      case OpKind::kDense: {
-        CKPT_ASSIGN_OR_RETURN(facts.flattened_channels, FlattenedChannels(manifest_, id));
-        return facts;
-      }
-      case OpKind::kSeparableConv:
-        if (name == "depthwise_kernel") facts.layout = KernelLayout::kSpatialInMultiplier;
-        facts.depthwise = name == "depthwise_kernel";
-        return facts;
-      case OpKind::kDepthwiseConv:
-        facts.depthwise = true;
-        if (facts.layout == KernelLayout::kOutInSpatial) facts.multiplier = Dim(0) / layer.groups;
-        return facts;
-      case OpKind::kConv:
-        facts.depthwise =
-            facts.layout == KernelLayout::kOutInSpatial && layer.groups > 1 && Dim(1) == 1;
-        if (facts.depthwise) facts.multiplier = Dim(0) / layer.groups;
-        return facts;
-      case OpKind::kConvTranspose:
-        return facts;
-      default:
-        if (layer.op_type == "Embedding") {
-          facts.embedding = true;
-          return facts;
-        }
-        return Refuse("belongs to a " + layer.op_type +
-                      ", whose weights have no known layout in another framework");
+    if (IsDense(layer)) {
+      CKPT_ASSIGN_OR_RETURN(facts.flattened_channels, FlattenedChannels(manifest_, id));
+      return facts;
     }
+    if (IsSeparable(layer)) {
+      facts.depthwise = name == "depthwise_kernel";
+      if (facts.depthwise) facts.layout = KernelLayout::kSpatialInMultiplier;
+      return facts;
+    }
+    if (IsConvolution(layer)) {
+      const bool in_groups =
+          facts.layout == KernelLayout::kOutInSpatial && layer.groups > 1 && Dim(1) == 1;
+      facts.depthwise = in_groups || IsDepthwise(layer);
+      if (in_groups) facts.multiplier = Dim(0) / layer.groups;
+      return facts;
+    }
+    if (IsTransposed(layer)) return facts;
+    facts.embedding = layer.op_type == "Embedding";
+    if (facts.embedding) return facts;
+    return Refuse("belongs to a " + layer.op_type +
+                  ", whose weights have no known layout in another framework");
   }
 
   // Output counts of everything in the file that could feed a dense layer.

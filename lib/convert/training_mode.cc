@@ -5,6 +5,7 @@
 #include <string>
 #include <utility>
 
+#include "ckpt/layer_computation.h"
 #include "core/name_list.h"
 
 namespace ckpt {
@@ -36,7 +37,7 @@ void TellActive(const Manifest& manifest, ConversionPlan& plan) {
   if (!manifest.graph) return;
   std::map<std::string, NameList> active;  // by operation and reason
   for (const Layer& layer : manifest.graph->layers) {
-    if (layer.kind == OpKind::kBatchNorm || layer.training_mode.empty()) continue;
+    if (IsBatchNorm(layer) || layer.training_mode.empty()) continue;
     if (layer.training_mode_overridden) continue;
     active[layer.op_type + " (" + layer.training_mode + ")"].Add(layer.name);
   }

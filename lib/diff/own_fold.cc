@@ -8,7 +8,7 @@
 #include <variant>
 
 #include "ckpt/elements.h"
-#include "ckpt/find_layers.h"
+#include "ckpt/layer_computation.h"
 #include "core/quoted.h"
 #include "diff/permuted_elements.h"
 #include "fold/element_stream.h"

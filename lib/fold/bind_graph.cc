@@ -7,8 +7,8 @@
 #include <unordered_map>
 #include <utility>
 
+#include "ckpt/layer_computation.h"
 #include "fold/equal_bytes.h"
-#include "fold/layer_kinds.h"
 #include "fold/module_names.h"
 #include "fold/reason.h"
 
@@ -21,6 +21,14 @@ Error ShapeDiffers(const Manifest& model, const TensorInfo& there, const Manifes
                                       model.resolved + " has " + ToString(there.shape)}
       .In(names.resolved)
       .Of(here.name);
+}
+
+// Which tensors of the file it reads is not known: neither a kernel nor the vectors of a batch
+// norm.
+void BeOfUnknownTensors(Layer& layer) {
+  layer.has_kernel = false;
+  if (!Computes<network::BatchNormalization>(layer)) return;
+  layer.computation = network::Unknown{layer.op_type, "which tensors it reads is not known"};
 }
 
 class Binder {
@@ -62,7 +70,7 @@ class Binder {
     for (std::size_t i = 0; i < graph_.layers.size(); ++i) {
       Layer& layer = graph_.layers[i];
       if (doubtful_[i]) {
-        layer.kind = OpKind::kOther;
+        BeOfUnknownTensors(layer);
         layer.tensors.clear();
       }
       Finish(layer, origins_[i]);
@@ -116,7 +124,7 @@ class Binder {
       Doubt(reading.layer, stored.name, own);
       return {};
     }
-    const bool matters = IsLinear(layer.kind) || layer.kind == OpKind::kBatchNorm;
+    const bool matters = IsLinear(layer) || IsBatchNorm(layer);
     if (!matters || readers_[reading.id.index] < 2 || !Find(stored.name))
       return Take(reading, stored.name);
     open_.push_back(reading);
@@ -213,8 +221,8 @@ class Binder {
   }
 
   void Finish(Layer& layer, const LayerOrigin& origin) {
-    if (!origin.rewritten.empty() && IsLinear(layer.kind)) {
-      layer.kind = OpKind::kOther;
+    if (!origin.rewritten.empty() && IsLinear(layer)) {
+      BeOfUnknownTensors(layer);
       layer.fed_tensors["kernel"] = "another one than the file's: " + origin.rewritten;
     }
     TakeUnreadBias(layer, origin.module);
@@ -226,7 +234,7 @@ class Binder {
   // An exporter leaves out a bias of zeros; the module of the file has one all the same.
   void TakeUnreadBias(Layer& layer, const std::string& of_module) {
     const auto kernel = layer.tensors.find("kernel");
-    if (!IsLinear(layer.kind) || kernel == layer.tensors.end() || layer.tensors.contains("bias") ||
+    if (!IsLinear(layer) || kernel == layer.tensors.end() || layer.tensors.contains("bias") ||
         !layer.missing_tensors.empty()) {
       return;
     }
@@ -257,14 +265,32 @@ class Binder {
 // Layers of one tensor that are compared: the work stays linear.
 constexpr std::size_t kMaxCompared = 64;
 
+// What a convolution adds around its data: nothing, as much as its kernel asks for, or a fixed
+// amount.
+enum class Edges : std::uint8_t { kNone, kByKernel, kFixed };
+Edges EdgesOf(const Layer& layer) {
+  const network::Padding* padding = nullptr;
+  if (const auto* forward = std::get_if<network::Convolution>(&layer.computation)) {
+    padding = &forward->padding;
+  } else if (const auto* back = std::get_if<network::TransposedConvolution>(&layer.computation)) {
+    padding = &back->padding;
+  }
+  if (padding == nullptr) return Edges::kNone;
+  if (padding->rule != network::PaddingRule::kExplicit) return Edges::kByKernel;
+  const auto none = [](const network::Sizes& sizes) {
+    return std::all_of(sizes.begin(), sizes.end(), [](auto size) { return size == 0; });
+  };
+  return none(padding->before) && none(padding->after) ? Edges::kNone : Edges::kFixed;
+}
+
 bool WorkAlike(const Layer& a, const Layer& b) {
   const auto facts = [](const Layer& layer) {
-    return std::tie(layer.kind, layer.op_type, layer.tensors, layer.missing_tensors, layer.layout,
-                    layer.groups, layer.padding, layer.activation, layer.axis, layer.epsilon,
-                    layer.momentum, layer.not_affine, layer.training_mode, layer.kernel_factor,
-                    layer.bias_factor, layer.not_forward);
+    return std::tie(layer.op_type, layer.tensors, layer.missing_tensors, layer.layout, layer.groups,
+                    layer.activation, layer.axis, layer.epsilon, layer.momentum, layer.not_affine,
+                    layer.training_mode, layer.kernel_factor, layer.bias_factor, layer.not_forward);
   };
-  return facts(a) == facts(b);
+  return facts(a) == facts(b) && a.computation.index() == b.computation.index() &&
+         EdgesOf(a) == EdgesOf(b);
 }
 
 }  // namespace
@@ -275,7 +301,7 @@ void JoinCalls(ModelGraph& graph) {
   std::map<TensorId, std::vector<LayerId>> by_tensor;
   for (LayerId id = 0; id < graph.layers.size(); ++id) {
     Layer& layer = graph.layers[id];
-    const bool may_be_called = IsLinear(layer.kind) || layer.kind == OpKind::kBatchNorm;
+    const bool may_be_called = IsLinear(layer) || IsBatchNorm(layer);
     layer_of[id] = static_cast<LayerId>(layers.size());
     if (may_be_called && !layer.tensors.empty()) {
       std::vector<LayerId>& others = by_tensor[layer.tensors.begin()->second];

@@ -1,6 +1,6 @@
 #include "fold/fold_context.h"
 
-#include "ckpt/find_layers.h"
+#include "ckpt/layer_computation.h"
 #include "fold/reason.h"
 
 namespace ckpt {

@@ -3,6 +3,7 @@
 #include <map>
 #include <set>
 
+#include "ckpt/layer_computation.h"
 #include "fold/graph_walk.h"
 #include "fold/kept_batch_norm.h"
 #include "fold/reason.h"
@@ -66,7 +67,7 @@ Result<std::vector<FoldPart>> GraphFolder::PartsOf(const std::vector<GraphTarget
     if (!target.needs_scale_not_negative.empty() && !function.ScaleIsNotNegative(first, count)) {
       return Refuse("some of its scales are negative, and " + target.needs_scale_not_negative);
     }
-    if (graph_.layers[target.layer].kind == OpKind::kBatchNorm) continue;
+    if (IsBatchNorm(graph_.layers[target.layer])) continue;
     CKPT_ASSIGN_OR_RETURN(LinearLayer linear,
                           LinearLayerOfGraph(context_.manifest, context_.shared, target.layer));
     parts.push_back({.layer = std::move(linear),
@@ -112,7 +113,7 @@ Status GraphFolder::Merge(Candidate& candidate, std::size_t i) {
   std::map<std::size_t, BatchNormFunction> merged;
   for (const GraphTarget& target : targets) {
     const Layer& layer = graph_.layers[target.layer];
-    if (layer.kind != OpKind::kBatchNorm) continue;
+    if (!IsBatchNorm(layer)) continue;
     const auto known = by_layer_.find(target.layer);
     if (known == by_layer_.end() || !context_.candidates[known->second].function) {
       return Refuse(Quoted(layer.name) + " has to stay as it is");

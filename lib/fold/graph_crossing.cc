@@ -1,12 +1,12 @@
 #include "fold/graph_crossing.h"
 
 #include <algorithm>
+#include <numeric>
 #include <utility>
 
+#include "ckpt/layer_computation.h"
 #include "ckpt/network/operation_table.h"
 #include "fold/channel_words.h"
-#include "fold/kind_computation.h"
-#include "fold/layer_kinds.h"
 #include "fold/reason.h"
 
 namespace ckpt {
@@ -20,8 +20,20 @@ using network::Passes;
 using network::Sizes;
 using network::Stops;
 
-bool IsUnknown(const network::Computation& computation) {
-  return std::holds_alternative<network::Unknown>(computation);
+// One after another; Unknown alone where that is not known. `rank`: of what is read.
+std::vector<network::Computation> ComputationsOf(const Layer& layer,
+                                                 std::optional<std::int64_t> rank) {
+  if (IsBatchNorm(layer) && !layer.axis) {
+    return {network::Unknown{layer.op_type, "its axis is not known"}};
+  }
+  if (layer.depthwise_first) return {*layer.depthwise_first, layer.computation};
+  // Keras moves the channels last first where it is told that they come first.
+  if (!IsFlatten(layer) || layer.axis != 1 || !rank || *rank < 3) return {layer.computation};
+  Sizes order(static_cast<std::size_t>(*rank));
+  std::iota(order.begin(), order.end(), 0);
+  order.erase(order.begin() + 1);
+  order.push_back(1);
+  return {network::Transpose{order}, layer.computation};
 }
 
 void AddBounds(const Passes& passes, const Layer& layer, GraphTarget& target) {
@@ -81,18 +93,8 @@ GraphCrossing::GraphCrossing(const Manifest& manifest)
   for (std::size_t i = 0; i < graph_.nodes.size(); ++i) {
     const auto node = static_cast<NodeId>(i);
     network::PartialShape& made = shapes_[graph_.nodes[i].output];
-    if (!made && TellsSizes(node)) made = MadeBy(StepsOf(node));
+    if (!made && IsUnderstood(node)) made = MadeBy(StepsOf(node));
   }
-}
-
-// A kind alone tells the rank only by what is read, or by a kernel; of pooling over everything it
-// does not say whether the axes stay.
-bool GraphCrossing::TellsSizes(NodeId node) const {
-  const Layer& layer = LayerOf(node);
-  if (!IsUnknown(layer.computation) || IsLinear(layer.kind)) return true;
-  const std::vector<ValueId>& inputs = graph_.nodes[node].inputs;
-  return !inputs.empty() && RankOf(inputs[0]) && layer.kind != OpKind::kGlobalMaxPool &&
-         layer.kind != OpKind::kGlobalAveragePool;
 }
 
 std::optional<std::int64_t> GraphCrossing::RankOf(ValueId value) const {
@@ -100,29 +102,25 @@ std::optional<std::int64_t> GraphCrossing::RankOf(ValueId value) const {
   return static_cast<std::int64_t>(shapes_[value]->size());
 }
 
-GraphCrossing::Operands GraphCrossing::OperandsOf(NodeId node) const {
-  Operands operands;
-  for (const ValueId input : graph_.nodes[node].inputs) {
-    operands.emplace_back().shape = shapes_[input];
-  }
-  const Layer& layer = LayerOf(node);
-  const auto kernel = layer.tensors.find("kernel");
-  if (operands.size() == 1 && IsLinear(layer.kind) && kernel != layer.tensors.end()) {
-    const auto& dims = manifest_.tensors[kernel->second.index].shape.dims();
-    Sizes sizes;
-    for (const auto size : dims) sizes.push_back(static_cast<std::int64_t>(size));
-    operands.emplace_back().shape = std::move(sizes);
-  }
-  return operands;
+void GraphCrossing::AddKernel(const Layer& layer, const char* name, Operands& operands) const {
+  const auto kernel = layer.tensors.find(name);
+  if (operands.size() != 1 || !IsLinear(layer) || kernel == layer.tensors.end()) return;
+  const auto& dims = manifest_.tensors[kernel->second.index].shape.dims();
+  operands.emplace_back().shape = Sizes(dims.begin(), dims.end());
 }
 
 std::vector<GraphCrossing::Step> GraphCrossing::StepsOf(NodeId node) const {
   const Node& call = graph_.nodes[node];
+  const Layer& layer = LayerOf(node);
   const auto rank = call.inputs.empty() ? std::nullopt : RankOf(call.inputs[0]);
   std::vector<Step> steps;
-  for (auto& computation : ComputationsOf(LayerOf(node), rank, RankOf(call.output))) {
-    Operands operands = steps.empty() ? OperandsOf(node) : Operands(1);
-    if (!steps.empty()) operands[0].shape = MadeBy(steps);
+  for (auto& computation : ComputationsOf(layer, rank)) {
+    Operands operands(steps.empty() ? call.inputs.size() : 1);
+    for (std::size_t i = 0; i < operands.size(); ++i) {
+      operands[i].shape = steps.empty() ? shapes_[call.inputs[i]] : MadeBy(steps);
+    }
+    const bool depthwise = steps.empty() && layer.depthwise_first;
+    AddKernel(layer, depthwise ? "depthwise_kernel" : "kernel", operands);
     while (operands.size() < network::RowOf(computation).least_operands) {
       operands.emplace_back().given = false;  // a parameter that the graph does not tell
     }
@@ -138,20 +136,16 @@ network::PartialShape GraphCrossing::MadeBy(const std::vector<Step>& steps) cons
 }
 
 bool GraphCrossing::IsUnderstood(NodeId node) const {
-  return !IsUnknown(StepsOf(node)[0].computation);
+  const Layer& layer = LayerOf(node);
+  return !IsUnknown(layer) && (!IsBatchNorm(layer) || layer.axis);
 }
 
-bool GraphCrossing::IsIdentity(NodeId node) const {
-  const Layer& layer = LayerOf(node);
-  if (layer.kind == OpKind::kIdentity || layer.kind == OpKind::kActivation) return true;
-  const auto* unary = std::get_if<network::Unary>(&layer.computation);
-  return unary != nullptr && unary->function == network::UnaryFunction::kIdentity;
-}
+bool GraphCrossing::IsIdentity(NodeId node) const { return ComputesIdentity(LayerOf(node)); }
 
 Error GraphCrossing::Stopped(NodeId node, const Stops& stops, std::int64_t axis,
                              ValueId value) const {
   const Layer& layer = LayerOf(node);
-  const auto own = layer.kind == OpKind::kDense ? std::optional<std::int64_t>(-1) : layer.axis;
+  const auto own = IsDense(layer) ? std::optional<std::int64_t>(-1) : layer.axis;
   if (!own) return Refusal(WhyStopped(stops.reason, layer));
   const std::string pair = std::to_string(axis) + " and the channel axis " + std::to_string(*own) +
                            " of " + Described(layer);
@@ -222,9 +216,6 @@ Status GraphCrossing::Forward(NodeId node, Demand& demand) const {
     demand.axis = passes->axis;
     AddBounds(*passes, layer, demand.target);
   }
-  // What is known as a kind alone keeps its channels where they are, as it counts them.
-  const bool as_counted = IsUnknown(layer.computation) && layer.kind != OpKind::kFlatten;
-  if (as_counted && layer.axis) demand.axis = *layer.axis;
   return {};
 }
 

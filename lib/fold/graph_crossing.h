@@ -42,9 +42,9 @@ class GraphCrossing {
   };
 
   const Layer& LayerOf(NodeId node) const { return graph_.layers[graph_.nodes[node].layer]; }
-  bool TellsSizes(NodeId node) const;
   std::vector<Step> StepsOf(NodeId node) const;
-  Operands OperandsOf(NodeId node) const;
+  // The kernel of this name behind the data.
+  void AddKernel(const Layer& layer, const char* name, Operands& operands) const;
   // Absent: the rules know nothing of it.
   network::PartialShape MadeBy(const std::vector<Step>& steps) const;
   Error Stopped(NodeId node, const network::Stops& stops, std::int64_t axis, ValueId value) const;

@@ -6,10 +6,9 @@
 #include <set>
 #include <utility>
 
-#include "ckpt/find_layers.h"
+#include "ckpt/layer_computation.h"
 #include "fold/channel_view.h"
 #include "fold/channel_words.h"
-#include "fold/layer_kinds.h"
 #include "fold/reason.h"
 
 namespace ckpt {
@@ -34,13 +33,7 @@ Error LiesBetween(const Layer& layer) {
 }
 
 // One scale and one shift for each channel, folded or not.
-bool IsAffine(const Layer& layer) {
-  return layer.kind == OpKind::kBatchNorm || ScalesChannels(layer);
-}
-
-bool IsLinearActivation(const Layer& layer) {
-  return layer.activation.empty() || layer.activation == "linear";
-}
+bool IsAffine(const Layer& layer) { return IsBatchNorm(layer) || ScalesChannels(layer); }
 
 }  // namespace
 
@@ -71,9 +64,7 @@ ValueId GraphWalk::BehindIdentities(ValueId value) const {
 }
 
 std::optional<std::size_t> GraphWalk::OutChannels(const Layer& layer) const {
-  const char* name = layer.kind == OpKind::kBatchNorm ? "moving_mean"
-                     : IsAffine(layer)                ? "gamma"
-                                                      : "kernel";
+  const char* name = IsBatchNorm(layer) ? "moving_mean" : IsAffine(layer) ? "gamma" : "kernel";
   const auto tensor = layer.tensors.find(name);
   if (tensor == layer.tensors.end()) return {};
   const Shape& shape = manifest_.tensors[tensor->second.index].shape;
@@ -89,7 +80,7 @@ Status GraphWalk::CheckActivation(const Layer& layer) {
   return Refuse(activation + " of " + Quoted(layer.name) + " lies between");
 }
 
-// One input, and nothing of its own done to the output but what its kind says.
+// One input, and no activation behind what it computes.
 Status GraphWalk::CheckPassable(NodeId node) const {
   const Layer& layer = LayerOf(node);
   CKPT_RETURN_IF_ERROR(CheckActivation(layer));
@@ -140,14 +131,14 @@ Status GraphWalk::CheckOnlyReader(ValueId id) const {
 
 Status GraphWalk::CheckCrossable(NodeId node, const Demand& demand) const {
   const Layer& layer = LayerOf(node);
-  if (layer.kind == OpKind::kInput) return Refuse("its input is an input of the model");
+  if (layer.is_input) return Refuse("its input is an input of the model");
   if (!crossing_.IsUnderstood(node)) return Fail(LiesBetween(layer));
   CKPT_RETURN_IF_ERROR(CheckActivation(layer));
   if (IsIdentity(node)) return {};
-  if (layer.kind == OpKind::kBatchNorm) {
+  if (IsBatchNorm(layer)) {
     return Refuse("the batch norm " + Quoted(layer.name) + ", which stays, lies between");
   }
-  if (IsLinear(layer.kind) || ScalesChannels(layer)) return Fail(LiesBetween(layer));
+  if (IsLinear(layer) || ScalesChannels(layer)) return Fail(LiesBetween(layer));
   if (demand.target.order != ChannelOrder::kSame) {
     return Refuse(Described(layer) + " lies between, after the channels were flattened");
   }
@@ -208,8 +199,7 @@ Result<std::size_t> GraphWalk::WalkBack(ValueId value, Demand demand, bool into_
     CKPT_RETURN_IF_ERROR(CheckOnlyReader(value));
     const NodeId node = *graph_.values[value].producer;
     const Layer& layer = LayerOf(node);
-    if (IsLinear(layer.kind) ||
-        (layer.kind == OpKind::kBatchNorm && into_batch_norms && !IsIdentity(node))) {
+    if (IsLinear(layer) || (IsBatchNorm(layer) && into_batch_norms && !IsIdentity(node))) {
       return ReachBack(node, std::move(demand), reached);
     }
     CKPT_RETURN_IF_ERROR(CheckCrossable(node, demand));
@@ -295,7 +285,7 @@ Result<std::vector<GraphTarget>> GraphWalk::Forward(LayerId id) const {
 Status GraphWalk::WalkForward(NodeId reader, const Pending& from, std::vector<Pending>& pending,
                               std::vector<Reached>& reached) const {
   const Layer& layer = LayerOf(reader);
-  if (IsLinear(layer.kind)) return ReachForward(reader, from, reached);
+  if (IsLinear(layer)) return ReachForward(reader, from, reached);
   Demand demand = from.demand;
   CKPT_RETURN_IF_ERROR(CheckCrossable(reader, demand));
   if (graph_.nodes[reader].inputs.size() != 1) return Fail(HasInputs(reader));
@@ -315,7 +305,7 @@ Status GraphWalk::ReachForward(NodeId node, const Pending& from,
   if (!layer.not_forward.empty()) return Refuse(layer.not_forward);
   Demand demand = from.demand;
   CKPT_RETURN_IF_ERROR(crossing_.Absorb(node, demand));
-  if (layer.kind == OpKind::kSeparableConv) {
+  if (IsSeparable(layer)) {
     return Refuse("a batch norm is not folded forward into the depthwise kernel of " +
                   Described(layer));
   }

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <map>
 
+#include "ckpt/layer_computation.h"
 #include "fold/reason.h"
 
 namespace ckpt {
@@ -75,7 +76,7 @@ bool GoesWithItsBatchNorm(const Manifest& manifest, const Layer& layer, TensorId
   if (output.is_model_output || output.consumers.size() != 1) return false;
   const Layer& reader = graph.layers[graph.nodes[output.consumers.front()].layer];
   const auto beta = reader.tensors.find("beta");
-  return reader.kind == OpKind::kBatchNorm && beta != reader.tensors.end() && beta->second == id;
+  return IsBatchNorm(reader) && beta != reader.tensors.end() && beta->second == id;
 }
 
 // Checks the tensors of `layer` and fills in what follows from them. `in_graph` may be null.
@@ -100,7 +101,7 @@ Result<LinearLayer> Complete(const Manifest& manifest, const SharedTensors& shar
       layer.bias_name = FreeName(manifest, shared, kernel.name + "_bias", *layer.layer);
     }
     // One number may be read as one for each channel by an operation in front (Expand).
-    const bool dense = rebinds && in_graph->kind == OpKind::kDense;
+    const bool dense = rebinds && IsDense(*in_graph);
     const bool broadcasts = dense || (rebinds && in_graph->read_by.contains("bias"));
     if (!IsBias(bias.shape, layer.views.out_channels, broadcasts, dense)) {
       return Refuse(Quoted(bias.name) + " has shape " + ToString(bias.shape) + " where " +

@@ -2,7 +2,7 @@
 
 #include <array>
 
-#include "fold/layer_kinds.h"
+#include "ckpt/layer_computation.h"
 
 namespace ckpt {
 
@@ -32,8 +32,8 @@ std::string_view LeafOf(const Layer& layer, std::string_view local_name, std::st
     }
     return {};
   };
-  if (layer.kind == OpKind::kBatchNorm) return in(kBatchNorm);
-  if (!IsLinear(layer.kind)) return {};
+  if (IsBatchNorm(layer)) return in(kBatchNorm);
+  if (!IsLinear(layer)) return {};
   // An attention's "in_proj_weight" is no "weight".
   const std::string_view leaf = in(kLinear), its = SplitAtDot(stored).second;
   const bool plain = its == "weight" || its == "bias" || its.starts_with("running_");

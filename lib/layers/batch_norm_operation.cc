@@ -27,7 +27,7 @@ class Reader {
 
   LayerOfOperations Read(bool and_scale) {
     Layer& layer = found_.layer;
-    layer.kind = OpKind::kBatchNorm;
+    layer.computation = norm_;
     layer.axis = norm_.axis;
     layer.epsilon = norm_.epsilon;
     layer.momentum = norm_.momentum;

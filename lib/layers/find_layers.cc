@@ -4,6 +4,7 @@
 #include <map>
 #include <utility>
 
+#include "ckpt/layer_computation.h"
 #include "layers/batch_norm_operation.h"
 #include "layers/layer_calls.h"
 #include "layers/linear_operation.h"
@@ -59,7 +60,8 @@ class Finder {
       graph_.layers.push_back({name.name, name.op_type});
     }
     for (const network::Port& input : network_.inputs) {
-      graph_.layers.push_back({input.name, "input", OpKind::kInput});
+      graph_.layers.push_back({input.name, "input"});
+      graph_.layers.back().is_input = true;
     }
   }
 
@@ -131,8 +133,8 @@ class Finder {
     found.layer.name = std::move(layer.name);
     found.layer.op_type = std::move(layer.op_type);
     layer = std::move(found.layer);
-    if (layer.kind == OpKind::kOther) return;  // what computes its kernel is known
-    const bool norm = layer.kind == OpKind::kBatchNorm;
+    const bool norm = IsBatchNorm(layer);
+    if (!norm && !layer.has_kernel) return;  // what computes its kernel is known
     if (norm) {
       layer.computation =
           SettledOperation(uses_, network_.operation(found.operations.front()), elements_);
@@ -172,9 +174,10 @@ class Finder {
   }
 
   void FindScales() {
-    for (const auto& [index, layer] : found_) {
-      if (layer.layer.kind == OpKind::kBatchNorm || !layer.layer.axis) continue;
-      const auto found = FindScaledChannels(uses_, elements_, layer.output, *layer.layer.axis);
+    for (const auto& [index, operations] : found_) {
+      const Layer& layer = graph_.layers[index];
+      if (IsBatchNorm(layer) || !layer.axis) continue;
+      const auto found = FindScaledChannels(uses_, elements_, operations.output, *layer.axis);
       if (found && EachIsALayer(*found)) BindUnfused(*found);
     }
   }
@@ -193,10 +196,10 @@ class Finder {
     layer.axis = norm.axis;
     layer.has_scale = norm.vectors.contains("gamma");
     layer.has_center = norm.vectors.contains("beta");
+    layer.has_statistics = norm.HasStatistics();
     layer.op_type = "scale and offset for each channel";
-    if (norm.HasStatistics()) {
+    if (layer.has_statistics) {
       layer.op_type = "batch norm in simple operations";
-      layer.kind = OpKind::kBatchNorm;
       layer.epsilon = norm.epsilon;
       layer.stores_deviation = norm.stores_deviation;
       layer.axes_behind_channels = norm.axes_behind_channels;
@@ -262,9 +265,11 @@ class Finder {
     if (!std::holds_alternative<network::Split>(only->computation) && ReadsOtherResult(*only)) {
       return;
     }
+    const bool norm = std::holds_alternative<network::BatchNormalization>(only->computation);
+    if (norm && facts_.batch_norms) return;  // none that the format found: no layer to fold
     Layer& layer = graph_.layers[index];
-    DescribeOperation(uses_, *only, elements_, layer);
     layer.computation = SettledOperation(uses_, *only, elements_);
+    DescribeOperation(uses_, *only, elements_, layer);
   }
 
   bool ReadsOtherResult(const Operation& operation) const {
@@ -291,7 +296,7 @@ class Finder {
   std::map<LayerId, LayerPlace> Places() {
     std::map<LayerId, LayerPlace> places;
     for (auto& [index, layer] : found_) {
-      if (graph_.layers[index].kind == OpKind::kBatchNorm) continue;
+      if (IsBatchNorm(graph_.layers[index])) continue;
       places[index] = {layer.data, layer.output, layer.first, layer.operations.back(),
                        std::move(layer.places)};
     }
@@ -314,11 +319,6 @@ class Finder {
 
 FoundLayers FindLayers(const network::Network& network, const LayerFacts& facts) {
   return Finder(network, facts).Find();
-}
-
-bool ScalesChannels(const Layer& layer) {
-  return layer.kind == OpKind::kOther && !layer.path.empty() &&
-         std::holds_alternative<network::BatchNormalization>(layer.computation);
 }
 
 }  // namespace ckpt

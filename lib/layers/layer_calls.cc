@@ -5,6 +5,8 @@
 #include <span>
 #include <utility>
 
+#include "ckpt/layer_computation.h"
+
 namespace ckpt {
 namespace {
 
@@ -79,9 +81,8 @@ class Caller {
   std::span<const network::ValueId> DataOf(std::uint32_t layer, const Operation& operation) const {
     const std::span<const network::ValueId> all = operation.operands;
     if (std::holds_alternative<network::ShapeOf>(operation.computation)) return {};
-    const bool knows_shape =
-        std::holds_alternative<network::Reshape>(operation.computation) &&
-        std::holds_alternative<network::Reshape>(graph_.layers[layer].computation);
+    const bool knows_shape = std::holds_alternative<network::Reshape>(operation.computation) &&
+                             !IsUnknown(graph_.layers[layer]);
     return knows_shape ? all.first(1) : all;
   }
 

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "layers/operation_kinds.h"
+#include "ckpt/layer_computation.h"
 #include "layers/settled_operation.h"
 #include "layers/wrapped_convolution.h"
 
@@ -35,7 +35,7 @@ class Reader {
     found_.data = operation_.operands[0];
     if (uses_.network().value(found_.data).constant) return std::nullopt;
     if (!layer().fed_tensors.empty()) layer() = Unknown(std::move(layer().fed_tensors));
-    if (layer().kind == OpKind::kOther) return std::move(found_);
+    if (!layer().has_kernel) return std::move(found_);
     TakeSurroundings();
     if (!found_.tensors.contains("bias")) FindAddition();
     return std::move(found_);
@@ -51,21 +51,18 @@ class Reader {
   }
 
   bool Describe(const network::Convolution& convolution) {
-    layer().kind = convolution.layout == KernelLayout::kSpatialInMultiplier ? OpKind::kDepthwiseConv
-                                                                            : OpKind::kConv;
     DescribeWindow(convolution);
     return true;
   }
   bool Describe(const network::TransposedConvolution& convolution) {
-    layer().kind = OpKind::kConvTranspose;
     DescribeWindow(convolution);
     return true;
   }
   template <class T>
   void DescribeWindow(const T& convolution) {
+    layer().has_kernel = true;
     layer().layout = convolution.layout;
     layer().groups = convolution.groups;
-    SetWindow(convolution);
     layer().axis = convolution.channel_axis;
     if (!TakeKernel(operation_.operands[1], false)) Feed("kernel", operation_.operands[1]);
     if (operation_.operands.size() < 3 || operation_.operands[2] == kNoValue) return;
@@ -77,18 +74,12 @@ class Reader {
     }
   }
 
-  template <class T>
-  void SetWindow(const T& convolution) {
-    layer().padding = PaddingOf(convolution.padding);
-    layer().unit_stride = IsUnitStride(convolution.stride);
-  }
-
   bool Describe(const network::MatrixProduct& product) {
     if (uses_.IsFixed(operation_.operands[0]) || !TakeKernel(operation_.operands[1], true)) {
       return false;
     }
     const StoredTensor& kernel = found_.tensors.at("kernel");
-    layer().kind = OpKind::kDense;
+    layer().has_kernel = true;
     layer().layout = product.transpose_b != kernel.transposed ? KernelLayout::kOutInSpatial
                                                               : KernelLayout::kSpatialInOut;
     layer().kernel_factor = product.factor;
@@ -141,16 +132,11 @@ class Reader {
   // Operations around it that are one layer with it.
   void TakeSurroundings() {
     constexpr int kMostWraps = 3;  // around a convolution
-    if (layer().kind == OpKind::kDense) {
+    if (IsDense(layer())) {
       TakeRows();
       return;
     }
     for (int i = 0; i < kMostWraps && TakeWrap(); ++i) {
-    }
-    if (const auto* forward = std::get_if<network::Convolution>(&layer().computation)) {
-      SetWindow(*forward);
-    } else {
-      SetWindow(std::get<network::TransposedConvolution>(layer().computation));
     }
   }
 
@@ -254,7 +240,7 @@ class Reader {
   // One number for each channel, along the axis of the channels.
   bool FitsChannels(const StoredTensor& bias) const {
     const auto channels = OutChannels();
-    const bool dense = found_.layer.kind == OpKind::kDense;
+    const bool dense = IsDense(found_.layer);
     const std::size_t rank = found_.tensors.at("kernel").shape.size() - axes_of_one_;
     const std::size_t behind = dense || found_.layer.axis == -1 ? 0 : rank - 2;
     const std::size_t at = bias.shape.size();

@@ -13,10 +13,6 @@ using network::PartialShape;
 using network::Sizes;
 using network::ValueId;
 
-bool AllAre(const Sizes& sizes, std::int64_t value) {
-  return std::all_of(sizes.begin(), sizes.end(), [&](auto size) { return size == value; });
-}
-
 class Describer {
  public:
   Describer(const ValueUses& uses, const network::Operation& operation,
@@ -24,101 +20,51 @@ class Describer {
       : uses_(uses), operation_(operation), elements_(elements), layer_(layer) {}
 
   void operator()(const network::Unary& unary) const {
-    if (unary.function == network::UnaryFunction::kIdentity) {
-      layer_.kind = OpKind::kIdentity;
-    } else if (unary.function != network::UnaryFunction::kLinear) {
-      BeActivation();
-    }
+    const bool passes = unary.function == network::UnaryFunction::kIdentity ||
+                        unary.function == network::UnaryFunction::kLinear;
+    if (!passes) BeActivation();
   }
   void operator()(const network::Softmax&) const { BeActivation(); }
 
   void operator()(const network::Binary& binary) const {
     using Function = network::BinaryFunction;
-    const bool data = std::none_of(operation_.operands.begin(), operation_.operands.end(),
-                                   [this](ValueId id) { return IsConstant(id); });
-    if (binary.function == Function::kAdd && data) layer_.kind = OpKind::kAdd;
     if (binary.function == Function::kLeakyRelu && !uses_.IsFixed(operation_.operands[0]) &&
         uses_.IsFixed(operation_.operands[1])) {
       BeActivation();
     }
   }
 
-  void operator()(const network::Concatenate& joined) const {
-    if (std::any_of(operation_.operands.begin(), operation_.operands.end(),
-                    [this](ValueId id) { return IsConstant(id); })) {
-      return;
-    }
-    layer_.kind = OpKind::kConcat;
-    layer_.axis = joined.axis;
-  }
+  void operator()(const network::Concatenate& joined) const { layer_.axis = joined.axis; }
 
-  void operator()(const network::Pool& pool) const {
-    if (pool.kind == network::Pool::Kind::kNorm2) return;
-    const bool counted = pool.count_padding && PaddingOf(pool.padding) != Padding::kNone;
-    if (pool.kind == network::Pool::Kind::kAverage && counted) return;
-    layer_.kind =
-        pool.kind == network::Pool::Kind::kMaximum ? OpKind::kMaxPool : OpKind::kAveragePool;
-    layer_.axis = pool.channel_axis;
-  }
+  void operator()(const network::Pool& pool) const { layer_.axis = pool.channel_axis; }
 
   void operator()(const network::Reduction& reduction) const {
     using Kind = network::Reduction::Kind;
     if (reduction.kind != Kind::kMean && reduction.kind != Kind::kMaximum) return;
-    const auto axis = AxisBesides(reduction);
-    if (!axis) return;
-    layer_.kind =
-        reduction.kind == Kind::kMean ? OpKind::kGlobalAveragePool : OpKind::kGlobalMaxPool;
-    layer_.axis = axis;
+    layer_.axis = AxisBesides(reduction);
   }
 
   void operator()(const network::Pad& pad) const {
     const auto changed = AxesPadded(pad);
     if (!changed) return;
-    const bool zeros = pad.mode == network::Pad::Mode::kConstant;
-    if (zeros && ValueOf(pad) != 0.0) return;
-    if (changed->axes.empty()) {
-      layer_.kind = zeros ? OpKind::kIdentity : OpKind::kUpsample;
-    } else if (zeros && !changed->cuts) {
-      layer_.kind = OpKind::kZeroPad;
-    } else if (!zeros) {
-      layer_.kind = OpKind::kUpsample;  // every element is one of the input's
-    }
-    layer_.axis = AxisOutside(changed->axes);
-    if (!layer_.axis) layer_.kind = OpKind::kOther;
+    layer_.axis = AxisOutside(*changed);
+    if (changed->empty()) layer_.computation = network::Unary{};
   }
 
   void operator()(const network::Resize& resize) const {
-    if (resize.mode == network::Resize::Mode::kCubic) return;
     const auto changed = AxesResized(resize);
-    const auto axis = changed ? AxisOutside(*changed) : std::nullopt;
-    if (!axis) return;
-    layer_.kind = OpKind::kUpsample;
-    layer_.axis = axis;
+    if (changed) layer_.axis = AxisOutside(*changed);
   }
 
-  void operator()(const network::MergeAxes& merged) const {
-    if (merged.first == 1 && merged.last == -1) layer_.kind = OpKind::kFlatten;
-  }
   void operator()(const network::Reshape& reshape) const {
-    layer_.kind = KeepsExamples(reshape) ? OpKind::kFlatten : OpKind::kReshape;
+    if (KeepsExamples(reshape)) layer_.computation = network::MergeAxes{1, -1};
   }
 
   template <class T>
   void operator()(const T&) const {}
 
  private:
-  struct Padded {
-    std::set<std::int64_t> axes = {};
-    bool cuts = false;
-  };
-
-  void BeActivation() const {
-    layer_.kind = OpKind::kActivation;
-    layer_.activation = layer_.op_type;
-  }
-  bool IsConstant(ValueId id) const {
-    return id == network::kNoValue || uses_.network().value(id).constant.has_value();
-  }
+  void BeActivation() const { layer_.activation = layer_.op_type; }
   ValueId Operand(std::size_t i) const {
     return i < operation_.operands.size() ? operation_.operands[i] : network::kNoValue;
   }
@@ -176,13 +122,7 @@ class Describer {
     return AxisOutside(*found);
   }
 
-  double ValueOf(const network::Pad& pad) const {
-    if (Operand(2) == network::kNoValue) return pad.value;
-    const auto given = elements_(Operand(2));
-    return given && given->size() == 1 ? given->front() : 1.0;  // not known: not 0
-  }
-
-  std::optional<Padded> AxesPadded(const network::Pad& pad) const {
+  std::optional<std::set<std::int64_t>> AxesPadded(const network::Pad& pad) const {
     Sizes before = pad.before, after = pad.after;
     if (Operand(1) != network::kNoValue) {
       const auto amounts = Integers(1);
@@ -200,17 +140,12 @@ class Describer {
     if (before.size() != after.size() || (!axes.empty() && axes.size() != before.size())) {
       return std::nullopt;
     }
-    Padded padded;
     Sizes changed;
     for (std::size_t i = 0; i < before.size(); ++i) {
-      padded.cuts = padded.cuts || before[i] < 0 || after[i] < 0;
       if (before[i] == 0 && after[i] == 0) continue;
       changed.push_back(axes.empty() ? static_cast<std::int64_t>(i) : axes[i]);
     }
-    const auto found = FromFront(changed);
-    if (!found) return std::nullopt;
-    padded.axes = *found;
-    return padded;
+    return FromFront(changed);
   }
 
   std::optional<std::set<std::int64_t>> AxesResized(const network::Resize& resize) const {
@@ -267,13 +202,6 @@ class Describer {
 };
 
 }  // namespace
-
-Padding PaddingOf(const network::Padding& padding) {
-  if (padding.rule != network::PaddingRule::kExplicit) return Padding::kSame;
-  return AllAre(padding.before, 0) && AllAre(padding.after, 0) ? Padding::kNone : Padding::kZeros;
-}
-
-bool IsUnitStride(const Sizes& stride) { return AllAre(stride, 1); }
 
 void DescribeOperation(const ValueUses& uses, const network::Operation& operation,
                        const ElementsLookup& elements, Layer& layer) {

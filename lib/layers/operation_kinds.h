@@ -1,5 +1,4 @@
-// What an operation with one operand that is data is to a fold: the kinds of layers without
-// tensors.
+// What is said of a layer without tensors that is one operation of what it reads.
 #pragma once
 
 #include <functional>
@@ -13,12 +12,9 @@ namespace ckpt {
 
 using ElementsLookup = std::function<std::optional<std::vector<double>>(network::ValueId)>;
 
-// Sets kind, axis and activation of `layer`; its kind stays kOther where none fits.
+// Sets axis and activation of `layer`, which computes the settled operation. A reshape that makes a
+// row of each example is MergeAxes, and padding of nothing the identity.
 void DescribeOperation(const ValueUses& uses, const network::Operation& operation,
                        const ElementsLookup& elements, Layer& layer);
-
-// Of a window: none, a "same" rule, zeros.
-Padding PaddingOf(const network::Padding& padding);
-bool IsUnitStride(const network::Sizes& stride);
 
 }  // namespace ckpt

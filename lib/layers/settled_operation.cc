@@ -64,15 +64,24 @@ class Settler {
   }
   Computation operator()(const network::MatrixProduct& product) const { return product; }
   Computation operator()(const network::BatchNormalization& norm) const { return norm; }
+  // Slopes of the file are parameters.
+  Computation operator()(const network::Binary& binary) const {
+    const bool sloped = binary.function == network::BinaryFunction::kLeakyRelu &&
+                        !uses_.IsFixed(operation_.operands[0]);
+    return sloped ? Computation(binary) : OfData(binary);
+  }
   template <class T>
   Computation operator()(const T& other) const {
-    const bool data =
-        std::all_of(operation_.operands.begin(), operation_.operands.end(),
-                    [this](network::ValueId id) { return id == kNoValue || !uses_.IsFixed(id); });
-    return data ? Computation(other) : None();
+    return OfData(other);
   }
 
  private:
+  Computation OfData(const Computation& other) const {
+    const bool data =
+        std::all_of(operation_.operands.begin(), operation_.operands.end(),
+                    [this](network::ValueId id) { return id == kNoValue || !uses_.IsFixed(id); });
+    return data ? other : None();
+  }
   static Computation None() { return network::Unknown{}; }
   std::size_t Given() const { return operation_.operands.size(); }
   bool Has(std::size_t operand) const {

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "ckpt/batch_norm.h"
-#include "ckpt/find_layers.h"
+#include "ckpt/layer_computation.h"
 #include "ckpt/op_analysis.h"
 #include "roles/averages.h"
 #include "roles/batch_norm_layers.h"
@@ -160,10 +160,9 @@ class Analyser {
   void ReadGraphLayers() {
     if (!manifest_.graph) return;
     for (const Layer& layer : manifest_.graph->layers) {
-      if (layer.kind == OpKind::kBatchNorm) continue;
+      if (IsBatchNorm(layer)) continue;
       const bool other_norm = layer.op_type == "Normalization" || SaysOtherNorm(layer.op_type);
-      // These may hold layers of their own, or hand a tensor on to the layer that it belongs to.
-      const bool of_others = layer.kind == OpKind::kOther || layer.kind == OpKind::kReshape;
+      const bool of_others = MayHandTensorsOn(layer);
       const bool scale = ScalesChannels(layer);
       if (of_others && !other_norm && !scale) continue;
       for (const auto& [name, id] : layer.tensors) {

@@ -6,6 +6,7 @@
 #include <unordered_set>
 #include <utility>
 
+#include "ckpt/layer_computation.h"
 #include "core/quoted.h"
 #include "roles/framework_defaults.h"
 #include "roles/named_scopes.h"
@@ -302,7 +303,7 @@ std::vector<FoundLayer> LayersOfGraph(const Manifest& manifest) {
   for (const Node& node : graph.nodes) take(node.layer);
   for (LayerId id = 0; id < graph.layers.size(); ++id) take(id);  // never called
   for (const LayerId id : order) {
-    if (graph.layers[id].kind == OpKind::kBatchNorm) layers.push_back(FromGraph(manifest, id));
+    if (IsBatchNorm(graph.layers[id])) layers.push_back(FromGraph(manifest, id));
   }
   return layers;
 }

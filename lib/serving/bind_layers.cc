@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "ckpt/bind_graph.h"
+#include "ckpt/layer_computation.h"
 
 namespace ckpt {
 namespace {
@@ -30,7 +31,7 @@ Status BindToSource(const Checkpoint& model, const SourceOf& source_of, Layer& l
       own.emplace(local, *here);
       continue;
     }
-    if (layer.kind == OpKind::kBatchNorm) {
+    if (IsBatchNorm(layer)) {
       CKPT_ASSIGN_OR_RETURN(const bool absent, IsAsAbsent(model, local, id));
       if (absent) continue;
       layer.fed_tensors.emplace(local, "a constant of the graph that the file does not have");
@@ -38,7 +39,7 @@ Status BindToSource(const Checkpoint& model, const SourceOf& source_of, Layer& l
     layer.missing_tensors.push_back(local);
   }
   layer.tensors = std::move(own);
-  if (layer.kind == OpKind::kBatchNorm) {
+  if (IsBatchNorm(layer)) {
     layer.has_scale = layer.tensors.contains("gamma");
     layer.has_center = layer.tensors.contains("beta");
   }

@@ -117,7 +117,6 @@ class LayerPlacer {
     Layer layer;
     layer.name = LayerName(op.name);
     layer.op_type = unfused ? "batch normalization (" + Types(found.path) + ")" : op.type;
-    layer.kind = OpKind::kBatchNorm;
     layer.epsilon = found.epsilon;
     for (const auto& [name, weight] : norm.weights) layer.tensors[name] = weight.tensor;
     layer.has_scale = layer.tensors.contains("gamma");

@@ -81,7 +81,7 @@ TEST(Presence, TensorThatTheConfigCallsForIsMissed) {
   Layer layer;
   layer.name = "bn";
   layer.op_type = "BatchNormalization";
-  layer.kind = OpKind::kBatchNorm;
+  layer.computation = network::BatchNormalization{};
   layer.missing_tensors = {"gamma"};
   for (const char* name : {"beta", "moving_mean", "moving_variance"}) {
     layer.tensors[name] = *FindTensor(manifest, std::string("bn/") + name);

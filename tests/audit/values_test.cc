@@ -126,10 +126,11 @@ TEST(Values, AmplificationCountsTheBiasBeforeTheLayer) {
     Manifest& manifest = network.mutable_manifest();
     Layer conv, norm;
     conv.name = "conv";
-    conv.kind = OpKind::kConv;
+    conv.computation = network::Convolution{};
+    conv.has_kernel = true;
     conv.tensors["bias"] = *FindTensor(manifest, "conv/bias");
     norm.name = "bn";
-    norm.kind = OpKind::kBatchNorm;
+    norm.computation = network::BatchNormalization{};
     norm.epsilon = 1e-3;
     norm.momentum = 0.99;
     for (const char* name : {"gamma", "beta", "moving_mean", "moving_variance"}) {

@@ -7,6 +7,7 @@
 
 #include <cmath>
 
+#include "ckpt/layer_computation.h"
 #include "tests/convert/planned.h"
 
 namespace ckpt::testing::conventions_test {
@@ -260,19 +261,21 @@ MemoryCheckpoint BehindAFlatten(const std::optional<Layer>& between) {
   graph.source = "Keras config";
   const auto add = [&](Layer made) {
     made.axis = -1;
-    if (made.kind == OpKind::kFlatten) made.axis.reset();
+    if (IsFlatten(made)) made.axis.reset();
     const auto at = static_cast<ValueId>(graph.layers.size());
     graph.nodes.push_back({at, {at}, at + 1});
     graph.layers.push_back(std::move(made));
   };
-  const auto layer = [&](const char* name, OpKind kind, std::optional<TensorId> kernel) {
-    Layer made{.name = name, .op_type = name, .kind = kind};
+  const auto layer = [&](const char* name, network::Computation computation,
+                         std::optional<TensorId> kernel) {
+    Layer made{.name = name, .op_type = name, .computation = std::move(computation)};
+    made.has_kernel = kernel.has_value();
     if (kernel) made.tensors["kernel"] = *kernel;
     add(std::move(made));
   };
-  layer("conv", OpKind::kConv, TensorId{0});
-  layer("pool", OpKind::kMaxPool, {});
-  layer("flatten", OpKind::kFlatten, {});
+  layer("conv", network::Convolution{}, TensorId{0});
+  layer("pool", network::Pool{.size = {2, 2}}, {});
+  layer("flatten", network::MergeAxes{1, -1}, {});
   if (between) {
     Layer made = *between;
     std::uint32_t tensor = 2;
@@ -281,7 +284,7 @@ MemoryCheckpoint BehindAFlatten(const std::optional<Layer>& between) {
     }
     add(std::move(made));
   }
-  layer("fc", OpKind::kDense, TensorId{1});
+  layer("fc", network::MatrixProduct{}, TensorId{1});
   graph.values.resize(graph.nodes.size() + 1);
   for (NodeId node = 0; node < graph.nodes.size(); ++node) {
     graph.values[node].consumers = {node};
@@ -304,7 +307,8 @@ TEST(Conventions, TheGraphSaysWhatIsFlattened) {
 }
 
 TEST(Conventions, ABatchNormBehindAFlattenIsPermutedWithIt) {
-  Layer norm{.name = "mid", .op_type = "BatchNormalization", .kind = OpKind::kBatchNorm};
+  Layer norm{
+      .name = "mid", .op_type = "BatchNormalization", .computation = network::BatchNormalization{}};
   norm.epsilon = 1e-3;
   const MemoryCheckpoint keras = BehindAFlatten(norm);
   ConvertOptions options;
@@ -320,7 +324,7 @@ TEST(Conventions, ABatchNormBehindAFlattenIsPermutedWithIt) {
 }
 
 TEST(Conventions, AnotherLayerBehindAFlattenIsRefused) {
-  const Layer norm{.name = "mid", .op_type = "LayerNormalization", .kind = OpKind::kOther};
+  const Layer norm{.name = "mid", .op_type = "LayerNormalization"};
   const MemoryCheckpoint keras = BehindAFlatten(norm);
   ConvertOptions options;
   options.names = Framework::kPyTorch;
@@ -340,13 +344,20 @@ TEST(Conventions, ADenseLayerThatMakesAnImageIsRefusedUnlessItsLayoutIsGiven) {
   ModelGraph graph;
   graph.origin = GraphOrigin::kKerasConfig;
   graph.source = "Keras config";
-  Layer dense{.name = "fc", .op_type = "Dense", .kind = OpKind::kDense};
+  Layer dense{.name = "fc",
+              .op_type = "Dense",
+              .computation = network::MatrixProduct{},
+              .has_kernel = true};
   dense.tensors["kernel"] = TensorId{1};
-  Layer conv{.name = "conv", .op_type = "Conv2D", .kind = OpKind::kConv};
+  Layer conv{.name = "conv",
+             .op_type = "Conv2D",
+             .computation = network::Convolution{},
+             .has_kernel = true};
   conv.tensors["kernel"] = TensorId{0};
-  ValueId value = graph.AddCall({.name = "in", .op_type = "Input", .kind = OpKind::kInput}, {});
+  ValueId value = graph.AddCall({.name = "in", .op_type = "Input", .is_input = true}, {});
   value = graph.AddCall(dense, {value});
-  value = graph.AddCall({.name = "image", .op_type = "Reshape", .kind = OpKind::kReshape}, {value});
+  value = graph.AddCall({.name = "image", .op_type = "Reshape", .computation = network::Reshape{}},
+                        {value});
   graph.AddCall(conv, {value});
   keras.mutable_manifest().graph = graph;
   ConvertOptions options;

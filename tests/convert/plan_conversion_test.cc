@@ -434,13 +434,14 @@ MemoryCheckpoint AlwaysTraining(bool overridden = false) {
   Layer conv, norm;
   conv.name = "conv";
   conv.op_type = "Conv2D";
-  conv.kind = OpKind::kConv;
+  conv.computation = network::Convolution{};
+  conv.has_kernel = true;
   conv.tensors["kernel"] = TensorId{4};
   conv.axis = -1;
   conv.can_gain_bias = true;
   norm.name = "bn";
   norm.op_type = "BatchNormalization";
-  norm.kind = OpKind::kBatchNorm;
+  norm.computation = network::BatchNormalization{};
   norm.axis = -1;
   norm.epsilon = 0.0;
   norm.training_mode = "called with training=True";
@@ -456,7 +457,7 @@ MemoryCheckpoint AlwaysTraining(bool overridden = false) {
   graph.source = "Keras config";
   Layer input;
   input.name = "x";
-  input.kind = OpKind::kInput;
+  input.is_input = true;
   const ValueId x = graph.AddCall(std::move(input), {}, 4);
   const ValueId y = graph.AddCall(std::move(norm), {graph.AddCall(std::move(conv), {x}, 4)}, 4);
   graph.values[y].is_model_output = true;

@@ -14,6 +14,7 @@ using testing::ExpectSameFunction;
 using testing::FoldedScopes;
 using testing::Index;
 using ::testing::IsEmpty;
+using testing::LayerKind;
 using testing::TestNet;
 
 constexpr auto kHwoi = KernelLayout::kSpatialOutIn;
@@ -22,22 +23,22 @@ constexpr auto kIohw = KernelLayout::kInOutSpatial;
 
 struct Case {
   const char* name;
-  OpKind kind;
+  LayerKind kind;
   Index input;  // batch and channels included
   ConvOptions options;
   std::int64_t axis = -1;  // of the batch norm
 };
 void PrintTo(const Case& test, std::ostream* out) { *out << test.name; }
 
-ValueId Add(TestNet& net, OpKind kind, ValueId x, const ConvOptions& options) {
+ValueId Add(TestNet& net, LayerKind kind, ValueId x, const ConvOptions& options) {
   switch (kind) {
-    case OpKind::kConv:
+    case LayerKind::kConv:
       return net.Conv("conv", x, options);
-    case OpKind::kDepthwiseConv:
+    case LayerKind::kDepthwiseConv:
       return net.Depthwise("conv", x, options);
-    case OpKind::kConvTranspose:
+    case LayerKind::kConvTranspose:
       return net.ConvTranspose("conv", x, options);
-    case OpKind::kSeparableConv:
+    case LayerKind::kSeparableConv:
       return net.Separable("conv", x, options);
     default:
       return net.Dense("conv", x, options);
@@ -76,51 +77,54 @@ TEST_P(BackwardTest, KeepsTheFunction) {
 INSTANTIATE_TEST_SUITE_P(
     Distinct, BackwardTest,
     ::testing::Values(
-        Case{"Conv", OpKind::kConv, {2, 5, 7, 4}, {.out = 6, .kernel = {3, 5}}},
+        Case{"Conv", LayerKind::kConv, {2, 5, 7, 4}, {.out = 6, .kernel = {3, 5}}},
         Case{"ConvSameStrided",
-             OpKind::kConv,
+             LayerKind::kConv,
              {2, 5, 7, 4},
              {.out = 6, .kernel = {3, 5}, .border = Border::kSame, .stride = 2}},
-        Case{"ConvGrouped", OpKind::kConv, {2, 5, 7, 4}, {.out = 6, .kernel = {3, 5}, .groups = 2}},
+        Case{"ConvGrouped",
+             LayerKind::kConv,
+             {2, 5, 7, 4},
+             {.out = 6, .kernel = {3, 5}, .groups = 2}},
         Case{"ConvOutIn",
-             OpKind::kConv,
+             LayerKind::kConv,
              {2, 4, 5, 7},
              {.out = 6, .kernel = {3, 5}, .layout = kOihw, .axis = 1},
              1},
         Case{"ConvOutInGrouped",
-             OpKind::kConv,
+             LayerKind::kConv,
              {2, 4, 5, 7},
              {.out = 6, .kernel = {3, 5}, .layout = kOihw, .groups = 2, .axis = 1},
              1},
-        Case{"Conv1D", OpKind::kConv, {2, 7, 4}, {.out = 6, .kernel = {3}}},
-        Case{"Conv3D", OpKind::kConv, {1, 3, 4, 5, 3}, {.out = 4, .kernel = {2, 3, 2}}},
+        Case{"Conv1D", LayerKind::kConv, {2, 7, 4}, {.out = 6, .kernel = {3}}},
+        Case{"Conv3D", LayerKind::kConv, {1, 3, 4, 5, 3}, {.out = 4, .kernel = {2, 3, 2}}},
         Case{"ChannelsFirst",
-             OpKind::kConv,
+             LayerKind::kConv,
              {2, 4, 5, 7},
              {.out = 6, .kernel = {3, 5}, .axis = 1},
              1},
         Case{"NegativeAxis",
-             OpKind::kConv,
+             LayerKind::kConv,
              {2, 4, 5, 7},
              {.out = 6, .kernel = {3, 5}, .axis = 1},
              -3},
-        Case{"PositiveAxis", OpKind::kConv, {2, 5, 7, 4}, {.out = 6, .kernel = {3, 5}}, 3},
+        Case{"PositiveAxis", LayerKind::kConv, {2, 5, 7, 4}, {.out = 6, .kernel = {3, 5}}, 3},
         Case{"DepthwiseMultiplier",
-             OpKind::kDepthwiseConv,
+             LayerKind::kDepthwiseConv,
              {2, 5, 7, 4},
              {.out = 2, .kernel = {3, 5}}},
-        Case{"Separable", OpKind::kSeparableConv, {2, 5, 7, 4}, {.out = 6, .kernel = {3, 5}}},
+        Case{"Separable", LayerKind::kSeparableConv, {2, 5, 7, 4}, {.out = 6, .kernel = {3, 5}}},
         Case{"Transposed",
-             OpKind::kConvTranspose,
+             LayerKind::kConvTranspose,
              {2, 5, 7, 4},
              {.out = 6, .kernel = {3, 5}, .layout = kHwoi, .stride = 2}},
         Case{"TransposedInOut",
-             OpKind::kConvTranspose,
+             LayerKind::kConvTranspose,
              {2, 4, 5, 7},
              {.out = 6, .kernel = {3, 5}, .layout = kIohw, .axis = 1},
              1},
         Case{"TransposedGrouped",
-             OpKind::kConvTranspose,
+             LayerKind::kConvTranspose,
              {2, 4, 5, 7},
              {.out = 6,
               .kernel = {3, 5},
@@ -130,56 +134,59 @@ INSTANTIATE_TEST_SUITE_P(
               .axis = 1,
               .output_padding = 1},
              1},
-        Case{"Dense", OpKind::kDense, {3, 4}, {.out = 6}},
-        Case{"DenseAxisOne", OpKind::kDense, {3, 4}, {.out = 6}, 1},
-        Case{"DenseOutIn", OpKind::kDense, {3, 4}, {.out = 6, .layout = kOihw}},
-        Case{"DenseOnSequence", OpKind::kDense, {3, 5, 4}, {.out = 6}}),
+        Case{"Dense", LayerKind::kDense, {3, 4}, {.out = 6}},
+        Case{"DenseAxisOne", LayerKind::kDense, {3, 4}, {.out = 6}, 1},
+        Case{"DenseOutIn", LayerKind::kDense, {3, 4}, {.out = 6, .layout = kOihw}},
+        Case{"DenseOnSequence", LayerKind::kDense, {3, 5, 4}, {.out = 6}}),
     [](const auto& test) { return test.param.name; });
 
 // Sizes that agree in every axis: a fold along a wrong one has the right shape.
 INSTANTIATE_TEST_SUITE_P(
     Equal, BackwardTest,
     ::testing::Values(
-        Case{"Conv", OpKind::kConv, {4, 4, 4, 4}, {.out = 4, .kernel = {4, 4}}},
+        Case{"Conv", LayerKind::kConv, {4, 4, 4, 4}, {.out = 4, .kernel = {4, 4}}},
         Case{"ConvSame",
-             OpKind::kConv,
+             LayerKind::kConv,
              {4, 4, 4, 4},
              {.out = 4, .kernel = {4, 4}, .border = Border::kSame}},
-        Case{"ConvGrouped", OpKind::kConv, {2, 4, 4, 4}, {.out = 4, .kernel = {2, 2}, .groups = 2}},
+        Case{"ConvGrouped",
+             LayerKind::kConv,
+             {2, 4, 4, 4},
+             {.out = 4, .kernel = {2, 2}, .groups = 2}},
         Case{"ConvOutIn",
-             OpKind::kConv,
+             LayerKind::kConv,
              {4, 4, 4, 4},
              {.out = 4, .kernel = {4, 4}, .layout = kOihw, .axis = 1},
              1},
         Case{"ConvOutInGrouped",
-             OpKind::kConv,
+             LayerKind::kConv,
              {4, 4, 4, 4},
              {.out = 4, .kernel = {2, 2}, .layout = kOihw, .groups = 2, .axis = 1},
              1},
         Case{"ChannelsFirst",
-             OpKind::kConv,
+             LayerKind::kConv,
              {4, 4, 4, 4},
              {.out = 4, .kernel = {1, 1}, .axis = 1},
              1},
-        Case{"Depthwise", OpKind::kDepthwiseConv, {4, 4, 4, 4}, {.out = 4, .kernel = {4, 4}}},
-        Case{"Separable", OpKind::kSeparableConv, {4, 4, 4, 4}, {.out = 4, .kernel = {4, 4}}},
+        Case{"Depthwise", LayerKind::kDepthwiseConv, {4, 4, 4, 4}, {.out = 4, .kernel = {4, 4}}},
+        Case{"Separable", LayerKind::kSeparableConv, {4, 4, 4, 4}, {.out = 4, .kernel = {4, 4}}},
         Case{"Transposed",
-             OpKind::kConvTranspose,
+             LayerKind::kConvTranspose,
              {4, 4, 4, 4},
              {.out = 4, .kernel = {4, 4}, .layout = kHwoi}},
         Case{"TransposedInOut",
-             OpKind::kConvTranspose,
+             LayerKind::kConvTranspose,
              {4, 4, 4, 4},
              {.out = 4, .kernel = {4, 4}, .layout = kIohw, .axis = 1},
              1},
         Case{"TransposedGrouped",
-             OpKind::kConvTranspose,
+             LayerKind::kConvTranspose,
              {4, 4, 4, 4},
              {.out = 4, .kernel = {2, 2}, .layout = kIohw, .groups = 2, .axis = 1},
              1},
-        Case{"Dense", OpKind::kDense, {4, 4}, {.out = 4}},
-        Case{"DenseOutIn", OpKind::kDense, {4, 4}, {.out = 4, .layout = kOihw}},
-        Case{"DenseOnSequence", OpKind::kDense, {4, 4, 4}, {.out = 4}}),
+        Case{"Dense", LayerKind::kDense, {4, 4}, {.out = 4}},
+        Case{"DenseOutIn", LayerKind::kDense, {4, 4}, {.out = 4, .layout = kOihw}},
+        Case{"DenseOnSequence", LayerKind::kDense, {4, 4, 4}, {.out = 4}}),
     [](const auto& test) { return test.param.name; });
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "ckpt/forwarding_checkpoint.h"
+#include "ckpt/layer_computation.h"
 #include "tests/support/memory_checkpoint.h"
 
 namespace ckpt::bind_graph_test {
@@ -21,19 +22,20 @@ class Exported : public MemoryCheckpoint, public RecordsOrigins {
   const std::vector<LayerOrigin>& origins() const noexcept override { return origins_; }
 
   // A layer that reads `tensors`, by local name, of this file.
-  void AddLayer(const std::string& name, OpKind kind,
+  void AddLayer(const std::string& name, network::Computation computation,
                 const std::map<std::string, std::string>& read, LayerOrigin origin = {}) {
-    pending_.push_back({name, kind, read});
+    pending_.push_back({name, std::move(computation), read});
     origins_.push_back(std::move(origin));
   }
   void Finish() {
     Seal();
     ModelGraph graph;
     graph.source = "graph";
-    for (const auto& [name, kind, read] : pending_) {
+    for (const auto& [name, computation, read] : pending_) {
       Layer layer;
       layer.name = name;
-      layer.kind = kind;
+      layer.computation = computation;
+      layer.has_kernel = Computes<network::MatrixProduct>(layer);
       layer.layout = KernelLayout::kOutInSpatial;
       for (const auto& [local, tensor] : read)
         layer.tensors.emplace(local, *FindTensor(manifest(), tensor));
@@ -45,7 +47,7 @@ class Exported : public MemoryCheckpoint, public RecordsOrigins {
  private:
   struct Pending {
     std::string name;
-    OpKind kind;
+    network::Computation computation;
     std::map<std::string, std::string> read;
   };
   std::vector<Pending> pending_;
@@ -56,6 +58,9 @@ void AddNorm(MemoryCheckpoint& checkpoint, const std::string& scope) {
   for (const char* leaf : {".weight", ".bias", ".running_mean", ".running_var"})
     checkpoint.Add(scope + leaf, {2}, {1, 2});
 }
+
+const network::Computation kNorm = network::BatchNormalization{1};
+const network::Computation kDense = network::MatrixProduct{};
 
 const std::map<std::string, std::string> kFirstNorm = {{"gamma", "n1.weight"},
                                                        {"beta", "n1.bias"},
@@ -71,8 +76,8 @@ std::string MeanOf(const BoundGraph& bound, const MemoryCheckpoint& names, std::
 TEST(BoundGraph, GivesALayerTheTensorsThatItReadsUnderOtherNames) {
   Exported model;
   AddNorm(model, "n1");
-  model.AddLayer("a", OpKind::kBatchNorm, kFirstNorm);
-  model.AddLayer("b", OpKind::kBatchNorm, kFirstNorm,
+  model.AddLayer("a", kNorm, kFirstNorm);
+  model.AddLayer("b", kNorm, kFirstNorm,
                  {.read_as = {{"gamma", "n2.weight"},
                               {"beta", "n2.bias"},
                               {"moving_mean", "n2.running_mean"},
@@ -93,7 +98,7 @@ TEST(BoundGraph, GivesALayerTheTensorsThatItReadsUnderOtherNames) {
 TEST(BoundGraph, GoesByTheKeysOfTheFilesWhereNoNameIsTheSame) {
   Exported model;
   AddNorm(model, "n1");
-  model.AddLayer("a", OpKind::kBatchNorm, kFirstNorm);
+  model.AddLayer("a", kNorm, kFirstNorm);
   model.Finish();
   for (TensorInfo& info : model.mutable_manifest().tensors) info.stored_as = "key of " + info.name;
   MemoryCheckpoint names;
@@ -117,9 +122,8 @@ class InFront : public ForwardingCheckpoint {
 TEST(BoundGraph, AWrapperPassesOnUnderWhichNamesALayerReads) {
   auto model = std::make_unique<Exported>();
   AddNorm(*model, "n1");
-  model->AddLayer("a", OpKind::kBatchNorm, kFirstNorm);
-  model->AddLayer("b", OpKind::kBatchNorm, kFirstNorm,
-                  {.read_as = {{"moving_mean", "n2.running_mean"}}});
+  model->AddLayer("a", kNorm, kFirstNorm);
+  model->AddLayer("b", kNorm, kFirstNorm, {.read_as = {{"moving_mean", "n2.running_mean"}}});
   model->Finish();
   auto wrapped = std::make_unique<InFront>(std::move(model));
   const auto named = WithOwnNames(std::make_unique<InFront>(std::move(wrapped)));
@@ -131,9 +135,9 @@ TEST(BoundGraph, AWrapperPassesOnUnderWhichNamesALayerReads) {
 TEST(BoundGraph, NeverLendsALayerTheStatisticsOfAnother) {
   Exported model;
   AddNorm(model, "n1");
-  model.AddLayer("a", OpKind::kBatchNorm, kFirstNorm);
+  model.AddLayer("a", kNorm, kFirstNorm);
   model.AddLayer(
-      "b", OpKind::kBatchNorm, kFirstNorm,
+      "b", kNorm, kFirstNorm,
       {.read_as = {{"moving_mean", "n2.running_mean"}, {"moving_variance", "n2.running_var"}}});
   model.Finish();
   MemoryCheckpoint names;
@@ -151,8 +155,8 @@ TEST(BoundGraph, NeverLendsALayerTheStatisticsOfAnother) {
 TEST(BoundGraph, GoesByTheModuleThatTheGraphRecords) {
   Exported model;
   AddNorm(model, "n1");
-  model.AddLayer("a", OpKind::kBatchNorm, kFirstNorm, {.module = "n1"});
-  model.AddLayer("b", OpKind::kBatchNorm,
+  model.AddLayer("a", kNorm, kFirstNorm, {.module = "n1"});
+  model.AddLayer("b", kNorm,
                  // One tensor may stand for two of another kind: all zeros, all ones.
                  {{"gamma", "n1.weight"},
                   {"beta", "n1.bias"},
@@ -172,8 +176,8 @@ TEST(BoundGraph, GoesByTheModuleThatTheGraphRecords) {
 TEST(BoundGraph, PassesOverWhatCannotBeTold) {
   Exported model;
   AddNorm(model, "n1");
-  model.AddLayer("a", OpKind::kBatchNorm, kFirstNorm);
-  model.AddLayer("b", OpKind::kBatchNorm, kFirstNorm);
+  model.AddLayer("a", kNorm, kFirstNorm);
+  model.AddLayer("b", kNorm, kFirstNorm);
   model.Finish();
   MemoryCheckpoint names;
   AddNorm(names, "n1");
@@ -181,7 +185,7 @@ TEST(BoundGraph, PassesOverWhatCannotBeTold) {
   names.Seal();
   const auto bound = BindGraph(model, names);
   ASSERT_TRUE(bound) << ToString(bound.error());
-  for (const Layer& layer : bound->graph.layers) EXPECT_EQ(layer.kind, OpKind::kOther);
+  for (const Layer& layer : bound->graph.layers) EXPECT_TRUE(IsUnknown(layer));
   EXPECT_THAT(bound->doubts, SizeIs(2));
   EXPECT_THAT(bound->doubts[0], HasSubstr("in common with other layers"));
 }
@@ -189,8 +193,8 @@ TEST(BoundGraph, PassesOverWhatCannotBeTold) {
 TEST(BoundGraph, TakesASecondCallForOneWhereTheFileHasNothingToSpare) {
   Exported model;
   AddNorm(model, "n1");
-  model.AddLayer("a", OpKind::kBatchNorm, kFirstNorm, {.module = "n1"});
-  model.AddLayer("b", OpKind::kBatchNorm, kFirstNorm, {.module = "n1_1"});
+  model.AddLayer("a", kNorm, kFirstNorm, {.module = "n1"});
+  model.AddLayer("b", kNorm, kFirstNorm, {.module = "n1_1"});
   model.Finish();
   MemoryCheckpoint names;
   AddNorm(names, "n1");
@@ -204,8 +208,8 @@ TEST(BoundGraph, TakesASecondCallForOneWhereTheFileHasNothingToSpare) {
 TEST(BoundGraph, AModuleThatMayBeASecondCallIsPassedOver) {
   Exported model;
   AddNorm(model, "n1");
-  model.AddLayer("a", OpKind::kBatchNorm, kFirstNorm, {.module = "n1"});
-  model.AddLayer("b", OpKind::kBatchNorm, kFirstNorm, {.module = "n1_1"});
+  model.AddLayer("a", kNorm, kFirstNorm, {.module = "n1"});
+  model.AddLayer("b", kNorm, kFirstNorm, {.module = "n1_1"});
   model.Finish();
   MemoryCheckpoint names;
   AddNorm(names, "n1");
@@ -214,15 +218,15 @@ TEST(BoundGraph, AModuleThatMayBeASecondCallIsPassedOver) {
   const auto bound = BindGraph(model, names);
   ASSERT_TRUE(bound) << ToString(bound.error());
   EXPECT_EQ(MeanOf(*bound, names, 0), "n1.running_mean");
-  EXPECT_EQ(bound->graph.layers[1].kind, OpKind::kOther);
+  EXPECT_TRUE(IsUnknown(bound->graph.layers[1]));
 }
 
 // `second`: what the file has for the second kernel, which the graph stored once with the first.
 std::string SecondKernel(const std::vector<double>& second) {
   Exported model;
   model.Add("c1.weight", {1, 2}, {3, 4});
-  model.AddLayer("a", OpKind::kDense, {{"kernel", "c1.weight"}}, {.module = "c1"});
-  model.AddLayer("b", OpKind::kDense, {{"kernel", "c1.weight"}}, {.module = "c2"});
+  model.AddLayer("a", kDense, {{"kernel", "c1.weight"}}, {.module = "c1"});
+  model.AddLayer("b", kDense, {{"kernel", "c1.weight"}}, {.module = "c2"});
   model.Finish();
   MemoryCheckpoint names;
   names.Add("c1.weight", {1, 2}, {5, 6});
@@ -241,7 +245,7 @@ TEST(BoundGraph, SharesAKernelOnlyWhereTheFileDoesToo) {
 TEST(BoundGraph, FindsTheBiasThatAnExporterLeftOut) {
   Exported model;
   model.Add("c.weight", {1, 2}, {3, 4});
-  model.AddLayer("a", OpKind::kDense, {{"kernel", "c.weight"}}, {.module = "c"});
+  model.AddLayer("a", kDense, {{"kernel", "c.weight"}}, {.module = "c"});
   model.Finish();
   MemoryCheckpoint names;
   names.Add("c.weight", {1, 2}, {5, 6});
@@ -255,7 +259,7 @@ TEST(BoundGraph, FindsTheBiasThatAnExporterLeftOut) {
 TEST(BoundGraph, AKernelThatTakesABatchNormAlreadyIsNoKnownLayer) {
   Exported model;
   model.Add("c.weight", {1, 2}, {3, 4});
-  model.AddLayer("a", OpKind::kDense, {{"kernel", "c.weight"}},
+  model.AddLayer("a", kDense, {{"kernel", "c.weight"}},
                  {.module = "n", .rewritten = "a batch norm was folded into it"});
   model.Finish();
   MemoryCheckpoint names;
@@ -263,7 +267,7 @@ TEST(BoundGraph, AKernelThatTakesABatchNormAlreadyIsNoKnownLayer) {
   names.Seal();
   const auto bound = BindGraph(model, names);
   ASSERT_TRUE(bound) << ToString(bound.error());
-  EXPECT_EQ(bound->graph.layers[0].kind, OpKind::kOther);
+  EXPECT_TRUE(IsUnknown(bound->graph.layers[0]));
 }
 
 }  // namespace

@@ -14,6 +14,7 @@ using testing::FoldedScopes;
 using ::testing::HasSubstr;
 using testing::Index;
 using ::testing::IsEmpty;
+using testing::LayerKind;
 using testing::ReasonOf;
 using testing::TestNet;
 using ::testing::UnorderedElementsAre;
@@ -22,7 +23,7 @@ using ::testing::UnorderedElementsAre;
 
 struct Between {
   const char* name;
-  OpKind kind;
+  LayerKind kind;
 };
 class ThroughTest : public ::testing::TestWithParam<Between> {};
 
@@ -38,18 +39,19 @@ TEST_P(ThroughTest, MovesTheBatchNormBeforeIt) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Layers, ThroughTest,
-                         ::testing::Values(Between{"Identity", OpKind::kIdentity},
-                                           Between{"MaxPool", OpKind::kMaxPool},
-                                           Between{"AveragePool", OpKind::kAveragePool},
-                                           Between{"GlobalMaxPool", OpKind::kGlobalMaxPool},
-                                           Between{"GlobalAveragePool", OpKind::kGlobalAveragePool},
-                                           Between{"Upsample", OpKind::kUpsample}),
+                         ::testing::Values(Between{"Identity", LayerKind::kIdentity},
+                                           Between{"MaxPool", LayerKind::kMaxPool},
+                                           Between{"AveragePool", LayerKind::kAveragePool},
+                                           Between{"GlobalMaxPool", LayerKind::kGlobalMaxPool},
+                                           Between{"GlobalAveragePool",
+                                                   LayerKind::kGlobalAveragePool},
+                                           Between{"Upsample", LayerKind::kUpsample}),
                          [](const auto& test) { return test.param.name; });
 
 TEST(BackwardMovesTest, MaxPoolingStopsNegativeScales) {
   TestNet net;
   auto x = net.Conv("conv", net.Input({2, 6, 7, 3}), {.out = 5});
-  x = net.Simple("pool", OpKind::kMaxPool, {x});
+  x = net.Simple("pool", LayerKind::kMaxPool, {x});
   net.Output(net.BatchNorm("bn", x));
   const FoldPlan plan = ExpectSameFunction(net);
   EXPECT_THAT(plan.folded, IsEmpty());
@@ -59,7 +61,7 @@ TEST(BackwardMovesTest, MaxPoolingStopsNegativeScales) {
 TEST(BackwardMovesTest, AZeroScalePassesMaxPooling) {
   TestNet net;
   auto x = net.Conv("conv", net.Input({2, 6, 7, 3}), {.out = 5});
-  x = net.Simple("pool", OpKind::kMaxPool, {x});
+  x = net.Simple("pool", LayerKind::kMaxPool, {x});
   net.Output(net.BatchNorm("bn", x, {.positive_gamma = true}));
   net.weights("bn/gamma")[2] = 0;
   const FoldPlan plan = ExpectSameFunction(net);
@@ -70,7 +72,7 @@ TEST(BackwardMovesTest, AZeroScalePassesMaxPooling) {
 TEST(BackwardMovesTest, ZeroPaddingStopsAShift) {
   TestNet net;
   auto x = net.Conv("conv", net.Input({2, 6, 7, 3}), {.out = 5});
-  x = net.Simple("pad", OpKind::kZeroPad, {x});
+  x = net.Simple("pad", LayerKind::kZeroPad, {x});
   net.Output(net.BatchNorm("bn", x));
   const FoldPlan plan = ExpectSameFunction(net);
   EXPECT_THAT(plan.folded, IsEmpty());
@@ -80,7 +82,7 @@ TEST(BackwardMovesTest, ZeroPaddingStopsAShift) {
 TEST(BackwardMovesTest, ZeroPaddingPassesAZeroShift) {
   TestNet net;
   auto x = net.Conv("conv", net.Input({2, 6, 7, 3}), {.out = 5});
-  x = net.Simple("pad", OpKind::kZeroPad, {x});
+  x = net.Simple("pad", LayerKind::kZeroPad, {x});
   net.Output(net.BatchNorm("bn", x, {.zero_shift = true}));
   EXPECT_THAT(FoldedScopes(ExpectSameFunction(net)), ElementsAre("bn"));
 }
@@ -88,7 +90,7 @@ TEST(BackwardMovesTest, ZeroPaddingPassesAZeroShift) {
 TEST(BackwardMovesTest, FlattenOfOneElementPerChannel) {
   TestNet net;
   auto x = net.Conv("conv", net.Input({2, 3, 2, 4}), {.out = 5, .kernel = {3, 2}});
-  x = net.Simple("flatten", OpKind::kFlatten, {x}, {});
+  x = net.Simple("flatten", LayerKind::kFlatten, {x}, {});
   net.Output(net.BatchNorm("bn", x));
   EXPECT_THAT(FoldedScopes(ExpectSameFunction(net)), ElementsAre("bn"));
 }
@@ -96,7 +98,7 @@ TEST(BackwardMovesTest, FlattenOfOneElementPerChannel) {
 TEST(BackwardMovesTest, FlattenOfSeveralElementsPerChannelStops) {
   TestNet net;
   auto x = net.Conv("conv", net.Input({2, 4, 3, 4}), {.out = 5, .kernel = {3, 2}});
-  x = net.Simple("flatten", OpKind::kFlatten, {x}, {});
+  x = net.Simple("flatten", LayerKind::kFlatten, {x}, {});
   net.Output(net.BatchNorm("bn", x));
   const FoldPlan plan = ExpectSameFunction(net);
   EXPECT_THAT(ReasonOf(plan, "bn"), HasSubstr("has 5 channels, and it has 20"));
@@ -105,7 +107,7 @@ TEST(BackwardMovesTest, FlattenOfSeveralElementsPerChannelStops) {
 TEST(BackwardMovesTest, GlobalPoolingWithChannelsFirst) {
   TestNet net;
   auto x = net.Conv("conv", net.Input({2, 3, 6, 7}), {.out = 5, .axis = 1});
-  x = net.Simple("pool", OpKind::kGlobalAveragePool, {x}, 1);
+  x = net.Simple("pool", LayerKind::kGlobalAveragePool, {x}, 1);
   net.Output(net.BatchNorm("bn", x, {.axis = -1}));
   EXPECT_THAT(FoldedScopes(ExpectSameFunction(net)), ElementsAre("bn"));
 }
@@ -114,7 +116,7 @@ TEST(BackwardMovesTest, GlobalPoolingWithChannelsFirst) {
 TEST(BackwardMovesTest, PoolingOverTheAxisOfTheBatchNormStops) {
   TestNet net;
   auto x = net.Conv("conv", net.Input({2, 4, 4, 4}), {.out = 4, .kernel = {1, 1}, .axis = 1});
-  x = net.Simple("up", OpKind::kUpsample, {x}, -1);
+  x = net.Simple("up", LayerKind::kUpsample, {x}, -1);
   net.Output(net.BatchNorm("bn", x, {.axis = 1}));
   const FoldPlan plan = ExpectSameFunction(net);
   EXPECT_THAT(ReasonOf(plan, "bn"), HasSubstr("different ones"));
@@ -128,9 +130,9 @@ TEST(ConcatTest, EveryProducerTakesItsSlice) {
     const auto input = net.Input({2, 4, 5, 3});
     const auto a = net.Conv("a", input, {.out = 2, .kernel = {1, 1}});
     const auto b = net.Depthwise("b", input, {.out = 2, .kernel = {1, 1}, .bias = false});
-    const auto c =
-        net.Simple("drop", OpKind::kIdentity, {net.Conv("c", input, {.out = 4, .kernel = {1, 1}})});
-    const auto joined = net.Simple("join", OpKind::kConcat, {a, b, c}, axis);
+    const auto c = net.Simple("drop", LayerKind::kIdentity,
+                              {net.Conv("c", input, {.out = 4, .kernel = {1, 1}})});
+    const auto joined = net.Simple("join", LayerKind::kConcat, {a, b, c}, axis);
     net.Output(net.BatchNorm("bn", joined, {.axis = -1}));
     const FoldPlan plan = ExpectSameFunction(net);
     ASSERT_THAT(FoldedScopes(plan), ElementsAre("bn"));
@@ -143,7 +145,7 @@ TEST(ConcatTest, ChannelsFirst) {
   const auto input = net.Input({2, 3, 4, 5});
   const auto a = net.Conv("a", input, {.out = 2, .kernel = {1, 1}, .axis = 1});
   const auto b = net.Conv("b", input, {.out = 4, .kernel = {1, 1}, .axis = 1});
-  net.Output(net.BatchNorm("bn", net.Simple("join", OpKind::kConcat, {a, b}, 1), {.axis = -3}));
+  net.Output(net.BatchNorm("bn", net.Simple("join", LayerKind::kConcat, {a, b}, 1), {.axis = -3}));
   EXPECT_THAT(FoldedScopes(ExpectSameFunction(net)), ElementsAre("bn"));
 }
 
@@ -152,7 +154,7 @@ TEST(ConcatTest, AlongAnotherAxisEachTakesAll) {
   const auto input = net.Input({2, 4, 5, 3});
   const auto a = net.Conv("a", input, {.out = 4, .kernel = {1, 1}});
   const auto b = net.Conv("b", input, {.out = 4, .kernel = {1, 1}});
-  net.Output(net.BatchNorm("bn", net.Simple("join", OpKind::kConcat, {a, b}, 1)));
+  net.Output(net.BatchNorm("bn", net.Simple("join", LayerKind::kConcat, {a, b}, 1)));
   EXPECT_THAT(FoldedScopes(ExpectSameFunction(net)), ElementsAre("bn"));
 }
 
@@ -162,7 +164,7 @@ TEST(ConcatTest, OneBranchThatCannotTakeItKeepsTheBatchNorm) {
   const auto a = net.Conv("a", input, {.out = 2, .kernel = {1, 1}});
   const auto b = net.Conv("b", input, {.out = 4, .kernel = {1, 1}, .activation = "relu"});
   const auto c = net.Conv("c", input, {.out = 4, .kernel = {1, 1}});
-  net.Output(net.BatchNorm("bn", net.Simple("join", OpKind::kConcat, {a, b, c})));
+  net.Output(net.BatchNorm("bn", net.Simple("join", LayerKind::kConcat, {a, b, c})));
   const FoldPlan plan = ExpectSameFunction(net);
   EXPECT_THAT(plan.folded, IsEmpty());
   EXPECT_THAT(plan.tensors, IsEmpty());
@@ -172,7 +174,7 @@ TEST(ConcatTest, OneBranchThatCannotTakeItKeepsTheBatchNorm) {
 TEST(ConcatTest, TheSameValueTwiceStops) {
   TestNet net;
   const auto a = net.Conv("a", net.Input({2, 4, 5, 3}), {.out = 3, .kernel = {1, 1}});
-  net.Output(net.BatchNorm("bn", net.Simple("join", OpKind::kConcat, {a, a})));
+  net.Output(net.BatchNorm("bn", net.Simple("join", LayerKind::kConcat, {a, a})));
   EXPECT_THAT(ReasonOf(ExpectSameFunction(net), "bn"), HasSubstr("2 consumers: \"join\""));
 }
 
@@ -182,7 +184,7 @@ TEST(AddTest, ScalesEveryAddendAndShiftsOne) {
   const auto a = net.Conv("a", input, {.out = 4, .kernel = {1, 1}});
   const auto b = net.Conv("b", input, {.out = 4, .kernel = {1, 1}, .bias = false});
   const auto c = net.Conv("c", input, {.out = 4, .kernel = {1, 1}});
-  net.Output(net.BatchNorm("bn", net.Simple("sum", OpKind::kAdd, {b, a, c}, {})));
+  net.Output(net.BatchNorm("bn", net.Simple("sum", LayerKind::kAdd, {b, a, c}, {})));
   const FoldPlan plan = ExpectSameFunction(net);
   ASSERT_THAT(FoldedScopes(plan), ElementsAre("bn"));
   EXPECT_THAT(plan.edits.gained_bias, ElementsAre(net.layer("b")));
@@ -192,7 +194,7 @@ TEST(AddTest, AShortcutKeepsTheBatchNorm) {
   TestNet net;
   const auto input = net.Input({2, 4, 5, 3});
   const auto a = net.Conv("a", input, {.out = 3, .kernel = {1, 1}});
-  net.Output(net.BatchNorm("bn", net.Simple("sum", OpKind::kAdd, {a, input}, {})));
+  net.Output(net.BatchNorm("bn", net.Simple("sum", LayerKind::kAdd, {a, input}, {})));
   const FoldPlan plan = ExpectSameFunction(net);
   EXPECT_THAT(plan.tensors, IsEmpty());
   EXPECT_THAT(ReasonOf(plan, "bn"), HasSubstr("consumers"));
@@ -204,7 +206,7 @@ TEST(AddTest, TheRankIsThatOfTheKernels) {
   const auto input = net.Input({2, 4, 5, 3});
   const auto a = net.Conv("a", input, {.out = 3, .kernel = {1, 1}});
   const auto b = net.Conv("b", input, {.out = 3, .kernel = {1, 1}});
-  net.Output(net.BatchNorm("bn", net.Simple("sum", OpKind::kAdd, {a, b}, {}), {.axis = 3}));
+  net.Output(net.BatchNorm("bn", net.Simple("sum", LayerKind::kAdd, {a, b}, {}), {.axis = 3}));
   net.ForgetRanks();
   EXPECT_THAT(FoldedScopes(ExpectSameFunction(net)), ElementsAre("bn"));
 }
@@ -214,7 +216,7 @@ TEST(AddTest, AnUnknownRankKeepsTheBatchNorm) {
   const auto input = net.Input({2, 5, 3});
   const auto a = net.Dense("a", input, {.out = 3});
   const auto b = net.Dense("b", input, {.out = 3});
-  net.Output(net.BatchNorm("bn", net.Simple("sum", OpKind::kAdd, {a, b}, {}), {.axis = 2}));
+  net.Output(net.BatchNorm("bn", net.Simple("sum", LayerKind::kAdd, {a, b}, {}), {.axis = 2}));
   net.ForgetRanks();
   EXPECT_THAT(ReasonOf(ExpectSameFunction(net), "bn"), HasSubstr("are not known"));
 }
@@ -225,7 +227,7 @@ TEST(ChainTest, TwoInARowFoldIntoOneLayer) {
   TestNet net;
   auto x = net.Conv("conv", net.Input({2, 5, 6, 3}), {.out = 4});
   x = net.BatchNorm("bn1", x);
-  x = net.Simple("drop", OpKind::kIdentity, {x});
+  x = net.Simple("drop", LayerKind::kIdentity, {x});
   net.Output(net.BatchNorm("bn2", x));
   const FoldPlan plan = ExpectSameFunction(net);
   ASSERT_THAT(FoldedScopes(plan), ElementsAre("bn1", "bn2"));
@@ -280,7 +282,7 @@ TEST(ChainTest, AMergeCoversTheSlicesOfAConcatenation) {
   const auto kept = net.BatchNorm("kept", net.Activation("act", input, "relu"));
   const auto conv = net.Conv("conv", input, {.out = 4, .kernel = {1, 1}});
   net.Output(net.Activation(
-      "end", net.BatchNorm("bn", net.Simple("join", OpKind::kConcat, {conv, kept})), "relu"));
+      "end", net.BatchNorm("bn", net.Simple("join", LayerKind::kConcat, {conv, kept})), "relu"));
   const FoldPlan plan = ExpectSameFunction(net);
   ASSERT_THAT(FoldedScopes(plan), ElementsAre("bn"));
   EXPECT_THAT(plan.folded[0].into, ElementsAre("conv/kernel", "kept"));
@@ -292,7 +294,7 @@ struct ForwardCase {
   const char* name;
   Index input;
   testing::ConvOptions options;
-  OpKind kind = OpKind::kConv;
+  LayerKind kind = LayerKind::kConv;
   std::int64_t axis = -1;
 };
 void PrintTo(const ForwardCase& test, std::ostream* out) { *out << test.name; }
@@ -306,9 +308,9 @@ TEST_P(ForwardTest, KeepsTheFunction) {
     options.bias = bias;
     auto x = net.Activation("act", net.Input(test.input), "relu");
     x = net.BatchNorm("bn", x, {.axis = test.axis});
-    if (test.kind == OpKind::kConv) x = net.Conv("next", x, options);
-    if (test.kind == OpKind::kDepthwiseConv) x = net.Depthwise("next", x, options);
-    if (test.kind == OpKind::kDense) x = net.Dense("next", x, options);
+    if (test.kind == LayerKind::kConv) x = net.Conv("next", x, options);
+    if (test.kind == LayerKind::kDepthwiseConv) x = net.Depthwise("next", x, options);
+    if (test.kind == LayerKind::kDense) x = net.Dense("next", x, options);
     net.Output(x);
     const FoldPlan plan = ExpectSameFunction(net);
     ASSERT_THAT(FoldedScopes(plan), ElementsAre("bn"));
@@ -326,15 +328,15 @@ INSTANTIATE_TEST_SUITE_P(
         ForwardCase{"ConvOutIn",
                     {2, 4, 5, 6},
                     {.out = 6, .layout = KernelLayout::kOutInSpatial, .groups = 2, .axis = 1},
-                    OpKind::kConv,
+                    LayerKind::kConv,
                     1},
         ForwardCase{"PointwiseSame",
                     {2, 5, 6, 4},
                     {.out = 6, .kernel = {1, 1}, .border = Border::kSame, .stride = 2}},
-        ForwardCase{"Depthwise", {2, 5, 6, 4}, {.out = 2}, OpKind::kDepthwiseConv},
-        ForwardCase{"Dense", {2, 4}, {.out = 6}, OpKind::kDense},
-        ForwardCase{"DenseAxisOne", {2, 4}, {.out = 6}, OpKind::kDense, 1},
-        ForwardCase{"DenseOnSequence", {2, 5, 4}, {.out = 6}, OpKind::kDense}),
+        ForwardCase{"Depthwise", {2, 5, 6, 4}, {.out = 2}, LayerKind::kDepthwiseConv},
+        ForwardCase{"Dense", {2, 4}, {.out = 6}, LayerKind::kDense},
+        ForwardCase{"DenseAxisOne", {2, 4}, {.out = 6}, LayerKind::kDense, 1},
+        ForwardCase{"DenseOnSequence", {2, 5, 4}, {.out = 6}, LayerKind::kDense}),
     [](const auto& test) { return test.param.name; });
 INSTANTIATE_TEST_SUITE_P(
     Equal, ForwardTest,
@@ -344,11 +346,11 @@ INSTANTIATE_TEST_SUITE_P(
         ForwardCase{"ConvOutIn",
                     {4, 4, 4, 4},
                     {.out = 4, .kernel = {4, 4}, .layout = KernelLayout::kOutInSpatial, .axis = 1},
-                    OpKind::kConv,
+                    LayerKind::kConv,
                     1},
         ForwardCase{
-            "Depthwise", {4, 4, 4, 4}, {.out = 4, .kernel = {4, 4}}, OpKind::kDepthwiseConv},
-        ForwardCase{"DenseOnSequence", {4, 4, 4}, {.out = 4}, OpKind::kDense}),
+            "Depthwise", {4, 4, 4, 4}, {.out = 4, .kernel = {4, 4}}, LayerKind::kDepthwiseConv},
+        ForwardCase{"DenseOnSequence", {4, 4, 4}, {.out = 4}, LayerKind::kDense}),
     [](const auto& test) { return test.param.name; });
 
 // The error of folding a shift across padding would be of the size of the data.
@@ -374,7 +376,8 @@ TEST(ForwardConditionsTest, ExplicitPaddingOfAPointwiseKernelStops) {
   TestNet net;
   const auto x = net.BatchNorm("bn", net.Input({2, 5, 6, 4}));
   net.Output(net.Conv("next", x, {.out = 6, .kernel = {1, 1}}));
-  net.graph().layers[net.layer("next")].padding = Padding::kZeros;
+  auto& next = std::get<network::Convolution>(net.graph().layers[net.layer("next")].computation);
+  next.padding = {network::PaddingRule::kExplicit, {1, 1}, {1, 1}};
   const auto plan = PlanFoldOf(net);
   ASSERT_TRUE(plan);
   EXPECT_THAT(ReasonOf(*plan, "bn"), HasSubstr("pads with zeros"));
@@ -404,7 +407,7 @@ TEST(ForwardConditionsTest, EveryReaderTakesIt) {
   TestNet net;
   const auto x = net.BatchNorm("bn", net.Input({2, 5, 6, 4}));
   net.Output(net.Conv("a", x, {.out = 6}));
-  net.Output(net.Conv("b", net.Simple("pool", OpKind::kAveragePool, {x}), {.out = 3}));
+  net.Output(net.Conv("b", net.Simple("pool", LayerKind::kAveragePool, {x}), {.out = 3}));
   const FoldPlan plan = ExpectSameFunction(net);
   ASSERT_THAT(FoldedScopes(plan), ElementsAre("bn"));
   EXPECT_THAT(plan.folded[0].into, UnorderedElementsAre("a/kernel", "b/kernel"));
@@ -451,7 +454,7 @@ TEST_P(FlattenTest, RepeatsTheChannelsInTheirOrder) {
     TestNet net;
     auto x = net.Activation("act", net.Input(shape), "relu");
     x = net.BatchNorm("bn", x, {.axis = GetParam().batch_norm_axis});
-    x = net.Simple("flatten", OpKind::kFlatten, {x}, GetParam().flatten_axis);
+    x = net.Simple("flatten", LayerKind::kFlatten, {x}, GetParam().flatten_axis);
     net.Output(net.Dense("dense", x, {.out = 4}));
     EXPECT_THAT(FoldedScopes(ExpectSameFunction(net)), ElementsAre("bn"));
   }
@@ -467,7 +470,7 @@ INSTANTIATE_TEST_SUITE_P(Orders, FlattenTest,
 TEST(ForwardConditionsTest, FlattenOfAMiddleAxisStops) {
   TestNet net;
   auto x = net.BatchNorm("bn", net.Input({2, 3, 3, 3}), {.axis = 2});
-  x = net.Simple("flatten", OpKind::kFlatten, {x}, {});
+  x = net.Simple("flatten", LayerKind::kFlatten, {x}, {});
   net.Output(net.Dense("dense", x, {.out = 4}));
   EXPECT_THAT(ReasonOf(ExpectSameFunction(net), "bn"),
               HasSubstr("sizes that tell where it takes the channels are not known"));

@@ -13,6 +13,7 @@ namespace {
 using testing::Border;
 using testing::ExpectSameFunction;
 using testing::Index;
+using testing::LayerKind;
 using testing::TestNet;
 
 // Grows a network of some fifteen layers at random; unread values become outputs.
@@ -64,12 +65,12 @@ class RandomNet : public TestNet {
       case 4:
         return open_.push_back(Activation(name, x, "relu"));
       case 5:
-        return open_.push_back(Simple(name, OpKind::kIdentity, {x}));
+        return open_.push_back(Simple(name, LayerKind::kIdentity, {x}));
       case 6: {
-        constexpr OpKind kKinds[] = {OpKind::kMaxPool, OpKind::kAveragePool, OpKind::kZeroPad,
-                                     OpKind::kUpsample};
-        const OpKind kind = kKinds[Pick(4)];
-        const bool grows = kind == OpKind::kZeroPad || kind == OpKind::kUpsample;
+        constexpr LayerKind kKinds[] = {LayerKind::kMaxPool, LayerKind::kAveragePool,
+                                        LayerKind::kZeroPad, LayerKind::kUpsample};
+        const LayerKind kind = kKinds[Pick(4)];
+        const bool grows = kind == LayerKind::kZeroPad || kind == LayerKind::kUpsample;
         return open_.push_back(grows == (shape[1] < 4) ? Simple(name, kind, {x}) : x);
       }
       case 7: {
@@ -77,8 +78,8 @@ class RandomNet : public TestNet {
         const bool sum = x != y && shape == x_shape(y);
         const bool joinable = x != y && shape[1] == x_shape(y)[1] && shape[2] == x_shape(y)[2] &&
                               shape[3] + x_shape(y)[3] < 12;
-        if (sum && Chance(50)) return open_.push_back(Simple(name, OpKind::kAdd, {x, y}, {}));
-        if (joinable) return open_.push_back(Simple(name, OpKind::kConcat, {x, y}, 3));
+        if (sum && Chance(50)) return open_.push_back(Simple(name, LayerKind::kAdd, {x, y}, {}));
+        if (joinable) return open_.push_back(Simple(name, LayerKind::kConcat, {x, y}, 3));
         open_.push_back(x);
         if (x != y) open_.push_back(y);
         return;

@@ -21,6 +21,29 @@
 
 namespace ckpt::testing {
 
+// What a TestNet is made of.
+enum class LayerKind : std::uint8_t {
+  kInput,
+  kConv,
+  kConvTranspose,
+  kDepthwiseConv,
+  kSeparableConv,
+  kDense,
+  kBatchNorm,
+  kIdentity,
+  kActivation,
+  kAdd,
+  kConcat,
+  kMaxPool,  // windows of 2, "same"
+  kAveragePool,
+  kGlobalMaxPool,
+  kGlobalAveragePool,
+  kZeroPad,   // one in front, two behind
+  kUpsample,  // by 2
+  kFlatten,   // axis 1: it moves to the end first
+  kOther,
+};
+
 struct ConvOptions {
   std::int64_t out = 6;  // out channels, or the multiplier of a depthwise convolution
   Index kernel = {3, 2};
@@ -49,7 +72,7 @@ class TestNet {
   }
 
   ValueId Input(const Index& shape) {
-    const LayerId layer = AddLayer("input" + std::to_string(inputs_.size()), OpKind::kInput);
+    const LayerId layer = AddLayer("input" + std::to_string(inputs_.size()), LayerKind::kInput);
     Array x(shape);
     for (double& element : x.data) element = Uniform(-1, 1);
     inputs_[static_cast<NodeId>(graph_.nodes.size())] = x;
@@ -57,35 +80,36 @@ class TestNet {
   }
 
   ValueId Conv(const std::string& name, ValueId x, const ConvOptions& options) {
-    return Call(ConvLayer(name, OpKind::kConv, x, options), {x});
+    return Call(ConvLayer(name, LayerKind::kConv, x, options), {x});
   }
   ValueId Depthwise(const std::string& name, ValueId x, ConvOptions options) {
     options.layout = KernelLayout::kSpatialInMultiplier;
-    return Call(ConvLayer(name, OpKind::kDepthwiseConv, x, options), {x});
+    return Call(ConvLayer(name, LayerKind::kDepthwiseConv, x, options), {x});
   }
   ValueId ConvTranspose(const std::string& name, ValueId x, const ConvOptions& options) {
-    return Call(ConvLayer(name, OpKind::kConvTranspose, x, options), {x});
+    return Call(ConvLayer(name, LayerKind::kConvTranspose, x, options), {x});
   }
   // A 1x1 "pointwise" kernel behind a depthwise one that no batch norm reaches.
   ValueId Separable(const std::string& name, ValueId x, const ConvOptions& options) {
-    const LayerId layer = ConvLayer(name, OpKind::kSeparableConv, x, options);
+    const LayerId layer = ConvLayer(name, LayerKind::kSeparableConv, x, options);
     Index shape = Joined(options.kernel, {x_shape(x).back(), 1});
     Tensor(layer, "depthwise_kernel", shape, -1, 1);
     return Call(layer, {x});
   }
   ValueId Dense(const std::string& name, ValueId x, ConvOptions options) {
     options.kernel = {};
-    return Call(ConvLayer(name, OpKind::kDense, x, options), {x});
+    return Call(ConvLayer(name, LayerKind::kDense, x, options), {x});
   }
 
   LayerId BatchNormLayer(const std::string& name, std::int64_t channels,
                          const BatchNormOptions& options = {}) {
-    const LayerId layer = AddLayer(name, OpKind::kBatchNorm);
+    const LayerId layer = AddLayer(name, LayerKind::kBatchNorm);
     Layer& record = graph_.layers[layer];
     record.axis = options.axis;
     record.epsilon = options.epsilon;
     record.has_scale = options.scale;
     record.has_center = options.center;
+    record.computation = network::BatchNormalization{options.axis, options.epsilon};
     if (options.scale) {
       std::vector<double>& gamma = Tensor(layer, "gamma", {channels}, 0.5, 2);
       for (std::size_t c = 1; c < gamma.size() && !options.positive_gamma; c += 3) gamma[c] *= -1;
@@ -104,22 +128,24 @@ class TestNet {
   }
 
   ValueId Activation(const std::string& name, ValueId x, const std::string& function) {
-    const LayerId layer = AddLayer(name, OpKind::kActivation);
+    const LayerId layer = AddLayer(name, LayerKind::kActivation);
     graph_.layers[layer].activation = function;
+    graph_.layers[layer].computation = network::Unary{};
     return Call(layer, {x});
   }
   // Dropout, ...: a layer of this kind without attributes but its channel axis.
-  ValueId Simple(const std::string& name, OpKind kind, const std::vector<ValueId>& inputs,
+  ValueId Simple(const std::string& name, LayerKind kind, const std::vector<ValueId>& inputs,
                  std::optional<std::int64_t> axis = -1) {
     const LayerId layer = AddLayer(name, kind);
     graph_.layers[layer].axis = axis;
+    graph_.layers[layer].computation = ComputationOf(kind, axis.value_or(-1), x_shape(inputs[0]));
     return Call(layer, inputs);
   }
 
-  // A layer that the network's vocabulary says, and no kind.
+  // A layer that the network's vocabulary says.
   ValueId Computed(const std::string& name, network::Computation computation,
                    const std::vector<ValueId>& inputs) {
-    const LayerId layer = AddLayer(name, OpKind::kOther);
+    const LayerId layer = AddLayer(name, LayerKind::kOther);
     graph_.layers[layer].computation = std::move(computation);
     return Call(layer, inputs);
   }
@@ -234,14 +260,15 @@ class TestNet {
   struct Attributes {
     Border border = Border::kValid;
     std::int64_t stride = 1, output_padding = 0;
+    LayerKind kind = LayerKind::kOther;
   };
 
-  LayerId AddLayer(const std::string& name, OpKind kind) {
+  LayerId AddLayer(const std::string& name, LayerKind kind) {
     Layer layer;
     layer.name = name;
-    layer.kind = kind;
+    layer.is_input = kind == LayerKind::kInput;
     graph_.layers.push_back(std::move(layer));
-    attributes_.emplace_back();
+    attributes_.emplace_back().kind = kind;
     return static_cast<LayerId>(graph_.layers.size() - 1);
   }
 
@@ -254,21 +281,23 @@ class TestNet {
         .first->second.data;
   }
 
-  LayerId ConvLayer(const std::string& name, OpKind kind, ValueId x, const ConvOptions& options) {
+  LayerId ConvLayer(const std::string& name, LayerKind kind, ValueId x,
+                    const ConvOptions& options) {
     const LayerId layer = AddLayer(name, kind);
     Layer& record = graph_.layers[layer];
     record.layout = options.layout;
     record.groups = options.groups;
-    record.padding = options.border == Border::kValid ? Padding::kNone : Padding::kSame;
     record.activation = options.activation;
     record.axis = options.axis;
     record.can_gain_bias = true;
-    attributes_[layer] = {options.border, options.stride, options.output_padding};
+    record.has_kernel = true;
+    attributes_[layer] = {options.border, options.stride, options.output_padding, kind};
+    SayConvolution(kind, options, record);
     const Index& shape_of_x = x_shape(x);
     const std::int64_t in = shape_of_x[options.axis < 0 ? shape_of_x.size() - 1 : 1];
     const std::int64_t g = options.groups;
     Index shape = options.kernel;
-    if (kind == OpKind::kSeparableConv) shape.assign(shape.size(), 1);
+    if (kind == LayerKind::kSeparableConv) shape.assign(shape.size(), 1);
     std::int64_t out = options.out;
     switch (options.layout) {
       case KernelLayout::kSpatialInOut:
@@ -293,6 +322,88 @@ class TestNet {
     return layer;
   }
 
+  static void SayConvolution(LayerKind kind, const ConvOptions& options, Layer& layer) {
+    if (kind == LayerKind::kDense) {
+      layer.computation = network::MatrixProduct{};
+      return;
+    }
+    const network::Sizes stride(options.kernel.size(), options.stride);
+    if (kind == LayerKind::kConvTranspose) {
+      network::TransposedConvolution transposed;
+      transposed.stride = stride;
+      transposed.more.assign(options.kernel.size(), options.output_padding);
+      transposed.groups = options.groups;
+      transposed.layout = options.layout;
+      transposed.channel_axis = options.axis;
+      layer.computation = transposed;
+      return;
+    }
+    network::Convolution convolution;
+    convolution.stride = stride;
+    if (options.border == Border::kSame)
+      convolution.padding.rule = network::PaddingRule::kSameUpper;
+    convolution.groups = options.groups;
+    convolution.layout = options.layout;
+    convolution.channel_axis = options.axis;
+    if (kind == LayerKind::kSeparableConv) {
+      layer.depthwise_first = convolution;
+      layer.depthwise_first->layout = KernelLayout::kSpatialInMultiplier;
+      convolution.stride = {};
+      convolution.padding = {};
+    }
+    layer.computation = convolution;
+  }
+
+  static network::Computation ComputationOf(LayerKind kind, std::int64_t axis,
+                                            const Index& x_shape) {
+    network::Sizes spatial;
+    for (std::size_t i = axis == 1 ? 2 : 1; i + (axis == 1 ? 0 : 1) < x_shape.size(); ++i) {
+      spatial.push_back(static_cast<std::int64_t>(i));
+    }
+    network::Reduction reduction;
+    reduction.axes = {network::Axes::Which::kSpatial, {}, axis};
+    reduction.keep = false;
+    network::Pool pool;
+    pool.size = pool.stride = network::Sizes(spatial.size(), 2);
+    pool.padding.rule = network::PaddingRule::kSameUpper;
+    pool.channel_axis = axis;
+    switch (kind) {
+      case LayerKind::kIdentity:
+        return network::Unary{};
+      case LayerKind::kAdd:
+        return network::Binary{network::BinaryFunction::kAdd};
+      case LayerKind::kConcat:
+        return network::Concatenate{axis};
+      case LayerKind::kAveragePool:
+        pool.kind = network::Pool::Kind::kAverage;
+        return pool;
+      case LayerKind::kMaxPool:
+        return pool;
+      case LayerKind::kGlobalMaxPool:
+        reduction.kind = network::Reduction::Kind::kMaximum;
+        return reduction;
+      case LayerKind::kGlobalAveragePool:
+        return reduction;
+      case LayerKind::kZeroPad: {
+        network::Pad pad;
+        pad.axes = spatial;
+        pad.before.assign(spatial.size(), 1);
+        pad.after.assign(spatial.size(), 2);
+        return pad;
+      }
+      case LayerKind::kUpsample: {
+        network::Resize resize;
+        resize.axes = spatial;
+        resize.scales.assign(spatial.size(), 2);
+        return resize;
+      }
+      case LayerKind::kFlatten:
+        return network::MergeAxes{1, -1};
+      default:
+        return network::Unknown{};
+    }
+  }
+
   Tensors Originals() const {
     Tensors originals;
     for (const auto& [name, array] : tensors_) originals[name] = array.data;
@@ -308,9 +419,10 @@ class TestNet {
                  const GraphEdits& edits) const {
     const LayerId id = graph_.nodes[node].layer;
     const Layer& layer = graph_.layers[id];
-    if (layer.kind == OpKind::kInput) return inputs_.at(node);
-    const bool channels_first = layer.axis == 1 && layer.kind != OpKind::kBatchNorm &&
-                                layer.kind != OpKind::kConcat && layer.kind != OpKind::kFlatten;
+    if (layer.is_input) return inputs_.at(node);
+    const LayerKind kind = attributes_[id].kind;
+    const bool channels_first = layer.axis == 1 && kind != LayerKind::kBatchNorm &&
+                                kind != LayerKind::kConcat && kind != LayerKind::kFlatten;
     if (!channels_first) return Activate(layer, Apply(id, inputs, tensors, edits));
     const Array moved = MovedAxis(inputs[0], 1, inputs[0].shape.size() - 1);
     const Array y = Activate(layer, Apply(id, {moved}, tensors, edits));
@@ -342,22 +454,22 @@ class TestNet {
     const Array& x = inputs[0];
     const Index stride(x.shape.size() < 2 ? 0 : x.shape.size() - 2, attributes.stride);
     const Index two(stride.size(), 2);
-    switch (layer.kind) {
-      case OpKind::kConv:
-      case OpKind::kDepthwiseConv:
+    switch (attributes.kind) {
+      case LayerKind::kConv:
+      case LayerKind::kDepthwiseConv:
         return testing::Conv(x, kernel(), bias, stride, attributes.border);
-      case OpKind::kSeparableConv: {
+      case LayerKind::kSeparableConv: {
         Array depthwise(tensors_.at(layer.name + "/depthwise_kernel").shape,
                         find("depthwise_kernel"));
         const Array between = testing::Conv(x, {depthwise, KernelLayout::kSpatialInMultiplier}, {},
                                             stride, attributes.border);
         return testing::Conv(between, kernel(), bias, Index(stride.size(), 1), Border::kValid);
       }
-      case OpKind::kConvTranspose:
+      case LayerKind::kConvTranspose:
         return testing::ConvTranspose(x, kernel(), bias, stride, attributes.output_padding);
-      case OpKind::kDense:
+      case LayerKind::kDense:
         return testing::Dense(x, kernel(), bias);
-      case OpKind::kBatchNorm: {
+      case LayerKind::kBatchNorm: {
         if (is_in(edits.removed)) return x;
         const auto axis = static_cast<std::size_t>(
             *layer.axis < 0 ? *layer.axis + static_cast<std::int64_t>(x.shape.size())
@@ -365,43 +477,42 @@ class TestNet {
         return BatchNormalization(x, axis, find("gamma"), find("beta"), find("moving_mean"),
                                   find("moving_variance"), *layer.epsilon);
       }
-      case OpKind::kIdentity:
-      case OpKind::kActivation:
+      case LayerKind::kIdentity:
+      case LayerKind::kActivation:
         return x;
-      case OpKind::kAdd: {
+      case LayerKind::kAdd: {
         Array sum = x;
         for (std::size_t i = 1; i < inputs.size(); ++i) {
           for (std::size_t e = 0; e < sum.data.size(); ++e) sum.data[e] += inputs[i].data.at(e);
         }
         return sum;
       }
-      case OpKind::kConcat:
+      case LayerKind::kConcat:
         return Concat(inputs,
                       static_cast<std::size_t>(
                           *layer.axis < 0 ? *layer.axis + static_cast<std::int64_t>(x.shape.size())
                                           : *layer.axis));
-      case OpKind::kMaxPool:
+      case LayerKind::kMaxPool:
         return Pool(x, two, two, Border::kSame, true);
-      case OpKind::kAveragePool:
+      case LayerKind::kAveragePool:
         return Pool(x, two, two, Border::kSame, false);
-      case OpKind::kGlobalMaxPool:
-      case OpKind::kGlobalAveragePool: {
+      case LayerKind::kGlobalMaxPool:
+      case LayerKind::kGlobalAveragePool: {
         const Array y = Pool(x, SpatialOf(x), SpatialOf(x), Border::kValid,
-                             layer.kind == OpKind::kGlobalMaxPool);
+                             attributes.kind == LayerKind::kGlobalMaxPool);
         return Array({x.shape.front(), x.shape.back()}, y.data);
       }
-      case OpKind::kZeroPad:
+      case LayerKind::kZeroPad:
         return ZeroPad(x, 1, 2);
-      case OpKind::kUpsample:
+      case LayerKind::kUpsample:
         return Repeat(x, 2);
-      case OpKind::kFlatten: {
+      case LayerKind::kFlatten: {
         const Array y = layer.axis == 1 ? MovedAxis(x, 1, x.shape.size() - 1) : x;
         return Array({x.shape[0], static_cast<std::int64_t>(x.data.size()) / x.shape[0]}, y.data);
       }
-      case OpKind::kOther:
+      case LayerKind::kOther:
         return ApplyComputation(layer, inputs);
-      case OpKind::kInput:
-      case OpKind::kReshape:
+      case LayerKind::kInput:
         return x;
     }
     return x;

@@ -3,6 +3,7 @@
 
 #include <filesystem>
 
+#include "ckpt/layer_computation.h"
 #include "formats/keras/h5/keras_h5.h"
 #include "formats/keras/model/weight_order.h"
 #include "tests/support/expected_tensors.h"
@@ -208,7 +209,7 @@ TEST_F(KerasH5CorpusTest, ReadsWholeModels) {
     ASSERT_TRUE(checkpoint->manifest().graph.has_value());
     std::size_t batch_norms = 0;
     for (const Layer& layer : checkpoint->manifest().graph->layers) {
-      if (layer.kind != OpKind::kBatchNorm) continue;
+      if (!IsBatchNorm(layer)) continue;
       ++batch_norms;
       EXPECT_EQ(layer.tensors.size(), 4) << layer.name;
       EXPECT_EQ(layer.epsilon, 0.001);

@@ -1,6 +1,7 @@
 // What single layers of each generation's config are understood as.
 #include <gtest/gtest.h>
 
+#include "ckpt/layer_computation.h"
 #include "formats/keras/model/model_config.h"
 #include "formats/keras/model/network.h"
 
@@ -46,11 +47,12 @@ TEST(LayerKindsTest, ConvolutionOfKeras1InTheanoOrder) {
          "subsample":[2,2],"dim_ordering":"th","bias":false,"activation":"linear")",
       "1.2.2");
   const Layer& layer = understood.layer();
-  EXPECT_EQ(layer.kind, OpKind::kConv);
+  EXPECT_TRUE(IsConvolution(layer));
   EXPECT_EQ(layer.layout, KernelLayout::kOutInSpatial);
   EXPECT_EQ(layer.axis, 1);
-  EXPECT_EQ(layer.padding, Padding::kSame);
-  EXPECT_FALSE(layer.unit_stride);
+  const auto& window = std::get<network::Convolution>(layer.computation);
+  EXPECT_EQ(window.padding.rule, network::PaddingRule::kSameUpper);
+  EXPECT_EQ(window.stride, (network::Sizes{2, 2}));
   EXPECT_TRUE(layer.can_gain_bias);
   EXPECT_EQ(WeightsOf(understood), std::vector<std::string>{"kernel"});
 }
@@ -76,19 +78,19 @@ TEST(LayerKindsTest, ConvolutionsOfKeras2) {
   EXPECT_EQ(WeightsOf(understood), (std::vector<std::string>{"kernel", "bias"}));
 
   const auto separable = Understand("SeparableConv1D", R"("padding":"causal","use_bias":true)");
-  EXPECT_EQ(separable.layer().kind, OpKind::kSeparableConv);
-  EXPECT_EQ(separable.layer().padding, Padding::kSame);
+  EXPECT_TRUE(IsSeparable(separable.layer()));
+  EXPECT_EQ(separable.layer().depthwise_first->padding.rule, network::PaddingRule::kSameUpper);
   EXPECT_EQ(WeightsOf(separable), (std::vector<std::string>{"depthwise_kernel", "kernel", "bias"}));
 
   const auto depthwise = Understand("DepthwiseConv2D", R"("use_bias":false)");
-  EXPECT_EQ(depthwise.layer().kind, OpKind::kDepthwiseConv);
+  EXPECT_TRUE(IsDepthwise(depthwise.layer()));
   EXPECT_EQ(depthwise.layer().layout, KernelLayout::kSpatialInMultiplier);
 }
 
 TEST(LayerKindsTest, NonsenseInAConvolutionIsNotFoldedThrough) {
   for (const char* config : {R"("groups":0)", R"("groups":"two")", R"("groups":-3)",
                              R"("data_format":"sideways")", R"("data_format":7)"}) {
-    EXPECT_EQ(Understand("Conv2D", config).layer().kind, OpKind::kOther) << config;
+    EXPECT_TRUE(IsUnknown(Understand("Conv2D", config).facts().layer)) << config;
   }
 }
 
@@ -102,14 +104,14 @@ TEST(LayerKindsTest, ActivationThatIsAnObjectIsNotLinear) {
 }
 
 TEST(LayerKindsTest, AdaptedDenseIsNotFoldedInto) {
-  EXPECT_EQ(Understand("Dense", R"("dtype":"float32","lora_rank":4)", "3.15.1").layer().kind,
-            OpKind::kOther);
-  EXPECT_EQ(Understand("Dense", R"("dtype":{"class_name":"QuantizedDTypePolicy"})", "3.15.1")
-                .layer()
-                .kind,
-            OpKind::kOther);
-  EXPECT_EQ(Understand("Dense", R"("dtype":"float32","lora_rank":null)", "3.15.1").layer().kind,
-            OpKind::kDense);
+  EXPECT_TRUE(
+      IsUnknown(Understand("Dense", R"("dtype":"float32","lora_rank":4)", "3.15.1").facts().layer));
+  EXPECT_TRUE(
+      IsUnknown(Understand("Dense", R"("dtype":{"class_name":"QuantizedDTypePolicy"})", "3.15.1")
+                    .facts()
+                    .layer));
+  EXPECT_TRUE(
+      IsDense(Understand("Dense", R"("dtype":"float32","lora_rank":null)", "3.15.1").layer()));
 }
 
 TEST(LayerKindsTest, BatchNormByEveryNameThatItHad) {
@@ -117,7 +119,7 @@ TEST(LayerKindsTest, BatchNormByEveryNameThatItHad) {
                            "BatchNormV1", "SyncBatchNormalization", "FusedBatchNorm",
                            "Keras>BatchNormalization", "TensorFlow>BatchNormalization"}) {
     const auto understood = Understand(name, R"("axis":[3],"epsilon":0.01,"momentum":0.9)");
-    EXPECT_EQ(understood.layer().kind, OpKind::kBatchNorm) << name;
+    EXPECT_TRUE(IsBatchNorm(understood.layer())) << name;
     EXPECT_EQ(understood.layer().not_affine, "") << name;
     EXPECT_EQ(understood.layer().axis, 3);
     EXPECT_EQ(understood.layer().epsilon, 0.01);
@@ -127,7 +129,7 @@ TEST(LayerKindsTest, BatchNormByEveryNameThatItHad) {
 
 TEST(LayerKindsTest, BatchNormOfAnotherPackageIsKnownButNotTrusted) {
   const auto custom = Understand("Custom>BatchNormalization", R"("axis":-1,"epsilon":0.01)");
-  EXPECT_EQ(custom.layer().kind, OpKind::kBatchNorm);
+  EXPECT_TRUE(IsBatchNorm(custom.layer()));
   EXPECT_NE(custom.layer().unproved_class, "");
   const auto module =
       Understand("BatchNormalization", R"("trainable":true,"axis":-1,"epsilon":0.01)", "3.15.1",
@@ -136,7 +138,7 @@ TEST(LayerKindsTest, BatchNormOfAnotherPackageIsKnownButNotTrusted) {
   const auto own = Understand("BatchNormalization", R"("trainable":true,"axis":-1,"epsilon":0.01)",
                               "3.15.1", R"("module":"keras.layers",)");
   EXPECT_EQ(own.layer().unproved_class, "");
-  EXPECT_EQ(Understand("Custom>Dense", R"("units":3)").layer().kind, OpKind::kOther);
+  EXPECT_TRUE(IsUnknown(Understand("Custom>Dense", R"("units":3)").facts().layer));
 }
 
 TEST(LayerKindsTest, BatchNormThatIsNotAffineAtServing) {
@@ -173,31 +175,29 @@ TEST(LayerKindsTest, ActivationLayers) {
                         Case{"LeakyReLU", R"("alpha":0.3)", "leaky_relu"},
                         Case{"PReLU", R"("shared_axes":[1,2])", "prelu"}}) {
     const auto understood = Understand(c.class_name, c.config);
-    EXPECT_EQ(understood.layer().kind, OpKind::kActivation) << c.class_name << c.config;
+    EXPECT_TRUE(IsActivation(understood.layer())) << c.class_name << c.config;
     EXPECT_EQ(understood.layer().activation, c.activation) << c.class_name << c.config;
   }
-  EXPECT_EQ(Understand("Activation", R"("activation":"linear")").layer().kind, OpKind::kIdentity);
+  EXPECT_TRUE(IsIdentity(Understand("Activation", R"("activation":"linear")").layer()));
 }
 
 TEST(LayerKindsTest, PoolingPaddingAndShapes) {
   const std::string input = R"("batch_input_shape":[null,8,8,4],)";
   const auto average = Understand("AveragePooling2D", input + R"("padding":"same")");
-  EXPECT_EQ(average.layer().kind, OpKind::kAveragePool);
-  EXPECT_EQ(average.layer().padding, Padding::kNone);  // it is left out of the averages
+  EXPECT_TRUE(Computes<network::Pool>(average.layer()));
+  EXPECT_FALSE(std::get<network::Pool>(average.layer().computation).count_padding);
   EXPECT_EQ(average.rank(), 4);
   const auto global = Understand("GlobalMaxPooling2D", input + R"("data_format":"channels_first")");
-  EXPECT_EQ(global.layer().kind, OpKind::kGlobalMaxPool);
+  EXPECT_TRUE(PoolsWholly(global.layer()));
   EXPECT_EQ(global.layer().axis, 1);
   EXPECT_EQ(global.rank(), 2);
   EXPECT_EQ(Understand("GlobalAveragePooling2D", input + R"("keepdims":true)").rank(), 4);
-  EXPECT_EQ(Understand("UpSampling2D", R"("interpolation":"bilinear")").layer().kind,
-            OpKind::kUpsample);
-  EXPECT_EQ(Understand("UpSampling2D", R"("interpolation":"bicubic")").layer().kind,
-            OpKind::kOther);
-  EXPECT_EQ(Understand("Flatten", R"("data_format":"channels_last")").layer().kind,
-            OpKind::kFlatten);
+  EXPECT_TRUE(Computes<network::Resize>(
+      Understand("UpSampling2D", R"("interpolation":"bilinear")").layer()));
+  EXPECT_TRUE(IsUnknown(Understand("UpSampling2D", R"("interpolation":"bicubic")").facts().layer));
+  EXPECT_TRUE(IsFlatten(Understand("Flatten", R"("data_format":"channels_last")").layer()));
   const auto moved = Understand("Flatten", R"("data_format":"channels_first")");
-  EXPECT_EQ(moved.layer().kind, OpKind::kFlatten);
+  EXPECT_TRUE(IsFlatten(moved.layer()));
   EXPECT_EQ(moved.layer().axis, 1);  // which goes to the end first
   EXPECT_EQ(Understand("Reshape", R"("target_shape":[2,3,4])").rank(), 4);
 }
@@ -205,29 +205,28 @@ TEST(LayerKindsTest, PoolingPaddingAndShapes) {
 TEST(LayerKindsTest, WhatIsNotKnownIsOther) {
   for (const char* name : {"Lambda", "TFOpLambda", "LSTM", "LayerNormalization", "MyLayer",
                            "Conv4D", "DenseTranspose", "DepthwiseConv2DTranspose"}) {
-    EXPECT_EQ(Understand(name, R"("function":["code",null,null])").layer().kind, OpKind::kOther)
+    EXPECT_TRUE(IsUnknown(Understand(name, R"("function":["code",null,null])").facts().layer))
         << name;
   }
 }
 
 TEST(LayerKindsTest, OperationsOfKeras3AreNotTheLayersOfThatName) {
   const auto operation = Understand("Reshape", R"("newshape":[-1,4,6])", "3.15.1");
-  EXPECT_EQ(operation.layer().kind, OpKind::kOther);
+  EXPECT_TRUE(IsUnknown(operation.facts().layer));
   EXPECT_EQ(operation.rank(), 3);  // of the operation: the batch is in its shape
-  EXPECT_EQ(Understand("Add", R"("trainable":true)", "3.15.1").layer().kind, OpKind::kAdd);
+  EXPECT_TRUE(IsAddition(Understand("Add", R"("trainable":true)", "3.15.1").layer()));
 }
 
 TEST(LayerKindsTest, TimeDistributedShiftsThePositiveAxis) {
   const auto understood =
       Understand("TimeDistributed", R"("layer":{"class_name":"BatchNormalization",
                             "config":{"name":"inner","axis":[3],"epsilon":0.01}})");
-  EXPECT_EQ(understood.layer().kind, OpKind::kBatchNorm);
+  EXPECT_TRUE(IsBatchNorm(understood.layer()));
   EXPECT_EQ(understood.layer().axis, 4);
-  EXPECT_EQ(
+  EXPECT_TRUE(IsUnknown(
       Understand("TimeDistributed", R"("layer":{"class_name":"Flatten","config":{"name":"inner"}})")
-          .layer()
-          .kind,
-      OpKind::kOther);
+          .facts()
+          .layer));
 }
 
 TEST(LayerKindsTest, MergeOfKeras1) {
@@ -245,10 +244,10 @@ TEST(LayerKindsTest, MergeOfKeras1) {
       "1.2.2");
   ASSERT_TRUE(parsed.has_value()) << parsed.error().message;
   const ModelGraph& graph = (*parsed)->graph;
-  EXPECT_EQ(graph.layers[*graph.FindLayer("s")].kind, OpKind::kAdd);
-  EXPECT_EQ(graph.layers[*graph.FindLayer("c")].kind, OpKind::kConcat);
+  EXPECT_TRUE(IsAddition(graph.layers[*graph.FindLayer("s")]));
+  EXPECT_TRUE(Computes<network::Concatenate>(graph.layers[*graph.FindLayer("c")]));
   EXPECT_EQ(graph.layers[*graph.FindLayer("c")].axis, 1);
-  EXPECT_EQ(graph.layers[*graph.FindLayer("d")].kind, OpKind::kOther);
+  EXPECT_TRUE(IsUnknown(graph.layers[*graph.FindLayer("d")]));
   // The input is read twice by the sum, then by the two others.
   EXPECT_EQ(graph.values[0].consumers.size(), 4);
 }

@@ -7,6 +7,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "ckpt/layer_computation.h"
 #include "formats/keras/h5/keras_h5.h"
 #include "formats/keras/model/config_rewrite.h"
 #include "formats/keras/model/weight_order.h"
@@ -271,7 +272,7 @@ TEST(KerasRewriteTest, AModelThatWouldBeEmptyKeepsAnIdentity) {
   const Rewritten rewritten = RewriteText(text, "2.15.0", {"inner/bn"}, {"dense"});
   const ModelGraph& graph = rewritten.config->graph;
   EXPECT_THAT(LayerNames(graph), ElementsAre("inner/bn", "dense"));
-  EXPECT_EQ(graph.layers[0].kind, OpKind::kIdentity);
+  EXPECT_TRUE(IsIdentity(graph.layers[0]));
   EXPECT_EQ(graph.layers[0].op_type, "Activation");
 }
 

@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "ckpt/layer_computation.h"
+
 namespace ckpt::find_layers_test {
 namespace {
 
@@ -75,7 +77,7 @@ TEST_F(FindLayersTest, AVectorThatIsAddedAlongTheChannelsIsTheBias) {
   auto y = Conv(x_, {6, 3, 3, 3});
   y = Add(BinaryFunction::kAdd, y, Stored({6, 1, 1}));
   const ModelGraph graph = Find(y);
-  EXPECT_EQ(graph.layers[0].kind, OpKind::kConv);
+  EXPECT_TRUE(IsConvolution(graph.layers[0]));
   EXPECT_THAT(graph.layers[0].tensors,
               ElementsAre(Pair("bias", TensorId{1}), Pair("kernel", TensorId{0})));
   EXPECT_THAT(graph.layers[0].read_by, ElementsAre(Pair("bias", 1U)));
@@ -88,7 +90,7 @@ TEST_F(FindLayersTest, AVectorAlongAnotherAxisIsNoBias) {
   y = Add(BinaryFunction::kAdd, y, Stored({6}));  // the width is 6, too
   const ModelGraph graph = Find(y);
   EXPECT_FALSE(graph.layers[0].tensors.contains("bias"));
-  EXPECT_EQ(graph.layers[1].kind, OpKind::kOther);
+  EXPECT_TRUE(IsUnknown(graph.layers[1]));
 }
 
 TEST_F(FindLayersTest, AKernelThatIsReadTransposedLiesTheOtherWay) {
@@ -96,8 +98,8 @@ TEST_F(FindLayersTest, AKernelThatIsReadTransposedLiesTheOtherWay) {
   const auto kernel = Add(network::Transpose{{1, 0}}, {Stored({5, 192})});
   const ModelGraph graph = Find(Add(network::MatrixProduct{}, {flat, kernel}));
   const Layer& dense = graph.layers[2];
-  EXPECT_EQ(graph.layers[0].kind, OpKind::kFlatten);
-  EXPECT_EQ(dense.kind, OpKind::kDense);
+  EXPECT_TRUE(IsFlatten(graph.layers[0]));
+  EXPECT_TRUE(IsDense(dense));
   EXPECT_EQ(dense.layout, KernelLayout::kOutInSpatial);
   EXPECT_THAT(dense.read_by, ElementsAre(Pair("kernel", 1U)));
   EXPECT_THAT(CallsOf(graph), ElementsAre("x", "layer0", "layer2"));
@@ -109,8 +111,8 @@ TEST_F(FindLayersTest, ATransposeThatTwoReadIsNotTakenForAKernel) {
   const auto y = Add(network::MatrixProduct{}, {flat, kernel});
   const auto z = Add(network::MatrixProduct{}, {flat, kernel});
   const ModelGraph graph = Find(Add(BinaryFunction::kAdd, y, z));
-  EXPECT_EQ(graph.layers[2].kind, OpKind::kOther);
-  EXPECT_EQ(graph.layers[3].kind, OpKind::kOther);
+  EXPECT_FALSE(IsLinear(graph.layers[2]));
+  EXPECT_FALSE(IsLinear(graph.layers[3]));
 }
 
 // What Caffe has: the batch norm has mean and variance, and the layer behind it gamma and beta.
@@ -123,7 +125,7 @@ TEST_F(FindLayersTest, AScaleBehindABatchNormIsItsGammaAndBeta) {
   y = builder_.Add(network::Binary{BinaryFunction::kAdd}, {y, Stored({6, 1, 1})});
   const ModelGraph graph = Find(y, false);
   const Layer& norm = graph.layers[1];
-  EXPECT_EQ(norm.kind, OpKind::kBatchNorm);
+  EXPECT_TRUE(IsBatchNorm(norm));
   EXPECT_EQ(norm.epsilon, 0.001);
   EXPECT_EQ(norm.axis, 1);
   EXPECT_THAT(norm.tensors,
@@ -148,7 +150,7 @@ TEST_F(FindLayersTest, ABatchNormWhoseMeanIsComputedSaysByWhat) {
   const auto y = Add(network::BatchNormalization{1, 0.001},
                      {conv, Stored({6}), Stored({6}), mean, Stored({6})});
   const ModelGraph graph = Find(y, false);
-  EXPECT_EQ(graph.layers[2].kind, OpKind::kBatchNorm);
+  EXPECT_TRUE(IsBatchNorm(graph.layers[2]));
   EXPECT_THAT(graph.layers[2].fed_tensors,
               ElementsAre(Pair("moving_mean", "computed by \"layer1\" (op)")));
 }
@@ -158,13 +160,13 @@ TEST_F(FindLayersTest, WhatShapesAParameterIsNoPartOfWhatALayerDoes) {
   builder_.StartLayer("prelu", "PReLU");
   const auto slopes = builder_.Add(network::InsertAxes{{-1, -2}}, {Stored({3})});
   const auto y = builder_.Add(network::Binary{BinaryFunction::kLeakyRelu}, {x_, slopes});
-  EXPECT_EQ(Find(y).layers[0].kind, OpKind::kActivation);
+  EXPECT_TRUE(IsActivation(Find(y).layers[0]));
 }
 
 TEST_F(FindLayersTest, ABatchNormInSimpleOperations) {
   const ModelGraph graph = Find(Norm(Conv(x_, {6, 3, 3, 3}), {1, 6, 1, 1}));
   const Layer& norm = graph.layers[6];
-  ASSERT_EQ(norm.kind, OpKind::kBatchNorm);
+  ASSERT_TRUE(IsBatchNorm(norm));
   EXPECT_THAT(norm.tensors,
               ElementsAre(Pair("beta", TensorId{4}), Pair("gamma", TensorId{3}),
                           Pair("moving_mean", TensorId{2}), Pair("moving_variance", TensorId{1})));
@@ -180,7 +182,7 @@ TEST_F(FindLayersTest, ABatchNormInSimpleOperations) {
 
 TEST_F(FindLayersTest, TheChannelsOfAWrittenBatchNormAreThoseThatItsVectorsMeet) {
   const ModelGraph graph = Find(Norm(Conv(x_, {6, 3, 3, 3}), {6}));
-  EXPECT_EQ(graph.layers[6].kind, OpKind::kBatchNorm);
+  EXPECT_TRUE(IsBatchNorm(graph.layers[6]));
   EXPECT_EQ(graph.layers[6].axis, 3);
 }
 
@@ -191,7 +193,7 @@ TEST_F(FindLayersTest, NoBatchNormWhereAnInnerValueIsReadElsewhere) {
   y = Add(BinaryFunction::kDivide, centred, Stored(shape));
   y = Add(BinaryFunction::kAdd, Add(BinaryFunction::kMultiply, y, Stored(shape)), Stored(shape));
   const ModelGraph graph = Find(Add(BinaryFunction::kAdd, y, centred));
-  for (const Layer& layer : graph.layers) EXPECT_NE(layer.kind, OpKind::kBatchNorm) << layer.name;
+  for (const Layer& layer : graph.layers) EXPECT_FALSE(IsBatchNorm(layer)) << layer.name;
 }
 
 TEST_F(FindLayersTest, ACallYieldsAllThatIsReadOfIt) {
@@ -224,7 +226,7 @@ TEST_F(FindLayersTest, AnAxisOfOneElementAroundAConvolutionIsNoneOfIt) {
   const ModelGraph graph = Find(y);
   EXPECT_THAT(CallsOf(graph), ElementsAre("x", "row", "layer2"));
   const Layer& layer = graph.layers[2];
-  EXPECT_EQ(layer.kind, OpKind::kConv);
+  EXPECT_TRUE(IsConvolution(layer));
   EXPECT_THAT(layer.tensors, ElementsAre(Pair("bias", TensorId{1}), Pair("kernel", TensorId{0})));
   const auto& computed = std::get<network::Convolution>(layer.computation);
   EXPECT_THAT(computed.stride, ElementsAre(2));
@@ -269,7 +271,7 @@ TEST_F(FindLayersTest, WhatNormalisesAnInputIsNoBatchNorm) {
   const Sizes shape = {1, 3, 1, 1};
   const auto y = Add(BinaryFunction::kSubtract, x_, Stored(shape));
   const ModelGraph graph = Find(Add(BinaryFunction::kDivide, y, Stored(shape)));
-  EXPECT_EQ(graph.layers[1].kind, OpKind::kOther);
+  EXPECT_TRUE(IsUnknown(graph.layers[1]));
 }
 
 TEST_F(FindLayersTest, AnAxisIsTheChannelsWhereItIsKeptApart) {
@@ -281,15 +283,15 @@ TEST_F(FindLayersTest, AnAxisIsTheChannelsWhereItIsKeptApart) {
   network::Pad pad;
   pad.before = pad.after = {0, 0, 1, 1};
   const ModelGraph graph = Find(Add(pad, {z}));
-  EXPECT_EQ(graph.layers[0].kind, OpKind::kGlobalAveragePool);
+  EXPECT_TRUE(PoolsWholly(graph.layers[0]));
   EXPECT_EQ(graph.layers[0].axis, 1);
   EXPECT_EQ(graph.layers[1].axis, -1);
-  EXPECT_EQ(graph.layers[2].kind, OpKind::kZeroPad);
+  EXPECT_TRUE(Computes<network::Pad>(graph.layers[2]));
   EXPECT_EQ(graph.layers[2].axis, 1);
 }
 
 TEST_F(FindLayersTest, OneRowForEachExampleIsAFlatten) {
-  const auto kind_of = [](Sizes shape) {
+  const auto reshaped_to = [](Sizes shape) {
     NetworkBuilder builder(network::Origin::kOnnxGraph);
     auto x = builder.AddInput("x", Sizes{network::kUnknownSize, 3, 4, 4});
     builder.StartLayer("reshape", "op");
@@ -297,11 +299,11 @@ TEST_F(FindLayersTest, OneRowForEachExampleIsAFlatten) {
     const auto network = std::move(builder).Finish();
     EXPECT_TRUE(network);
     const auto none = [](network::ValueId) { return std::optional<std::vector<double>>(); };
-    return FindLayers(*network, {none}).graph.layers[0].kind;
+    return FindLayers(*network, {none}).graph.layers[0];
   };
-  EXPECT_EQ(kind_of({-1, 48}), OpKind::kFlatten);
-  EXPECT_EQ(kind_of({-1, 24}), OpKind::kReshape);
-  EXPECT_EQ(kind_of({-1, 3, 16}), OpKind::kReshape);
+  EXPECT_TRUE(IsFlatten(reshaped_to({-1, 48})));
+  EXPECT_TRUE(Computes<network::Reshape>(reshaped_to({-1, 24})));
+  EXPECT_TRUE(Computes<network::Reshape>(reshaped_to({-1, 3, 16})));
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include <filesystem>
 
 #include "ckpt/diff.h"
+#include "ckpt/layer_computation.h"
 #include "tests/onnx/folded.h"
 #include "tests/support/paths.h"
 
@@ -41,7 +42,7 @@ TEST_F(OnnxCorpus, H1FoldsToWhatTheSimplifierMadeOfIt) {
   const auto convolutions = [](const Checkpoint& checkpoint) {
     std::vector<Layer> layers;
     for (const Layer& layer : checkpoint.manifest().graph->layers) {
-      if (layer.kind == OpKind::kConv) layers.push_back(layer);
+      if (IsConvolution(layer)) layers.push_back(layer);
     }
     return layers;
   };

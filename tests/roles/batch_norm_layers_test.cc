@@ -134,7 +134,7 @@ TEST(Graph, NamesALayerThatNamesDoNotShow) {
   Layer layer;
   layer.name = "stem";
   layer.op_type = "BatchNormalization";
-  layer.kind = OpKind::kBatchNorm;
+  layer.computation = network::BatchNormalization{};
   layer.epsilon = 0.002;
   layer.momentum = 0.5;
   layer.trainable = false;
@@ -167,7 +167,7 @@ TEST(Graph, OfAnotherNormWinsOverATokenInTheName) {
 TEST(Graph, OrdersLayersAsTheModelCallsThem) {
   Layer layer;
   layer.op_type = "BatchNormalization";
-  layer.kind = OpKind::kBatchNorm;
+  layer.computation = network::BatchNormalization{};
   Manifest manifest = ManifestOf({"a/moving_mean", "z/moving_mean", "free/bn/moving_mean"});
   layer.name = "a";
   manifest = WithLayer(std::move(manifest), layer, {{"moving_mean", "a/moving_mean"}});
@@ -181,7 +181,8 @@ TEST(Graph, GivesRolesToItsOtherLayers) {
   Layer layer;
   layer.name = "dense";
   layer.op_type = "Dense";
-  layer.kind = OpKind::kDense;
+  layer.computation = network::MatrixProduct{};
+  layer.has_kernel = true;
   const Named named = Named::OfManifest(
       WithLayer(ManifestOf({{"u", {3, 4}}, {"v", {4}}}), layer, {{"kernel", "u"}, {"bias", "v"}}));
   EXPECT_EQ(named.RoleOf("u"), "kernel");

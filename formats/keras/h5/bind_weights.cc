@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <set>
 
+#include "ckpt/layer_computation.h"
 #include "formats/keras/model/weight_names.h"
 
 namespace ckpt::formats::keras {
@@ -71,9 +72,9 @@ class GroupBinder {
   }
 
   BoundWeight NameOf(LayerId id, const WeightName& weight) const {
-    const OpKind kind = config_.layers[id].facts.class_kind;
-    if (kind == OpKind::kOther) return {id, NameWithin(PathOf(id).back(), weight)};
-    return {id, CanonicalWeightName(kind, weight.local)};
+    const LayerFacts& facts = config_.layers[id].facts;
+    if (!facts.has_known_class) return {id, NameWithin(PathOf(id).back(), weight)};
+    return {id, CanonicalWeightName(facts, weight.local)};
   }
 
   std::optional<std::vector<BoundWeight>> BindByName() const {
@@ -140,10 +141,12 @@ std::string ScopeWithin(const std::string& weight) {
 // Convolution1D of Keras 1 has kernels [length, 1, in, filters], and [filters, in, length, 1]
 // before 1.1; Keras tells them apart in this way.
 void SetKeras1Layout(const LayerFacts& facts, const Shape& kernel, Layer& layer) {
-  if (layer.kind != OpKind::kConv || facts.spatial_axes != 1 || kernel.rank() != 4) return;
+  const bool plain = IsConvolution(layer) && !IsDepthwise(layer) && !IsSeparable(layer);
+  if (!plain || facts.spatial_axes != 1 || kernel.rank() != 4) return;
   const bool length_first = kernel[0] == facts.kernel_length && kernel[1] == 1;
   layer.layout = length_first && kernel[3] == facts.filters ? KernelLayout::kSpatialInOut
                                                             : KernelLayout::kOutInSpatial;
+  std::get<network::Convolution>(layer.computation).layout = layer.layout;
 }
 
 // Keras 2 stores bfloat16 as opaque bytes and does not say so; the layer's config does.

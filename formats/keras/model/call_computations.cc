@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "ckpt/layer_computation.h"
+
 namespace ckpt::formats::keras {
 namespace {
 
@@ -28,10 +30,9 @@ bool AgreesWith(const Computation& computation, const Layer& layer) {
 // The only one of a call's operations, its own activation and a dense layer's bias aside; null
 // where there are others.
 const Operation* OnlyOne(std::vector<const Operation*> operations, const Layer& layer) {
-  const bool activated = layer.kind != OpKind::kActivation && !layer.activation.empty() &&
-                         layer.activation != "linear";
+  const bool activated = !IsActivation(layer) && !IsLinearActivation(layer);
   if (activated && operations.size() > 1) operations.pop_back();
-  const bool biased = layer.kind == OpKind::kDense && operations.size() == 2 &&
+  const bool biased = IsDense(layer) && operations.size() == 2 &&
                       Is<network::MatrixProduct>(operations[0]) &&
                       Is<network::Binary>(operations[1]);
   if (biased) operations.pop_back();
@@ -51,13 +52,14 @@ bool ReadsInputs(const Operation& operation, const TranslatedCall& call) {
   return has_parameters ? inputs == 1 : operation.operands.size() == inputs;
 }
 
-Computation ComputationOf(const std::vector<const Operation*>& operations,
-                          const TranslatedCall& call, const Layer& layer) {
+// Nothing where it is no single operation.
+std::optional<Computation> ComputationOf(const std::vector<const Operation*>& operations,
+                                         const TranslatedCall& call, const Layer& layer) {
   const Operation* only = OnlyOne(operations, layer);
   const bool said = only != nullptr && call.outputs.size() == 1 && ReadsInputs(*only, call) &&
                     AgreesWith(only->computation, layer);
-  if (said) return only->computation;
-  return network::Unknown{layer.op_type, "it is no single operation"};
+  if (!said) return std::nullopt;
+  return only->computation;
 }
 
 void SaySizes(const network::Network& network, const TranslatedCall& call, Value& value) {
@@ -78,19 +80,21 @@ void SayComputations(const network::Network& network, const std::vector<Translat
   for (const Operation& operation : network.operations) {
     operations[operation.layer].push_back(&operation);
   }
-  std::vector<std::size_t> times(graph.layers.size(), 0);
+  std::vector<std::optional<Computation>> said(graph.layers.size());
+  std::vector<bool> called(graph.layers.size(), false);
   for (std::size_t i = 0; i < calls.size(); ++i) {
     const Node& node = graph.nodes[i];
-    Layer& layer = graph.layers[node.layer];
     SaySizes(network, calls[i], graph.values[node.output]);
-    Computation computation = ComputationOf(operations[calls[i].layer], calls[i], layer);
-    const bool first = ++times[node.layer] == 1;
-    const bool same = layer.computation.index() == computation.index() && !calls[i].is_function;
-    if (first || same) {
-      layer.computation = std::move(computation);
-    } else {
-      layer.computation = network::Unknown{layer.op_type, "its calls differ"};
-    }
+    auto one = ComputationOf(operations[calls[i].layer], calls[i], graph.layers[node.layer]);
+    std::optional<Computation>& all = said[node.layer];
+    const bool same = all && one && all->index() == one->index() && !calls[i].is_function;
+    if (called[node.layer] && !same) one.reset();
+    called[node.layer] = true;
+    all = std::move(one);
+  }
+  for (std::size_t i = 0; i < said.size(); ++i) {
+    const bool known = said[i] && !std::holds_alternative<network::Unknown>(*said[i]);
+    if (known) graph.layers[i].computation = *std::move(said[i]);
   }
 }
 

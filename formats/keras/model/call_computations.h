@@ -18,9 +18,10 @@ struct TranslatedCall {
   bool is_function = false;                    // each call has arguments of its own
 };
 
-// Fills Layer::computation and the sizes and ranks of values. `calls`: by node. A layer that is
-// several operations, that has several outputs or whose calls compute different things stays
-// Unknown, and so does one that reads constants which are no kernel and no vectors of a batch norm.
+// Fills in the sizes and ranks of values, and says Layer::computation as exactly as the network
+// does. `calls`: by node. Where a layer is several operations, has several outputs, reads constants
+// which are no kernel and no vectors of a batch norm, or its calls compute different things, what
+// its config alone says of it stays.
 void SayComputations(const network::Network& network, const std::vector<TranslatedCall>& calls,
                      ModelGraph& graph);
 

@@ -4,6 +4,7 @@
 #include <unordered_map>
 #include <utility>
 
+#include "ckpt/layer_computation.h"
 #include "formats/keras/model/layer_order.h"
 #include "formats/keras/model/training_calls.h"
 
@@ -54,7 +55,7 @@ class Rewriter {
     const LayerRecord& record = *config_.layers[id].record;
     const bool plain = std::all_of(record.calls.begin(), record.calls.end(),
                                    [](const CallRecord& call) { return call.input_count() == 1; });
-    if (config_.graph.layers[id].kind != OpKind::kBatchNorm || !plain) {
+    if (!IsBatchNorm(config_.graph.layers[id]) || !plain) {
       return Impossible(NameOf(id), "cannot be removed");
     }
     return {};
@@ -73,7 +74,7 @@ class Rewriter {
   }
 
   Status MakeAffine(LayerId id) const {
-    if (config_.graph.layers[id].kind != OpKind::kBatchNorm) {
+    if (!IsBatchNorm(config_.graph.layers[id])) {
       return Impossible(NameOf(id), "is no batch norm");
     }
     Json& config = EditableAttributes(*config_.layers[id].record);

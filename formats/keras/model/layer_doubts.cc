@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <string_view>
 
+#include "ckpt/layer_computation.h"
+
 namespace ckpt::formats::keras {
 namespace {
 
@@ -15,32 +17,32 @@ constexpr std::string_view kReadsItsArguments[] = {"LSTM",
                                                    "Attention",
                                                    "AdditiveAttention"};
 
-// Classes that folding has no kind for.
-constexpr std::string_view kWithoutKind[] = {"LayerNormalization",
-                                             "RMSNormalization",
-                                             "GroupNormalization",
-                                             "UnitNormalization",
-                                             "Rescaling",
-                                             "Normalization",
-                                             "LayerScale",
-                                             "CustomScaleLayer",
-                                             "EinsumDense",
-                                             "Embedding",
-                                             "Multiply",
-                                             "Average",
-                                             "Maximum",
-                                             "Minimum",
-                                             "Subtract",
-                                             "Dot",
-                                             "Cropping1D",
-                                             "Cropping2D",
-                                             "Cropping3D",
-                                             "Permute",
-                                             "RepeatVector",
-                                             "Resizing",
-                                             "Merge"};
+// Classes that DescribeLayer() does not describe.
+constexpr std::string_view kTranslatedAlone[] = {"LayerNormalization",
+                                                 "RMSNormalization",
+                                                 "GroupNormalization",
+                                                 "UnitNormalization",
+                                                 "Rescaling",
+                                                 "Normalization",
+                                                 "LayerScale",
+                                                 "CustomScaleLayer",
+                                                 "EinsumDense",
+                                                 "Embedding",
+                                                 "Multiply",
+                                                 "Average",
+                                                 "Maximum",
+                                                 "Minimum",
+                                                 "Subtract",
+                                                 "Dot",
+                                                 "Cropping1D",
+                                                 "Cropping2D",
+                                                 "Cropping3D",
+                                                 "Permute",
+                                                 "RepeatVector",
+                                                 "Resizing",
+                                                 "Merge"};
 
-// Classes without weights that folding has no kind for within a TimeDistributed.
+// Classes without weights that it does not describe within a TimeDistributed.
 bool IsPlainWithinSteps(std::string_view name) {
   static constexpr std::string_view kNames[] = {
       "Flatten", "Reshape", "Softmax", "Dropout", "GaussianNoise", "GaussianDropout", "Identity"};
@@ -51,11 +53,11 @@ bool IsPlainWithinSteps(std::string_view name) {
   return Contains(kNames, name) || Contains(kStems, SpatialClassOf(name).stem);
 }
 
-bool HasKind(const LayerCall& call) {
+bool IsKnown(const LayerCall& call) {
   const std::string_view name = call.class_name;
-  if (call.layer.kind != OpKind::kOther || name.starts_with("Random")) return true;
+  if (!IsUnknown(call.layer) || name.starts_with("Random")) return true;
   const bool within_steps = call.record.class_name == "TimeDistributed";
-  return Contains(kReadsItsArguments, name) || Contains(kWithoutKind, name) ||
+  return Contains(kReadsItsArguments, name) || Contains(kTranslatedAlone, name) ||
          (within_steps && IsPlainWithinSteps(name));
 }
 
@@ -99,7 +101,7 @@ std::string DoubtOf(const ConfigLayer& described, const LayerCall& call) {
   if (call.inputs.empty()) return "it is called with no tensor";
   const auto& missing = call.layer.missing_tensors;
   if (!missing.empty()) return "the file lacks its " + missing.front();
-  if (!HasKind(call)) return "its class, or what its config says beside it, is not understood";
+  if (!IsKnown(call)) return "its class, or what its config says beside it, is not understood";
   return {};
 }
 

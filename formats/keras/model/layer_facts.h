@@ -1,5 +1,5 @@
-// What one layer of a Keras config is: its kind, its attributes and the weights that it should
-// have.
+// What one layer of a Keras config is: what it computes, its attributes and the weights that it
+// should have.
 //
 // Sources: the layers' own get_config() and build() of Keras 1.0 to 1.2, 2.0 to 2.15 and 3.
 #pragma once
@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "ckpt/model_graph.h"
@@ -21,10 +22,13 @@ struct ExpectedWeight {
 };
 
 struct LayerFacts {
-  Layer layer;  // without name and tensors
-  // What its class stands for; layer.kind is kOther where it may not compute that.
-  OpKind class_kind = OpKind::kOther;
-  bool is_operation = false;  // a function of keras.ops among the layers
+  // Without name and tensors. What it computes is said as far as the config alone tells it; see
+  // SayComputations().
+  Layer layer;
+  // It has the weights of its class, and they their names; else they go by what a file calls them.
+  bool has_known_class = false;
+  std::string_view kernel_name = "kernel";  // what Keras 2 calls the layer's "kernel"
+  bool is_operation = false;                // a function of keras.ops among the layers
   // In the order in which Keras stores them; absent where the class is not known well enough.
   std::optional<std::vector<ExpectedWeight>> weights = {};
   // Of the class that it extends, by its config; it may have others, too (where `weights` is
@@ -48,6 +52,9 @@ const Json& AttributesOf(const LayerRecord& record);
 
 // The name in ckpt::Layer::tensors of a weight that a file calls `stored` ("W", "running_std",
 // "depthwise_kernel"); `stored` itself where it has no other.
-std::string CanonicalWeightName(OpKind kind, std::string_view stored);
+std::string CanonicalWeightName(const LayerFacts& facts, std::string_view stored);
+
+// What it computes is not known: it may be something else than its class says.
+void BeNotUnderstood(Layer& layer);
 
 }  // namespace ckpt::formats::keras

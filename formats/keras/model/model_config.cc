@@ -5,6 +5,7 @@
 #include <unordered_map>
 #include <utility>
 
+#include "ckpt/layer_computation.h"
 #include "formats/keras/model/training_calls.h"
 
 namespace ckpt::formats::keras {
@@ -88,7 +89,7 @@ class GraphBuilder {
     path.push_back(record.name);
     for (const std::string& name : path) layer.name += (layer.name.empty() ? "" : "/") + name;
     layer.trainable = layer.trainable && around.trainable;
-    if (!around.called && layer.kind == OpKind::kBatchNorm && layer.not_affine.empty()) {
+    if (!around.called && IsBatchNorm(layer) && layer.not_affine.empty()) {
       layer.not_affine = "its model is called in a way that is not understood";
     }
     training_.Apply(record, around.modes, layer);
@@ -119,10 +120,10 @@ class GraphBuilder {
 
   static void MakeOpaque(Layer& layer) {
     layer.can_gain_bias = false;
-    if (layer.kind == OpKind::kBatchNorm) {
+    if (IsBatchNorm(layer)) {
       layer.not_affine = "the same layer object stands in another model too";
     } else {
-      layer.kind = OpKind::kOther;
+      BeNotUnderstood(layer);
     }
   }
 

@@ -1,7 +1,8 @@
 // The config of a Keras model, understood: every generation from Keras 1 to Keras 3.
 //
 // Nested models are flattened, their layers named "outer/inner". What is not understood (Lambda,
-// custom classes, unusual calls) becomes a layer of kind kOther; nothing in a config is executed.
+// custom classes, unusual calls) becomes a layer that computes something Unknown; nothing in a
+// config is executed.
 #pragma once
 
 #include <cstdint>

@@ -2,6 +2,7 @@
 #include <cmath>
 #include <utility>
 
+#include "ckpt/layer_computation.h"
 #include "formats/keras/model/layer_call.h"
 
 namespace ckpt::formats::keras {
@@ -139,7 +140,7 @@ NetworkValue ApplicationsScale(const LayerCall& call) {
 }  // namespace
 
 NetworkValue TranslateNormalization(const LayerCall& call) {
-  if (call.layer.kind == OpKind::kBatchNorm) {
+  if (IsBatchNorm(call.layer)) {
     if (!call.layer.unproved_class.empty()) return call.Unknown(call.layer.unproved_class);
     return BatchNorm(call);
   }

@@ -1,6 +1,7 @@
 // TimeDistributed: a layer on each step of axis 1.
 #include <utility>
 
+#include "ckpt/layer_computation.h"
 #include "formats/keras/model/layer_call.h"
 
 namespace ckpt::formats::keras {
@@ -11,8 +12,8 @@ using NetworkValue = network::ValueId;
 bool IsAppliedToSteps(const LayerCall& call) {
   if (call.record.class_name != "TimeDistributed") return false;
   const bool last_axis = call.class_name == "Dense" ||
-                         (call.layer.kind == OpKind::kActivation && call.class_name != "Softmax") ||
-                         call.layer.kind == OpKind::kBatchNorm;
+                         (IsActivation(call.layer) && call.class_name != "Softmax") ||
+                         IsBatchNorm(call.layer);
   return !last_axis;
 }
 

@@ -5,6 +5,8 @@
 #include <unordered_map>
 #include <utility>
 
+#include "ckpt/layer_computation.h"
+
 namespace ckpt::formats::keras {
 namespace {
 
@@ -18,7 +20,7 @@ int MinorOf(std::string_view version) {
 
 // Does a layer compute the same whatever `training` is?
 bool IgnoresTraining(const Layer& layer) {
-  return layer.kind != OpKind::kIdentity && layer.kind != OpKind::kOther;
+  return layer.is_input || (!IsIdentity(layer) && !IsUnknown(layer));
 }
 
 // The place whose calls decide for a layer of a model that records no calls of its own: the nested
@@ -65,11 +67,11 @@ bool TrainingCalls::FreezesStatistics(const LayerRecord& record) const {
 
 void TrainingCalls::Apply(const LayerRecord& record, const CallModes& around, Layer& layer) const {
   const CallModes modes = ModesOf(record, around);
-  if (layer.kind == OpKind::kIdentity && modes.training) {
-    layer.kind = OpKind::kOther;
+  if (IsIdentity(layer) && modes.training) {
+    BeNotUnderstood(layer);
     layer.can_gain_bias = false;
   }
-  if (layer.kind != OpKind::kBatchNorm) return;
+  if (!IsBatchNorm(layer)) return;
   const bool frozen = !layer.trainable && FreezesStatistics(record);
   layer.inference_only = !outer_call_wins_ && !modes.open && !modes.training;
   if (!modes.training || frozen || !layer.training_mode.empty()) return;

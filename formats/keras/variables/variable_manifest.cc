@@ -7,6 +7,7 @@
 #include <unordered_map>
 #include <unordered_set>
 
+#include "ckpt/layer_computation.h"
 #include "formats/keras/model/variable_names.h"
 #include "formats/keras/variables/optimizer_order.h"
 #include "formats/keras/variables/trainable_order.h"
@@ -23,12 +24,10 @@ std::string WrappedName(const LayerRecord& record) {
 }
 
 // A weight's own name in this generation of Keras.
-std::string NameInFile(const std::string& weight, OpKind kind, int keras_major) {
-  if (weight == "kernel" && kind == OpKind::kSeparableConv) return "pointwise_kernel";
-  if (weight == "kernel" && kind == OpKind::kDepthwiseConv && keras_major < 3) {
-    return "depthwise_kernel";
-  }
-  return weight;
+std::string NameInFile(const std::string& weight, const LayerFacts& facts, int keras_major) {
+  if (weight != "kernel" || !facts.has_known_class) return weight;
+  const bool renamed = keras_major >= 3 && facts.kernel_name == "depthwise_kernel";
+  return renamed ? weight : std::string(facts.kernel_name);
 }
 
 constexpr std::string_view kInnerOptimizer = "optimizer/inner_optimizer";
@@ -194,7 +193,7 @@ class VariableDescriber {
       if (own && expected && i < expected->size() && group.variables[i].key == std::to_string(i)) {
         const std::string& weight = (*expected)[i].name;
         names.weights.push_back(weight);
-        names.locals.push_back(NameInFile(weight, layer.facts.class_kind, keras_major_));
+        names.locals.push_back(NameInFile(weight, layer.facts, keras_major_));
         continue;
       }
       names.locals.push_back(i < by_class.size() && !by_class[i].empty() ? by_class[i]

@@ -19,9 +19,10 @@ struct BoundGraph {
 // graph itself. Each layer gets the tensors of its own module, also where the graph stores equal
 // constants of several modules once; layers that read the same tensors of `names` become calls of
 // one. A tensor that `names` lacks is one of the layer's missing_tensors. A layer whose tensors
-// cannot be told becomes kOther, and a doubt says so. kUnfit where `model` has no graph, where a
-// shape differs, or where no name of the graph occurs. Reads kernels that the graph stores once
-// for several layers and the file for each: equal ones are one, shared by the layers.
+// cannot be told has no kernel and is no batch norm, and a doubt says so. kUnfit where `model` has
+// no graph, where a shape differs, or where no name of the graph occurs. Reads kernels that the
+// graph stores once for several layers and the file for each: equal ones are one, shared by the
+// layers.
 Result<BoundGraph> BindGraph(const Checkpoint& model, const Checkpoint& names);
 
 // The graph of operations of `model` as evidence for `names`: constants that are tensors of `model`

@@ -52,11 +52,11 @@ struct FoundLayers {
   std::map<LayerId, LayerPlace> places = {};  // of convolutions and products
 };
 
-// Layer i is layer i of the network, in what its operations say: its kind, the tensors that it
-// reads as kernel, bias, gamma..., how they lie in memory, its padding, axis and epsilon;
-// `read_by`, `path` and `beside` are indices of layers, too. The inputs of the network follow. A
-// layer whose operations are part of another one (the addition of its bias) has no call; value i is
-// value i of the network. What the operations of a layer do together is not understood: kOther.
+// Layer i is layer i of the network, in what its operations say: what it computes, the tensors
+// that it reads as kernel, bias, gamma..., how they lie in memory, its axis and epsilon; `read_by`,
+// `path` and `beside` are indices of layers, too. The inputs of the network follow. A layer whose
+// operations are part of another one (the addition of its bias) has no call; value i is value i of
+// the network. What the operations of a layer do together is not understood: Unknown.
 //
 // Tensors are bound through changes of shape that leave them what they are: the transpose of a
 // matrix, a vector under another shape, axes of one element more or less, one number for each
@@ -68,9 +68,5 @@ struct FoundLayers {
 // for each channel behind a layer with a stored kernel are one layer (ScalesChannels): what a
 // frozen batch norm is exported as.
 FoundLayers FindLayers(const network::Network& network, const LayerFacts& facts);
-
-// y = gamma * x + beta for each channel, both stored. Of kOther: nothing says that these once were
-// statistics, and there are none to judge.
-bool ScalesChannels(const Layer& layer);
 
 }  // namespace ckpt

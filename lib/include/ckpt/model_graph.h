@@ -20,36 +20,6 @@
 
 namespace ckpt {
 
-enum class OpKind : std::uint8_t {
-  kInput,
-  kConv,  // any rank, grouped too
-  kConvTranspose,
-  kDepthwiseConv,  // kernel [spatial..., in, multiplier]
-  kSeparableConv,  // kernel = pointwise kernel [1..., in * multiplier, out]
-  kDense,          // acts on the last axis
-  kBatchNorm,
-  kIdentity,    // dropout, identity, linear activation, activity regularisation: y = x at serving
-  kActivation,  // see Layer::activation
-  kAdd,
-  kConcat,       // along Layer::axis
-  kMaxPool,      // padded elements never win
-  kAveragePool,  // padded elements are not counted; where they are: kOther
-  kGlobalMaxPool,
-  kGlobalAveragePool,
-  kZeroPad,
-  kUpsample,  // nearest or bilinear: weights sum to one
-  kFlatten,
-  kReshape,
-  kOther,  // anything else, Lambda and custom layers included: never folded through
-};
-
-enum class Padding : std::uint8_t {
-  kUnknown,
-  kNone,   // valid
-  kSame,   // same, causal: zeros as the kernel's size asks for, so none for a kernel of one element
-  kZeros,  // explicit
-};
-
 using LayerId = std::uint32_t;
 using NodeId = std::uint32_t;
 using ValueId = std::uint32_t;
@@ -57,11 +27,18 @@ using ValueId = std::uint32_t;
 struct Layer {
   std::string name;     // path: "bn_a", "inner/ic"
   std::string op_type;  // the framework's word: "Conv2D"
-  OpKind kind = OpKind::kOther;
-  // What the layer computes, its own activation aside. Its operands are the node's inputs, in
-  // order, then its tensors: a convolution's data is input 0, and its kernel none. Unknown where
-  // the format does not say it (then `kind` is all that is known) or does not understand it.
+  // What it computes, its own activation aside; see ckpt/layer_computation.h. Its operands are the
+  // node's inputs, in order, then its tensors: a convolution's data is input 0, and its kernel
+  // none. Unknown where that is not understood (Lambda, classes of the user's own): never folded
+  // through.
   network::Computation computation = network::Unknown{};
+  // A separable convolution: the depthwise one in front of `computation`, with the kernel
+  // "depthwise_kernel".
+  std::optional<network::Convolution> depthwise_first = {};
+  bool is_input = false;  // an input of the model: it computes nothing
+  // The convolution or product is with a kernel of the layer's own. Else with another value of the
+  // graph.
+  bool has_kernel = false;
 
   // Tensors by their name in the layer: "kernel", "bias", "gamma", "beta", "moving_mean",
   // "moving_variance". A separable convolution's "kernel" is the pointwise one.
@@ -72,8 +49,6 @@ struct Layer {
 
   KernelLayout layout = KernelLayout::kSpatialInOut;
   std::int64_t groups = 1;
-  Padding padding = Padding::kUnknown;
-  bool unit_stride = true;
   std::string activation = "linear";  // applied to the layer's own output
   // The channel axis of the layer's output (convolutions, pooling, padding, dense) or the axis it
   // acts on (batch norm, concat), as recorded: 1 or -1, ...; absent where the layer has none. A
@@ -81,6 +56,9 @@ struct Layer {
   std::optional<std::int64_t> axis = {};
   std::optional<double> epsilon = {}, momentum = {};  // batch norm, as recorded
   bool has_scale = true, has_center = true;           // batch norm: gamma, beta exist by config
+  // False: a multiplication and an addition for each channel, written as BatchNormalization without
+  // mean and variance.
+  bool has_statistics = true;
   bool can_gain_bias = false;  // the layer could be given a bias by editing the config
   bool trainable = true;       // the config's flag (false: frozen)
   // Why a batch norm must not be treated as an affine map per channel at serving, if it must not
