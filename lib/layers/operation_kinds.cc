@@ -60,6 +60,11 @@ class Describer {
     if (KeepsExamples(reshape)) layer_.computation = network::MergeAxes{1, -1};
   }
 
+  // One whose vectors are no tensors of the file, or that is part of more.
+  void operator()(const network::BatchNormalization&) const {
+    layer_.computation = network::Unknown{layer_.op_type, "it is no layer by itself"};
+  }
+
   template <class T>
   void operator()(const T&) const {}
 

@@ -13,7 +13,8 @@ namespace ckpt {
 using ElementsLookup = std::function<std::optional<std::vector<double>>(network::ValueId)>;
 
 // Sets axis and activation of `layer`, which computes the settled operation. A reshape that makes a
-// row of each example is MergeAxes, and padding of nothing the identity.
+// row of each example is MergeAxes, padding of nothing the identity, and a batch norm, which would
+// be a layer with tensors, Unknown.
 void DescribeOperation(const ValueUses& uses, const network::Operation& operation,
                        const ElementsLookup& elements, Layer& layer);
 

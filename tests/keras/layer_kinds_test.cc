@@ -72,8 +72,10 @@ TEST(LayerKindsTest, ConvolutionsOfKeras2) {
   const auto understood = Understand("Conv2D", config);
   EXPECT_EQ(understood.layer().axis, 1);
   EXPECT_EQ(understood.layer().groups, 2);
-  EXPECT_TRUE(understood.layer().unit_stride);
-  EXPECT_EQ(understood.layer().padding, Padding::kNone);
+  const auto& window = std::get<network::Convolution>(understood.layer().computation);
+  EXPECT_EQ(window.stride, (network::Sizes{1, 1}));
+  EXPECT_EQ(window.dilation, (network::Sizes{2, 1}));
+  EXPECT_EQ(window.padding, network::Padding{});
   EXPECT_EQ(understood.layer().activation, "relu");
   EXPECT_EQ(WeightsOf(understood), (std::vector<std::string>{"kernel", "bias"}));
 
