@@ -1,6 +1,6 @@
 """Times `ckpt convert` beside `cp` and `sync` of the same file, in alternating pairs, with the floor of each. See README.md.
 
-usage: convert_speed.py --ckpt build/release/ckpt --folder /tmp/ckpt-bench [--rounds 7] [CASE...]
+usage: convert_speed.py --ckpt build/release/ckpt --folder /tmp/ckpt-bench [--rounds 7] [--stem a] [--cold] [CASE...]
 
 The files are those of make_models.py; a case whose input is not in the folder is left out.
 """
@@ -42,28 +42,43 @@ def run(argv):
     return time.perf_counter() - start, processor, usage.ru_maxrss / 1024
 
 
+def forget(*paths):
+    """Takes what is written of the files out of the system's cache."""
+    for path in paths:
+        if os.path.isfile(path):
+            with open(path, "rb") as file:
+                os.fsync(file.fileno())
+                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--ckpt", required=True)
     parser.add_argument("--folder", required=True)
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--stem", default="a", help="of the files: a, or large")
+    parser.add_argument("--cold", action="store_true", help="read from the disk each time, without a turn to warm up")
     parser.add_argument("cases", nargs="*", help="only these, by name")
     arguments = parser.parse_args()
     hashed = {}  # seconds of one SHA-256, by input
     for name, source, out, options, hashes, goal in CASES:
-        path, copy = f"{arguments.folder}/{source}", f"{arguments.folder}/copy"
+        path, copy = f"{arguments.folder}/{arguments.stem}{source[1:]}", f"{arguments.folder}/copy"
         if not os.path.exists(path) or (arguments.cases and name not in arguments.cases):
             continue
         convert = [arguments.ckpt, "convert", "--force", "--no-verify", *options, path, f"{arguments.folder}/{out}"]
         pairs = []
-        for turn in range(arguments.rounds + 1):
-            pair = run(convert), run(["sh", "-c", f"cp {path} {copy} && sync {copy}"])
-            if turn:
+        for turn in range(arguments.rounds + (not arguments.cold)):
+            pair = []
+            for command in (convert, ["sh", "-c", f"cp {path} {copy} && sync {copy}"]):
+                if arguments.cold:
+                    forget(path, copy, f"{arguments.folder}/{out}")
+                pair.append(run(command))
+            if turn or arguments.cold:
                 pairs.append(pair)
         ours, floor = (statistics.median(pair[i][0] for pair in pairs) for i in (0, 1))
         ratio = statistics.median(a[0] / b[0] for a, b in pairs)
         if hashes and path not in hashed:
-            hashed[path] = min(run(["openssl", "dgst", "-sha256", path])[1] for _ in range(3))
+            hashed[path] = min(run(["openssl", "dgst", "-sha256", path])[1] for _ in range(1 if arguments.cold else 3))
         print(f"{name}: {ratio:.2f} times cp and sync" + (f" (aim {goal})" if goal else ""))
         print(f"  {ours:.2f} s beside {floor:.2f} s; processor {statistics.median(a[1] for a, _ in pairs):.2f} s, of cp "
               f"{statistics.median(b[1] for _, b in pairs):.2f} s, of {hashes} SHA-256 {hashes * hashed.get(path, 0):.2f} s; "

@@ -1,10 +1,12 @@
 """Makes the files of the benchmark: one network of 200 convolutions and batch norms in each format.
 
-usage: make_models.py FOLDER tf|keras3|torch
+usage: make_models.py FOLDER tf|keras3|torch [BLOCKS]
+       make_models.py FOLDER large [GIB]
   tf      a.h5, a.npz and the bundle a.ckpt; needs TensorFlow 2.15
   keras3  a.keras, a.onnx, a.safetensors and the sparse file, from a.npz; needs Keras 3, onnx, safetensors
   torch   a.pt, from a.npz; needs PyTorch
-A second file of each, b.*, differs in one late kernel.
+  large   large.safetensors of 8 GiB with the same names and layouts; needs NumPy
+A second file of each, b.*, differs in one late kernel. 200 blocks are 473 MB, 454 are 1 GiB.
 """
 
 import json
@@ -122,6 +124,32 @@ def make_sparse(path, total, tensors):
         file.truncate(8 + len(text) + tensors * each * 4)
 
 
+def make_large(folder, gib=8):
+    """The values of one block over and over."""
+    few = arrays(1)
+    kinds = {name: few[name].tobytes() for name in few if name.split("/")[0] in ("conv2d", "batch_normalization")}
+    blocks = gib * 2**30 // sum(len(data) for data in kinds.values())
+    header, at = {}, 0
+    for i in range(blocks):
+        for name in kinds:
+            layer, part = name.split("/")
+            end = at + len(kinds[name])
+            header[f"{layer}_{i}/{part}" if i else name] = {"dtype": "F32", "shape": list(few[name].shape),
+                                                           "data_offsets": [at, end]}
+            at = end
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    with open(f"{folder}/large.safetensors", "wb") as file:
+        file.write(struct.pack("<Q", len(text)) + text)
+        for i in range(blocks):
+            for data in kinds.values():
+                file.write(data)
+
+
 if __name__ == "__main__":
     os.makedirs(sys.argv[1], exist_ok=True)
-    {"tf": make_tf, "keras3": make_keras3, "torch": make_torch}[sys.argv[2]](sys.argv[1])
+    if sys.argv[2] == "large":
+        make_large(sys.argv[1], *map(int, sys.argv[3:]))
+    else:
+        BLOCKS = int(sys.argv[3]) if len(sys.argv) > 3 else BLOCKS
+        {"tf": make_tf, "keras3": make_keras3, "torch": make_torch}[sys.argv[2]](sys.argv[1])

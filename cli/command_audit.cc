@@ -203,7 +203,6 @@ class AuditCommand : public Command {
       return outcome;
     }
     if (audit_.all_data) AnnounceTensors(*outcome.opened->checkpoint);
-    AnnounceBatchNorms(*outcome.opened->checkpoint, outcome.opened->analysis);
     AuditOptions options = audit_;
     options.older = older->get();
     const ProgressCheckpoint counted(*outcome.opened->checkpoint, "audit",

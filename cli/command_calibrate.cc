@@ -121,6 +121,7 @@ class CalibrateCommand : public Command {
     CKPT_ASSIGN_OR_RETURN(const network::Network net, NetworkOf(source));
     CKPT_ASSIGN_OR_RETURN(calibrate_.layers,
                           ChooseLayers(net, source, input.analysis, completed.added, choice_));
+    AnnounceTensors(source);
     CKPT_ASSIGN_OR_RETURN(const auto layers, Compute(net, source, *report.calibration));
     CKPT_RETURN_IF_ERROR(reporter.Check());
     const auto calibrated = WithStatistics(source, layers);

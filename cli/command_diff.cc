@@ -103,10 +103,16 @@ class DiffCommand : public Command {
   }
 
  private:
+  Result<OpenedInput> OpenOne(const std::string& path) const {
+    Result<OpenedInput> opened = OpenInput(path, options_, analysis_);
+    if (opened) AnnounceTensors(*opened->checkpoint);
+    return opened;
+  }
+
   // A with each of the others and, where they are several, all with one another. Each is opened
   // once.
   Status CompareEach(Reporter& reporter, ExitCode& code) const {
-    const Result<OpenedInput> a = OpenInput(a_, options_, analysis_);
+    const Result<OpenedInput> a = OpenOne(a_);
     ReplicaComparison all;
     ReplicaBuilder builder;
     const bool several = !more_.empty();
@@ -122,7 +128,7 @@ class DiffCommand : public Command {
     std::vector<std::string> others = {b_};
     others.insert(others.end(), more_.begin(), more_.end());
     for (const std::string& path : others) {
-      const Result<OpenedInput> b = OpenInput(path, options_, analysis_);
+      const Result<OpenedInput> b = OpenOne(path);
       CKPT_RETURN_IF_ERROR(reporter.Add(CompareWith(a, path, b, code)));
       if (several) join(path, b);
     }
@@ -153,7 +159,6 @@ class DiffCommand : public Command {
     if (!opened_a) return Fail(opened_a.error());
     if (!opened_b) return Fail(opened_b.error());
     const OpenedInput &a = *opened_a, &b = *opened_b;
-    for (const OpenedInput* side : {&a, &b}) AnnounceTensors(*side->checkpoint);
     const ProgressCheckpoint counted(*a.checkpoint, "diff", options_.quiet);
     DiffOptions options = diff_;
     options.same_file = AreSameFiles(a.checkpoint->manifest(), b.checkpoint->manifest());

@@ -77,9 +77,7 @@ class TrendCommand : public Command {
 
   Result<OpenedInput> Open(const std::string& path) const {
     try {
-      Result<OpenedInput> opened = OpenInput(path, options_, analysis_);
-      if (opened) AnnounceBatchNorms(*opened->checkpoint, opened->analysis);
-      return opened;
+      return OpenInput(path, options_, analysis_);
     } catch (const std::bad_alloc&) {
       return Fail(NotEnoughMemory(path));
     }

@@ -53,6 +53,31 @@ Result<std::unique_ptr<Checkpoint>> OpenNamed(const std::string& path,
   return opened;
 }
 
+namespace {
+
+// A reader says what it will read when a tensor is opened; who reads it hears of what fails.
+void Announce(const Checkpoint& checkpoint, TensorId id) {
+  if (checkpoint.manifest().tensors[id.index].data_present) static_cast<void>(checkpoint.Open(id));
+}
+
+void AnnounceBatchNorms(const Checkpoint& checkpoint, const Analysis& analysis) {
+  if (!formats::IsRemoteName(checkpoint.manifest().resolved)) return;
+  for (const BatchNorm& norm : analysis.batch_norms) {
+    for (const auto& part :
+         {norm.gamma, norm.beta, norm.moving_mean, norm.moving_variance, norm.batch_counter}) {
+      if (part) Announce(checkpoint, *part);
+    }
+  }
+}
+
+}  // namespace
+
+void AnnounceTensors(const Checkpoint& checkpoint) {
+  if (!formats::IsRemoteName(checkpoint.manifest().resolved)) return;
+  for (std::uint32_t i = 0; i < checkpoint.manifest().tensors.size(); ++i)
+    Announce(checkpoint, TensorId{i});
+}
+
 Result<OpenedInput> OpenInput(const std::string& path, const CommonOptions& options,
                               const AnalysisOptions& analysis, const std::string& graph,
                               bool compute_weights) {
@@ -67,32 +92,8 @@ Result<OpenedInput> OpenInput(const std::string& path, const CommonOptions& opti
                           WithGraphOf(std::move(opened.checkpoint), graph, *options.read));
   }
   opened.analysis = Analyse(opened.checkpoint->manifest(), analysis);
+  AnnounceBatchNorms(*opened.checkpoint, opened.analysis);
   return opened;
-}
-
-namespace {
-
-// A reader says what it will read when a tensor is opened; who reads it hears of what fails.
-void Announce(const Checkpoint& checkpoint, TensorId id) {
-  if (checkpoint.manifest().tensors[id.index].data_present) static_cast<void>(checkpoint.Open(id));
-}
-
-}  // namespace
-
-void AnnounceTensors(const Checkpoint& checkpoint) {
-  if (!formats::IsRemoteName(checkpoint.manifest().resolved)) return;
-  for (std::uint32_t i = 0; i < checkpoint.manifest().tensors.size(); ++i)
-    Announce(checkpoint, TensorId{i});
-}
-
-void AnnounceBatchNorms(const Checkpoint& checkpoint, const Analysis& analysis) {
-  if (!formats::IsRemoteName(checkpoint.manifest().resolved)) return;
-  for (const BatchNorm& norm : analysis.batch_norms) {
-    for (const auto& part :
-         {norm.gamma, norm.beta, norm.moving_mean, norm.moving_variance, norm.batch_counter}) {
-      if (part) Announce(checkpoint, *part);
-    }
-  }
 }
 
 Error NotEnoughMemory(const std::string& path) {

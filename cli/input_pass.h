@@ -35,10 +35,9 @@ Result<OpenedInput> OpenInput(const std::string& path, const CommonOptions& opti
                               const AnalysisOptions& analysis = {}, const std::string& graph = {},
                               bool compute_weights = false);
 
-// Of a file behind a URL: all its tensors, or those of its batch norms, will be read, so that small
-// ones are fetched together.
+// Of a file behind a URL: all its tensors will be read, so that small ones are fetched together.
+// Those of batch norms are announced of each input that is opened with its analysis.
 void AnnounceTensors(const Checkpoint& checkpoint);
-void AnnounceBatchNorms(const Checkpoint& checkpoint, const Analysis& analysis);
 // A checkpoint whose batch norms an input's are held against.
 Result<std::unique_ptr<Checkpoint>> OpenBeside(const std::string& path,
                                                const CommonOptions& options);

@@ -9,7 +9,10 @@
 #include "formats/container/foreign_folder.h"
 #include "formats/container/git_lfs.h"
 #include "formats/container/read_failures.h"
+#include "formats/container/zip_archive.h"
+#include "formats/encoding/json_events.h"
 #include "formats/recognise.h"
+#include "formats/tf_bundle/table_format.h"
 #include "formats/tf_graph/graph_kind.h"
 
 namespace ckpt::formats {
@@ -73,13 +76,31 @@ Best BestOf(const ProbeInput& input) {
 }
 
 struct Ends {
-  std::vector<std::byte> head, tail;
+  std::vector<std::byte> head, tail = {};
 };
 
+// Does the last kTailBytes hold a place where an HDF5 file may begin, behind a user block?
+bool MayEndInHdf5(std::uint64_t size) {
+  std::uint64_t place = 512;
+  while (place < size && place <= UINT64_MAX / 2 && size - place > kTailBytes) place *= 2;
+  return place < size;
+}
+
+// How much of the end tells a format: the names in a zip archive's directory, keys of JSON text,
+// and of anything else no more than the magic number of a TensorFlow table, which
+// may begin with any bytes.
+std::uint64_t TailBytes(std::span<const std::byte> head, std::uint64_t size) {
+  const std::string_view text = AsText(head);
+  const std::size_t start = SkipJsonSpace(text);
+  const bool is_json = start < text.size() && text[start] == '{';
+  const bool is_long = StartsLikeZip(head) || is_json || MayEndInHdf5(size);
+  return std::min(size, is_long ? kTailBytes : std::uint64_t{kTableFooterBytes});
+}
+
 Result<Ends> EndsOf(const RandomAccessFile& file) {
-  Ends ends{std::vector<std::byte>(static_cast<std::size_t>(std::min(kHeadBytes, file.size()))),
-            std::vector<std::byte>(static_cast<std::size_t>(std::min(kTailBytes, file.size())))};
+  Ends ends{std::vector<std::byte>(static_cast<std::size_t>(std::min(kHeadBytes, file.size())))};
   CKPT_RETURN_IF_ERROR(file.ReadAt(0, ends.head));
+  ends.tail.resize(static_cast<std::size_t>(TailBytes(ends.head, file.size())));
   CKPT_RETURN_IF_ERROR(file.ReadAt(file.size() - ends.tail.size(), ends.tail));
   return ends;
 }

@@ -63,6 +63,7 @@ class KeptInMemory : public OutputFile {
     return {};
   }
   std::uint64_t size() const noexcept override { return bytes_.size(); }
+  Status AppendedByPath() override { return Fail(ErrorCode::kInternal, "has no path"); }
   const fs::path& temporary_path() const noexcept override { return none_; }
   std::span<const std::byte> bytes() const { return bytes_; }
 
@@ -113,7 +114,7 @@ struct AtomicOutput::State {
   Overwrite overwrite = Overwrite::kRefuse;
   const ProtectedFiles* not_written = nullptr;
   std::vector<std::unique_ptr<StagingFolder>> stagings = {};
-  std::vector<std::unique_ptr<PartialFile>> files = {}, scratch = {};
+  std::vector<std::unique_ptr<PartialFile>> files = {};
   std::vector<std::pair<std::size_t, std::unique_ptr<KeptInMemory>>> special = {};
   std::vector<Placement> placements = {}, removals = {};
   std::vector<Folder> folders = {};
@@ -125,7 +126,6 @@ struct AtomicOutput::State {
   ~State() {
     digests.reset();  // it reads from the files
     files.clear();
-    scratch.clear();
     stagings.clear();
     std::error_code ignored;
     for (auto it = made.rbegin(); it != made.rend(); ++it) fs::remove(*it, ignored);
@@ -191,7 +191,6 @@ Result<Placement> AtomicOutput::State::NewPlacement(Placement::Kind kind, const 
 
 Result<PartialFile*> AtomicOutput::State::AddFile(fs::path target, fs::path temporary) {
   CKPT_ASSIGN_OR_RETURN(auto file, PartialFile::Create(std::move(target), std::move(temporary)));
-  file->WriteBackEarly();
   if (digests != nullptr && !set_size) file->DigestBy(*digests);
   return files.emplace_back(std::move(file)).get();
 }
@@ -319,19 +318,6 @@ Status AtomicOutput::CreateFolder(const fs::path& given, const std::vector<std::
   state_->folders.push_back({state_->placements.size(), replaced});
   state_->placements.push_back(std::move(placement));
   return {};
-}
-
-Result<OutputFile*> AtomicOutput::CreateScratch(const fs::path& beside) {
-  CKPT_ASSIGN_OR_RETURN(const fs::path target, BehindLinks(beside));
-  CKPT_ASSIGN_OR_RETURN(StagingFolder * staging, state_->StagingFor(target.parent_path()));
-  const std::string name = "scratch-" + std::to_string(state_->scratch.size());
-  CKPT_ASSIGN_OR_RETURN(auto file, PartialFile::Create(beside, staging->path() / name));
-  return state_->scratch.emplace_back(std::move(file)).get();
-}
-
-void AtomicOutput::Discard(OutputFile* scratch) {
-  ::unlink(scratch->temporary_path().c_str());
-  std::erase_if(state_->scratch, [&](const auto& file) { return file.get() == scratch; });
 }
 
 Status AtomicOutput::RemoveAtCommit(fs::path stale) {

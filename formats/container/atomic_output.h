@@ -37,8 +37,11 @@ class OutputFile {
   // Overwrites bytes already appended (headers whose content is known only at the end).
   virtual Status WriteAt(std::uint64_t offset, std::span<const std::byte> bytes) = 0;
   virtual std::uint64_t size() const noexcept = 0;
-  // The temporary path, for libraries that write by path themselves; do not mix with Append. No
-  // other user can reach it.
+  // A library wrote all that stands in the file behind what was appended. What is appended next
+  // follows it. kInternal where less is there than was appended.
+  virtual Status AppendedByPath() = 0;
+  // The temporary path, for libraries that write by path themselves; before more is appended, call
+  // AppendedByPath. No other user can reach it.
   virtual const std::filesystem::path& temporary_path() const noexcept = 0;
 };
 
@@ -66,9 +69,6 @@ class AtomicOutput {
   // without Commit(). What else the older folder holds is kept, but for `replaced`: names in it.
   Status CreateFolder(const std::filesystem::path& target,
                       const std::vector<std::string>& replaced = {});
-  // A file that no target comes from; it goes with this object, or before, at Discard.
-  Result<OutputFile*> CreateScratch(const std::filesystem::path& beside);
-  void Discard(OutputFile* scratch);
   // Files to take away at commit: shards of an older, larger output.
   Status RemoveAtCommit(std::filesystem::path stale);
   // What was created so far belongs together, its last file is what makes it readable (an index).

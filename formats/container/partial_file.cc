@@ -14,8 +14,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::uint64_t kWriteBackBytes = std::uint64_t{32} << 20;
-
 Status WriteAll(int descriptor, const fs::path& path, std::span<const std::byte> bytes,
                 std::uint64_t offset) {
   while (!bytes.empty()) {
@@ -60,14 +58,22 @@ PartialFile::~PartialFile() {
 
 Status PartialFile::Append(std::span<const std::byte> bytes) {
   CKPT_RETURN_IF_ERROR(WriteAll(descriptor_, target_, bytes, size_));
-  size_ += bytes.size();
+  Grown(bytes.size());
+  return {};
+}
+
+void PartialFile::Grown(std::uint64_t bytes) {
+  size_ += bytes;
   if (digest_ != nullptr && !to_rewrite_) digest_->Settle(size_);
-  if (write_back_early_ && size_ - written_back_ >= kWriteBackBytes) {
-    // What fails here fails again when the file is flushed.
-    (void)::sync_file_range(descriptor_, static_cast<off_t>(written_back_),
-                            static_cast<off_t>(size_ - written_back_), SYNC_FILE_RANGE_WRITE);
-    written_back_ = size_;
-  }
+  write_back_.WrittenTo(descriptor_, size_);
+}
+
+Status PartialFile::AppendedByPath() {
+  struct stat now {};
+  if (::fstat(descriptor_, &now) != 0) return Fail(SystemErrorOf(target_, "cannot look at", errno));
+  const auto end = static_cast<std::uint64_t>(now.st_size);
+  if (end < size_) return Fail(ErrorCode::kInternal, "less is in the file than was written");
+  Grown(end - size_);
   return {};
 }
 

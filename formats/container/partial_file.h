@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "formats/container/atomic_output.h"
+#include "formats/container/early_write_back.h"
 #include "formats/container/running_digest.h"
 
 namespace ckpt::formats {
@@ -21,13 +22,12 @@ class PartialFile : public OutputFile {
   void WillRewrite(std::uint64_t offset) override;
   Status WriteAt(std::uint64_t offset, std::span<const std::byte> bytes) override;
   std::uint64_t size() const noexcept override { return size_; }
+  Status AppendedByPath() override;
   const std::filesystem::path& temporary_path() const noexcept override { return temporary_; }
   const std::filesystem::path& target() const noexcept { return target_; }
 
   // The size of the file stays 0, so that no zeros are left of what is not written.
   Status Reserve(std::uint64_t bytes) const;
-  // The system starts to write to the disk while more is appended, so that Finish waits less.
-  void WriteBackEarly() noexcept { write_back_early_ = true; }
   // `digests` must outlive all that is written.
   void DigestBy(RunningDigests& digests) {
     digest_ = digests.Follow(descriptor_, target_.string());
@@ -40,11 +40,13 @@ class PartialFile : public OutputFile {
  private:
   PartialFile(std::filesystem::path target, std::filesystem::path temporary, int descriptor);
   Status TakeOverMode() const;
+  // `bytes` more are at the end.
+  void Grown(std::uint64_t bytes);
 
   std::filesystem::path target_, temporary_;
   int descriptor_;
-  std::uint64_t size_ = 0, written_back_ = 0;
-  bool write_back_early_ = false;
+  std::uint64_t size_ = 0;
+  EarlyWriteBack write_back_ = {};
   RunningDigest* digest_ = nullptr;
   std::optional<std::uint64_t> to_rewrite_ = {};
 };

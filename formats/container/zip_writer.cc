@@ -59,6 +59,16 @@ Record Padding(std::uint64_t offset, std::uint64_t alignment) {
   return field;
 }
 
+Record LocalHeader(const std::string& name, std::uint64_t size, std::uint32_t crc32,
+                   const Record& padding) {
+  Record header;
+  header.U32(zip::kLocalSignature).U16(kVersion).U16(Flags(name)).U16(0).U16(0).U16(kFirstDay);
+  header.U32(crc32).U32(zip::kSaturated32).U32(zip::kSaturated32).U16(name.size());
+  header.U16(kZip64FieldBytes + padding.size()).Text(name);
+  header.U16(zip::kZip64Extra).U16(16).U64(size).U64(size).Text(padding.text());
+  return header;
+}
+
 }  // namespace
 
 Status ZipWriter::Begin(std::string name, std::uint64_t size, std::uint64_t alignment) {
@@ -69,16 +79,26 @@ Status ZipWriter::Begin(std::string name, std::uint64_t size, std::uint64_t alig
   }
   const Record padding =
       Padding(out_.size() + zip::kLocalBytes + name.size() + kZip64FieldBytes, alignment);
-  Record header;
-  header.U32(zip::kLocalSignature).U16(kVersion).U16(Flags(name)).U16(0).U16(0).U16(kFirstDay);
-  header.U32(0).U32(zip::kSaturated32).U32(zip::kSaturated32).U16(name.size());
-  header.U16(kZip64FieldBytes + padding.size()).Text(name);
-  header.U16(zip::kZip64Extra).U16(16).U64(size).U64(size).Text(padding.text());
+  const Record header = LocalHeader(name, size, 0, padding);
   members_.push_back({std::move(name), size, out_.size(), 0});
   left_ = size;
   open_ = true;
   out_.WillRewrite(out_.size());  // the checksum
   return out_.Append(header.bytes());
+}
+
+Status ZipWriter::BeginByPath(std::string name) { return Begin(std::move(name), 0); }
+
+Status ZipWriter::EndByPath(std::uint32_t crc32) {
+  if (!open_ || left_ != 0) return Fail(ErrorCode::kInternal, "no zip member is being written");
+  open_ = false;
+  Member& member = members_.back();
+  const std::uint64_t begin = out_.size();
+  CKPT_RETURN_IF_ERROR(out_.AppendedByPath());
+  member.size = out_.size() - begin;
+  member.crc32 = crc32;
+  return out_.WriteAt(member.header_offset,
+                      LocalHeader(member.name, member.size, crc32, {}).bytes());
 }
 
 Status ZipWriter::Append(std::span<const std::byte> bytes) {

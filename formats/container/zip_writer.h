@@ -28,6 +28,13 @@ class ZipWriter {
   // it.
   Status Begin(std::string name, std::uint64_t size, std::uint64_t alignment = 1);
   Status Append(std::span<const std::byte> bytes);
+
+  // Starts a member that is written by path, from the end of the file as it is now on, and that
+  // becomes known with EndByPath, before the next one.
+  Status BeginByPath(std::string name);
+  // The member is all that stands behind its header. `crc32` is of its bytes.
+  Status EndByPath(std::uint32_t crc32);
+
   // Writes the directory.
   Status Finish();
 

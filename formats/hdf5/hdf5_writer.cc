@@ -8,8 +8,11 @@
 #include <set>
 #include <system_error>
 
+#include "formats/container/early_write_back.h"
+#include "formats/container/parted_checksum.h"
 #include "formats/hdf5/hdf5_element_type.h"
 #include "formats/hdf5/hdf5_library.h"
+#include "formats/hdf5/hdf5_output_driver.h"
 
 namespace ckpt::formats {
 namespace {
@@ -100,10 +103,12 @@ std::size_t Longest(std::span<const std::string> texts) {
 
 struct Hdf5Writer::State {
   Hdf5Id file = {};
-  int data = -1;  // the same file, for the bytes of datasets
+  Hdf5Place place = {};  // of it, where the bytes of datasets are written past the library
+  PartedChecksum* checksum = nullptr;
   std::set<std::string> groups = {"/"}, datasets = {};
   std::string dataset = {};  // created last, and where its bytes go
   std::uint64_t offset = 0, bytes_left = 0;
+  EarlyWriteBack write_back = {};
 
   State() = default;
   State(const State&) = delete;
@@ -111,7 +116,7 @@ struct Hdf5Writer::State {
   ~State() {
     const Hdf5Lock lock;
     file.Close();
-    if (data >= 0) ::close(data);
+    if (place.descriptor >= 0) ::close(place.descriptor);
   }
 
   Status CreateOneGroup(const std::string& path);
@@ -136,22 +141,31 @@ Status Hdf5CanHold(Dtype dtype, const Shape& shape) {
 }
 
 Result<std::unique_ptr<Hdf5Writer>> Hdf5Writer::Create(const std::filesystem::path& path) {
+  return CreateIn(::open(path.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666), nullptr);
+}
+
+Result<std::unique_ptr<Hdf5Writer>> Hdf5Writer::CreateWithin(const std::filesystem::path& path,
+                                                             PartedChecksum& checksum) {
+  return CreateIn(::open(path.c_str(), O_RDWR | O_CLOEXEC), &checksum);
+}
+
+Result<std::unique_ptr<Hdf5Writer>> Hdf5Writer::CreateIn(int descriptor, PartedChecksum* checksum) {
+  const off_t end = descriptor < 0 ? -1 : ::lseek(descriptor, 0, SEEK_END);
+  const int failed = errno;
   auto state = std::make_unique<State>();
+  state->place.descriptor = descriptor;
+  state->checksum = checksum;
+  if (end < 0) {
+    return Fail(ErrorCode::kIo,
+                "cannot open the file to write: " + std::generic_category().message(failed));
+  }
+  state->place.offset = static_cast<std::uint64_t>(end);
   {
     const Hdf5Lock lock;
     const Hdf5Id creation(H5Pcreate(H5P_FILE_CREATE), H5Pclose);
-    const Hdf5Id access(H5Pcreate(H5P_FILE_ACCESS), H5Pclose);
     H5Pset_obj_track_times(creation.get(), false);
-#if H5_VERSION_GE(1, 10, 7)
-    H5Pset_file_locking(access.get(), false, true);  // the file is this process' own
-#endif
-    state->file = {H5Fcreate(path.c_str(), H5F_ACC_TRUNC, creation.get(), access.get()), H5Fclose};
+    state->file = CreateWithDriver(state->place, creation.get());
     if (!state->file.ok()) return Fail(Unwritable("creating the HDF5 file"));
-  }
-  state->data = ::open(path.c_str(), O_WRONLY | O_CLOEXEC);
-  if (state->data < 0) {
-    return Fail(ErrorCode::kIo,
-                "cannot open the file to write: " + std::generic_category().message(errno));
   }
   return std::unique_ptr<Hdf5Writer>(new Hdf5Writer(std::move(state)));
 }
@@ -242,7 +256,7 @@ Status Hdf5Writer::State::PlaceDataset(const std::string& path, hid_t type, cons
   }
   dataset = path;
   bytes_left = H5Tget_size(type) * shape.element_count();
-  offset = bytes_left == 0 ? 0 : H5Dget_offset(created.get());
+  offset = bytes_left == 0 ? 0 : place.offset + H5Dget_offset(created.get());
   return {};
 }
 
@@ -266,9 +280,11 @@ Status Hdf5Writer::Append(std::span<const std::byte> bytes) {
     return Fail(ErrorCode::kInternal,
                 "more bytes than the dataset " + Hdf5Quoted(state_->dataset) + " has");
   }
+  const int descriptor = state_->place.descriptor;
+  if (state_->checksum != nullptr) state_->checksum->Add(state_->offset, bytes);
   while (!bytes.empty()) {
     const ssize_t put =
-        ::pwrite(state_->data, bytes.data(), bytes.size(), static_cast<off_t>(state_->offset));
+        ::pwrite(descriptor, bytes.data(), bytes.size(), static_cast<off_t>(state_->offset));
     if (put < 0 && errno == EINTR) continue;
     if (put <= 0) {
       return Fail(Error{ErrorCode::kIo, "cannot write: " + std::generic_category().message(
@@ -279,6 +295,7 @@ Status Hdf5Writer::Append(std::span<const std::byte> bytes) {
     state_->offset += static_cast<std::uint64_t>(put);
     state_->bytes_left -= static_cast<std::uint64_t>(put);
   }
+  state_->write_back.WrittenTo(descriptor, state_->offset);
   return {};
 }
 
@@ -289,8 +306,7 @@ Status Hdf5Writer::Close() {
   }
   const Hdf5Lock lock;
   if (!state_->file.Close()) return Fail(Unwritable("finishing the HDF5 file"));
-  const int data = std::exchange(state_->data, -1);
-  if (::close(data) != 0) {
+  if (::close(std::exchange(state_->place.descriptor, -1)) != 0) {
     return Fail(ErrorCode::kIo, "cannot close: " + std::generic_category().message(errno));
   }
   return {};

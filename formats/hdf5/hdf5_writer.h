@@ -23,6 +23,8 @@ namespace ckpt::formats {
 // HDF5_OBJECT_HEADER_LIMIT). Strings of variable length count 16 bytes each here.
 inline constexpr std::size_t kHdf5AttributeBytes = 64512;
 
+class PartedChecksum;
+
 // Can CreateDataset hold it? kUnsupported, in words, if not.
 Status Hdf5CanHold(Dtype dtype, const Shape& shape);
 
@@ -35,6 +37,10 @@ class Hdf5Writer {
 
   // Creates or truncates the file: give a temporary path and rename it afterwards.
   static Result<std::unique_ptr<Hdf5Writer>> Create(const std::filesystem::path& path);
+  // Writes the HDF5 file into one that is there, from its end on. `checksum` is told of the bytes
+  // of datasets and must outlive the writer.
+  static Result<std::unique_ptr<Hdf5Writer>> CreateWithin(const std::filesystem::path& path,
+                                                          PartedChecksum& checksum);
   ~Hdf5Writer();  // without Close() the file is left unfinished
   Hdf5Writer(const Hdf5Writer&) = delete;
   Hdf5Writer& operator=(const Hdf5Writer&) = delete;
@@ -65,6 +71,7 @@ class Hdf5Writer {
 
  private:
   struct State;
+  static Result<std::unique_ptr<Hdf5Writer>> CreateIn(int descriptor, PartedChecksum* checksum);
   explicit Hdf5Writer(std::unique_ptr<State> state);
   std::unique_ptr<State> state_;
 };

@@ -18,6 +18,9 @@ constexpr std::uint64_t kGap = 4096;
 constexpr std::uint64_t kFreeExtra = 32 << 10, kShare = 16;
 // A tensor up to this size that will be read is fetched along with another.
 constexpr std::uint64_t kSmall = 256 << 10;
+// So many reads one behind the other, past no more than this share of them, are a run: more is
+// fetched than was asked for.
+constexpr std::uint64_t kTurnsOfRun = 4, kPassedShare = 8;
 constexpr std::uint64_t kFirstWindow = 256 << 10, kMostWindow = std::uint64_t{16} << 20;
 constexpr std::size_t kMostPieces = 256;  // of one plan
 constexpr std::uint64_t kMostPlanned = std::uint64_t{32} << 20;
@@ -126,10 +129,20 @@ void RemoteBody::AddPieces(ByteRange range, std::vector<ByteRange>& plan) {
   }
 }
 
+// Does reading go on behind what was missing last, past no more than was read so or is there?
+bool RemoteBody::GoesOn(ByteRange missing) const {
+  const bool is_near = missing.begin >= last_end_ && missing.begin - last_end_ <= kMostWindow;
+  if (!is_near || streak_ == 0) return false;
+  std::uint64_t passed = 0;
+  for (const ByteRange& gap : here_.Missing({last_end_, missing.begin})) passed += gap.size();
+  return passed <= streak_ / kPassedShare;
+}
+
 // With what will be read behind it: the rest of a tensor, or, where reading goes on and on, as much
 // again as was read so; else a little.
 ByteRange RemoteBody::Widened(ByteRange missing) {
-  streak_ = missing.begin == last_end_ ? streak_ + missing.size() : missing.size();
+  turns_ = GoesOn(missing) ? turns_ + 1 : 1;
+  streak_ = turns_ > 1 ? streak_ + missing.size() : missing.size();
   asked_ += missing.size();
   std::uint64_t end = missing.end;
   bool is_wished = false;
@@ -139,14 +152,17 @@ ByteRange RemoteBody::Widened(ByteRange missing) {
     const std::uint64_t window = std::clamp(streak_, kFirstWindow, kMostWindow);
     end = std::max(end, std::min(wish.end, missing.begin + window));
   }
-  if (!is_wished && streak_ > missing.size()) {
-    end += std::min(streak_, kMostWindow);
+  const bool is_run =
+      turns_ >= kTurnsOfRun || (turns_ > 1 && !is_wished && missing.begin == last_end_);
+  const std::uint64_t meant = end;
+  if (is_run) {
+    end = std::min(size_, std::max(end, missing.end + std::min(streak_, kMostWindow)));
   } else if (!is_wished && missing.size() < kGap && MayAdd(kGap)) {
     end = missing.begin + kGap;
   }
   // Up to the first byte that is there already.
-  end = here_.Missing({missing.begin, std::min(end, size_)}).front().end;
-  if (!is_wished) extra_ += end - missing.end;
+  if (!is_run) end = here_.Missing({missing.begin, std::min(end, size_)}).front().end;
+  extra_ += std::max(end, meant) - meant;
   last_end_ = end;
   return {missing.begin, end};
 }
@@ -189,7 +205,9 @@ std::vector<ByteRange> RemoteBody::Plan(const std::vector<ByteRange>& missing) {
   for (const ByteRange& range : missing) {
     for (const ByteRange& free : coming_.Missing(range)) {
       if (IsFull(plan)) return plan;
-      for (const ByteRange& piece : coming_.Missing(Widened(free))) AddPieces(piece, plan);
+      for (const ByteRange& absent : here_.Missing(Widened(free))) {
+        for (const ByteRange& piece : coming_.Missing(absent)) AddPieces(piece, plan);
+      }
     }
   }
   if (!plan.empty()) PlanWished(plan);

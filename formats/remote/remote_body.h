@@ -55,6 +55,7 @@ class RemoteBody {
   // What to ask for now, `missing` first; marked as on its way. mutex_ is held.
   std::vector<ByteRange> Plan(const std::vector<ByteRange>& missing);
   void PlanWished(std::vector<ByteRange>& plan);
+  bool GoesOn(ByteRange missing) const;
   ByteRange Widened(ByteRange missing);
   void AddPieces(ByteRange range, std::vector<ByteRange>& plan);
   bool IsFull(const std::vector<ByteRange>& plan) const;
@@ -75,6 +76,7 @@ class RemoteBody {
   std::vector<ByteRange> wished_;        // that will be read front to back
   std::uint64_t last_end_ = 0;           // of the last range that was missing
   std::uint64_t streak_ = 0;             // bytes that were missing one after the other
+  std::uint64_t turns_ = 0;              // in so many reads
   std::uint64_t asked_ = 0, extra_ = 0;  // bytes that were missing or wished; beyond these
   std::uint64_t planned_ = 0;            // bytes of the plan that is being made
   bool is_sorted_ = true;                // wished_

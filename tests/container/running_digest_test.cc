@@ -120,6 +120,21 @@ TEST(RunningDigest, OfAnArchiveHasItsPatchedHeaders) {
   EXPECT_EQ(taken, Sha256(folder.Read("a.zip")));
 }
 
+TEST(RunningDigest, OfAnArchiveHasWhatALibraryWroteIntoIt) {
+  const TemporaryFolder folder;
+  AtomicOutput output(Overwrite::kRefuse);
+  output.DigestWhileWriting();
+  OutputFile* const file = *output.Create(folder / "a.zip");
+  ZipWriter zip(*file);
+  ASSERT_TRUE(zip.BeginByPath("member"));
+  std::ofstream(file->temporary_path(), std::ios::app) << std::string(2'500'000, 'x');
+  ASSERT_TRUE(zip.EndByPath(0));
+  ASSERT_TRUE(zip.Finish());
+  const std::string taken = Taken(output, folder / "a.zip");
+  ASSERT_TRUE(output.Commit());
+  EXPECT_EQ(taken, Sha256(folder.Read("a.zip")));
+}
+
 TEST(RunningDigest, IsLeftWhereNobodyAsksForIt) {
   const TemporaryFolder folder;
   {

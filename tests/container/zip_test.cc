@@ -4,9 +4,12 @@
 #include <gtest/gtest.h>
 #include <zip.h>
 
+#include <fstream>
+
 #include "formats/container/range_stream.h"
 #include "formats/container/zip_archive.h"
 #include "formats/container/zip_writer.h"
+#include "formats/encoding/checksum.h"
 #include "tests/support/temporary_folder.h"
 #include "tests/support/zip_builder.h"
 
@@ -136,6 +139,36 @@ TEST(Zip, MoreThan65535MembersNeedZip64AndRoundTrip) {
   zip_discard(archive);
 }
 
+TEST(ZipWriter, AMemberWrittenByPathIsAsOneThatWasAppended) {
+  const TemporaryFolder folder;
+  const std::string large = Pattern(2'000'000);
+  const auto bytes = std::as_bytes(std::span(large));
+  AtomicOutput output(AtomicOutput::Overwrite::kRefuse);
+  OutputFile* const appended = *output.Create(folder / "appended.zip");
+  OutputFile* const by_path = *output.Create(folder / "by_path.zip");
+  for (OutputFile* const file : {appended, by_path}) {
+    ZipWriter zip(*file);
+    ASSERT_TRUE(zip.Begin("before", 1));
+    ASSERT_TRUE(zip.Append(bytes.first(1)));
+    if (file == appended) {
+      ASSERT_TRUE(zip.Begin("large", large.size()));
+      ASSERT_TRUE(zip.Append(bytes));
+    } else {
+      ASSERT_TRUE(zip.BeginByPath("large"));
+      std::ofstream(file->temporary_path(), std::ios::binary | std::ios::app) << large;
+      ASSERT_TRUE(zip.EndByPath(Crc32(bytes)));
+    }
+    ASSERT_TRUE(zip.Begin("after", 2));
+    ASSERT_TRUE(zip.Append(bytes.first(2)));
+    ASSERT_TRUE(zip.Finish());
+  }
+  ASSERT_TRUE(output.Commit());
+  const std::vector<std::pair<std::string, std::string>> expected = {
+      {"before", large.substr(0, 1)}, {"large", large}, {"after", large.substr(0, 2)}};
+  EXPECT_EQ(ReadByLibzip((folder / "by_path.zip").string()), expected);
+  EXPECT_EQ(folder.Read("by_path.zip"), folder.Read("appended.zip"));
+}
+
 TEST(ZipWriter, NoticesAMemberOfAnotherSize) {
   const TemporaryFolder folder;
   AtomicOutput output(AtomicOutput::Overwrite::kRefuse);
@@ -144,6 +177,7 @@ TEST(ZipWriter, NoticesAMemberOfAnotherSize) {
   EXPECT_EQ(zip.Append(two).error().code, ErrorCode::kInternal);
   ASSERT_TRUE(zip.Begin("a", 1).has_value());
   EXPECT_EQ(zip.Append(two).error().code, ErrorCode::kInternal);
+  EXPECT_EQ(zip.EndByPath(0).error().code, ErrorCode::kInternal);
   EXPECT_EQ(zip.Begin("b", 1).error().code, ErrorCode::kInternal);
 }
 

@@ -1,11 +1,13 @@
 // What is written, looked at through the HDF5 library itself and read back.
 #include <gmock/gmock.h>
 #include <hdf5.h>
+#include <zlib.h>
 
 #include <cstring>
 #include <thread>
 
 #include "ckpt/elements.h"
+#include "formats/container/parted_checksum.h"
 #include "formats/hdf5/hdf5_writer.h"
 #include "tests/hdf5/hdf5_support.h"
 #include "tests/support/temporary_folder.h"
@@ -33,8 +35,8 @@ std::unique_ptr<Hdf5Writer> Create(const std::filesystem::path& path) {
 }
 
 // A file as Keras lays it out.
-void WriteModel(const std::filesystem::path& path) {
-  const auto writer = Create(path);
+void FillModel(Hdf5Writer& into) {
+  Hdf5Writer* const writer = &into;
   const std::vector<std::string> layers = {"conv", "relu"}, weights = {"conv/kernel:0"};
   ASSERT_TRUE(writer->SetText("/", "keras_version", "2.15.0"));
   ASSERT_TRUE(writer->SetText("/", "model_config", std::string(200000, '{'), Charset::kUtf8));
@@ -51,6 +53,8 @@ void WriteModel(const std::filesystem::path& path) {
   const Status closed = writer->Close();
   ASSERT_TRUE(closed) << ToString(closed.error());
 }
+
+void WriteModel(const std::filesystem::path& path) { FillModel(*Create(path)); }
 
 TEST(Hdf5Writer, WritesAModelThatReadsBack) {
   const TemporaryFolder folder;
@@ -229,6 +233,40 @@ TEST(Hdf5Writer, MissingOrSurplusBytesAreDefects) {
 
 TEST(Hdf5Writer, AFolderThatIsNotThereIsAnIoError) {
   const auto writer = Hdf5Writer::Create("/nonexistent/file.h5");
+  ASSERT_FALSE(writer);
+  EXPECT_EQ(writer.error().code, ErrorCode::kIo);
+}
+
+TEST(Hdf5Writer, AFileWithinAnotherHasTheBytesThatItHasByItself) {
+  const TemporaryFolder folder;
+  WriteModel(folder / "alone.h5");
+  const std::string alone = folder.Read("alone.h5");
+  for (const std::size_t before : {0U, 1U, 511U, 100'003U}) {
+    const std::string head(before, 'x');
+    folder.Write("archive", head);
+    PartedChecksum checksum;
+    const auto writer = Hdf5Writer::CreateWithin(folder / "archive", checksum);
+    ASSERT_TRUE(writer) << ToString(writer.error());
+    FillModel(**writer);
+    EXPECT_EQ(folder.Read("archive"), head + alone);
+    const auto crc32 = checksum.Of(**SystemFiles().Open(folder / "archive"), before);
+    ASSERT_TRUE(crc32) << ToString(crc32.error());
+    EXPECT_EQ(*crc32, ::crc32(0, reinterpret_cast<const Bytef*>(alone.data()),
+                              static_cast<uInt>(alone.size())));
+  }
+}
+
+TEST(Hdf5Writer, AFileIsWrittenWithinOneThatIsThere) {
+  const TemporaryFolder folder;
+  PartedChecksum checksum;
+  const auto writer = Hdf5Writer::CreateWithin(folder / "none", checksum);
+  ASSERT_FALSE(writer);
+  EXPECT_EQ(writer.error().code, ErrorCode::kIo);
+  EXPECT_TRUE(folder.Names().empty());
+}
+
+TEST(Hdf5Writer, AFileThatCannotBeWrittenIsAnIoError) {
+  const auto writer = Hdf5Writer::Create("/dev/full");
   ASSERT_FALSE(writer);
   EXPECT_EQ(writer.error().code, ErrorCode::kIo);
 }

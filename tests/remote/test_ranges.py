@@ -58,6 +58,14 @@ def test_ranges_of_many_batch_norms_are_asked_for_side_by_side(ckpt, server):
     assert len(server.log) < 40 + 12
 
 
+def test_of_a_file_that_is_no_archive_48_bytes_of_the_end_are_asked_for(ckpt, server):
+    file = server.root / "m.safetensors"
+    sparse_models.write_safetensors(file, sparse_models.layers(20, 128))
+    assert ckpt("inspect", f"{server.url}/m.safetensors").code == 0
+    size = file.stat().st_size
+    assert [entry[1] for entry in server.log if entry[1].endswith(f"-{size - 1}")] == [f"bytes={size - 48}-{size - 1}"]
+
+
 def test_no_byte_is_asked_for_twice(ckpt, server):
     sparse_models.write_safetensors(server.root / "m.safetensors", sparse_models.layers(20, 128))
     run = ckpt("inspect", "--stats", f"{server.url}/m.safetensors")
