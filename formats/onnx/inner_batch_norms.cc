@@ -161,14 +161,18 @@ class InnerFinder {
     const auto kept = kept_.find(KeyOf(function));
     inner.stays = kept == kept_.end() ? "it is not written out" : kept->second;
     inner.in_main = false;
+    std::vector<const TensorProto*> all_given;
     for (int i = 0; i < function.input_size(); ++i) {
       const TensorProto* given = i < node.input_size() ? scope.Find(node.input(i)) : nullptr;
+      all_given.push_back(given);
       if (given != nullptr) {
         inner.constants.emplace(function.input(i), given);
       } else {
         inner.inputs.insert(function.input(i));
       }
     }
+    // With the same constants it has the same batch norms.
+    if (!visited_.emplace(&function, std::move(all_given)).second) return;
     calls_.insert(&function);
     VisitNodes(function.node(), inner);
     calls_.erase(&function);
@@ -221,7 +225,8 @@ class InnerFinder {
   const std::map<FunctionKey, std::string>& kept_;
   const ModelFunctions functions_;
   std::unordered_map<const TensorProto*, std::string> names_;  // in the manifest
-  std::set<const FunctionProto*> calls_;                       // that are being walked
+  std::set<std::pair<const FunctionProto*, std::vector<const TensorProto*>>> visited_;
+  std::set<const FunctionProto*> calls_;  // that are being walked
   std::set<const NodeProto*> reached_;
   std::set<std::pair<const NodeProto*, std::map<std::string, TensorId>>> known_;
   std::size_t visits_ = 0;

@@ -207,6 +207,7 @@ TEST(OnnxInnerFolds, AFunctionThatCannotBeWrittenOutStaysAndSaysWhy) {
                 auto& attribute = *call.add_attribute();
                 attribute.set_name("t");
                 attribute.mutable_t()->set_data_type(1);
+                attribute.mutable_t()->set_raw_data("0123");
               })),
               HasSubstr("a tensor or a graph as an attribute"));
 }
