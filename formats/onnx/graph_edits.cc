@@ -23,26 +23,20 @@ constexpr std::int32_t kIntAttribute = 2;  // AttributeProto.INT of onnx.proto
 
 class Editor {
  public:
-  Editor(const Manifest& manifest, const GraphEdits& edits, onnx_proto::ModelProto& model)
+  Editor(const Manifest& manifest, const GraphEdits& edits, const EditedGraph& edited,
+         std::set<std::string>& taken)
       : manifest_(manifest),
         layers_(manifest.graph->layers),
         edits_(edits),
-        graph_(*model.mutable_graph()),
-        constants_(graph_),
-        values_(graph_),
-        opset_(OpsetOf(model)),
-        taken_(values_.names()),
+        graph_(*edited.graph),
+        first_(edited.first),
+        constants_(*edited.view),
+        values_(*edited.view),
+        opset_(edited.opset),
+        taken_(taken),
         fate_(static_cast<std::size_t>(graph_.node_size())) {}
 
   Status Apply() {
-    for (const auto* layers :
-         {&edits_.removed, &edits_.gained_bias, &edits_.to_affine, &edits_.to_inference}) {
-      for (const LayerId id : *layers) CKPT_RETURN_IF_ERROR(CheckNode(id));
-    }
-    for (const Rebound& rebound : edits_.rebound) {
-      CKPT_RETURN_IF_ERROR(CheckNode(rebound.layer));
-      taken_.insert(rebound.tensor);
-    }
     for (const Rebound& rebound : edits_.rebound) CKPT_RETURN_IF_ERROR(Rebind(rebound));
     for (const LayerId id : edits_.gained_bias) SetBiasFactor(NodeOf(id));
     for (const LayerId id : edits_.to_inference) CKPT_RETURN_IF_ERROR(MakeInference(id));
@@ -60,11 +54,11 @@ class Editor {
   };
 
   Status CheckNode(LayerId id) const {
-    if (id < static_cast<LayerId>(graph_.node_size())) return {};
+    if (id >= first_ && id - first_ < static_cast<LayerId>(graph_.node_size())) return {};
     return Fail(ErrorCode::kInternal, "an edit names a layer that is no node of the graph");
   }
-  NodeProto& NodeOf(LayerId id) { return *graph_.mutable_node(static_cast<int>(id)); }
-  Fate& FateOf(LayerId id) { return fate_[id]; }
+  NodeProto& NodeOf(LayerId id) { return *graph_.mutable_node(static_cast<int>(id - first_)); }
+  Fate& FateOf(LayerId id) { return fate_[id - first_]; }
 
   std::string FreshName(const std::string& base) {
     std::string name = base;
@@ -317,19 +311,20 @@ class Editor {
   const std::vector<Layer>& layers_;
   const GraphEdits& edits_;
   GraphProto& graph_;
+  const LayerId first_;
   const ConstantTensors constants_;
   const GraphValues values_;
   const std::int64_t opset_;
-  std::set<std::string> taken_;
+  std::set<std::string>& taken_;
   std::vector<Fate> fate_;
   std::map<std::string, std::string> replaced_, renamed_;
 };
 
 }  // namespace
 
-Status ApplyEdits(const Manifest& manifest, const GraphEdits& edits,
-                  onnx_proto::ModelProto& model) {
-  return Editor(manifest, edits, model).Apply();
+Status EditNodes(const Manifest& manifest, const GraphEdits& edits, const EditedGraph& edited,
+                 std::set<std::string>& taken) {
+  return Editor(manifest, edits, edited, taken).Apply();
 }
 
 }  // namespace ckpt::formats::onnx

@@ -1,15 +1,26 @@
-// Carries out a fold's edits in an ONNX model.
+// Carries out a fold's edits in the nodes of one graph of an ONNX model.
 #pragma once
+
+#include <cstdint>
+#include <set>
+#include <string>
 
 #include "ckpt/checkpoint.h"
 #include "formats/onnx_proto/onnx.pb.h"
 
 namespace ckpt::formats::onnx {
 
-// Edits the nodes of the main graph; the tensors themselves are the writer's. A batch norm that is
-// removed leaves its output's name to what feeds it where something outside of the nodes reads it
-// (an output of the model), so that the interface of the model stays. REQUIRES: manifest.graph was
-// built from `model` by BuildModelGraph. kInternal where an edit does not fit the node.
-Status ApplyEdits(const Manifest& manifest, const GraphEdits& edits, onnx_proto::ModelProto& model);
+// A graph of a model, whose nodes are the layers from `first` on.
+struct EditedGraph {
+  onnx_proto::GraphProto* graph;
+  LayerId first;
+  const onnx_proto::GraphProto* view;  // the same with the constants that it reads
+  std::int64_t opset;
+};
+
+// `edits` are of that graph's nodes alone; no new value has a name of `taken`. kInternal where an
+// edit does not fit its node.
+Status EditNodes(const Manifest& manifest, const GraphEdits& edits, const EditedGraph& edited,
+                 std::set<std::string>& taken);
 
 }  // namespace ckpt::formats::onnx

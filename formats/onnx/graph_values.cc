@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "formats/onnx/tensor_places.h"
+#include "formats/onnx/inner_graphs.h"
 
 namespace ckpt::formats::onnx {
 namespace {
@@ -12,20 +12,23 @@ using onnx_proto::NodeProto;
 
 // Everything that a graph inside of a node reads or yields. Names do not shadow one another in
 // ONNX, so what it yields itself is told from what it captures by the main graph's names.
-void AddNamesWithin(const NodeProto& node, std::set<std::string>& names);
+enum class InnerGraphs : std::uint8_t { kAll, kWithoutLayers };
+void AddNamesWithin(const NodeProto& node, InnerGraphs which, std::set<std::string>& names);
 
-void AddNamesOf(const GraphProto& graph, std::set<std::string>& names) {
+void AddNamesOf(const GraphProto& graph, InnerGraphs which, std::set<std::string>& names) {
+  const bool own = which == InnerGraphs::kAll || !HasLayers(graph);
   for (const auto& node : graph.node()) {
-    names.insert(node.input().begin(), node.input().end());
-    AddNamesWithin(node, names);
+    if (own) names.insert(node.input().begin(), node.input().end());
+    AddNamesWithin(node, which, names);
   }
+  if (!own) return;
   for (const auto& output : graph.output()) names.insert(output.name());
 }
 
-void AddNamesWithin(const NodeProto& node, std::set<std::string>& names) {
+void AddNamesWithin(const NodeProto& node, InnerGraphs which, std::set<std::string>& names) {
   for (const auto& attribute : node.attribute()) {
-    if (attribute.has_g()) AddNamesOf(attribute.g(), names);
-    for (const auto& graph : attribute.graphs()) AddNamesOf(graph, names);
+    if (attribute.has_g()) AddNamesOf(attribute.g(), which, names);
+    for (const auto& graph : attribute.graphs()) AddNamesOf(graph, which, names);
   }
 }
 
@@ -61,11 +64,15 @@ GraphValues::GraphValues(const GraphProto& graph) {
     for (const auto& input : graph.node(i).input()) {
       if (!input.empty()) uses_[input].readers.push_back(i);
     }
-    std::set<std::string> within;
-    AddNamesWithin(graph.node(i), within);
-    std::erase_if(within, [&](const std::string& name) { return !outer.contains(name); });
-    for (const std::string& name : within) uses_[name].captured = true;
-    if (!within.empty()) captured_[i] = std::move(within);
+    const auto captured = [&](InnerGraphs which) {
+      std::set<std::string> within;
+      AddNamesWithin(graph.node(i), which, within);
+      std::erase_if(within, [&](const std::string& name) { return !outer.contains(name); });
+      return within;
+    };
+    for (const std::string& name : captured(InnerGraphs::kAll)) uses_[name].captured = true;
+    auto without_layers = captured(InnerGraphs::kWithoutLayers);
+    if (!without_layers.empty()) captured_[i] = std::move(without_layers);
   }
   for (const auto& output : graph.output()) uses_[output.name()].is_output = true;
 }

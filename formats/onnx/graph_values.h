@@ -26,7 +26,8 @@ class GraphValues {
 
   const ValueUse& UseOf(const std::string& value) const;
   std::optional<int> ProducerOf(const std::string& value) const;  // a node of the main graph
-  // Values of the main graph that are read inside of the graphs that `node` holds.
+  // Values of the main graph that are read inside of the graphs that `node` holds, those apart
+  // whose nodes are layers themselves (HasLayers).
   const std::set<std::string>& CapturedBy(int node) const;
   bool IsInput(const std::string& value) const { return inputs_.contains(value); }
   const std::set<std::string>& names() const noexcept { return names_; }  // of every value

@@ -9,6 +9,7 @@
 
 #include "ckpt/layer_computation.h"
 #include "formats/onnx/graph_values.h"
+#include "formats/onnx/inner_graphs.h"
 #include "formats/onnx/layer_facts.h"
 #include "formats/onnx/model_functions.h"
 #include "formats/onnx/network_scope.h"
@@ -29,30 +30,26 @@ constexpr std::size_t kMostVisits = std::size_t{1} << 20;
 constexpr std::size_t kMostLayers = std::size_t{1} << 16;
 constexpr std::size_t kMostFunctionCalls = 64;  // of one within another
 
-bool IsBatchNorm(const NodeProto& node) {
-  return node.op_type() == "BatchNormalization" && IsOnnxOperator(node);
-}
-
-void CountWithin(const NodeProto& node, std::size_t& count);
-
-void CountIn(const NodeList& nodes, std::size_t& count) {
+// Those of graphs whose nodes are layers aside, which no function has.
+void CountIn(const NodeList& nodes, bool in_function, bool are_layers, std::size_t& count) {
   for (const NodeProto& node : nodes) {
-    if (IsBatchNorm(node)) ++count;
-    CountWithin(node, count);
-  }
-}
-
-void CountWithin(const NodeProto& node, std::size_t& count) {
-  for (const auto& attribute : node.attribute()) {
-    if (attribute.has_g()) CountIn(attribute.g().node(), count);
-    for (const GraphProto& graph : attribute.graphs()) CountIn(graph.node(), count);
+    if (!are_layers && IsBatchNormNode(node)) ++count;
+    const auto count_in = [&](const GraphProto& graph) {
+      CountIn(graph.node(), in_function, !in_function && HasLayers(graph), count);
+    };
+    for (const auto& attribute : node.attribute()) {
+      if (attribute.has_g()) count_in(attribute.g());
+      for (const GraphProto& graph : attribute.graphs()) count_in(graph);
+    }
   }
 }
 
 std::size_t CountInner(const onnx_proto::ModelProto& model) {
   std::size_t count = 0;
-  for (const NodeProto& node : model.graph().node()) CountWithin(node, count);
-  for (const FunctionProto& function : model.functions()) CountIn(function.node(), count);
+  CountIn(model.graph().node(), false, true, count);
+  for (const FunctionProto& function : model.functions()) {
+    CountIn(function.node(), true, false, count);
+  }
   return count;
 }
 
@@ -62,8 +59,11 @@ struct ConstantScope {
   std::map<std::string, const TensorProto*> constants = {};
   std::set<std::string> inputs = {};  // of a function
   std::int64_t opset = 1;
-  std::string path = {};   // in front of the names of its layers
-  std::string place = {};  // in words; empty: the main graph
+  std::string path = {};    // in front of the names of its layers
+  std::string place = {};   // in words
+  std::string stays = {};   // why it stays as it is
+  bool in_main = true;      // in no function
+  bool are_layers = false;  // its nodes: the main graph, and graphs with HasLayers
 
   const TensorProto* Find(const std::string& name) const {
     for (const ConstantScope* at = this; at != nullptr; at = at->outer) {
@@ -82,8 +82,9 @@ struct ConstantScope {
 
 class InnerFinder {
  public:
-  InnerFinder(onnx_proto::ModelProto& model, const TensorLookup& tensors)
-      : model_(model), tensors_(tensors), functions_(model) {}
+  InnerFinder(onnx_proto::ModelProto& model, const TensorLookup& tensors,
+              const std::map<FunctionKey, std::string>& kept)
+      : model_(model), tensors_(tensors), kept_(kept), functions_(model) {}
 
   InnerBatchNorms Find() {
     const std::size_t count = CountInner(model_);
@@ -92,6 +93,7 @@ class InnerFinder {
     if (!places) return {{}, count};
     for (const TensorPlace& place : *places) names_.emplace(place.tensor, place.name);
     ConstantScope main;
+    main.are_layers = true;
     main.opset = OpsetOf(model_);
     VisitGraph(model_.graph(), main);
     found_.unreached = count - reached_.size();
@@ -111,8 +113,8 @@ class InnerFinder {
       if (++visits_ > kMostVisits) return;
       if (const FunctionProto* const function = functions_.CalledBy(node); function != nullptr) {
         VisitCall(node, *function, scope);
-      } else if (IsBatchNorm(node)) {
-        if (!scope.place.empty()) Add(node, scope);
+      } else if (IsBatchNormNode(node)) {
+        if (!scope.are_layers) Add(node, scope);
       } else {
         TakeConstant(node, scope);
       }
@@ -136,9 +138,12 @@ class InnerFinder {
       ConstantScope inner;
       inner.outer = &scope;
       inner.opset = scope.opset;
+      inner.in_main = scope.in_main;
       inner.path = scope.path + NameOf(node) + "/" + attribute + "/";
       inner.place =
           "the " + attribute + " of \"" + scope.path + NameOf(node) + "\" (" + node.op_type() + ")";
+      inner.stays = scope.stays.empty() ? "its tensors cannot be taken out of it" : scope.stays;
+      inner.are_layers = scope.in_main && HasLayers(graph);
       VisitGraph(graph, inner);
     };
     for (const auto& attribute : node.attribute()) {
@@ -154,14 +159,21 @@ class InnerFinder {
     inner.opset = OpsetOfFunction(function, scope.opset);
     inner.path = scope.path + NameOf(node) + "/";
     inner.place = "the function \"" + function.name() + "\"";
+    const auto kept = kept_.find(KeyOf(function));
+    inner.stays = kept == kept_.end() ? "it is not written out" : kept->second;
+    inner.in_main = false;
+    std::vector<const TensorProto*> all_given;
     for (int i = 0; i < function.input_size(); ++i) {
       const TensorProto* given = i < node.input_size() ? scope.Find(node.input(i)) : nullptr;
+      all_given.push_back(given);
       if (given != nullptr) {
         inner.constants.emplace(function.input(i), given);
       } else {
         inner.inputs.insert(function.input(i));
       }
     }
+    // With the same constants it has the same batch norms.
+    if (!visited_.emplace(&function, std::move(all_given)).second) return;
     calls_.insert(&function);
     VisitNodes(function.node(), inner);
     calls_.erase(&function);
@@ -181,7 +193,7 @@ class InnerFinder {
       layer.momentum = FloatAttribute(node, "momentum", 0.9F);
       layer.training_mode = TrainingModeOf(node, scope.opset);
     }
-    layer.not_affine = "it is in " + scope.place + ", and a fold changes the main graph alone";
+    layer.not_affine = "it is in " + scope.place + ", which stays as it is: " + scope.stays;
     layer.not_inference = layer.not_affine;
     static constexpr std::array<const char*, 4> kParts = {"gamma", "beta", "moving_mean",
                                                           "moving_variance"};
@@ -211,9 +223,11 @@ class InnerFinder {
 
   onnx_proto::ModelProto& model_;
   const TensorLookup& tensors_;
+  const std::map<FunctionKey, std::string>& kept_;
   const ModelFunctions functions_;
   std::unordered_map<const TensorProto*, std::string> names_;  // in the manifest
-  std::set<const FunctionProto*> calls_;                       // that are being walked
+  std::set<std::pair<const FunctionProto*, std::vector<const TensorProto*>>> visited_;
+  std::set<const FunctionProto*> calls_;  // that are being walked
   std::set<const NodeProto*> reached_;
   std::set<std::pair<const NodeProto*, std::map<std::string, TensorId>>> known_;
   std::size_t visits_ = 0;
@@ -226,8 +240,9 @@ std::string Counted(std::size_t count) {
 
 }  // namespace
 
-InnerBatchNorms FindInnerBatchNorms(onnx_proto::ModelProto& model, const TensorLookup& tensors) {
-  return InnerFinder(model, tensors).Find();
+InnerBatchNorms FindInnerBatchNorms(onnx_proto::ModelProto& model, const TensorLookup& tensors,
+                                    const std::map<FunctionKey, std::string>& kept) {
+  return InnerFinder(model, tensors, kept).Find();
 }
 
 std::string NoteOn(const InnerBatchNorms& inner) {

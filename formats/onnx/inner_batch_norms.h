@@ -1,12 +1,14 @@
-// Batch norms that are not in the main graph: in graphs inside of nodes (If, Loop, Scan) and in
-// functions.
+// Batch norms that are no layers of the graph: in graphs inside of nodes (If, Loop, Scan) and in
+// functions that stay as they are (see FlattenModel).
 #pragma once
 
 #include <cstddef>
+#include <map>
 #include <string>
 #include <vector>
 
 #include "ckpt/model_graph.h"
+#include "formats/onnx/model_functions.h"
 #include "formats/onnx/model_graph.h"
 #include "formats/onnx_proto/onnx.pb.h"
 
@@ -20,9 +22,10 @@ struct InnerBatchNorms {
   std::size_t unreached = 0;  // batch norms of functions that nothing calls, or too deep
 };
 
-// `model` is the document of the reader of the checkpoint. REQUIRES: graphs are nested to a bounded
-// depth, as ScanModel checks.
-InnerBatchNorms FindInnerBatchNorms(onnx_proto::ModelProto& model, const TensorLookup& tensors);
+// `model` is the document of the reader of the checkpoint, or its flat model; `kept` says why
+// functions stay. REQUIRES: graphs are nested to a bounded depth, as ScanModel checks.
+InnerBatchNorms FindInnerBatchNorms(onnx_proto::ModelProto& model, const TensorLookup& tensors,
+                                    const std::map<FunctionKey, std::string>& kept);
 
 // What to say of them; empty where there are none.
 std::string NoteOn(const InnerBatchNorms& inner);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <memory>
 #include <set>
 #include <utility>
 
@@ -9,6 +10,8 @@
 #include "ckpt/layer_computation.h"
 #include "formats/onnx/constant_tensors.h"
 #include "formats/onnx/graph_values.h"
+#include "formats/onnx/inner_graphs.h"
+#include "formats/onnx/joined_graphs.h"
 #include "formats/onnx/layer_facts.h"
 #include "formats/onnx/network.h"
 #include "formats/onnx/tensor_places.h"
@@ -18,6 +21,18 @@ namespace ckpt::formats::onnx {
 namespace {
 
 using onnx_proto::NodeProto;
+
+// The number of such a type in TensorProto.DataType.
+std::int32_t ElementTypeOf(network::ElementKind kind) {
+  switch (kind) {
+    case network::ElementKind::kInteger:
+      return 7;
+    case network::ElementKind::kBoolean:
+      return 9;
+    default:
+      return 1;
+  }
+}
 
 class Builder {
  public:
@@ -44,6 +59,24 @@ class Builder {
       }
     }
     return std::move(graph_);
+  }
+
+  // What is known of a value, for a graph that reads it from within.
+  onnx_proto::ValueInfoProto Describe(const std::string& name) const {
+    onnx_proto::ValueInfoProto info;
+    info.set_name(name);
+    const auto found = of_nodes_.values.find(name);
+    if (found == of_nodes_.values.end()) return info;
+    const network::Value& value = of_nodes_.network.value(found->second);
+    auto& type = *info.mutable_type()->mutable_tensor_type();
+    if (value.kind) type.set_elem_type(ElementTypeOf(*value.kind));
+    if (!value.shape) return info;
+    auto& shape = *type.mutable_shape();
+    for (const std::int64_t size : *value.shape) {
+      auto& dim = *shape.add_dim();
+      if (size >= 0) dim.set_dim_value(size);
+    }
+    return info;
   }
 
  private:
@@ -252,11 +285,48 @@ class Builder {
   ModelGraph graph_;
 };
 
+// Its layers, as the whole model's: the values that it reads from around it are nothing's here.
+void NameLayers(const InnerGraph& inner, ModelGraph& graph) {
+  for (Layer& layer : graph.layers) {
+    if (layer.kind == OpKind::kInput && IsOfOuterGraph(inner, layer.name)) {
+      layer.kind = OpKind::kOther;
+      layer.op_type = "value from around the graph";
+      layer.computation = network::Unknown{};
+    } else {
+      layer.name = inner.path + layer.name;
+    }
+  }
+}
+
+// The graphs inside of nodes behind the main one; what is known of values around is passed on.
+ModelGraph JoinInnerGraphs(const onnx_proto::ModelProto& model,
+                           const std::vector<InnerGraph>& inner, const Checkpoint& weights,
+                           const TensorLookup& tensors, const Builder& main, ModelGraph of_main) {
+  GraphJoiner joiner(std::move(of_main), static_cast<LayerId>(model.graph().node_size()));
+  const InnerGraphViews maker(model);
+  std::vector<std::unique_ptr<onnx_proto::ModelProto>> views;
+  std::vector<std::unique_ptr<Builder>> builders;
+  for (const InnerGraph& graph : inner) {
+    const Builder& around = graph.parent == kMainGraph ? main : *builders[graph.parent];
+    const auto describe = [&](const std::string& name) { return around.Describe(name); };
+    views.push_back(std::make_unique<onnx_proto::ModelProto>(maker.ViewOf(graph, describe)));
+    builders.push_back(std::make_unique<Builder>(*views.back(), weights, tensors));
+    ModelGraph layers = builders.back()->Build();
+    NameLayers(graph, layers);
+    joiner.Add(std::move(layers), static_cast<LayerId>(graph.graph->node_size()));
+  }
+  return std::move(joiner).Joined();
+}
+
 }  // namespace
 
 ModelGraph BuildModelGraph(onnx_proto::ModelProto& model, const Checkpoint& weights,
                            const TensorLookup& tensors) {
-  return Builder(model, weights, tensors).Build();
+  Builder main(model, weights, tensors);
+  ModelGraph graph = main.Build();
+  const std::vector<InnerGraph> inner = InnerGraphsOf(model);
+  if (inner.empty()) return graph;
+  return JoinInnerGraphs(model, inner, weights, tensors, main, std::move(graph));
 }
 
 }  // namespace ckpt::formats::onnx

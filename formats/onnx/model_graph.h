@@ -1,9 +1,10 @@
 // The graph of layers of an ONNX model.
 //
 // Layer i is node i of the main graph (so that edits of layers are edits of nodes), as are the
-// operations in Layer::read_by, path and beside; the inputs of the graph and values that nothing
-// yields follow, and last a layer that reads what the graph yields without computing it. A node
-// that is part of another layer, or passes on a constant, is a layer without a call.
+// operations in Layer::read_by, path and beside; then the nodes of each of InnerGraphsOf follow.
+// The inputs of the graphs and values that nothing yields come behind, and for each graph a layer
+// that reads what it yields without computing it. A node that is part of another layer, or passes
+// on a constant, is a layer without a call.
 #pragma once
 
 #include <functional>
@@ -23,9 +24,8 @@ struct TensorLookup {
 };
 
 // Found over the operations of the nodes (FindLayers); what a node records beyond them is added
-// here. What is inside of other graphs is not looked at: their nodes are kOther, and what they read
-// is an output of the model. `model` is the document of the reader of `weights`, as for
-// MakeNetwork.
+// here. A node with a graph inside is kOther, and what that reads is an output of the model.
+// `model` is the document of the reader of `weights`, as for MakeNetwork, or its flat model.
 ModelGraph BuildModelGraph(onnx_proto::ModelProto& model, const Checkpoint& weights,
                            const TensorLookup& tensors);
 

@@ -335,7 +335,7 @@ class Translator {
     NameScope inner;
     inner.opset = OpsetOfFunction(function, scope.opset);
     inner.path = LayerName(node, scope) + "/";
-    inner.arguments = ArgumentsOf(node, function, scope);
+    inner.arguments = ArgumentsOf(node, function, scope.arguments);
     for (int i = 0; i < function.input_size(); ++i) {
       const auto at = static_cast<std::size_t>(i);
       inner.values[function.input(i)] = at < inputs.size() ? inputs[at] : kNoValue;

@@ -33,13 +33,12 @@ std::string LayerName(const NodeProto& node, const NameScope& scope) {
 }
 
 Arguments ArgumentsOf(const NodeProto& node, const FunctionProto& function,
-                      const NameScope& scope) {
+                      const Arguments& around) {
   Arguments arguments;
   for (const auto& attribute : node.attribute()) {
     if (attribute.ref_attr_name().empty()) {
       arguments.emplace(attribute.name(), &attribute);
-    } else if (const auto given = scope.arguments.find(attribute.ref_attr_name());
-               given != scope.arguments.end()) {
+    } else if (const auto given = around.find(attribute.ref_attr_name()); given != around.end()) {
       arguments.emplace(attribute.name(), given->second);
     }
   }

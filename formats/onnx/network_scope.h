@@ -44,8 +44,9 @@ network::ElementKind ElementsOf(const onnx_proto::ValueInfoProto& info);
 std::string LayerName(const onnx_proto::NodeProto& node, const NameScope& scope);
 
 // The attributes of a node that calls `function`, and the defaults of the function.
+// Where the node is in a function itself, `around` is what that was given.
 Arguments ArgumentsOf(const onnx_proto::NodeProto& node, const onnx_proto::FunctionProto& function,
-                      const NameScope& scope);
+                      const Arguments& around);
 std::int64_t OpsetOfFunction(const onnx_proto::FunctionProto& function, std::int64_t otherwise);
 
 // The values `names` of `inner` are called as the outputs of the node are.

@@ -113,6 +113,12 @@ class Order {
 
 }  // namespace
 
+std::set<std::string> FreeNames(const GraphProto& graph) {
+  std::set<std::string> names;
+  AddFree(graph, names);
+  return names;
+}
+
 std::set<std::string> CapturedNames(const NodeProto& node) {
   std::set<std::string> names;
   AddCaptured(node, names);

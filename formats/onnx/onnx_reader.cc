@@ -8,6 +8,7 @@
 #include "formats/container/range_stream.h"
 #include "formats/encoding/byte_reader.h"
 #include "formats/onnx/external_data.h"
+#include "formats/onnx/flat_model.h"
 #include "formats/onnx/graph_constants.h"
 #include "formats/onnx/graph_values.h"
 #include "formats/onnx/inner_batch_norms.h"
@@ -375,21 +376,24 @@ class Opener {
           return elements ? std::optional(*std::move(elements)) : std::nullopt;
         }};
     Manifest& manifest = checkpoint.mutable_manifest();
-    manifest.graph = onnx::BuildModelGraph(model_, checkpoint, lookup);
-    AddInnerBatchNorms(lookup, manifest);
+    onnx::FlatModel flat = onnx::FlattenModel(model_);
+    onnx_proto::ModelProto& model = flat.model ? *flat.model : model_;
+    manifest.graph = onnx::BuildModelGraph(model, checkpoint, lookup);
+    const auto inner = onnx::FindInnerBatchNorms(model, lookup, flat.kept);
+    AddInnerBatchNorms(inner, manifest);
     NoteScales(manifest);
-    checkpoint.set_origins(onnx::LayerOriginsOf(model_, checkpoint.manifest()));
-    onnx::MarkGraphConstants(model_.graph(), checkpoint.mutable_manifest());
+    checkpoint.set_origins(onnx::LayerOriginsOf(model, checkpoint.manifest()));
+    onnx::MarkGraphConstants(model.graph(), checkpoint.mutable_manifest());
   }
 
   static void AddNote(const std::string& note, Manifest& manifest) {
     if (!note.empty()) manifest.note += (manifest.note.empty() ? "" : "; ") + note;
   }
 
-  void AddInnerBatchNorms(const onnx::TensorLookup& lookup, Manifest& manifest) {
-    onnx::InnerBatchNorms inner = onnx::FindInnerBatchNorms(model_, lookup);
+  static void AddInnerBatchNorms(const onnx::InnerBatchNorms& inner, Manifest& manifest) {
     AddNote(onnx::NoteOn(inner), manifest);
-    std::move(inner.layers.begin(), inner.layers.end(), std::back_inserter(manifest.graph->layers));
+    auto& layers = manifest.graph->layers;
+    layers.insert(layers.end(), inner.layers.begin(), inner.layers.end());
   }
 
   static void NoteScales(Manifest& manifest) {

@@ -8,7 +8,8 @@
 
 #include "formats/container/output_tensor.h"
 #include "formats/encoding/byte_reader.h"
-#include "formats/onnx/graph_edits.h"
+#include "formats/onnx/flat_model.h"
+#include "formats/onnx/model_edits.h"
 #include "formats/onnx/model_scan.h"
 #include "formats/onnx/model_splice.h"
 #include "formats/onnx/onnx.h"
@@ -376,8 +377,10 @@ Result<std::vector<Document>> RewriteOnnx(const Manifest& manifest, const GraphE
         Remedy::kWithoutGraph));
   }
   CKPT_ASSIGN_OR_RETURN(onnx_proto::ModelProto model, onnx::ParseModel(document->text));
-  CKPT_RETURN_IF_ERROR(onnx::ApplyEdits(manifest, edits, model));
-  return std::vector<Document>{{document->name, Serialized(model)}};
+  onnx::FlatModel flat = onnx::FlattenModel(model);
+  onnx_proto::ModelProto& edited_model = flat.model ? *flat.model : model;
+  CKPT_RETURN_IF_ERROR(onnx::ApplyEdits(manifest, edits, edited_model));
+  return std::vector<Document>{{document->name, Serialized(edited_model)}};
 }
 
 namespace {

@@ -23,7 +23,7 @@ torch_onnx=$9
 cd "$(dirname "$0")"
 export PYTHONDONTWRITEBYTECODE=1 PYTHONHASHSEED=0 CUDA_VISIBLE_DEVICES=
 
-folders="tf1 tf tf2 keras_h5 keras_h5_variants keras_configs keras3 hdf5 bad_values safetensors npz onnx onnx_networks torch torch_modules execution malformed/keras_h5 malformed/hdf5 malformed/npz"
+folders="tf1 tf tf2 keras_h5 keras_h5_variants keras_configs keras3 hdf5 bad_values safetensors npz onnx onnx_networks onnx_scopes torch torch_modules execution malformed/keras_h5 malformed/hdf5 malformed/npz"
 folders="$folders flax chainer darknet caffe mxnet mxnet_real tfjs across tf_graphs tf_operations keras_old exported_graphs keras_training keras_networks drift small_floats"
 for folder in $folders; do
   rm -rf "../$folder"
@@ -44,7 +44,7 @@ done
 "$tf215" tf_graphs.py tf2.15
 "$keras3" tf_graphs.py tf2.21
 "$tf215" tf_operations.py
-for script in keras3_legacy_h5 bad_values_flat safetensors_files npz_files small_floats onnx_models onnx_networks; do
+for script in keras3_legacy_h5 bad_values_flat safetensors_files npz_files small_floats onnx_models onnx_networks onnx_scopes; do
   "$keras3" "$script.py"
 done
 "$torch" torch_files.py
