@@ -6,6 +6,7 @@
 #include <array>
 #include <cctype>
 #include <filesystem>
+#include <fstream>
 #include <optional>
 #include <set>
 #include <utility>
@@ -103,6 +104,32 @@ std::optional<Folder> ListOf(const fs::path& path) {
   return folder;
 }
 
+// The folder of a model in a hub's cache: files under the names of their hashes, and links to them
+// for each revision.
+bool IsHubCache(const Folder& folder) {
+  const auto has = [&](const char* name) {
+    return std::find(folder.folders.begin(), folder.folders.end(), name) != folder.folders.end();
+  };
+  return has("blobs") && has("refs") && has("snapshots");
+}
+
+// The revision that is called "main"; nothing where it is not there.
+std::optional<std::string> MainRevision(const fs::path& path) {
+  constexpr std::size_t kMost = 128;
+  std::ifstream file(path / "refs" / "main");
+  std::string name(kMost, '\0');
+  file.read(name.data(), kMost);
+  name.resize(static_cast<std::size_t>(file.gcount()));
+  const bool plain = !name.empty() && std::all_of(name.begin(), name.end(), [](unsigned char c) {
+    return std::isalnum(c) != 0;
+  });
+  std::error_code failed;
+  const fs::path folder = path / "snapshots" / name;
+  if (!plain || fs::is_symlink(folder, failed) || !fs::is_directory(folder, failed))
+    return std::nullopt;
+  return name;
+}
+
 class Expansion {
  public:
   explicit Expansion(const FolderOptions& options) : options_(options) {}
@@ -187,6 +214,7 @@ class Expansion {
   void AddFolder(const fs::path& path, int depth) {
     const auto folder = ListOf(path);
     if (!folder || depth > kMaxDepth) return AddPath(path.string());
+    if (IsHubCache(*folder)) return AddHubCache(path, depth);
     const auto whole = WholeOf(path, *folder);
     if (whole) AddPath(*whole);
     // All of a SavedModel's folder is its own.
@@ -196,6 +224,21 @@ class Expansion {
     for (const std::string& name : folder->folders) AddSubfolder(path / name, depth);
     for (const std::string& name : folder->links)
       Skip(path / name, "a link to a folder, which is not followed");
+  }
+
+  // The revision that "main" is; all of them where all is asked for, or where it is none.
+  void AddHubCache(const fs::path& path, int depth) {
+    const fs::path snapshots = path / "snapshots";
+    const auto folder = ListOf(snapshots);
+    if (!folder) return AddPath(snapshots.string());
+    const auto main = options_.recursive ? std::nullopt : MainRevision(path);
+    for (const std::string& revision : folder->folders) {
+      if (!main || revision == *main) {
+        AddFolder(snapshots / revision, depth + 1);
+      } else {
+        Skip(snapshots / revision, "another revision than refs/main; -r reads all");
+      }
+    }
   }
 
   void AddFile(const fs::path& path, const Folder& folder, const std::string& name,
@@ -242,7 +285,9 @@ class Expansion {
   void AddSubfolder(const fs::path& path, int depth) {
     if (options_.recursive) return AddFolder(path, depth + 1);
     const auto folder = ListOf(path);
-    if (!folder) return;
+    // One of an epoch would have been a checkpoint of the run.
+    if (!folder && HasNumber(path.filename().string())) return AddPath(path.string());
+    if (!folder) return Skip(path, "a folder in a folder, which cannot be read");
     const auto whole = WholeOf(path, *folder);
     if (whole && HasNumber(path.filename().string())) {
       AddPath(path.string());
@@ -251,10 +296,11 @@ class Expansion {
         for (const std::string& name : folder->files) AddFile(path, *folder, name, whole);
       return;
     }
-    const bool holds = whole || std::any_of(folder->files.begin(), folder->files.end(),
-                                            [](const std::string& name) {
-                                              return EndsWithOneOf(name, kSure) && !IsPart(name);
-                                            });
+    const bool holds =
+        whole || IsHubCache(*folder) ||
+        std::any_of(folder->files.begin(), folder->files.end(), [](const std::string& name) {
+          return EndsWithOneOf(name, kSure) && !IsPart(name);
+        });
     if (holds) Skip(path, std::string(kBelow));
   }
 

@@ -90,6 +90,8 @@ Result<std::unique_ptr<Checkpoint>> WithGraphOf(std::unique_ptr<Checkpoint> chec
     CKPT_ASSIGN_OR_RETURN(auto ops, BindOps(model->manifest(), checkpoint->manifest()));
     return std::make_unique<CheckpointWithGraph>(std::move(checkpoint), std::move(ops));
   }
+  CKPT_ASSIGN_OR_RETURN(auto whole, formats::OpenWeightsOf(files, *checkpoint, *model));
+  if (whole) return whole;
   CKPT_ASSIGN_OR_RETURN(BoundGraph bound, BindGraph(*model, *checkpoint));
   auto with_graph = std::make_unique<CheckpointWithGraph>(std::move(checkpoint),
                                                           std::move(bound.graph), std::move(model));

@@ -62,6 +62,14 @@ class FileSink : public ReportSink {
   formats::OutputFile* file_ = nullptr;
 };
 
+bool TerminalTakesColour() {
+  const char* no_color = std::getenv("NO_COLOR");
+  const char* terminal = std::getenv("TERM");
+  const bool refused = (no_color != nullptr && *no_color != '\0') ||
+                       (terminal != nullptr && std::string_view(terminal) == "dumb");
+  return !refused && ::isatty(STDOUT_FILENO) == 1;
+}
+
 }  // namespace
 
 Result<std::unique_ptr<ReportSink>> OpenReport(const CommonOptions& options,
@@ -91,10 +99,7 @@ bool IsStdout(const std::string& path) {
 
 Style StyleFor(const CommonOptions& options, bool to_stdout) {
   bool on = options.color == ColorMode::kAlways;
-  if (options.color == ColorMode::kAuto) {
-    const char* no_color = std::getenv("NO_COLOR");
-    on = to_stdout && ::isatty(STDOUT_FILENO) == 1 && (no_color == nullptr || *no_color == '\0');
-  }
+  if (options.color == ColorMode::kAuto) on = to_stdout && TerminalTakesColour();
   if (!on) return {};
   return {"\033[31m", "\033[33m", "\033[32m", "\033[2m", "\033[1m", "\033[0m"};
 }

@@ -31,10 +31,26 @@ Result<network::Network> RunnableNetwork(const Checkpoint& checkpoint, const std
   return of_graph;
 }
 
+namespace {
+
+// Weights without their model are opened with it.
+Status UseModel(const std::string& graph, const CommonOptions& options, RunnableInput& input) {
+  const Manifest& manifest = input.checkpoint->manifest();
+  if (graph.empty() || manifest.graph || manifest.ops) return {};
+  CKPT_ASSIGN_OR_RETURN(const auto model, formats::OpenGraphOf(*options.read, graph));
+  CKPT_ASSIGN_OR_RETURN(auto whole,
+                        formats::OpenWeightsOf(*options.read, *input.checkpoint, *model));
+  if (whole) input.checkpoint = std::move(whole);
+  return {};
+}
+
+}  // namespace
+
 Result<RunnableInput> OpenRunnable(const std::string& path, const CommonOptions& options,
                                    const std::string& graph) {
   RunnableInput input;
   CKPT_ASSIGN_OR_RETURN(input.checkpoint, OpenNamed(path, options));
+  CKPT_RETURN_IF_ERROR(UseModel(graph, options, input));
   AnnounceTensors(*input.checkpoint);  // a run takes its constants one at a time
   CKPT_ASSIGN_OR_RETURN(input.network, RunnableNetwork(*input.checkpoint, path, options, graph));
   return input;

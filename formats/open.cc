@@ -159,6 +159,32 @@ Result<std::unique_ptr<Checkpoint>> OpenResolved(const Files& files, const std::
   return checkpoint;
 }
 
+// Any of the layers that have tensors in `model`.
+bool HoldsLayersOf(const Manifest& weights, const Manifest& model) {
+  if (!weights.graph || weights.graph->layers.size() != model.graph->layers.size()) return false;
+  return std::any_of(weights.graph->layers.begin(), weights.graph->layers.end(),
+                     [](const Layer& layer) { return !layer.tensors.empty(); });
+}
+
+Status CheckShapes(const Manifest& weights, const Manifest& model) {
+  for (std::size_t i = 0; i < weights.graph->layers.size(); ++i) {
+    const auto& there = model.graph->layers[i].tensors;
+    for (const auto& [name, id] : weights.graph->layers[i].tensors) {
+      const auto found = there.find(name);
+      if (found == there.end()) continue;
+      const TensorInfo& info = weights.tensors[id.index];
+      const Shape& shape = model.tensors[found->second.index].shape;
+      if (info.shape == shape) continue;
+      return Fail(Error{ErrorCode::kUnfit, "has shape " + ToString(info.shape) +
+                                               " where the model " + model.resolved + " has " +
+                                               ToString(shape)}
+                      .In(weights.resolved)
+                      .Of(info.name));
+    }
+  }
+  return {};
+}
+
 }  // namespace
 
 ResolvedPath FileOfFolder(const std::string& folder, const std::string& file) {
@@ -204,6 +230,20 @@ Result<std::unique_ptr<Checkpoint>> OpenGraphOf(const Files& files, const std::s
     }
   }
   return OpenCheckpoint(files, path, as_graph);
+}
+
+Result<std::unique_ptr<Checkpoint>> OpenWeightsOf(const Files& files, const Checkpoint& weights,
+                                                  const Checkpoint& model,
+                                                  const OpenOptions& options) {
+  const Format* const format = FindFormat(weights.format());
+  if (weights.manifest().graph || format == nullptr || format->open_weights_of == nullptr)
+    return nullptr;
+  CKPT_ASSIGN_OR_RETURN(auto opened, format->open_weights_of(files, weights.manifest().resolved,
+                                                             options.limits, model.manifest()));
+  if (!opened || !HoldsLayersOf(opened->manifest(), model.manifest())) return nullptr;
+  CKPT_RETURN_IF_ERROR(CheckShapes(opened->manifest(), model.manifest()));
+  opened->set_input_name(weights.input_name());
+  return opened;
 }
 
 }  // namespace ckpt::formats

@@ -1,6 +1,8 @@
 #include <algorithm>
 #include <deque>
+#include <iterator>
 #include <limits>
+#include <map>
 
 #include "cli/report/advice.h"
 #include "cli/report/collapsed_names.h"
@@ -196,24 +198,52 @@ std::string InWords(const BatchNormDiff& layer) {
   return note.empty() ? out : out + " (" + EscapeForDisplay(note) + ")";
 }
 
+// Layers that one file alone has are one line each time that the same is said of them.
+std::vector<CollapsedName> LinesOfAbsent(const std::vector<NamedThing>& things,
+                                         const std::vector<bool>& absent) {
+  constexpr std::size_t kFewNamed = 3;
+  std::map<std::string_view, std::vector<std::size_t>> by_words;
+  for (std::size_t i = 0; i < things.size(); ++i)
+    if (absent[i]) by_words[things[i].kind].push_back(i);
+  std::vector<CollapsedName> lines;
+  for (auto& [words, members] : by_words) {
+    std::string names;
+    for (std::size_t i = 0; i < std::min(kFewNamed, members.size()); ++i)
+      names += (i == 0 ? "" : ", ") + EscapeForDisplay(things[members[i]].name);
+    if (members.size() > kFewNamed)
+      names += " and " + std::to_string(members.size() - kFewNamed) + " more";
+    lines.push_back({std::move(names), std::move(members)});
+  }
+  return lines;
+}
+
 // Layers of which the same is said are one line, where there are many.
-std::string BatchNormsToText(const CheckpointDiff& diff, const FormOptions& options) {
+std::vector<CollapsedName> LinesOf(const std::vector<NamedThing>& things,
+                                   const std::vector<bool>& absent, const FormOptions& options) {
   constexpr std::size_t kMostAlone = 20;
+  if (things.size() > kMostAlone && !options.full) return CollapseNames(things);
+  std::vector<CollapsedName> lines;
+  for (std::size_t i = 0; i < things.size(); ++i) {
+    if (options.full || !absent[i]) lines.push_back({EscapeForDisplay(things[i].name), {i}});
+  }
+  if (options.full) return lines;
+  std::vector<CollapsedName> alone = LinesOfAbsent(things, absent);
+  std::move(alone.begin(), alone.end(), std::back_inserter(lines));
+  return lines;
+}
+
+std::string BatchNormsToText(const CheckpointDiff& diff, const FormOptions& options) {
   std::deque<std::string> said;
   std::vector<NamedThing> things;
+  std::vector<bool> absent;  // from one of the files
   for (const BatchNormDiff& layer : diff.batch_norms) {
     std::string words = InWords(layer);
     if (words.empty()) continue;
     said.push_back(std::move(words));
     things.push_back({layer.scope_a.empty() ? layer.scope_b : layer.scope_a, said.back()});
+    absent.push_back(!layer.compared && (layer.scope_a.empty() || layer.scope_b.empty()));
   }
-  std::vector<CollapsedName> lines;
-  if (things.size() > kMostAlone && !options.full) {
-    lines = CollapseNames(things);
-  } else {
-    for (std::size_t i = 0; i < things.size(); ++i)
-      lines.push_back({EscapeForDisplay(things[i].name), {i}});
-  }
+  const std::vector<CollapsedName> lines = LinesOf(things, absent, options);
   std::string out;
   std::size_t listed = 0;
   for (std::size_t i = 0; i < std::min(options.MostLines(), lines.size()); ++i) {

@@ -288,8 +288,8 @@ class Builder {
 // Its layers, as the whole model's: the values that it reads from around it are nothing's here.
 void NameLayers(const InnerGraph& inner, ModelGraph& graph) {
   for (Layer& layer : graph.layers) {
-    if (layer.kind == OpKind::kInput && IsOfOuterGraph(inner, layer.name)) {
-      layer.kind = OpKind::kOther;
+    if (layer.is_input && IsOfOuterGraph(inner, layer.name)) {
+      layer.is_input = false;
       layer.op_type = "value from around the graph";
       layer.computation = network::Unknown{};
     } else {

@@ -2,13 +2,17 @@
 
 #include <algorithm>
 #include <optional>
+#include <set>
 #include <string>
+#include <string_view>
 #include <unordered_set>
 #include <utility>
 
 #include "ckpt/layer_computation.h"
+#include "ckpt/natural_order.h"
 #include "core/quoted.h"
 #include "roles/framework_defaults.h"
+#include "roles/indexed_norms.h"
 #include "roles/named_scopes.h"
 #include "roles/other_norms.h"
 #include "roles/recorded_modules.h"
@@ -161,15 +165,17 @@ class ScopeReader {
     return std::nullopt;
   }
 
-  // Gamma and beta alone. `sibling`: layers of the same naming have statistics.
-  std::optional<FoundLayer> WithoutStatistics(bool sibling) const {
+  // Gamma and beta alone. `neighbours`: what those say of it ("layers of the same naming have
+  // statistics"); empty for nothing.
+  std::optional<FoundLayer> WithoutStatistics(std::string_view neighbours) const {
+    const bool told = !neighbours.empty();
     // A record wins over names: a group norm that is called "bn1" has no statistics to lose.
     if (recorded_ ? !recorded_->batch_norm : SaysOtherNorm(scope_.scope)) return std::nullopt;
     FoundLayer found;
     BatchNorm& norm = found.batch_norm;
     norm.gamma = VectorNamed("gamma");
     norm.beta = VectorNamed("beta");
-    norm.certain = says_batch_norm_ || sibling || RecordedBatchNorm();
+    norm.certain = says_batch_norm_ || told || RecordedBatchNorm();
     if (!norm.gamma && !norm.beta) {
       // Names that any layer may use: both, where the layer's own name says what it is. A scale
       // with an offset is what a batch norm leaves that was reduced to one of each.
@@ -177,15 +183,14 @@ class ScopeReader {
       norm.gamma = VectorNamed("weight") ? VectorNamed("weight") : VectorNamed("scale");
       norm.beta = VectorNamed("bias") ? VectorNamed("bias") : VectorNamed("offset");
       const bool said =
-          sibling || RecordedBatchNorm() || SaysBatchNorm(Components(scope_.scope).back());
+          told || RecordedBatchNorm() || SaysBatchNorm(Components(scope_.scope).back());
       if (!said || !norm.gamma || !norm.beta) return std::nullopt;
     }
     // One of the two alone is many things.
     if (!norm.certain && !(norm.gamma && norm.beta)) return std::nullopt;
     Describe(norm, "no statistics");
-    if (sibling && !says_batch_norm_) {
-      norm.evidence.push_back(
-          {EvidenceSource::kNaming, "layers of the same naming have statistics"});
+    if (told && !says_batch_norm_) {
+      norm.evidence.push_back({EvidenceSource::kNaming, std::string(neighbours)});
     }
     return found;
   }
@@ -254,6 +259,35 @@ class ScopeReader {
   const bool says_batch_norm_;
   const std::optional<RecordedKind> recorded_;
 };
+
+constexpr std::string_view kSiblingsHaveStatistics = "layers of the same naming have statistics";
+constexpr std::string_view kBesideConvolution =
+    "a weight and a bias beside a convolution of their length, in a file whose batch norms have no "
+    "statistics";
+
+bool AnyCertain(const std::vector<FoundLayer>& layers) {
+  return std::any_of(layers.begin(), layers.end(),
+                     [](const FoundLayer& layer) { return layer.batch_norm.certain; });
+}
+
+// Those that a Sequential numbers, in a file whose batch norms that have a name lost their
+// statistics: they lost theirs, too.
+void AddIndexed(const Manifest& manifest, const NameIndex& names, const ModuleIndex& modules,
+                const std::vector<NamedScope>& scopes, std::vector<FoundLayer>& layers) {
+  std::set<TensorId> known;
+  for (const FoundLayer& layer : layers) {
+    for (const TensorId id : Vectors(layer.batch_norm)) known.insert(id);
+  }
+  for (const std::size_t i : NormsBesideConvolutions(manifest, scopes)) {
+    auto found =
+        ScopeReader(manifest, names, modules, scopes[i]).WithoutStatistics(kBesideConvolution);
+    if (!found || known.contains(*found->batch_norm.gamma)) continue;
+    layers.push_back(*std::move(found));
+  }
+  std::stable_sort(layers.begin(), layers.end(), [](const FoundLayer& a, const FoundLayer& b) {
+    return NaturalLess(a.batch_norm.scope, b.batch_norm.scope);
+  });
+}
 
 // EvoNorm B1 and B2 keep a variance, no mean and no counter, in every layer.
 void EraseVarianceNorms(std::vector<FoundLayer>& layers) {
@@ -329,10 +363,12 @@ std::vector<FoundLayer> LayersByName(const Manifest& manifest, const NameIndex& 
       continue;
     }
     const bool sibling = !patterns.empty() && patterns.contains(NamingPattern(scopes[i].scope));
-    if (auto found = ScopeReader(manifest, names, modules, scopes[i]).WithoutStatistics(sibling)) {
-      layers.push_back(*std::move(found));
-    }
+    auto found = ScopeReader(manifest, names, modules, scopes[i])
+                     .WithoutStatistics(sibling ? kSiblingsHaveStatistics : std::string_view());
+    if (found) layers.push_back(*std::move(found));
   }
+  if (with_statistics.empty() && AnyCertain(layers))
+    AddIndexed(manifest, names, modules, scopes, layers);
   EraseVarianceNorms(layers);
   return layers;
 }

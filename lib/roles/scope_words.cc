@@ -108,6 +108,10 @@ bool SaysOtherNorm(std::string_view scope) {
   });
 }
 
+bool SaysNorm(std::string_view component) {
+  return Squeezed(component).find("norm") != std::string::npos;
+}
+
 std::string NamingPattern(std::string_view scope) {
   std::string pattern;
   for (const char c : scope) {

@@ -24,6 +24,9 @@ bool SaysBatchNorm(std::string_view scope);
 // The last component of the scope names another normalisation: layer, group, instance, RMS...
 bool SaysOtherNorm(std::string_view scope);
 
+// The component names a normalisation, of whatever kind: "norm1", "input_norm".
+bool SaysNorm(std::string_view component);
+
 // The scope with each run of digits replaced by '#': layers of one naming share it.
 std::string NamingPattern(std::string_view scope);
 

@@ -76,7 +76,7 @@ TEST(ExportedGraph, ListsEachNormOnce) {
   }
 }
 
-// Keras 2 writes no names of layers into them: both files keep a layer under its class and number.
+// Keras 2 writes no names of layers into them: a layer stands under its class and number.
 TEST(WeightsOfKeras2, AreFoldedByTheGraphOfTheWholeModel) {
   const std::string folder = ckpt::testing::TestData() + "/keras3/";
   const TemporaryFolder out;
@@ -87,13 +87,30 @@ TEST(WeightsOfKeras2, AreFoldedByTheGraphOfTheWholeModel) {
   std::map<std::string, std::string> folded;
   const auto report = nlohmann::json::parse(run.out);
   for (const auto& fold : report["folded"]) folded[fold["batch_norm"]] = fold["into"][0];
-  // bn_a behind conv_a, batch_normalization behind dw, bn_b behind conv_b, bn_s behind sep.
-  const std::string norm = "layers/batch_normalization";
-  EXPECT_EQ(folded, (std::map<std::string, std::string>{
-                        {norm, "layers/conv2d/kernel"},
-                        {norm + "_1", "layers/depthwise_conv2d/kernel"},
-                        {norm + "_2", "layers/conv2d_1/kernel"},
-                        {norm + "_3", "layers/separable_conv2d/pointwise_kernel"}}));
+  // The weights stand under classes and numbers; the model knows the names.
+  EXPECT_EQ(folded,
+            (std::map<std::string, std::string>{{"bn_a", "conv_a/kernel"},
+                                                {"batch_normalization", "dw/depthwise_kernel"},
+                                                {"bn_b", "conv_b/kernel"},
+                                                {"bn_s", "sep/pointwise_kernel"}}));
+}
+
+TEST(WeightsOfKeras, WithTheModelAreFoldedAsTheModelItself) {
+  const TemporaryFolder out;
+  for (const std::string name : {"k2_functional", "k2_nested"}) {
+    SCOPED_TRACE(name);
+    const std::string model = ckpt::testing::TestData() + "/keras3/" + name + ".keras";
+    const std::string own = (out.path() / (name + ".own.keras")).string();
+    const std::string apart = (out.path() / (name + ".weights.h5")).string();
+    ASSERT_EQ(Ckpt({"convert", "--bn", "fold", model, own}).exit_code, 0);
+    ASSERT_EQ(Ckpt({"convert", model, apart}).exit_code, 0);
+    for (const std::string suffix : {".keras", ".weights.h5"}) {
+      const std::string folded = (out.path() / (name + ".folded" + suffix)).string();
+      const auto run = Ckpt({"convert", "--bn", "fold", "--graph", model, apart, folded});
+      ASSERT_EQ(run.exit_code, 0) << run.err;
+      if (suffix == ".keras") ExpectHoldsSame(folded, own);
+    }
+  }
 }
 
 // The network of a graph that is another file's, over the tensors of the input.

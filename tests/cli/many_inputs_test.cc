@@ -206,6 +206,21 @@ TEST_F(Folders, WithCheckpointsInFoldersBelowAloneNameTheOptionThatReadsThem) {
   EXPECT_EQ(Run({"audit", "-r", "g"}).exit_code, 0);
 }
 
+TEST_F(Folders, OfAHubsCacheStandForTheMainRevisionUnderItsName) {
+  Put(kGood, "hub/models--o--n/blobs/0a1b");
+  folder_.Write("hub/models--o--n/refs/main", "abc");
+  for (const std::string revision : {"abc", "def"}) {
+    const fs::path snapshot = folder_ / ("hub/models--o--n/snapshots/" + revision);
+    fs::create_directories(snapshot);
+    fs::create_symlink("../../blobs/0a1b", snapshot / "model.safetensors");
+  }
+  EXPECT_THAT(Audited({"hub/models--o--n"}),
+              ElementsAre("hub/models--o--n/snapshots/abc/model.safetensors"));
+  EXPECT_THAT(NotRead(), ElementsAre("hub/models--o--n/snapshots/def"));
+  EXPECT_THAT(Audited({"-r", "hub"}),
+              ElementsAre("hub/models--o--n/snapshots/abc/model.safetensors"));
+}
+
 TEST_F(Folders, ThatCannotBeReadAreCounted) {
   if (::geteuid() == 0) GTEST_SKIP() << "root reads every folder";
   Put(kGood, "g/a.safetensors");

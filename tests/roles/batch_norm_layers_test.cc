@@ -62,6 +62,55 @@ TEST(WithoutStatistics, TorchNamesNeedATokenOfTheLayerItself) {
   EXPECT_THAT(Named({"downsample.1.weight", "downsample.1.bias"}).Layers(), IsEmpty());
 }
 
+TEST(WithoutStatistics, BesideAConvolutionOfASequentialTheyCountWhereTheOthersLostTheirs) {
+  const std::vector<NamedTensor> named = {{"bn1.weight", {8}}, {"bn1.bias", {8}}};
+  const auto layers_of = [&](std::vector<NamedTensor> others) {
+    others.insert(others.end(), named.begin(), named.end());
+    return Named(others).Layers();
+  };
+  // A projection shortcut, a convolution with a bias and an activation between, a transposed one.
+  EXPECT_THAT(layers_of({{"down.0.weight", {16, 8, 1, 1}},
+                         {"down.1.weight", {16}},
+                         {"down.1.bias", {16}},
+                         {"up.0.weight", {16, 4, 3, 3}},
+                         {"up.0.bias", {4}},
+                         {"up.2.weight", {4}},
+                         {"up.2.bias", {4}}}),
+              ElementsAre("bn1: bn1.weight bn1.bias - -", "down.1: down.1.weight down.1.bias - -",
+                          "up.2: up.2.weight up.2.bias - -"));
+  // Before its convolution, nothing before it.
+  EXPECT_THAT(layers_of({{"b.0.weight", {8}}, {"b.0.bias", {8}}, {"b.2.weight", {4, 8, 3}}}),
+              ElementsAre("b.0: b.0.weight b.0.bias - -", "bn1: bn1.weight bn1.bias - -"));
+  EXPECT_THAT(
+      Named({{"down.0.weight", {16, 8, 1, 1}}, {"down.1.weight", {16}}, {"down.1.bias", {16}}})
+          .Layers(),
+      IsEmpty());
+}
+
+TEST(WithoutStatistics, OfASequentialThatMayBelongToAnotherNormDoNotCount) {
+  const auto others_of = [&](std::vector<NamedTensor> others) {
+    others.insert(others.end(), {{"bn1.weight", {8}}, {"bn1.bias", {8}}});
+    std::vector<std::string> layers = Named(others).Layers();
+    std::erase(layers, "bn1: bn1.weight bn1.bias - -");
+    return layers;
+  };
+  const NamedTensor conv("s.0.weight", {16, 8, 1, 1}), weight("s.1.weight", {16}),
+      bias("s.1.bias", {16});
+  for (const char* other : {"norm1", "blocks.0.ln_2", "head.gn", "layer_norm"}) {
+    SCOPED_TRACE(other);
+    const std::string name = std::string(other) + ".weight";
+    EXPECT_THAT(others_of({conv, weight, bias, {name.c_str(), {8}}}), IsEmpty());
+  }
+  EXPECT_THAT(others_of({{"s.0.weight", {16, 8}}, weight, bias}), IsEmpty());        // Linear
+  EXPECT_THAT(others_of({{"s.0.weight", {12, 8, 3, 3}}, weight, bias}), IsEmpty());  // other width
+  EXPECT_THAT(others_of({conv, weight}), IsEmpty());                                 // PReLU
+  EXPECT_THAT(
+      others_of({conv, {"s.1.a.weight", {16, 16, 3, 3}}, {"s.2.weight", {16}}, {"s.2.bias", {16}}}),
+      IsEmpty());  // a block between
+  // Batch norms that have statistics lost none: what has none is another norm.
+  EXPECT_THAT(others_of({conv, weight, bias, "bn1.running_mean", "bn1.running_var"}).size(), 1u);
+}
+
 TEST(WithoutStatistics, ScalarsAreNoGammaAndBeta) {
   EXPECT_THAT(Named({{"bn/gamma", {}}, {"bn/beta", {}}}).Layers(), IsEmpty());
 }

@@ -34,6 +34,12 @@ Result<std::unique_ptr<Checkpoint>> OpenKerasH5(const Files& files,
                                                 const std::filesystem::path& path,
                                                 const Limits& limits);
 
+// Weights alone with the config of `model`, a whole one, as a file that holds both. Null where
+// `model` has no config of Keras; without a graph where the weights are not those of the config.
+Result<std::unique_ptr<Checkpoint>> OpenKerasH5Of(const Files& files,
+                                                  const std::filesystem::path& path,
+                                                  const Limits& limits, const Manifest& model);
+
 // A whole model where model.documents has a "model_config", else weights alone: in their order
 // where there is a "weight_order", else grouped by the names up to their last slash. Tensors of the
 // optimizer and training_config are written only together. kUnfit, with the tensor, where the

@@ -9,6 +9,7 @@
 #include "formats/keras/h5/keras_h5.h"
 #include "formats/keras/h5/optimizer_slots.h"
 #include "formats/keras/model/foreign_classes.h"
+#include "formats/keras/model/given_config.h"
 #include "formats/keras/model/model_config.h"
 #include "formats/keras/model/network.h"
 #include "formats/keras/model/weight_names.h"
@@ -78,7 +79,9 @@ class KerasH5Checkpoint : public Checkpoint {
 // Reads the lists of names and gives each dataset its place and its name.
 class ManifestBuilder {
  public:
-  explicit ManifestBuilder(const Hdf5File& file) : file_(file) {}
+  // `given`: a config for a file that has none; may be null.
+  ManifestBuilder(const Hdf5File& file, const keras::GivenConfig* given)
+      : file_(file), given_(given) {}
 
   void Build() {
     FindRoots();
@@ -267,7 +270,15 @@ class ManifestBuilder {
       manifest_.documents.push_back(
           {std::string(keras::kWeightOrderDocument), keras::WeightOrderText(order_)});
     }
-    if (const std::string* text = TextAttribute(root_, "model_config")) ReadGraph(*text);
+    if (const std::string* text = TextAttribute(root_, "model_config")) {
+      ReadGraph(*text, manifest_.framework_version);
+    } else if (given_ && weights_) {
+      manifest_.documents.push_back({"model_config", given_->text});
+      ReadGraph(given_->text, given_->version);
+      if (manifest_.graph) manifest_.graph->source += " of " + given_->path;
+      manifest_.framework_version = given_->version;
+      manifest_.metadata["keras_version"] = given_->version;
+    }
   }
 
   void DescribeFramework() {
@@ -291,8 +302,9 @@ class ManifestBuilder {
     }
   }
 
-  void ReadGraph(const std::string& text) {
-    auto config = keras::ParseModelConfig(text, manifest_.framework_version);
+  // The config as Keras `version` wrote it.
+  void ReadGraph(const std::string& text, const std::string& version) {
+    auto config = keras::ParseModelConfig(text, version);
     Status bound;
     if (config) {
       keras::NoteForeignClasses(**config, manifest_.note);
@@ -301,7 +313,7 @@ class ManifestBuilder {
     }
     if (config && bound) {
       manifest_.graph = std::move((*config)->graph);
-      keras::SayComputations(**config, manifest_.framework_version, manifest_);
+      keras::SayComputations(**config, version, manifest_);
     } else {
       manifest_.metadata["model_config"] =
           "not used: " + (config ? bound.error().message : config.error().message);
@@ -309,6 +321,7 @@ class ManifestBuilder {
   }
 
   const Hdf5File& file_;
+  const keras::GivenConfig* given_;
   const Hdf5Object* root_ = nullptr;
   const Hdf5Object* weights_ = nullptr;  // the group with layer_names
   std::string prefix_;                   // its path, "" for the root
@@ -319,6 +332,20 @@ class ManifestBuilder {
   std::unordered_set<std::string> taken_;
   std::unordered_map<std::string, TensorId> ids_;
 };
+
+Result<std::unique_ptr<Hdf5File>> OpenHdf5(const Files& files, const std::filesystem::path& path,
+                                           const Limits& limits) {
+  CKPT_ASSIGN_OR_RETURN(std::shared_ptr<const RandomAccessFile> file, files.Open(path));
+  return Hdf5File::Open(std::move(file), limits);
+}
+
+std::unique_ptr<Checkpoint> Describe(std::unique_ptr<Hdf5File> hdf5,
+                                     const keras::GivenConfig* given) {
+  ManifestBuilder builder(*hdf5, given);
+  builder.Build();
+  return std::make_unique<KerasH5Checkpoint>(std::move(hdf5), builder.TakeManifest(),
+                                             builder.TakeDatasets());
+}
 
 }  // namespace
 
@@ -338,13 +365,18 @@ Match ProbeKerasH5(const ProbeInput& input) {
 Result<std::unique_ptr<Checkpoint>> OpenKerasH5(const Files& files,
                                                 const std::filesystem::path& path,
                                                 const Limits& limits) {
-  CKPT_ASSIGN_OR_RETURN(std::shared_ptr<const RandomAccessFile> file, files.Open(path));
-  CKPT_ASSIGN_OR_RETURN(std::unique_ptr<Hdf5File> hdf5, Hdf5File::Open(std::move(file), limits));
+  CKPT_ASSIGN_OR_RETURN(std::unique_ptr<Hdf5File> hdf5, OpenHdf5(files, path, limits));
   if (keras::HoldsVariableGroups(*hdf5)) return DescribeKerasWeights(std::move(hdf5));
-  ManifestBuilder builder(*hdf5);
-  builder.Build();
-  return std::make_unique<KerasH5Checkpoint>(std::move(hdf5), builder.TakeManifest(),
-                                             builder.TakeDatasets());
+  return Describe(std::move(hdf5), nullptr);
+}
+
+Result<std::unique_ptr<Checkpoint>> OpenKerasH5Of(const Files& files,
+                                                  const std::filesystem::path& path,
+                                                  const Limits& limits, const Manifest& model) {
+  const auto config = keras::ConfigOf(model);
+  if (!config) return nullptr;
+  CKPT_ASSIGN_OR_RETURN(std::unique_ptr<Hdf5File> hdf5, OpenHdf5(files, path, limits));
+  return Describe(std::move(hdf5), &*config);
 }
 
 }  // namespace ckpt::formats

@@ -5,8 +5,7 @@
 #include "formats/container/file_slice.h"
 #include "formats/container/scratch_file.h"
 #include "formats/container/zip_archive.h"
-#include "formats/keras/model/foreign_classes.h"
-#include "formats/keras/model/network.h"
+#include "formats/keras/variables/described_model.h"
 #include "formats/keras/variables/keras_archive.h"
 #include "formats/keras/variables/variable_checkpoint.h"
 
@@ -113,28 +112,18 @@ Result<std::unique_ptr<Checkpoint>> OpenKerasArchive(const Files& files,
   };
   const std::string config_text = document(kConfig), metadata = document(kMetadata);
   const std::string version = VersionOf(metadata, config_text);
-  auto config = keras::ParseModelConfig(config_text, version);
 
   CKPT_ASSIGN_OR_RETURN(SharedFile weights, WeightsFile(*archive, *weights_member));
   std::vector<std::unique_ptr<Hdf5File>> hdf5(1);
   CKPT_ASSIGN_OR_RETURN(hdf5[0], Hdf5File::Open(std::move(weights), limits));
   CKPT_ASSIGN_OR_RETURN(const keras::VariableStore store, keras::CollectVariables(hdf5));
-  keras::VariableManifest described = keras::DescribeVariables(
-      store, {file->path()}, config ? config->get() : nullptr, keras::KerasMajor(version));
+  keras::VariableManifest described =
+      keras::DescribeModel(store, {file->path()}, config_text, version);
 
   Manifest& manifest = described.manifest;
   manifest.resolved = file->path();
   manifest.files = {file->path()};
-  manifest.framework = Framework::kKeras;
-  manifest.framework_version = version;
-  manifest.metadata.emplace("keras_version", version);
   for (Document& text : documents) manifest.documents.push_back(std::move(text));
-  if (config) {
-    if (manifest.graph) keras::SayComputations(**config, version, manifest);
-    keras::NoteForeignClasses(**config, manifest.note);
-  } else {
-    manifest.metadata["model_config"] = "not used: " + config.error().message;
-  }
   const bool stored = archive->members()[*weights_member].method == ZipMethod::kStored;
   if (!stored) archive.reset();  // inflating has checked it
   return std::make_unique<keras::VariableCheckpoint>("keras", std::move(hdf5), std::move(described),

@@ -104,14 +104,25 @@ Status AddModules(keras::Json& entry) {
   return {};
 }
 
-// The documents of an archive for a whole model in the older layout.
-Result<std::vector<Document>> FromWholeModel(const Manifest& manifest, const std::string& config) {
+const std::string* TextOf(const std::vector<Document>& documents, std::string_view name) {
+  const auto found = std::find_if(documents.begin(), documents.end(),
+                                  [&](const Document& it) { return it.name == name; });
+  return found == documents.end() ? nullptr : &found->text;
+}
+
+// The documents of an archive for a whole model in the older layout, or one of weights in this
+// layout with the config of such a model.
+Result<std::vector<Document>> FromWholeModel(const Manifest& manifest) {
+  const std::string& config = *TextOf(manifest.documents, "model_config");
   const std::string& version = manifest.framework_version;
   CKPT_ASSIGN_OR_RETURN(const auto parsed, keras::ParseModelConfig(config, version));
   if (parsed->graph.layers.size() != manifest.graph->layers.size()) {
     return Fail(ErrorCode::kInternal, "the graph is not that of model_config");
   }
-  CKPT_ASSIGN_OR_RETURN(const keras::VariableLayout layout, LayoutMaker(*parsed, manifest).Make(3));
+  const std::string* const own = TextOf(manifest.documents, keras::kVariableLayoutDocument);
+  CKPT_ASSIGN_OR_RETURN(
+      const keras::VariableLayout layout,
+      own ? keras::ParseVariableLayout(*own) : LayoutMaker(*parsed, manifest).Make(3));
   CKPT_ASSIGN_OR_RETURN(keras::Json document, keras::ParseConfigJson(config));
   if (keras::KerasMajor(version) >= 3) CKPT_RETURN_IF_ERROR(AddModules(document));
   return std::vector<Document>{
@@ -130,9 +141,9 @@ bool IsEmpty(const GraphEdits& edits) {
 Result<std::vector<Document>> RewriteKerasArchive(const Manifest& manifest,
                                                   const GraphEdits& edits) {
   std::vector<Document> documents = manifest.documents;
-  const std::string* const older = TextOf(documents, "model_config");
-  if (older && manifest.graph) {
-    CKPT_ASSIGN_OR_RETURN(documents, FromWholeModel(manifest, *older));
+  const bool older = TextOf(documents, "model_config") != nullptr && manifest.graph;
+  if (older) {
+    CKPT_ASSIGN_OR_RETURN(documents, FromWholeModel(manifest));
   }
   std::string* const config = TextOf(documents, kConfigEntry);
   std::string* const layout_text = TextOf(documents, keras::kVariableLayoutDocument);

@@ -26,7 +26,13 @@ Result<std::unique_ptr<Checkpoint>> OpenKerasWeights(const Files& files,
                                                      const std::filesystem::path& path,
                                                      const Limits& limits);
 
-// The same of a file that is open and HoldsVariableGroups().
+// With the config of `model`, a whole one, as an archive that holds both. Null where `model` has no
+// config of Keras; without a graph where the weights are not those of the config.
+Result<std::unique_ptr<Checkpoint>> OpenKerasWeightsOf(const Files& files,
+                                                       const std::filesystem::path& path,
+                                                       const Limits& limits, const Manifest& model);
+
+// As OpenKerasWeights, of a file that is open and HoldsVariableGroups().
 Result<std::unique_ptr<Checkpoint>> DescribeKerasWeights(std::unique_ptr<Hdf5File> file);
 
 // One file, or a set where `path` ends in ".weights.json", by the "variable_layout" of

@@ -1,6 +1,8 @@
 #include <algorithm>
 #include <array>
 
+#include "formats/keras/model/given_config.h"
+#include "formats/keras/variables/described_model.h"
 #include "formats/keras/variables/keras_weights.h"
 #include "formats/keras/variables/shard_map.h"
 #include "formats/keras/variables/shard_writer.h"
@@ -21,21 +23,32 @@ bool StartsLikeObject(std::span<const std::byte> head) {
   return at != std::string_view::npos && text[at] == '{';
 }
 
-void Complete(keras::VariableManifest& described, const keras::VariableStore& store,
-              const std::string& path, std::vector<std::string> files) {
+// By `config`, which may be null.
+keras::VariableManifest Described(const keras::VariableStore& store, const std::string& path,
+                                  const std::vector<std::string>& paths,
+                                  const keras::GivenConfig* config) {
+  keras::VariableManifest described =
+      config ? keras::DescribeModel(store, paths, config->text, config->version)
+             : keras::DescribeVariables(store, paths, nullptr, 3);
   Manifest& manifest = described.manifest;
+  if (config) {
+    manifest.documents.push_back({config->archived ? "config.json" : "model_config", config->text});
+    if (manifest.graph) manifest.graph->source += " of " + config->path;
+  }
   // Only Keras 3 records the names of its objects.
-  if (std::any_of(store.groups.begin(), store.groups.end(),
+  if (!config &&
+      std::any_of(store.groups.begin(), store.groups.end(),
                   [](const keras::VariableGroup& group) { return group.name.has_value(); })) {
     manifest.framework_version = "3";
   }
   manifest.resolved = path;
-  manifest.files = std::move(files);
   manifest.framework = Framework::kKeras;
+  return described;
 }
 
 Result<std::unique_ptr<Checkpoint>> OpenShards(const Files& files, const RandomAccessFile& index,
-                                               const Limits& limits) {
+                                               const Limits& limits,
+                                               const keras::GivenConfig* config) {
   CKPT_ASSIGN_OR_RETURN(const keras::ShardMap map, keras::ReadShardMap(index, limits));
   const std::filesystem::path folder = std::filesystem::path(index.path()).parent_path();
   std::vector<std::unique_ptr<Hdf5File>> shards;
@@ -67,13 +80,44 @@ Result<std::unique_ptr<Checkpoint>> OpenShards(const Files& files, const RandomA
                       .At(entry.offset));
     }
   }
-  keras::VariableManifest described = keras::DescribeVariables(store, paths, nullptr, 3);
-  for (Problem& problem : problems) described.manifest.problems.push_back(std::move(problem));
-  std::vector<std::string> all = {index.path()};
-  all.insert(all.end(), paths.begin(), paths.end());
-  Complete(described, store, index.path(), std::move(all));
+  keras::VariableManifest described = Described(store, index.path(), paths, config);
+  Manifest& manifest = described.manifest;
+  for (Problem& problem : problems) manifest.problems.push_back(std::move(problem));
+  manifest.files = {index.path()};
+  manifest.files.insert(manifest.files.end(), paths.begin(), paths.end());
   return std::make_unique<keras::VariableCheckpoint>("keras-weights", std::move(shards),
                                                      std::move(described));
+}
+
+Result<std::unique_ptr<Checkpoint>> OpenOne(std::unique_ptr<Hdf5File> file,
+                                            const keras::GivenConfig* config) {
+  std::vector<std::unique_ptr<Hdf5File>> files;
+  files.push_back(std::move(file));
+  CKPT_ASSIGN_OR_RETURN(const keras::VariableStore store, keras::CollectVariables(files));
+  const std::string path = files[0]->file().path();
+  keras::VariableManifest described = Described(store, path, {path}, config);
+  described.manifest.files = {path};
+  return std::make_unique<keras::VariableCheckpoint>("keras-weights", std::move(files),
+                                                     std::move(described));
+}
+
+Result<std::unique_ptr<Checkpoint>> OpenAny(const Files& files, const std::filesystem::path& path,
+                                            const Limits& limits,
+                                            const keras::GivenConfig* config) {
+  CKPT_ASSIGN_OR_RETURN(std::unique_ptr<RandomAccessFile> opened, files.Open(path));
+  const std::shared_ptr<const RandomAccessFile> file = std::move(opened);
+  std::array<std::byte, 16> bytes{};
+  const auto head = std::span(bytes).first(
+      static_cast<std::size_t>(std::min<std::uint64_t>(file->size(), bytes.size())));
+  CKPT_RETURN_IF_ERROR(file->ReadAt(0, head));
+  if (StartsLikeObject(head)) return OpenShards(files, *file, limits, config);
+  CKPT_ASSIGN_OR_RETURN(auto hdf5, Hdf5File::Open(file, limits));
+  if (!keras::HoldsVariableGroups(*hdf5)) {
+    return Fail(
+        Error{ErrorCode::kUnfit, "is an HDF5 file without the groups \"vars\" of Keras 3"}.In(
+            file->path()));
+  }
+  return OpenOne(std::move(hdf5), config);
 }
 
 }  // namespace
@@ -89,33 +133,23 @@ Match ProbeKerasWeights(const ProbeInput& input) {
 }
 
 Result<std::unique_ptr<Checkpoint>> DescribeKerasWeights(std::unique_ptr<Hdf5File> file) {
-  std::vector<std::unique_ptr<Hdf5File>> files;
-  files.push_back(std::move(file));
-  CKPT_ASSIGN_OR_RETURN(const keras::VariableStore store, keras::CollectVariables(files));
-  const std::string path = files[0]->file().path();
-  keras::VariableManifest described = keras::DescribeVariables(store, {path}, nullptr, 3);
-  Complete(described, store, path, {path});
-  return std::make_unique<keras::VariableCheckpoint>("keras-weights", std::move(files),
-                                                     std::move(described));
+  return OpenOne(std::move(file), nullptr);
 }
 
 Result<std::unique_ptr<Checkpoint>> OpenKerasWeights(const Files& files,
                                                      const std::filesystem::path& path,
                                                      const Limits& limits) {
-  CKPT_ASSIGN_OR_RETURN(std::unique_ptr<RandomAccessFile> opened, files.Open(path));
-  const std::shared_ptr<const RandomAccessFile> file = std::move(opened);
-  std::array<std::byte, 16> bytes{};
-  const auto head = std::span(bytes).first(
-      static_cast<std::size_t>(std::min<std::uint64_t>(file->size(), bytes.size())));
-  CKPT_RETURN_IF_ERROR(file->ReadAt(0, head));
-  if (StartsLikeObject(head)) return OpenShards(files, *file, limits);
-  CKPT_ASSIGN_OR_RETURN(auto hdf5, Hdf5File::Open(file, limits));
-  if (!keras::HoldsVariableGroups(*hdf5)) {
-    return Fail(
-        Error{ErrorCode::kUnfit, "is an HDF5 file without the groups \"vars\" of Keras 3"}.In(
-            file->path()));
-  }
-  return DescribeKerasWeights(std::move(hdf5));
+  return OpenAny(files, path, limits, nullptr);
+}
+
+Result<std::unique_ptr<Checkpoint>> OpenKerasWeightsOf(const Files& files,
+                                                       const std::filesystem::path& path,
+                                                       const Limits& limits,
+                                                       const Manifest& model) {
+  const auto config = keras::ConfigOf(model);
+  if (!config) return nullptr;
+  CKPT_ASSIGN_OR_RETURN(auto opened, OpenAny(files, path, limits, &*config));
+  return opened;
 }
 
 }  // namespace ckpt::formats

@@ -87,6 +87,12 @@ struct Format {
   // `path` is what `resolve` says, or the file.
   Result<std::unique_ptr<Checkpoint>> (*open)(const Files& files, const std::filesystem::path& path,
                                               const Limits& limits) = nullptr;
+  // Opens weights that stand apart from their model with what `model`, a whole one, says of it.
+  // Null, or without a graph, where the two do not belong together. Null: there are none such.
+  Result<std::unique_ptr<Checkpoint>> (*open_weights_of)(const Files& files,
+                                                         const std::filesystem::path& path,
+                                                         const Limits& limits,
+                                                         const Manifest& model) = nullptr;
   // Null for formats that are read only. Creates the files in `output`, the one that makes the
   // others readable last, and commits nothing. kUnsupported where the format holds operations and
   // the model has none.

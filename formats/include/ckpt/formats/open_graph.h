@@ -13,4 +13,11 @@ namespace ckpt::formats {
 Result<std::unique_ptr<Checkpoint>> OpenGraphOf(const Files& files, const std::string& path,
                                                 const OpenOptions& options = {});
 
+// `weights`, a file of weights without their model, opened once more with what `model` says of it:
+// layers under their names, its graph, its network. Null where the format knows no such files, or
+// the two do not belong together. kUnfit where a shape differs.
+Result<std::unique_ptr<Checkpoint>> OpenWeightsOf(const Files& files, const Checkpoint& weights,
+                                                  const Checkpoint& model,
+                                                  const OpenOptions& options = {});
+
 }  // namespace ckpt::formats
