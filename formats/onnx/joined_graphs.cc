@@ -21,6 +21,7 @@ void Append(ModelGraph part, const std::vector<LayerId>& places, ModelGraph& who
     node.layer = places[node.layer];
     for (ValueId& input : node.inputs) input += values;
     node.output += values;
+    for (ValueId& other : node.others) other += values;
     whole.nodes.push_back(std::move(node));
   }
   for (Value& value : part.values) {
