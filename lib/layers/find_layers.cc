@@ -265,9 +265,8 @@ class Finder {
     if (!std::holds_alternative<network::Split>(only->computation) && ReadsOtherResult(*only)) {
       return;
     }
-    const bool norm = std::holds_alternative<network::BatchNormalization>(only->computation);
-    if (norm && facts_.batch_norms) return;  // none that the format found: no layer to fold
     Layer& layer = graph_.layers[index];
+    if (!IsUnknown(layer)) return;  // a batch norm whose parameters are computed
     layer.computation = SettledOperation(uses_, *only, elements_);
     DescribeOperation(uses_, *only, elements_, layer);
   }

@@ -105,7 +105,7 @@ TEST(OnnxHostile, GraphsNestedTooDeepAreALimit) {
   }
 }
 
-// O14: functions are data here; nothing is expanded.
+// Functions without a batch norm are data here; nothing is expanded.
 TEST(OnnxHostile, AFunctionThatCallsItselfIsRead) {
   auto model = ModelWithTensor();
   auto& function = *model.add_functions();

@@ -271,6 +271,7 @@ TEST(OnnxInnerFolds, AGraphThatHidesAnOuterNameReadsItsOwn) {
   EXPECT_EQ(ReasonIn(model), "(folded)");
 }
 
+// O14, as the next one.
 TEST(OnnxInnerFolds, FunctionsThatCallThemselvesStay) {
   const ModelProto model = Calling([](ModelProto& whole, FunctionProto& block, auto&) {
     Add(*block.mutable_node(), "Other", kGiven, "again", "local");

@@ -104,7 +104,8 @@ TEST(Darknet, AScaleOfChannelsHasNoWeightsAndTheSizeOfWhatItScales) {
     return layer.name == "003_scale_channels";
   });
   ASSERT_NE(product, layers.end());
-  EXPECT_TRUE(IsUnknown(*product));
+  EXPECT_TRUE(Computes<network::Binary>(*product));
+  EXPECT_FALSE(IsAddition(*product));
 }
 
 TEST(Darknet, OtherKindsWithoutWeightsPass) {
