@@ -87,8 +87,12 @@ class Flattener {
     for (const FlatScope* at = &scope; at != nullptr; at = at->outer) {
       if (const auto found = at->names.find(name); found != at->names.end()) return found->second;
     }
-    const bool stored = scope.hoists && constants_.Find(name) != nullptr;
-    return stored ? constants_.NameOf(name) : name;
+    if (!scope.hoists || constants_.Find(name) == nullptr) return name;
+    const std::string& own = constants_.NameOf(name);
+    for (const FlatScope* at = &scope; at != nullptr; at = at->outer) {
+      if (at->names.contains(own)) return name;  // hidden here by another value of that name
+    }
+    return own;
   }
 
   std::string FreshName(const std::string& base) {
@@ -187,6 +191,7 @@ class Flattener {
         outer.hoists || (model_.ir_version() >= kFreeInitializers && HoldsBatchNorm(from) &&
                          WhyNotHoisted(from, names_, values_).empty());
     for (const ValueInfoProto& input : from.input()) Define(input.name(), scope);
+    for (const auto& sparse : from.sparse_initializer()) Define(sparse.values().name(), scope);
     to.clear_initializer();
     for (const TensorProto& tensor : from.initializer()) {
       if (scope.hoists) {
@@ -236,6 +241,7 @@ class Flattener {
     inner.path = scope.path + NameOf(node) + "/";
     inner.arguments = ArgumentsOf(node, function, scope.arguments);
     for (int i = 0; i < function.input_size(); ++i) {
+      if (function.input(i).empty()) continue;  // "" is what a node leaves out
       inner.names[function.input(i)] =
           i < node.input_size() ? ReadIn(scope, node.input(i)) : std::string();
     }

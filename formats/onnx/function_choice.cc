@@ -19,6 +19,7 @@ using onnx_proto::ModelProto;
 using onnx_proto::NodeProto;
 
 constexpr double kMostBytes = double{256 << 20};
+constexpr double kMostNodes = double{1 << 18};  // of functions; each is a layer of some kilobytes
 constexpr int kMostDepth = 64;
 
 struct FunctionCall {
@@ -35,11 +36,11 @@ struct Body {
   bool reached = false;    // from the main graph
   std::string why = {};    // it stays
   std::vector<FunctionCall> calls = {};
-  std::vector<std::size_t> callers = {};  // once for each call
-  std::size_t open_calls = 0;             // of functions that are not settled
-  int depth = 1;                          // of functions within functions
-  int graphs = 0;                         // that are nested within
-  double names = 0, bytes = 0;            // sums, which may be beyond all integers
+  std::vector<std::size_t> callers = {};   // once for each call
+  std::size_t open_calls = 0;              // of functions that are not settled
+  int depth = 1;                           // of functions within functions
+  int graphs = 0;                          // that are nested within
+  double names = 0, bytes = 0, nodes = 0;  // sums, which may be beyond all integers
   double longest_tensor = 0;
 };
 
@@ -76,7 +77,7 @@ class Chooser {
            [](Body& body, const Body&) { body.is_wanted = true; });
     Settle();
     for (std::size_t i = 0; i < main; ++i) CheckFunction(bodies_[i]);
-    if (BytesOfCalls(bodies_[main]) > kMostBytes) {
+    if (BytesOfCalls(bodies_[main]) > kMostBytes || NodesOfCalls(bodies_[main]) > kMostNodes) {
       KeepAll("with its functions written out the model would be too large");
     }
     if (GraphsOf(bodies_[main]) > kMaxGraphDepth) {
@@ -146,6 +147,7 @@ class Chooser {
         bodies_[body].has_batch_norm = bodies_[body].has_batch_norm || IsBatchNormNode(node);
         bodies_[body].has_linear = bodies_[body].has_linear || IsLinearNode(node);
       }
+      bodies_[body].nodes += 1;
       bodies_[body].names += 1 + node.input_size() + node.output_size() + node.attribute_size();
       // Only looked at: the cast spares a second copy of ConstantValue.
       ScanTensor(ConstantValue(const_cast<NodeProto&>(node)), bodies_[body]);
@@ -207,6 +209,7 @@ class Chooser {
         body.depth = std::max(body.depth, callee.depth + 1);
         body.graphs = std::max(body.graphs, callee.graphs + call.graphs);
         body.names += callee.names;
+        body.nodes += callee.nodes;
         body.longest_tensor = std::max(body.longest_tensor, callee.longest_tensor);
       }
       for (const std::size_t caller : body.callers) {
@@ -259,6 +262,14 @@ class Chooser {
       bytes += callee.bytes + callee.names * (call.growth + callee.longest_tensor);
     }
     return bytes;
+  }
+
+  double NodesOfCalls(const Body& body) const {
+    double nodes = 0;
+    for (const FunctionCall& call : body.calls) {
+      if (bodies_[call.callee].open_calls == 0) nodes += bodies_[call.callee].nodes;
+    }
+    return nodes;
   }
 
   int GraphsOf(const Body& body) const {

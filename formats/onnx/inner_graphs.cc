@@ -42,18 +42,22 @@ bool HasTensors(const GraphProto& graph) {
   });
 }
 
-void AddDefinitions(const GraphProto& graph, std::set<std::string>& names) {
+InnerGraph::Names DefinitionsOf(const GraphProto& graph) {
+  std::set<std::string> names;
   for (const auto& input : graph.input()) names.insert(input.name());
   for (const TensorProto& tensor : graph.initializer()) names.insert(tensor.name());
+  for (const auto& sparse : graph.sparse_initializer()) names.insert(sparse.values().name());
   for (const NodeProto& node : graph.node()) {
     names.insert(node.output().begin(), node.output().end());
   }
+  return std::make_shared<const std::set<std::string>>(std::move(names));
 }
 
 struct Surroundings {
   std::string path = {};
   std::size_t parent = kMainGraph;
-  std::vector<const GraphProto*> graphs = {};  // around it, the main graph aside
+  std::vector<InnerGraph::Names> graphs = {};  // around it, the main graph aside
+  std::size_t between = 0;                     // of those, the first one within the parent
 };
 
 class InnerGraphFinder {
@@ -78,12 +82,11 @@ class InnerGraphFinder {
 
   void Visit(GraphProto& graph, Surroundings around) {
     if (HasLayers(graph)) {
-      InnerGraph inner{&graph, around.path, around.parent};
-      for (const GraphProto* outer : around.graphs) AddDefinitions(*outer, inner.around);
-      around.parent = found_.size();
-      found_.push_back(std::move(inner));
+      found_.push_back({&graph, around.path, around.parent, around.graphs, around.between});
+      around.parent = found_.size() - 1;
+      around.between = around.graphs.size() + 1;
     }
-    around.graphs.push_back(&graph);
+    around.graphs.push_back(DefinitionsOf(graph));
     VisitNodes(graph, around);
   }
 
@@ -116,11 +119,13 @@ ModelProto InnerGraphViews::ViewOf(const InnerGraph& inner, const Describe& desc
   graph = *inner.graph;
   for (const std::string& name : FreeNames(*inner.graph)) {
     const TensorProto* const constant =
-        inner.around.contains(name) ? nullptr : constants_.Find(name);
+        inner.IsDefinedAround(name) ? nullptr : constants_.Find(name);
     if (constant != nullptr && constants_.NameOf(name) == name) {
       TensorProto& tensor = *graph.add_initializer();
       tensor = *constant;
       tensor.set_name(name);
+    } else if (inner.IsDefinedAround(name, inner.between)) {
+      graph.add_input()->set_name(name);  // no value of its parent, by whatever name
     } else {
       *graph.add_input() = describe(name);
     }

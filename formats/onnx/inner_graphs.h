@@ -3,6 +3,7 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <set>
 #include <string>
 #include <vector>
@@ -26,7 +27,17 @@ struct InnerGraph {
   std::string path;    // in front of the names of its layers: "choose/then_branch/"
   std::size_t parent;  // the one around it, or kMainGraph
   // What graphs around it, the main graph aside, define: not the main graph's, by whatever name.
-  std::set<std::string> around = {};
+  // Outer ones first; the parent knows nothing of those from `between` on.
+  using Names = std::shared_ptr<const std::set<std::string>>;
+  std::vector<Names> around = {};
+  std::size_t between = 0;
+
+  bool IsDefinedAround(const std::string& name, std::size_t from = 0) const {
+    for (std::size_t i = from; i < around.size(); ++i) {
+      if (around[i]->contains(name)) return true;
+    }
+    return false;
+  }
 };
 
 // Those with HasLayers, outer ones before those within.

@@ -14,6 +14,7 @@
 #include "formats/onnx/joined_graphs.h"
 #include "formats/onnx/layer_facts.h"
 #include "formats/onnx/network.h"
+#include "formats/onnx/node_order.h"
 #include "formats/onnx/tensor_places.h"
 #include "formats/onnx/written_norms.h"
 
@@ -255,6 +256,11 @@ class Builder {
     for (int i = 0; i < node.input_size(); ++i) bind(node.input(i), "input_" + std::to_string(i));
     int count = 0;
     for (const std::string& value : values_.CapturedBy(index)) {
+      bind(value, "captured_" + std::to_string(count++));
+    }
+    // Graphs whose nodes are layers bind what they read, and know it by its own name alone.
+    for (const std::string& value : CapturedNames(node)) {
+      if (constants_.Find(value) == nullptr || constants_.NameOf(value) == value) continue;
       bind(value, "captured_" + std::to_string(count++));
     }
   }

@@ -8,6 +8,7 @@
 
 #include "formats/container/output_tensor.h"
 #include "formats/encoding/byte_reader.h"
+#include "formats/onnx/dead_identities.h"
 #include "formats/onnx/flat_model.h"
 #include "formats/onnx/model_edits.h"
 #include "formats/onnx/model_scan.h"
@@ -50,7 +51,7 @@ class Filler {
     for (std::size_t i = 0; i < placed_.size(); ++i) {
       if (!placed_[i]) AddInitializer(i);
     }
-    DropDeadIdentities();
+    if (!dropped_.empty()) onnx::DropDeadIdentities(dropped_, *model_.mutable_graph());
     return CheckReferences();
   }
 
@@ -134,54 +135,9 @@ class Filler {
     }
   }
 
-  std::map<std::string, int> Readers() const {
-    std::map<std::string, int> readers;
-    CountReaders(model_.graph(), readers);
-    return readers;
-  }
-  static void CountReaders(const GraphProto& graph, std::map<std::string, int>& readers) {
-    for (const auto& output : graph.output()) ++readers[output.name()];
-    for (const NodeProto& node : graph.node()) {
-      for (const auto& input : node.input()) ++readers[input];
-      for (const auto& attribute : node.attribute()) {
-        if (attribute.has_g()) CountReaders(attribute.g(), readers);
-        for (const auto& inner : attribute.graphs()) CountReaders(inner, readers);
-      }
-    }
-  }
-
-  // What passed on a tensor that is gone, to nobody.
-  void DropDeadIdentities() {
-    if (dropped_.empty()) return;
-    GraphProto& graph = *model_.mutable_graph();
-    std::map<std::string, int> readers = Readers();
-    std::set<int> dead;
-    std::set<std::string> gone = dropped_;
-    for (int i = 0; i < graph.node_size(); ++i) {
-      const NodeProto& node = graph.node(i);
-      if (node.op_type() != "Identity" || node.input_size() != 1 || node.output_size() != 1)
-        continue;
-      if (gone.contains(node.input(0))) gone.insert(node.output(0));
-    }
-    for (int i = graph.node_size() - 1; i >= 0; --i) {
-      const NodeProto& node = graph.node(i);
-      if (node.op_type() != "Identity" || node.input_size() != 1 || node.output_size() != 1)
-        continue;
-      if (!gone.contains(node.input(0)) || readers[node.output(0)] != 0) continue;
-      --readers[node.input(0)];
-      dead.insert(i);
-    }
-    if (dead.empty()) return;
-    google::protobuf::RepeatedPtrField<NodeProto> nodes;
-    for (int i = 0; i < graph.node_size(); ++i) {
-      if (!dead.contains(i)) nodes.Add()->Swap(graph.mutable_node(i));
-    }
-    graph.mutable_node()->Swap(&nodes);
-  }
-
   Status CheckReferences() const {
     if (dropped_.empty()) return {};
-    const std::map<std::string, int> readers = Readers();
+    const std::map<std::string, int> readers = onnx::CountReaders(model_.graph());
     for (const std::string& name : dropped_) {
       const auto found = readers.find(name);
       if (found == readers.end() || found->second == 0) continue;
