@@ -26,8 +26,9 @@ Error ShapeDiffers(const Manifest& model, const TensorInfo& there, const Manifes
 // Which tensors of the file it reads is not known: neither a kernel nor the vectors of a batch
 // norm.
 void BeOfUnknownTensors(Layer& layer) {
+  const bool with_tensors = IsLinear(layer) || Computes<network::BatchNormalization>(layer);
   layer.has_kernel = false;
-  if (!Computes<network::BatchNormalization>(layer)) return;
+  if (!with_tensors) return;
   layer.computation = network::Unknown{layer.op_type, "which tensors it reads is not known"};
 }
 
@@ -283,6 +284,15 @@ Edges EdgesOf(const Layer& layer) {
   return none(padding->before) && none(padding->after) ? Edges::kNone : Edges::kFixed;
 }
 
+// What meets zeros depends on all of them.
+bool WindowsAlike(const Layer& a, const Layer& b) {
+  if (EdgesOf(a) != EdgesOf(b)) return false;
+  const auto* x = std::get_if<network::Convolution>(&a.computation);
+  const auto* y = std::get_if<network::Convolution>(&b.computation);
+  if (x == nullptr || y == nullptr || EdgesOf(a) == Edges::kNone) return true;
+  return x->padding == y->padding && x->stride == y->stride && x->dilation == y->dilation;
+}
+
 bool WorkAlike(const Layer& a, const Layer& b) {
   const auto facts = [](const Layer& layer) {
     return std::tie(layer.op_type, layer.tensors, layer.missing_tensors, layer.layout, layer.groups,
@@ -290,7 +300,7 @@ bool WorkAlike(const Layer& a, const Layer& b) {
                     layer.training_mode, layer.kernel_factor, layer.bias_factor, layer.not_forward);
   };
   return facts(a) == facts(b) && a.computation.index() == b.computation.index() &&
-         EdgesOf(a) == EdgesOf(b);
+         WindowsAlike(a, b);
 }
 
 }  // namespace

@@ -261,6 +261,8 @@ class Finder {
       only = &operation;
     }
     if (only == nullptr || only->results.empty() || only->operands.empty()) return;
+    // What the rules say of operand 0 is said of the data.
+    if (uses_.IsFixed(only->operands.front())) return;
     // What the rules say is said of the first result, and of parts that are alike.
     if (!std::holds_alternative<network::Split>(only->computation) && ReadsOtherResult(*only)) {
       return;

@@ -104,7 +104,7 @@ class Reader {
   bool TakeKernel(ValueId id, bool matrix) {
     if (id == kNoValue) return false;
     auto kernel = FindStoredTensor(uses_, id);
-    if (!kernel || kernel->reshaped || kernel->filled || kernel->factor != 1 || !IsOwn(*kernel) ||
+    if (!kernel || kernel->recast || kernel->filled || kernel->factor != 1 || !IsOwn(*kernel) ||
         (kernel->transposed && !matrix) || (matrix && kernel->shape.size() != 2) ||
         (kernel->respaced && (matrix || !KeepsChannels(*kernel)))) {
       return false;
@@ -114,14 +114,16 @@ class Reader {
   }
   bool IsOwn(const StoredTensor& tensor) const { return tensor.own || copies_ways_; }
 
+  bool HasChannelsInFront() const {
+    return layer().layout == KernelLayout::kOutInSpatial ||
+           layer().layout == KernelLayout::kInOutSpatial;
+  }
   // Its axes of channels are where they are in the stored one.
   bool KeepsChannels(const StoredTensor& kernel) const {
     const network::Sizes &read = kernel.shape, &stored = kernel.stored_shape;
     if (stored.size() < 2 || read.size() < 2) return false;
-    const bool in_front = layer().layout == KernelLayout::kOutInSpatial ||
-                          layer().layout == KernelLayout::kInOutSpatial;
-    return in_front ? std::equal(stored.begin(), stored.begin() + 2, read.begin())
-                    : std::equal(stored.end() - 2, stored.end(), read.end() - 2);
+    return HasChannelsInFront() ? std::equal(stored.begin(), stored.begin() + 2, read.begin())
+                                : std::equal(stored.end() - 2, stored.end(), read.end() - 2);
   }
 
   // One number that is read as many can become as many only where the last axis is the channels'.
@@ -136,11 +138,12 @@ class Reader {
       TakeRows();
       return;
     }
-    for (int i = 0; i < kMostWraps && TakeWrap(); ++i) {
+    network::Sizes window = Window();
+    for (int i = 0; i < kMostWraps && TakeWrap(window); ++i) {
     }
   }
 
-  bool TakeWrap() {
+  bool TakeWrap(network::Sizes& window) {
     const network::Network& network = uses_.network();
     const auto first = network.value(found_.data).producer;
     const auto reader = uses_.OnlyReaderOf(found_.output);
@@ -152,7 +155,7 @@ class Reader {
       return false;
     }
     const ConvolutionWrap wrap =
-        Unwrap(Settled(before), Settled(after), SpatialAxes(), layer().computation);
+        Unwrap(Settled(before), Settled(after), window, layer().computation);
     if (wrap == ConvolutionWrap::kNone) return false;
     if (wrap == ConvolutionWrap::kAxisOfOne) ++axes_of_one_;
     found_.operations.insert(found_.operations.end(), {*first, reader->operation});
@@ -162,9 +165,13 @@ class Reader {
     return true;
   }
 
-  std::size_t SpatialAxes() const {
-    const std::size_t rank = found_.tensors.at("kernel").shape.size();
-    return rank < 2 + axes_of_one_ ? 0 : rank - 2 - axes_of_one_;
+  // Of the kernel as it is read.
+  network::Sizes Window() const {
+    network::Sizes sizes = found_.tensors.at("kernel").shape;
+    if (sizes.size() < 2) return {};
+    const auto channels = HasChannelsInFront() ? sizes.begin() : sizes.end() - 2;
+    sizes.erase(channels, channels + 2);
+    return sizes;
   }
   // Parts are some, whatever decides their amounts.
   network::Computation Settled(const Operation& operation) const {

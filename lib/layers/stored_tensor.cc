@@ -37,7 +37,7 @@ struct Step {
     if (!tensor.IsVector()) return Respaced();
     if (CountOf(to) != tensor.count()) return false;
     tensor.shape = to;
-    tensor.reshaped = true;
+    tensor.reshaped = tensor.respaced = true;
     return true;
   }
   // The same axes of more than one element in the same order.
@@ -130,7 +130,7 @@ std::optional<StoredTensor> FindStoredTensor(const ValueUses& uses, ValueId id) 
   const auto* stored = std::get_if<network::StoredConstant>(&*value.constant);
   if (stored == nullptr || !IsKnown(value.shape) || !stored->order.empty()) return std::nullopt;
   StoredTensor found{stored->tensor, *value.shape, *value.shape};
-  found.reshaped = stored->shape.has_value();
+  found.reshaped = found.recast = stored->shape.has_value();
   found.own = own;
   for (auto at = operations.rbegin(); at != operations.rend(); ++at) {
     const Sizes& to = *uses.network().value((*at)->results[0]).shape;

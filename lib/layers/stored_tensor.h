@@ -15,7 +15,8 @@ struct StoredTensor {
   network::Sizes stored_shape = {};
   bool transposed = false;  // two axes, read the other way round
   bool reshaped = false;    // a vector, read under another shape
-  bool respaced = false;    // no vector, and read with axes of one element more or less
+  bool respaced = false;    // read with axes of one element more or less
+  bool recast = false;      // the record itself reads it under another shape than the file's
   bool filled = false;      // one number, read as one for each element of the shape
   double factor = 1;        // what it is multiplied with on the way
   // Layers that the tensor passes through, from the one that reads it itself on.

@@ -42,8 +42,16 @@ bool IsComplete(const SpaceAndBatch& blocks) {
          std::all_of(blocks.after.begin(), blocks.after.end(), sane);
 }
 
-// Without spatial axis `axis`, the first being 0.
-void DropSpatialAxis(std::size_t axis, Computation& computation) {
+// Do zeros lie along the axis? Of a "same" rule they do beside one element, unless the window is
+// one.
+bool PadsAlong(const network::Padding& padding, std::size_t axis, std::int64_t window) {
+  if (padding.rule != network::PaddingRule::kExplicit) return window != 1;
+  const auto some = [&](const Sizes& list) { return axis < list.size() && list[axis] != 0; };
+  return some(padding.before) || some(padding.after);
+}
+
+// Without spatial axis `axis`, the first being 0, along which the kernel has `window` elements.
+void DropSpatialAxis(std::size_t axis, std::int64_t window, Computation& computation) {
   const auto drop = [&](auto& convolution) {
     for (Sizes* list : {&convolution.stride, &convolution.dilation, &convolution.padding.before,
                         &convolution.padding.after}) {
@@ -51,7 +59,10 @@ void DropSpatialAxis(std::size_t axis, Computation& computation) {
     }
   };
   if (auto* forward = std::get_if<network::Convolution>(&computation)) {
+    const bool pads = PadsAlong(forward->padding, axis, window);
     drop(*forward);
+    // Zeros along an axis that is no more: some pad.
+    if (pads) forward->padding = {network::PaddingRule::kExplicit, {1}, {1}};
   } else if (auto* back = std::get_if<network::TransposedConvolution>(&computation)) {
     drop(*back);
     Drop(axis, back->given);
@@ -75,14 +86,15 @@ std::optional<std::int64_t> ChannelAxis(const Computation& computation) {
   return back == nullptr ? std::nullopt : std::optional(back->channel_axis);
 }
 
-bool TakeAxis(const network::InsertAxes& inserted, const network::DropAxes& dropped,
-              std::size_t spatial, Computation& convolution) {
+bool TakeAxis(const network::InsertAxes& inserted, const network::DropAxes& dropped, Sizes& window,
+              Computation& convolution) {
   const auto channels = ChannelAxis(convolution);
   if (inserted.axes.size() != 1 || dropped.axes.size() != 1 || !channels) return false;
-  const auto of = static_cast<std::int64_t>(spatial);
+  const auto of = static_cast<std::int64_t>(window.size());
   const auto axis = SpatialAxis(inserted.axes[0], of, *channels);
   if (!axis || SpatialAxis(dropped.axes[0], of, *channels) != axis) return false;
-  DropSpatialAxis(*axis, convolution);
+  DropSpatialAxis(*axis, window[*axis], convolution);
+  Drop(*axis, window);
   return true;
 }
 
@@ -100,13 +112,13 @@ void Dilate(const SpaceAndBatch& apart, const SpaceAndBatch& together,
 
 }  // namespace
 
-ConvolutionWrap Unwrap(const Computation& before, const Computation& after, std::size_t spatial,
+ConvolutionWrap Unwrap(const Computation& before, const Computation& after, Sizes& window,
                        Computation& convolution) {
   const auto* inserted = std::get_if<network::InsertAxes>(&before);
   const auto* dropped = std::get_if<network::DropAxes>(&after);
   if (inserted != nullptr && dropped != nullptr) {
-    return TakeAxis(*inserted, *dropped, spatial, convolution) ? ConvolutionWrap::kAxisOfOne
-                                                               : ConvolutionWrap::kNone;
+    return TakeAxis(*inserted, *dropped, window, convolution) ? ConvolutionWrap::kAxisOfOne
+                                                              : ConvolutionWrap::kNone;
   }
   const auto* apart = std::get_if<SpaceAndBatch>(&before);
   const auto* together = std::get_if<SpaceAndBatch>(&after);

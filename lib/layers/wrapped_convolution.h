@@ -1,7 +1,6 @@
 // A convolution between operations that only give it other axes: one of another rank or dilation.
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
 
 #include "ckpt/network/operation.h"
@@ -14,8 +13,8 @@ enum class ConvolutionWrap : std::uint8_t { kNone, kAxisOfOne, kParts };
 // that is inserted and dropped again, or parts of the data that are put together again. Changes the
 // convolution to what all three compute. Where operands say the amounts of parts, some zeros pad,
 // and nobody knows how many.
-// `spatial`: how many spatial axes its data have.
+// `window`: the kernel's sizes along the spatial axes of its data; without the axis in the end.
 ConvolutionWrap Unwrap(const network::Computation& before, const network::Computation& after,
-                       std::size_t spatial, network::Computation& convolution);
+                       network::Sizes& window, network::Computation& convolution);
 
 }  // namespace ckpt

@@ -32,10 +32,13 @@ Sizes SpatialKernelSizes(const PartialShape& kernel, KernelLayout layout) {
 bool SamePads(const Padding& padding, const Sizes& stride, const Sizes& dilation,
               const Sizes& window, const Sizes& data, bool window_known) {
   if (!window_known) return true;
+  // Of data with other axes beside (the steps of a TimeDistributed) nothing says whose size is
+  // whose.
+  const bool comparable = data.size() == window.size();
   for (std::size_t i = 0; i < window.size(); ++i) {
     if (window[i] == 1) continue;
     const std::int64_t step = Along(stride, i, 1), spread = Along(dilation, i, 1);
-    const bool known = i < data.size() && data[i] >= 0 && window[i] > 0;
+    const bool known = comparable && data[i] >= 0 && window[i] > 0;
     if (!known || step < 1 || spread < 1) return true;
     // Of the two rules this one has the odd element before the data: none there, none at all.
     Padding lower = padding;

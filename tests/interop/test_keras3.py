@@ -235,3 +235,26 @@ def test_weights_of_an_older_whole_model(name, tmp_path):
 def test_an_archive_needs_a_config_that_keras_3_reads(tmp_path):
     ckpt("convert", OLDER / "conv2d_bn.h5", tmp_path / "m.keras", code=3)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("shape", "layer", "options"), [
+    ((2, 4, 5, 3), "Conv2D", {"filters": 4, "kernel_size": 2, "strides": 2, "padding": "same"}),
+    ((2, 4, 5, 3), "DepthwiseConv2D", {"kernel_size": 2, "strides": 2, "padding": "same"}),
+    ((3, 8, 5, 3), "Conv2D", {"filters": 4, "kernel_size": (1, 2), "strides": (1, 2), "padding": "same"}),
+    ((4, 8, 3), "Conv1D", {"filters": 4, "kernel_size": 2, "strides": 2, "padding": "causal"}),
+    ((2, 4, 6, 3), "Conv2D", {"filters": 4, "kernel_size": 2, "strides": 2, "padding": "valid"}),
+])
+def test_zeros_within_each_step_of_a_sequence_pad(shape, layer, options, tmp_path):
+    keras.utils.set_random_seed(3)
+    model = keras.Sequential([keras.Input(shape), keras.layers.BatchNormalization(),
+                              keras.layers.TimeDistributed(getattr(keras.layers, layer)(**options))])
+    random = np.random.default_rng(4)
+    for weight in model.layers[0].weights:
+        weight.assign(random.uniform(0.5, 2, weight.shape))
+    source, target = tmp_path / "in.keras", tmp_path / "out.keras"
+    model.save(source)
+    report = json.loads(ckpt("convert", "--format", "json", "--bn", "fold", "--no-verify", source, target))
+    assert len(report["folded"]) == (options["padding"] == "valid"), report
+    x = random.standard_normal((2, *shape)).astype(np.float32)
+    before, after = model.predict(x, verbose=0), keras.models.load_model(target).predict(x, verbose=0)
+    assert float(np.max(np.abs(after - before))) < 1e-5 * max(1, float(np.max(np.abs(before))))

@@ -204,6 +204,60 @@ def test_a_row_is_convolved_as_an_image_of_one_line(bias, tmp_path):
     assert largest_error(after, before) < 1e-6
 
 
+def padded_row_model(kernel):
+    """Behind the batch norm a convolution whose zeros lie along the axis that only it has."""
+    random = np.random.default_rng(10)
+    weights = {"kernel": random.standard_normal((4, 3, 3) if kernel == "through" else (4, 3, 3, 3)),
+               "gamma": random.uniform(0.5, 2, 3), "beta": random.standard_normal(3), "mean": random.standard_normal(3),
+               "variance": random.uniform(0.5, 2, 3)}
+    node = onnx.helper.make_node
+    nodes = [node("BatchNormalization", ["x", "gamma", "beta", "mean", "variance"], ["n"], "bn"),
+             node("Unsqueeze", ["n", "two"], ["wide"], "wide")]
+    if kernel == "through":
+        nodes.append(node("Unsqueeze", ["kernel", "three"], ["k"], "k"))
+    nodes += [node("Conv", ["wide", "k" if kernel == "through" else "kernel"], ["c"], "conv", pads=[1, 0, 1, 0]),
+              node("Squeeze", ["c", "two"], ["y"], "narrow")]
+    stored = [onnx.numpy_helper.from_array(value.astype(np.float32), name) for name, value in weights.items()]
+    stored += [onnx.numpy_helper.from_array(np.array([value], np.int64), name) for name, value in (("two", 2), ("three", 3))]
+    info = onnx.helper.make_tensor_value_info
+    graph = onnx.helper.make_graph(nodes, "row", [info("x", onnx.TensorProto.FLOAT, [2, 3, 8])],
+                                   [info("y", onnx.TensorProto.FLOAT, [None] * 3)], stored)
+    return onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=8)
+
+
+@pytest.mark.parametrize("kernel", ["stored", "through"])
+def test_zeros_along_an_axis_that_is_dropped_pad(kernel, tmp_path):
+    source, target = tmp_path / "in.onnx", tmp_path / "out.onnx"
+    onnx.save(padded_row_model(kernel), source)
+    report = convert(source, target, "--bn", "fold", "--no-verify")
+    assert len(report["kept"]) == 1 and not report["folded"], report
+    x = np.random.default_rng(8).standard_normal((2, 3, 8))
+    before, after = (onnx.reference.ReferenceEvaluator(in_float64(path)).run(None, {"x": x}) for path in (source, target))
+    assert largest_error(after, before) < 1e-6
+
+
+def test_calls_of_one_kernel_that_pad_in_two_ways_are_not_one_layer(tmp_path):
+    """The weights stand alone, so that one tensor belongs to its name; the shift meets zeros in one call and not in the other."""
+    random = np.random.default_rng(11)
+    weights = {"conv.weight": random.standard_normal((4, 3, 2, 2)), "bn.weight": random.uniform(0.5, 2, 3),
+               "bn.bias": random.standard_normal(3), "bn.running_mean": random.standard_normal(3),
+               "bn.running_var": random.uniform(0.5, 2, 3)}
+    weights = {name: value.astype(np.float32) for name, value in weights.items()}
+    node, info = onnx.helper.make_node, onnx.helper.make_tensor_value_info
+    nodes = [node("BatchNormalization", ["x", "bn.weight", "bn.bias", "bn.running_mean", "bn.running_var"], ["n"], "bn"),
+             node("Conv", ["n", "conv.weight"], ["y"], "c1", auto_pad="SAME_UPPER", strides=[2, 2]),
+             node("Conv", ["n", "conv.weight"], ["z"], "c2", auto_pad="SAME_UPPER", strides=[1, 1])]
+    graph = onnx.helper.make_graph(nodes, "calls", [info("x", onnx.TensorProto.FLOAT, [1, 3, 4, 4])],
+                                   [info(name, onnx.TensorProto.FLOAT, [None] * 4) for name in ("y", "z")],
+                                   [onnx.numpy_helper.from_array(value, name) for name, value in weights.items()])
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=8)
+    onnx.save(model, tmp_path / "graph.onnx")
+    np.savez(tmp_path / "weights.npz", **weights)
+    report = convert(tmp_path / "weights.npz", tmp_path / "out.npz", "--bn", "fold", "--no-verify", "--graph",
+                     tmp_path / "graph.onnx", "--input-names", "torch")
+    assert not report["folded"] and len(report["kept"]) == 1, report
+
+
 @pytest.mark.parametrize("name", sorted(KEPT))
 def test_leftover_becomes_a_multiplication_and_an_addition(name, tmp_path):
     source, target = FOLDER / (name + ".onnx"), tmp_path / "out.onnx"

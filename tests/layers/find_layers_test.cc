@@ -235,6 +235,34 @@ TEST_F(FindLayersTest, AnAxisOfOneElementAroundAConvolutionIsNoneOfIt) {
   EXPECT_EQ(graph.nodes.back().inputs, std::vector<ValueId>{row.index});
 }
 
+TEST_F(FindLayersTest, ZerosAlongAnAxisThatIsNoneStillPad) {
+  const auto row = builder_.AddInput("row", Sizes{2, 3, 8});
+  const auto image = Add(network::InsertAxes{{2}}, {row});
+  network::Convolution convolution;
+  convolution.layout = KernelLayout::kOutInSpatial;
+  convolution.channel_axis = 1;
+  convolution.padding = {network::PaddingRule::kExplicit, {1, 0}, {1, 0}};
+  const auto y = Add(convolution, {image, Stored({6, 3, 3, 3})});
+  const ModelGraph graph = Find(Add(network::DropAxes{{2}}, {y}));
+  ASSERT_THAT(CallsOf(graph), ElementsAre("x", "row", "layer1"));
+  const auto& computed = std::get<network::Convolution>(graph.layers[1].computation);
+  EXPECT_NE(computed.padding, network::Padding{});
+}
+
+// All of its elements lie along one axis, and it is a kernel all the same.
+TEST_F(FindLayersTest, AKernelOfOneChannelIsReadWithAnotherAxis) {
+  const auto row = builder_.AddInput("row", Sizes{2, 8, 1});
+  const auto image = Add(network::InsertAxes{{1}}, {row});
+  network::Convolution convolution;
+  convolution.layout = KernelLayout::kSpatialInOut;
+  convolution.channel_axis = -1;
+  const auto kernel = Add(network::InsertAxes{{0}}, {Stored({1, 1, 8})});
+  const auto y = Add(convolution, {image, kernel});
+  const ModelGraph graph = Find(Add(network::DropAxes{{1}}, {y}));
+  EXPECT_THAT(CallsOf(graph), ElementsAre("x", "row", "layer2"));
+  EXPECT_THAT(graph.layers[2].tensors, ElementsAre(Pair("kernel", TensorId{0})));
+}
+
 TEST_F(FindLayersTest, AnotherAxisThatIsDroppedIsNotTheOneInserted) {
   const auto row = builder_.AddInput("row", Sizes{2, 3, 8});
   const auto image = Add(network::InsertAxes{{2}}, {row});

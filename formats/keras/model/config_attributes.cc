@@ -76,8 +76,8 @@ network::Padding ConfigAttributes::Padding() const {
   std::optional<std::string> padding = Text("padding");
   if (!padding) padding = Text("border_mode");
   if (!padding || *padding == "valid") return {};
-  const bool by_kernel = *padding == "same" || *padding == "causal";
-  if (by_kernel) return {network::PaddingRule::kSameUpper, {}, {}};
+  if (*padding == "same") return {network::PaddingRule::kSameUpper, {}, {}};
+  // "causal" pads whatever the strides are; how much the kernel says.
   return {network::PaddingRule::kExplicit, {1}, {1}};
 }
 
