@@ -59,7 +59,8 @@ std::string TermOf(const Option& option) {
 }
 
 std::string TextOf(const Option& option) {
-  std::string text = RoffText(option.help()) + ".";
+  std::string text = RoffText(option.help());
+  if (!text.ends_with('?')) text += '.';
   if (!option.words().empty()) {
     std::string words;
     for (const std::string& word : option.words())

@@ -47,7 +47,10 @@ std::string ForPeople(std::string_view text) {
 }
 
 void AddError(Checked& checked, const Error& error, std::string_view rule, const Wanted& wanted) {
-  if (!wanted(Severity::kError)) return;
+  if (!wanted(Severity::kError)) {
+    checked.unreadable_left_out = checked.unreadable_left_out || rule == kUnreadable;
+    return;
+  }
   Error what = error;
   if (what.file == checked.path) what.file.clear();
   // Describe escapes.
@@ -72,17 +75,28 @@ std::string SentenceOf(const Issue& issue) {
   return out;
 }
 
-std::string IssueReport::LeftOut() const {
-  const auto& [errors, warnings, infos] = left_out;
-  if (errors + warnings + infos + known_left_out == 0) return {};
+std::string CountsInWords(const SeverityCounts& counts) {
   std::string out;
   const auto add = [&](std::uint64_t count, const char* what) {
     if (count > 0) out += (out.empty() ? "" : ", ") + Plural(count, what);
   };
-  add(errors, "error");
-  add(warnings, "warning");
-  add(infos, "note");
-  add(known_left_out, "known finding");
+  add(counts.errors, "error");
+  add(counts.warnings, "warning");
+  add(counts.infos, "note");
+  return out;
+}
+
+bool IssueReport::FailsLeftOut(const Checked& input) const {
+  const auto& [errors, warnings, infos] = input.left_out;
+  return input.unreadable_left_out || (errors > 0 && Fails(Severity::kError)) ||
+         (warnings > 0 && Fails(Severity::kWarning)) || (infos > 0 && Fails(Severity::kInfo));
+}
+
+std::string IssueReport::LeftOut() const {
+  std::string out = CountsInWords(left_out);
+  if (known_left_out > 0)
+    out += (out.empty() ? "" : ", ") + Plural(known_left_out, "known finding");
+  if (out.empty()) return {};
   return out + " more: too many for this report; --format json lists all";
 }
 
@@ -125,7 +139,7 @@ void IssueForm::LeaveOutErrors() {
   kept_[static_cast<std::size_t>(Severity::kError)] -= told;
 }
 
-bool IssueForm::Wants(Severity severity) {
+bool IssueForm::Wants(Severity severity, SeverityCounts& left_out) {
   std::size_t& count = kept_[static_cast<std::size_t>(severity)];
   if (!kind_.all && severity < report_.options.ListedFrom()) {
     report_.not_shown.Add(severity);
@@ -133,7 +147,7 @@ bool IssueForm::Wants(Severity severity) {
     ++count;
     return true;
   } else {
-    report_.left_out.Add(severity);
+    left_out.Add(severity);
   }
   return false;
 }
@@ -154,6 +168,7 @@ std::string IssueForm::Print(std::string_view command) {
         return false;
       }
       report_.left_out.Add(issue.severity);
+      checked.left_out.Add(issue.severity);
       return true;
     });
   }

@@ -36,6 +36,8 @@ struct Checked {
   std::vector<Issue> issues;  // gravest first
   // Those that a baseline knows, and why: not counted. Only for forms that list all severities.
   std::vector<std::pair<Issue, std::string>> known = {};
+  SeverityCounts left_out = {};  // of `issues`, as the report had no room for more
+  bool unreadable_left_out = false;
 };
 
 struct IssueReport {
@@ -51,9 +53,13 @@ struct IssueReport {
 
   // Does an issue of this severity make the command's exit code 1?
   bool Fails(Severity severity) const { return options.fails_on && severity >= *options.fails_on; }
+  bool FailsLeftOut(const Checked& input) const;  // did it lose an issue that does?
   // "12 errors and 3 notes were left out: json lists all"; empty where none was.
   std::string LeftOut() const;
 };
+
+// "2 errors, 1 note"; empty where all are 0.
+std::string CountsInWords(const SeverityCounts& counts);
 
 // "unreadable" is the one rule of an audit that no row of the table is about.
 inline constexpr std::string_view kUnreadable = "unreadable";
@@ -110,14 +116,18 @@ class IssueForm : public Form {
  private:
   template <typename Piece>
   void Take(const Piece& piece) {
-    report_.checked.push_back(
-        CheckedOf(piece, [this](Severity severity) { return Wants(severity); }));
+    SeverityCounts left_out;
+    Checked checked =
+        CheckedOf(piece, [&](Severity severity) { return Wants(severity, left_out); });
+    report_.left_out.Add(left_out);
+    checked.left_out = left_out;
+    report_.checked.push_back(std::move(checked));
     if (report_.options.errors_told) LeaveOutErrors();
   }
   void TakeKnown(const std::vector<KnownFinding>& all, const Analysis* analysis);
   // Those that stand on stderr already, of what was added last.
   void LeaveOutErrors();
-  bool Wants(Severity severity);
+  bool Wants(Severity severity, SeverityCounts& left_out);
   std::string Print(std::string_view command);
 
   Kind kind_;

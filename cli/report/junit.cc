@@ -61,6 +61,10 @@ Counts CountsOf(const IssueReport& report, const Checked& checked) {
       ++counts.failures;
     }
   }
+  if (report.FailsLeftOut(checked)) {
+    ++counts.tests;
+    ++counts.failures;
+  }
   counts.skipped = checked.known.size();
   counts.tests = std::max<std::size_t>(counts.tests + counts.skipped, 1);
   return counts;
@@ -90,13 +94,23 @@ std::string SkippedOf(const std::string& path, const Issue& issue, const std::st
          "\">\n      <skipped message=\"known: " + XmlText(reason) + "\"/>\n    </testcase>\n";
 }
 
+// What there was no room for fails, too: a suite without it would have passed.
+std::string LeftOutOf(const std::string& path, const Checked& checked) {
+  return "    <testcase name=\"left out\" classname=\"" + path +
+         "\">\n      <failure type=\"left-out\" message=\"" +
+         XmlText(CountsInWords(checked.left_out)) +
+         " more: too many for this report\"/>\n    </testcase>\n";
+}
+
 std::string SuiteOf(const IssueReport& report, const Checked& checked, const Counts& counts) {
   const std::string path = XmlText(ForPeople(checked.path));
   std::string out = "  <testsuite name=\"" + path + "\"" + InAttributes(counts) + " skipped=\"" +
                     std::to_string(counts.skipped) + "\">\n";
   for (const Issue& issue : checked.issues) out += CaseOf(report, path, issue);
   for (const auto& [issue, reason] : checked.known) out += SkippedOf(path, issue, reason);
-  if (checked.issues.empty() && checked.known.empty()) {
+  if (report.FailsLeftOut(checked)) {
+    out += LeftOutOf(path, checked);
+  } else if (checked.issues.empty() && checked.known.empty()) {
     out +=
         "    <testcase name=\"" + std::string(report.command) + "\" classname=\"" + path + "\"/>\n";
   }

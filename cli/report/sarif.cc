@@ -108,6 +108,7 @@ Json InvocationOf(const IssueReport& report) {
   Json notes = Json::array();
   bool successful = true;
   for (const Checked& checked : report.checked) {
+    successful = successful && !checked.unreadable_left_out;
     for (const Issue& issue : checked.issues) {
       if (issue.rule != kUnreadable) continue;
       successful = false;

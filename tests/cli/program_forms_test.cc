@@ -59,6 +59,32 @@ TEST(ProgramForms, StayBoundedAndSayWhatTheyLeftOut) {
   }
 }
 
+// What a report has no room for has not passed.
+TEST(ProgramForms, AnInputWithoutRoomForItsErrorsFails) {
+  Manifest manifest;
+  Analysis analysis;
+  analysis.batch_norms.resize(1);
+  const auto make = FindForm("junit")->make;
+  FormOptions options;
+  options.fails_on = Severity::kError;
+  const auto junit = make(options);
+  AuditSummary summary;
+  std::string text;
+  for (const std::string path : {"many", "one"}) {
+    AuditedInput audited{{path, {}, &manifest, &analysis, "npz", {}}};
+    for (int i = 0; i < (path == "many" ? 6000 : 1); ++i) {
+      audited.findings.push_back(
+          {FindRule("BN020"), Severity::kError, "bn", {}, "bn is not finite", "train", {0}});
+    }
+    summary.Add(audited);
+    text += junit->Add(audited);
+  }
+  text += junit->End(summary);
+  EXPECT_EQ(CountOf(text, "type=\"left-out\""), 2U);
+  EXPECT_THAT(text, HasSubstr("1 error more: too many for this report"));
+  EXPECT_THAT(text, Not(HasSubstr("failures=\"0\"")));
+}
+
 TEST(ProgramForms, StayBoundedWhateverTheLengthOfAName) {
   for (const char* form : {"sarif", "junit", "github", "gitlab", "markdown", "concise"}) {
     EXPECT_LT(Audited(form, 2, std::string(60'000, 'n')).size(), 30'000U) << form;

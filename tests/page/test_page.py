@@ -48,6 +48,7 @@ def check_quiet(tab):
 def keep(tab, name):
     folder = os.environ.get("CKPT_PICTURES")
     if folder:
+        Path(folder).mkdir(parents=True, exist_ok=True)
         time.sleep(0.3)
         tab.screenshot(Path(folder) / f"{name}.png", whole=False)
 
