@@ -3,12 +3,12 @@
 #include <algorithm>
 #include <set>
 #include <string_view>
-#include <tuple>
 #include <unordered_map>
 #include <utility>
 
 #include "ckpt/layer_computation.h"
 #include "fold/equal_bytes.h"
+#include "fold/inner_names.h"
 #include "fold/module_names.h"
 #include "fold/reason.h"
 
@@ -50,6 +50,7 @@ class Binder {
     for (std::uint32_t i = 0; i < names_.tensors.size(); ++i)
       by_name_.emplace(names_.tensors[i].stored_as, TensorId{i});
     if (!AnyIsNamed()) NameByKey();
+    if (graph_.origin == GraphOrigin::kKerasConfig) NameByInnerName();
     for (std::size_t i = 0; i < graph_.layers.size(); ++i) {
       for (const auto& [local, id] : graph_.layers[i].tensors) {
         if (!origins_[i].read_as.contains(local)) ++readers_[id.index];
@@ -108,6 +109,13 @@ class Binder {
     ForEachRead([&](const TensorInfo& info) {
       if (const auto here = Find(info.stored_as)) by_name_.emplace(info.name, *here);
     });
+  }
+
+  void NameByInnerName() {
+    std::vector<const TensorInfo*> read;
+    ForEachRead([&](const TensorInfo& info) { read.push_back(&info); });
+    for (const auto& [name, id] : FindInnerNames(read, names_, by_name_))
+      by_name_.emplace(name, id);
   }
 
   Status Bind(const Reading& reading) {
@@ -263,72 +271,7 @@ class Binder {
   std::unordered_map<std::string_view, TensorId> by_name_ = {};  // of the file
 };
 
-// Layers of one tensor that are compared: the work stays linear.
-constexpr std::size_t kMaxCompared = 64;
-
-// What a convolution adds around its data: nothing, as much as its kernel asks for, or a fixed
-// amount.
-enum class Edges : std::uint8_t { kNone, kByKernel, kFixed };
-Edges EdgesOf(const Layer& layer) {
-  const network::Padding* padding = nullptr;
-  if (const auto* forward = std::get_if<network::Convolution>(&layer.computation)) {
-    padding = &forward->padding;
-  } else if (const auto* back = std::get_if<network::TransposedConvolution>(&layer.computation)) {
-    padding = &back->padding;
-  }
-  if (padding == nullptr) return Edges::kNone;
-  if (padding->rule != network::PaddingRule::kExplicit) return Edges::kByKernel;
-  const auto none = [](const network::Sizes& sizes) {
-    return std::all_of(sizes.begin(), sizes.end(), [](auto size) { return size == 0; });
-  };
-  return none(padding->before) && none(padding->after) ? Edges::kNone : Edges::kFixed;
-}
-
-// What meets zeros depends on all of them.
-bool WindowsAlike(const Layer& a, const Layer& b) {
-  if (EdgesOf(a) != EdgesOf(b)) return false;
-  const auto* x = std::get_if<network::Convolution>(&a.computation);
-  const auto* y = std::get_if<network::Convolution>(&b.computation);
-  if (x == nullptr || y == nullptr || EdgesOf(a) == Edges::kNone) return true;
-  return x->padding == y->padding && x->stride == y->stride && x->dilation == y->dilation;
-}
-
-bool WorkAlike(const Layer& a, const Layer& b) {
-  const auto facts = [](const Layer& layer) {
-    return std::tie(layer.op_type, layer.tensors, layer.missing_tensors, layer.layout, layer.groups,
-                    layer.activation, layer.axis, layer.epsilon, layer.momentum, layer.not_affine,
-                    layer.training_mode, layer.kernel_factor, layer.bias_factor, layer.not_forward);
-  };
-  return facts(a) == facts(b) && a.computation.index() == b.computation.index() &&
-         WindowsAlike(a, b);
-}
-
 }  // namespace
-
-void JoinCalls(ModelGraph& graph) {
-  std::vector<LayerId> layer_of(graph.layers.size());
-  std::vector<Layer> layers;
-  std::map<TensorId, std::vector<LayerId>> by_tensor;
-  for (LayerId id = 0; id < graph.layers.size(); ++id) {
-    Layer& layer = graph.layers[id];
-    const bool may_be_called = IsLinear(layer) || IsBatchNorm(layer);
-    layer_of[id] = static_cast<LayerId>(layers.size());
-    if (may_be_called && !layer.tensors.empty()) {
-      std::vector<LayerId>& others = by_tensor[layer.tensors.begin()->second];
-      const auto same = std::find_if(others.begin(), others.end(), [&](LayerId other) {
-        return WorkAlike(layers[other], layer);
-      });
-      if (same != others.end()) {
-        layer_of[id] = *same;
-        continue;
-      }
-      if (others.size() < kMaxCompared) others.push_back(layer_of[id]);
-    }
-    layers.push_back(std::move(layer));
-  }
-  graph.layers = std::move(layers);
-  for (Node& node : graph.nodes) node.layer = layer_of[node.layer];
-}
 
 Result<BoundGraph> BindGraph(const Checkpoint& model, const Checkpoint& names) {
   if (!model.manifest().graph) {

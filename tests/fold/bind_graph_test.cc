@@ -27,9 +27,10 @@ class Exported : public MemoryCheckpoint, public RecordsOrigins {
     pending_.push_back({name, std::move(computation), read});
     origins_.push_back(std::move(origin));
   }
-  void Finish() {
+  void Finish(GraphOrigin origin = GraphOrigin::kOnnxGraph) {
     Seal();
     ModelGraph graph;
+    graph.origin = origin;
     graph.source = "graph";
     for (const auto& [name, computation, read] : pending_) {
       Layer layer;
@@ -118,6 +119,56 @@ class InFront : public ForwardingCheckpoint {
  public:
   explicit InFront(std::unique_ptr<Checkpoint> inner) : ForwardingCheckpoint(std::move(inner)) {}
 };
+
+void AddKerasNorm(MemoryCheckpoint& checkpoint, const std::string& scope) {
+  for (const char* leaf : {"/gamma", "/beta", "/moving_mean", "/moving_variance"})
+    checkpoint.Add(scope + leaf, {2}, {1, 2});
+}
+std::map<std::string, std::string> KerasNorm(const std::string& scope) {
+  std::map<std::string, std::string> read;
+  for (const char* leaf : {"gamma", "beta", "moving_mean", "moving_variance"})
+    read.emplace(leaf, scope + "/" + leaf);
+  return read;
+}
+
+// A checkpoint of TensorFlow 2 keeps the variables of a model within under their own names.
+TEST(BoundGraph, TheModelAroundALayerIsNoPartOfItsVariablesNames) {
+  Exported model;
+  AddKerasNorm(model, "outer");
+  AddKerasNorm(model, "backbone/bn");
+  model.AddLayer("outer", kNorm, KerasNorm("outer"));
+  model.AddLayer("backbone/bn", kNorm, KerasNorm("backbone/bn"));
+  model.Finish(GraphOrigin::kKerasConfig);
+  MemoryCheckpoint names;
+  AddKerasNorm(names, "outer");
+  AddKerasNorm(names, "bn");
+  names.Seal();
+  const auto bound = BindGraph(model, names);
+  ASSERT_TRUE(bound) << ToString(bound.error());
+  EXPECT_EQ(MeanOf(*bound, names, 0), "outer/moving_mean");
+  EXPECT_EQ(MeanOf(*bound, names, 1), "bn/moving_mean");
+}
+
+TEST(BoundGraph, AnInnerNameThatSeveralLayersWouldHaveIsNobodys) {
+  for (const std::string other : {"bn", "tower/bn"}) {
+    Exported model;
+    AddKerasNorm(model, "outer");
+    AddKerasNorm(model, "backbone/bn");
+    AddKerasNorm(model, other);
+    model.AddLayer("outer", kNorm, KerasNorm("outer"));
+    model.AddLayer("backbone/bn", kNorm, KerasNorm("backbone/bn"));
+    model.AddLayer(other, kNorm, KerasNorm(other));
+    model.Finish(GraphOrigin::kKerasConfig);
+    MemoryCheckpoint names;
+    AddKerasNorm(names, "outer");
+    AddKerasNorm(names, "bn");
+    names.Seal();
+    const auto bound = BindGraph(model, names);
+    ASSERT_TRUE(bound) << ToString(bound.error());
+    EXPECT_EQ(MeanOf(*bound, names, 1), "") << other;
+    EXPECT_EQ(MeanOf(*bound, names, 2), other == "bn" ? "bn/moving_mean" : "") << other;
+  }
+}
 
 TEST(BoundGraph, AWrapperPassesOnUnderWhichNamesALayerReads) {
   auto model = std::make_unique<Exported>();

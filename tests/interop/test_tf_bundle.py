@@ -118,3 +118,27 @@ def test_a_checkpoint_that_cannot_serve_is_not_clean(program, variant):
     done = subprocess.run([os.environ["CKPT_BINARY"], "audit", str(TESTDATA / "tf1" / program / variant)],
                           capture_output=True, text=True)
     assert done.returncode == 1, done.stdout + done.stderr
+
+
+@pytest.mark.skipif(not GRAPH_MODE, reason="Keras 3 writes no such weights")
+def test_a_model_within_a_model_folds_by_its_variables_own_names(tmp_path):
+    """The whole file calls them "inner/conv/kernel", the checkpoint "conv/kernel". Held against the formula in float64."""
+    tf.keras.utils.set_random_seed(5)
+    inner_input = tf.keras.Input((8, 8, 3))
+    hidden = tf.keras.layers.Conv2D(4, 3, use_bias=False, name="conv")(inner_input)
+    inner = tf.keras.Model(inner_input, tf.keras.layers.BatchNormalization(name="bn")(hidden), name="inner")
+    outer_input = tf.keras.Input((8, 8, 3))
+    model = tf.keras.Model(outer_input, tf.keras.layers.Dense(2, name="head")(inner(outer_input)))
+    random = np.random.default_rng(6)
+    norm = inner.get_layer("bn")
+    norm.set_weights([random.uniform(0.5, 2, weight.shape) for weight in norm.weights])
+    model.save(tmp_path / "model.h5")
+    model.save_weights(str(tmp_path / "weights"))
+    ckpt("convert", "--bn", "fold", "--graph", tmp_path / "model.h5", tmp_path / "weights", tmp_path / "out.npz")
+    written = np.load(tmp_path / "out.npz")
+    gamma, beta, mean, variance = (weight.numpy().astype(np.float64) for weight in norm.weights)
+    scale = gamma / np.sqrt(variance + norm.epsilon)
+    kernel = inner.get_layer("conv").kernel.numpy().astype(np.float64)
+    assert sorted(written) == ["conv/bias", "conv/kernel", "head/bias", "head/kernel"]
+    np.testing.assert_allclose(written["conv/kernel"], kernel * scale, rtol=2e-7)
+    np.testing.assert_allclose(written["conv/bias"], beta - mean * scale, rtol=1e-6, atol=1e-7)
