@@ -16,6 +16,8 @@ import sys
 
 import numpy as np
 
+sys.setrecursionlimit(1 << 16)  # Keras walks a deep model layer by layer
+
 BLOCKS, CHANNELS = 200, 256
 
 
