@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <utility>
 
+#include "formats/container/positioned_write.h"
 #include "formats/container/system_error.h"
 
 namespace ckpt::formats {
@@ -16,14 +17,8 @@ namespace fs = std::filesystem;
 
 Status WriteAll(int descriptor, const fs::path& path, std::span<const std::byte> bytes,
                 std::uint64_t offset) {
-  while (!bytes.empty()) {
-    const ssize_t put =
-        ::pwrite(descriptor, bytes.data(), bytes.size(), static_cast<off_t>(offset));
-    if (put < 0 && errno == EINTR) continue;
-    if (put <= 0) return Fail(SystemErrorOf(path, "cannot write", put < 0 ? errno : ENOSPC));
-    bytes = bytes.subspan(static_cast<std::size_t>(put));
-    offset += static_cast<std::uint64_t>(put);
-  }
+  const int failed = WriteAllAt(descriptor, bytes, offset);
+  if (failed != 0) return Fail(SystemErrorOf(path, "cannot write", failed));
   return {};
 }
 

@@ -7,6 +7,8 @@
 #include <cstdlib>
 #include <system_error>
 
+#include "formats/container/positioned_write.h"
+
 namespace ckpt::formats {
 namespace {
 
@@ -38,14 +40,8 @@ Status ScratchFile::Append(std::span<const std::byte> bytes) {
 }
 
 Status ScratchFile::WriteAt(std::uint64_t offset, std::span<const std::byte> bytes) {
-  while (!bytes.empty()) {
-    const ssize_t put =
-        ::pwrite(descriptor_, bytes.data(), bytes.size(), static_cast<off_t>(offset));
-    if (put < 0 && errno == EINTR) continue;
-    if (put < 0) return Fail(SystemError("cannot write a temporary file"));
-    bytes = bytes.subspan(static_cast<std::size_t>(put));
-    offset += static_cast<std::uint64_t>(put);
-  }
+  errno = WriteAllAt(descriptor_, bytes, offset);
+  if (errno != 0) return Fail(SystemError("cannot write a temporary file"));
   return {};
 }
 

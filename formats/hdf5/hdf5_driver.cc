@@ -1,14 +1,11 @@
 #include "formats/hdf5/hdf5_driver.h"
 
-#if __has_include(<H5FDdevelop.h>)
-#include <H5FDdevelop.h>  // where releases after 1.12 declare H5FD_class_t
-#endif
-
 #include <cstring>
 #include <new>
 #include <optional>
 
 #include "formats/encoding/byte_reader.h"
+#include "formats/hdf5/hdf5_driver_class.h"
 
 namespace ckpt::formats {
 namespace {
@@ -68,14 +65,7 @@ herr_t DriverWrite(H5FD_t*, H5FD_mem_t, hid_t, haddr_t, size_t, const void*) { r
 
 const H5FD_class_t* DriverClass() {
   static const H5FD_class_t driver = [] {
-    H5FD_class_t it{};
-#ifdef H5FD_CLASS_VERSION
-    it.version = H5FD_CLASS_VERSION;
-    it.value = 511;  // of the range for private use
-#endif
-    it.name = "ckpt";
-    it.maxaddr = (haddr_t{1} << 63) - 1;
-    it.fc_degree = H5F_CLOSE_WEAK;
+    H5FD_class_t it = DriverClassOf("ckpt", 511);
     it.open = DriverOpen;
     it.close = DriverClose;
     it.query = DriverQuery;
@@ -84,9 +74,6 @@ const H5FD_class_t* DriverClass() {
     it.get_eof = DriverEndOfFile;
     it.read = DriverRead;
     it.write = DriverWrite;
-    const H5FD_mem_t free_lists[] = H5FD_FLMAP_DICHOTOMY;
-    static_assert(sizeof free_lists == sizeof it.fl_map);
-    std::memcpy(it.fl_map, free_lists, sizeof free_lists);
     return it;
   }();
   return &driver;

@@ -1,9 +1,5 @@
 #include "formats/hdf5/hdf5_output_driver.h"
 
-#if __has_include(<H5FDdevelop.h>)
-#include <H5FDdevelop.h>  // where releases after 1.12 declare H5FD_class_t
-#endif
-
 #include <unistd.h>
 
 #include <algorithm>
@@ -11,6 +7,9 @@
 #include <cstring>
 #include <new>
 #include <system_error>
+
+#include "formats/container/positioned_write.h"
+#include "formats/hdf5/hdf5_driver_class.h"
 
 namespace ckpt::formats {
 namespace {
@@ -96,17 +95,11 @@ herr_t ReadWritten(H5FD_t* file, H5FD_mem_t, hid_t, haddr_t address, size_t size
 
 herr_t WriteWritten(H5FD_t* file, H5FD_mem_t, hid_t, haddr_t address, size_t size,
                     const void* bytes) {
-  const auto* next = static_cast<const char*>(bytes);
-  while (size > 0) {
-    const ssize_t put =
-        ::pwrite(Written(file)->place.descriptor, next, size, PositionOf(*Written(file), address));
-    if (put < 0 && errno == EINTR) continue;
-    if (put <= 0) return SystemFailed("cannot write", put < 0 ? errno : ENOSPC);
-    next += put;
-    address += static_cast<haddr_t>(put);
-    size -= static_cast<size_t>(put);
-  }
-  Written(file)->end_of_file = std::max(Written(file)->end_of_file, address);
+  FileWritten& it = *Written(file);
+  const int failed = WriteAllAt(it.place.descriptor, {static_cast<const std::byte*>(bytes), size},
+                                it.place.offset + address);
+  if (failed != 0) return SystemFailed("cannot write", failed);
+  it.end_of_file = std::max(it.end_of_file, address + size);
   return 0;
 }
 
@@ -123,14 +116,7 @@ herr_t EndWritten(H5FD_t* file, hid_t, hbool_t) {
 
 const H5FD_class_t* ClassOfWritten() {
   static const H5FD_class_t driver = [] {
-    H5FD_class_t it{};
-#ifdef H5FD_CLASS_VERSION
-    it.version = H5FD_CLASS_VERSION;
-    it.value = 510;  // of the range for private use
-#endif
-    it.name = "ckpt-output";
-    it.maxaddr = (haddr_t{1} << 63) - 1;
-    it.fc_degree = H5F_CLOSE_WEAK;
+    H5FD_class_t it = DriverClassOf("ckpt-output", 510);
     it.fapl_size = sizeof(Hdf5Place);
     it.open = OpenWritten;
     it.close = CloseWritten;
@@ -141,9 +127,6 @@ const H5FD_class_t* ClassOfWritten() {
     it.read = ReadWritten;
     it.write = WriteWritten;
     it.truncate = EndWritten;
-    const H5FD_mem_t free_lists[] = H5FD_FLMAP_DICHOTOMY;
-    static_assert(sizeof free_lists == sizeof it.fl_map);
-    std::memcpy(it.fl_map, free_lists, sizeof free_lists);
     return it;
   }();
   return &driver;

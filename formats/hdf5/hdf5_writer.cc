@@ -10,6 +10,7 @@
 
 #include "formats/container/early_write_back.h"
 #include "formats/container/parted_checksum.h"
+#include "formats/container/positioned_write.h"
 #include "formats/hdf5/hdf5_element_type.h"
 #include "formats/hdf5/hdf5_library.h"
 #include "formats/hdf5/hdf5_output_driver.h"
@@ -282,19 +283,14 @@ Status Hdf5Writer::Append(std::span<const std::byte> bytes) {
   }
   const int descriptor = state_->place.descriptor;
   if (state_->checksum != nullptr) state_->checksum->Add(state_->offset, bytes);
-  while (!bytes.empty()) {
-    const ssize_t put =
-        ::pwrite(descriptor, bytes.data(), bytes.size(), static_cast<off_t>(state_->offset));
-    if (put < 0 && errno == EINTR) continue;
-    if (put <= 0) {
-      return Fail(Error{ErrorCode::kIo, "cannot write: " + std::generic_category().message(
-                                                               put < 0 ? errno : ENOSPC)}
-                      .Of(state_->dataset));
-    }
-    bytes = bytes.subspan(static_cast<std::size_t>(put));
-    state_->offset += static_cast<std::uint64_t>(put);
-    state_->bytes_left -= static_cast<std::uint64_t>(put);
+  const int failed = WriteAllAt(descriptor, bytes, state_->offset);
+  if (failed != 0) {
+    return Fail(
+        Error{ErrorCode::kIo, "cannot write: " + std::generic_category().message(failed)}.Of(
+            state_->dataset));
   }
+  state_->offset += bytes.size();
+  state_->bytes_left -= bytes.size();
   state_->write_back.WrittenTo(descriptor, state_->offset);
   return {};
 }
