@@ -47,11 +47,7 @@ void Drop(GoneNames& names, GraphProto& graph);
 void DropWithin(const GoneNames& outer, GraphProto& graph) {
   GoneNames names;
   names.outer = &outer;
-  for (const auto& input : graph.input()) names.own.insert(input.name());
-  for (const auto& tensor : graph.initializer()) names.own.insert(tensor.name());
-  for (const NodeProto& node : graph.node()) {
-    names.own.insert(node.output().begin(), node.output().end());
-  }
+  names.own = DefinedNames(graph);
   Drop(names, graph);
 }
 

@@ -76,36 +76,24 @@ class Flattener {
     return called != nullptr && choice_.written_out.contains(called) ? called : nullptr;
   }
 
-  static std::string NameIn(const FlatScope& scope, const std::string& name) {
+  // Null where no scope on the way out has it.
+  static const std::string* Renamed(const FlatScope& scope, const std::string& name) {
     for (const FlatScope* at = &scope; at != nullptr; at = at->outer) {
-      if (const auto found = at->names.find(name); found != at->names.end()) return found->second;
+      if (const auto found = at->names.find(name); found != at->names.end()) return &found->second;
     }
-    return name;
+    return nullptr;
+  }
+  static std::string NameIn(const FlatScope& scope, const std::string& name) {
+    const std::string* const renamed = Renamed(scope, name);
+    return renamed == nullptr ? name : *renamed;
   }
   // What a node reads: where constants are taken out, under the name that they have there.
   std::string ReadIn(const FlatScope& scope, const std::string& name) const {
-    for (const FlatScope* at = &scope; at != nullptr; at = at->outer) {
-      if (const auto found = at->names.find(name); found != at->names.end()) return found->second;
-    }
+    if (const std::string* const renamed = Renamed(scope, name)) return *renamed;
     if (!scope.hoists || constants_.Find(name) == nullptr) return name;
     const std::string& own = constants_.NameOf(name);
-    for (const FlatScope* at = &scope; at != nullptr; at = at->outer) {
-      if (at->names.contains(own)) return name;  // hidden here by another value of that name
-    }
-    return own;
-  }
-
-  std::string FreshName(const std::string& base) {
-    std::string name = base;
-    for (int i = 1; !taken_.insert(name).second; ++i) name = base + "_" + std::to_string(i);
-    return name;
-  }
-
-  // Runtimes refuse two nodes of one name; names of values are others.
-  std::string FreshNodeName(const std::string& base) {
-    std::string name = base;
-    for (int i = 1; !node_names_.insert(name).second; ++i) name = base + "_" + std::to_string(i);
-    return name;
+    // There it is hidden by another value of that name.
+    return Renamed(scope, own) == nullptr ? own : name;
   }
 
   std::string Hoist(const TensorProto& tensor) {
@@ -121,7 +109,7 @@ class Flattener {
   // A value that the scope yields itself.
   void Define(const std::string& name, FlatScope& scope) {
     if (name.empty() || scope.names.contains(name)) return;
-    scope.names.emplace(name, scope.in_function ? FreshName(scope.path + name) : name);
+    scope.names.emplace(name, scope.in_function ? FreshName(scope.path + name, taken_) : name);
   }
   void DefineNodes(const Nodes& nodes, FlatScope& scope) {
     for (const NodeProto& node : nodes) {
@@ -153,7 +141,8 @@ class Flattener {
 
   void WriteNode(const NodeProto& node, const FlatScope& scope, NodeProto& out) {
     out = node;
-    if (scope.in_function) out.set_name(FreshNodeName(scope.path + NameOf(node)));
+    // Runtimes refuse two nodes of one name; names of values are others.
+    if (scope.in_function) out.set_name(FreshName(scope.path + NameOf(node), node_names_));
     for (std::string& input : *out.mutable_input()) input = ReadIn(scope, input);
     for (std::string& output : *out.mutable_output()) output = NameIn(scope, output);
     out.clear_attribute();
@@ -222,7 +211,7 @@ class Flattener {
       output.set_name(NameIn(scope, name));
       if (!scope.hoisted.contains(name)) continue;
       const std::string constant = output.name();
-      output.set_name(scope.in_function ? FreshName(scope.path + name) : name);
+      output.set_name(scope.in_function ? FreshName(scope.path + name, taken_) : name);
       AddIdentity(constant, output.name(), *to.mutable_node());
     }
   }

@@ -85,16 +85,8 @@ class BodyCheck {
   }
 
   void Attribute(const AttributeProto& attribute, const BodyScope& scope) {
-    bool listed = attribute.t().has_data_place();
-    for (const TensorProto& tensor : attribute.tensors()) {
-      listed = listed || tensor.has_data_place();
-    }
-    const auto add = [&](const onnx_proto::SparseTensorProto& sparse) {
-      listed = listed || sparse.values().has_data_place() || sparse.indices().has_data_place();
-    };
-    add(attribute.sparse_tensor());
-    for (const auto& sparse : attribute.sparse_tensors()) add(sparse);
-    if (listed) Refuse("an attribute \"" + attribute.name() + "\" in it is a large tensor");
+    if (HoldsTensor(attribute))
+      Refuse("an attribute \"" + attribute.name() + "\" in it is a large tensor");
     if (attribute.has_g()) Graph(attribute.g(), scope);
     for (const GraphProto& graph : attribute.graphs()) Graph(graph, scope);
   }

@@ -60,11 +60,6 @@ class Editor {
   NodeProto& NodeOf(LayerId id) { return *graph_.mutable_node(static_cast<int>(id - first_)); }
   Fate& FateOf(LayerId id) { return fate_[id - first_]; }
 
-  std::string FreshName(const std::string& base) {
-    std::string name = base;
-    for (int i = 1; !taken_.insert(name).second; ++i) name = base + "_" + std::to_string(i);
-    return name;
-  }
   bool IsAffine(LayerId id) const {
     return std::binary_search(edits_.to_affine.begin(), edits_.to_affine.end(), id) &&
            layers_[id].axes_behind_channels.has_value();
@@ -125,7 +120,7 @@ class Editor {
   void AddBehind(LayerId id, const std::string& bias) {
     NodeProto& node = NodeOf(id);
     const std::string output = node.output(0);
-    node.set_output(0, FreshName(output + "_unbiased"));
+    node.set_output(0, FreshName(output + "_unbiased", taken_));
     NodeProto add;
     if (!node.name().empty()) add.set_name(node.name() + "_bias");
     add.set_op_type("Add");
@@ -196,7 +191,7 @@ class Editor {
     node.set_op_type("Mul");
     node.add_input(x);
     node.add_input(scale);
-    node.add_output(FreshName(y + "_scaled"));
+    node.add_output(FreshName(y + "_scaled", taken_));
     add.set_op_type("Add");
     add.add_input(node.output(0));
     add.add_input(offset);

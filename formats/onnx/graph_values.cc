@@ -94,6 +94,12 @@ const std::set<std::string>& GraphValues::CapturedBy(int node) const {
   return found == captured_.end() ? kNone : found->second;
 }
 
+std::string FreshName(const std::string& base, std::set<std::string>& taken) {
+  std::string name = base;
+  for (int i = 1; !taken.insert(name).second; ++i) name = base + "_" + std::to_string(i);
+  return name;
+}
+
 std::int64_t OpsetOf(const onnx_proto::ModelProto& model) {
   for (const auto& opset : model.opset_import()) {
     if (opset.domain().empty() || opset.domain() == "ai.onnx") return opset.version();

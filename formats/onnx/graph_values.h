@@ -39,6 +39,9 @@ class GraphValues {
   std::set<std::string> inputs_, names_;
 };
 
+// `base`, or the first of base_1, base_2... that is not taken; it is from now on.
+std::string FreshName(const std::string& base, std::set<std::string>& taken);
+
 // The version of ONNX's own operators that the model is written for; 1 where it records none.
 std::int64_t OpsetOf(const onnx_proto::ModelProto& model);
 

@@ -21,17 +21,9 @@ using onnx_proto::ValueInfoProto;
 bool HasTensors(const GraphProto& graph);
 
 bool HasTensors(const AttributeProto& attribute) {
-  const auto any = [](const auto& list, auto test) {
-    return std::any_of(list.begin(), list.end(), test);
-  };
-  const auto is_tensor = [](const TensorProto& tensor) { return tensor.has_data_place(); };
-  const auto is_sparse = [&](const onnx_proto::SparseTensorProto& sparse) {
-    return is_tensor(sparse.values()) || is_tensor(sparse.indices());
-  };
-  return is_tensor(attribute.t()) || any(attribute.tensors(), is_tensor) ||
-         is_sparse(attribute.sparse_tensor()) || any(attribute.sparse_tensors(), is_sparse) ||
-         (attribute.has_g() && HasTensors(attribute.g())) ||
-         any(attribute.graphs(), [](const GraphProto& graph) { return HasTensors(graph); });
+  return HoldsTensor(attribute) || (attribute.has_g() && HasTensors(attribute.g())) ||
+         std::any_of(attribute.graphs().begin(), attribute.graphs().end(),
+                     [](const GraphProto& graph) { return HasTensors(graph); });
 }
 
 bool HasTensors(const GraphProto& graph) {
@@ -40,17 +32,6 @@ bool HasTensors(const GraphProto& graph) {
     return std::any_of(node.attribute().begin(), node.attribute().end(),
                        [](const AttributeProto& attribute) { return HasTensors(attribute); });
   });
-}
-
-InnerGraph::Names DefinitionsOf(const GraphProto& graph) {
-  std::set<std::string> names;
-  for (const auto& input : graph.input()) names.insert(input.name());
-  for (const TensorProto& tensor : graph.initializer()) names.insert(tensor.name());
-  for (const auto& sparse : graph.sparse_initializer()) names.insert(sparse.values().name());
-  for (const NodeProto& node : graph.node()) {
-    names.insert(node.output().begin(), node.output().end());
-  }
-  return std::make_shared<const std::set<std::string>>(std::move(names));
 }
 
 struct Surroundings {
@@ -86,7 +67,7 @@ class InnerGraphFinder {
       around.parent = found_.size() - 1;
       around.between = around.graphs.size() + 1;
     }
-    around.graphs.push_back(DefinitionsOf(graph));
+    around.graphs.push_back(std::make_shared<const std::set<std::string>>(DefinedNames(graph)));
     VisitNodes(graph, around);
   }
 

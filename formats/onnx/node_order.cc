@@ -14,13 +14,10 @@ using onnx_proto::NodeProto;
 void AddCaptured(const NodeProto& node, std::set<std::string>& names);
 
 void AddFree(const GraphProto& graph, std::set<std::string>& names) {
-  std::set<std::string> read, own;
-  for (const auto& input : graph.input()) own.insert(input.name());
-  for (const auto& tensor : graph.initializer()) own.insert(tensor.name());
-  for (const auto& sparse : graph.sparse_initializer()) own.insert(sparse.values().name());
+  const std::set<std::string> own = DefinedNames(graph);
+  std::set<std::string> read;
   for (const NodeProto& node : graph.node()) {
     read.insert(node.input().begin(), node.input().end());
-    own.insert(node.output().begin(), node.output().end());
     AddCaptured(node, read);
   }
   for (const auto& output : graph.output()) read.insert(output.name());
@@ -112,6 +109,17 @@ class Order {
 };
 
 }  // namespace
+
+std::set<std::string> DefinedNames(const GraphProto& graph) {
+  std::set<std::string> names;
+  for (const auto& input : graph.input()) names.insert(input.name());
+  for (const auto& tensor : graph.initializer()) names.insert(tensor.name());
+  for (const auto& sparse : graph.sparse_initializer()) names.insert(sparse.values().name());
+  for (const NodeProto& node : graph.node()) {
+    names.insert(node.output().begin(), node.output().end());
+  }
+  return names;
+}
 
 std::set<std::string> FreeNames(const GraphProto& graph) {
   std::set<std::string> names;

@@ -12,6 +12,8 @@ namespace ckpt::formats::onnx {
 
 using Nodes = google::protobuf::RepeatedPtrField<onnx_proto::NodeProto>;
 
+// The values that a graph has of its own: its inputs, initializers and what its nodes yield.
+std::set<std::string> DefinedNames(const onnx_proto::GraphProto& graph);
 // What a graph inside of a node reads and does not yield itself.
 std::set<std::string> FreeNames(const onnx_proto::GraphProto& graph);
 // What the graphs that a node holds read and do not yield themselves.

@@ -1,5 +1,6 @@
 #include "formats/onnx/tensor_places.h"
 
+#include <algorithm>
 #include <unordered_set>
 #include <utility>
 
@@ -97,6 +98,19 @@ class Collector {
 };
 
 }  // namespace
+
+bool HoldsTensor(const onnx_proto::AttributeProto& attribute) {
+  const auto is_data = [](const onnx_proto::TensorProto& tensor) {
+    return tensor.has_data_place();
+  };
+  const auto is_sparse = [&](const onnx_proto::SparseTensorProto& sparse) {
+    return is_data(sparse.values()) || is_data(sparse.indices());
+  };
+  return is_data(attribute.t()) || is_sparse(attribute.sparse_tensor()) ||
+         std::any_of(attribute.tensors().begin(), attribute.tensors().end(), is_data) ||
+         std::any_of(attribute.sparse_tensors().begin(), attribute.sparse_tensors().end(),
+                     is_sparse);
+}
 
 bool IsOnnxOperator(const NodeProto& node) {
   return node.domain().empty() || node.domain() == "ai.onnx";

@@ -29,6 +29,9 @@ Result<std::vector<TensorPlace>> TensorPlacesOf(onnx_proto::ModelProto& model);
 // The value of a Constant node where it is a dense tensor; null for any other node.
 onnx_proto::TensorProto* ConstantValue(onnx_proto::NodeProto& node);
 
+// Does an attribute itself hold a tensor whose bytes are data of the file, graphs within aside?
+bool HoldsTensor(const onnx_proto::AttributeProto& attribute);
+
 // Is it an operator of ONNX itself?
 bool IsOnnxOperator(const onnx_proto::NodeProto& node);
 
