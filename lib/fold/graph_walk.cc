@@ -289,7 +289,7 @@ Status GraphWalk::WalkForward(NodeId reader, const Pending& from, std::vector<Pe
   Demand demand = from.demand;
   CKPT_RETURN_IF_ERROR(CheckCrossable(reader, demand));
   if (graph_.nodes[reader].inputs.size() != 1) return Fail(HasInputs(reader));
-  const bool parts = std::holds_alternative<network::Split>(layer.computation);
+  const bool parts = Computes<network::Split>(layer);
   if (!parts) CKPT_RETURN_IF_ERROR(CheckOneResult(reader));
   if (!IsIdentity(reader)) CKPT_RETURN_IF_ERROR(crossing_.Forward(reader, demand));
   pending.push_back({graph_.nodes[reader].output, demand});

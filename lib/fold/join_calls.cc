@@ -14,31 +14,33 @@ namespace {
 // Layers of one tensor that are compared: the work stays linear.
 constexpr std::size_t kMaxCompared = 64;
 
-// What a convolution adds around its data: nothing, as much as its kernel asks for, or a fixed
-// amount.
-enum class Edges : std::uint8_t { kNone, kByKernel, kFixed };
-Edges EdgesOf(const Layer& layer) {
-  const network::Padding* padding = nullptr;
+// Of a convolution, either way; null for what has none.
+const network::Padding* PaddingOf(const Layer& layer) {
   if (const auto* forward = std::get_if<network::Convolution>(&layer.computation)) {
-    padding = &forward->padding;
-  } else if (const auto* back = std::get_if<network::TransposedConvolution>(&layer.computation)) {
-    padding = &back->padding;
+    return &forward->padding;
   }
-  if (padding == nullptr) return Edges::kNone;
-  if (padding->rule != network::PaddingRule::kExplicit) return Edges::kByKernel;
+  const auto* back = std::get_if<network::TransposedConvolution>(&layer.computation);
+  return back == nullptr ? nullptr : &back->padding;
+}
+
+bool PadsNothing(const network::Padding& padding) {
   const auto none = [](const network::Sizes& sizes) {
     return std::all_of(sizes.begin(), sizes.end(), [](auto size) { return size == 0; });
   };
-  return none(padding->before) && none(padding->after) ? Edges::kNone : Edges::kFixed;
+  return padding.rule == network::PaddingRule::kExplicit && none(padding.before) &&
+         none(padding.after);
 }
 
-// What meets zeros depends on all of them.
-bool WindowsAlike(const Layer& a, const Layer& b) {
-  if (EdgesOf(a) != EdgesOf(b)) return false;
+// Which elements meet zeros depends on strides and dilation, too.
+bool PadAlike(const Layer& a, const Layer& b) {
+  const network::Padding *of_a = PaddingOf(a), *of_b = PaddingOf(b);
+  if (of_a == nullptr || of_b == nullptr) return true;
+  if (PadsNothing(*of_a) && PadsNothing(*of_b)) return true;
   const auto* x = std::get_if<network::Convolution>(&a.computation);
   const auto* y = std::get_if<network::Convolution>(&b.computation);
-  if (x == nullptr || y == nullptr || EdgesOf(a) == Edges::kNone) return true;
-  return x->padding == y->padding && x->stride == y->stride && x->dilation == y->dilation;
+  const bool windows =
+      x == nullptr || y == nullptr || (x->stride == y->stride && x->dilation == y->dilation);
+  return *of_a == *of_b && windows;
 }
 
 bool WorkAlike(const Layer& a, const Layer& b) {
@@ -47,8 +49,7 @@ bool WorkAlike(const Layer& a, const Layer& b) {
                     layer.activation, layer.axis, layer.epsilon, layer.momentum, layer.not_affine,
                     layer.training_mode, layer.kernel_factor, layer.bias_factor, layer.not_forward);
   };
-  return facts(a) == facts(b) && a.computation.index() == b.computation.index() &&
-         WindowsAlike(a, b);
+  return facts(a) == facts(b) && a.computation.index() == b.computation.index() && PadAlike(a, b);
 }
 
 }  // namespace

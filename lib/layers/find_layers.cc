@@ -8,7 +8,7 @@
 #include "layers/batch_norm_operation.h"
 #include "layers/layer_calls.h"
 #include "layers/linear_operation.h"
-#include "layers/operation_kinds.h"
+#include "layers/operation_description.h"
 #include "layers/settled_operation.h"
 #include "layers/unfused_batch_norm.h"
 
@@ -135,10 +135,6 @@ class Finder {
     layer = std::move(found.layer);
     const bool norm = IsBatchNorm(layer);
     if (!norm && !layer.has_kernel) return;  // what computes its kernel is known
-    if (norm) {
-      layer.computation =
-          SettledOperation(uses_, network_.operation(found.operations.front()), elements_);
-    }
     layer.can_rebind = facts_.can_rebind;
     layer.can_gain_bias = facts_.can_gain_bias && !norm && !found.tensors.contains("bias");
     for (const auto& [part, tensor] : found.tensors) BindTensor(index, part, tensor);

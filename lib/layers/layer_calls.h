@@ -12,7 +12,7 @@ namespace ckpt {
 
 using OperationsOfLayers = std::vector<std::vector<network::OperationId>>;  // by layer
 
-// Of a layer whose operations are not all its own, or none of whose inner values is a call's.
+// Of a layer that is several operations, or one that tensors belong to: it reads `data` alone.
 struct CallOfOperations {
   network::ValueId data = network::kNoValue, output = network::kNoValue;
   network::OperationId last = {};

@@ -106,7 +106,7 @@ class Reader {
     auto kernel = FindStoredTensor(uses_, id);
     if (!kernel || kernel->recast || kernel->filled || kernel->factor != 1 || !IsOwn(*kernel) ||
         (kernel->transposed && !matrix) || (matrix && kernel->shape.size() != 2) ||
-        (kernel->respaced && (matrix || !KeepsChannels(*kernel)))) {
+        (kernel->reshaped && (matrix || !KeepsChannels(*kernel)))) {
       return false;
     }
     Take("kernel", *std::move(kernel), {found_.first, 1});
@@ -138,12 +138,12 @@ class Reader {
       TakeRows();
       return;
     }
-    network::Sizes window = Window();
-    for (int i = 0; i < kMostWraps && TakeWrap(window); ++i) {
+    SetWindow();
+    for (int i = 0; i < kMostWraps && TakeWrap(); ++i) {
     }
   }
 
-  bool TakeWrap(network::Sizes& window) {
+  bool TakeWrap() {
     const network::Network& network = uses_.network();
     const auto first = network.value(found_.data).producer;
     const auto reader = uses_.OnlyReaderOf(found_.output);
@@ -154,10 +154,7 @@ class Reader {
         before.operands[0] == kNoValue || uses_.IsFixed(before.operands[0])) {
       return false;
     }
-    const ConvolutionWrap wrap =
-        Unwrap(Settled(before), Settled(after), window, layer().computation);
-    if (wrap == ConvolutionWrap::kNone) return false;
-    if (wrap == ConvolutionWrap::kAxisOfOne) ++axes_of_one_;
+    if (!Unwrap(Settled(before), Settled(after), window_, layer().computation)) return false;
     found_.operations.insert(found_.operations.end(), {*first, reader->operation});
     found_.first = *first;
     found_.data = before.operands[0];
@@ -165,13 +162,11 @@ class Reader {
     return true;
   }
 
-  // Of the kernel as it is read.
-  network::Sizes Window() const {
-    network::Sizes sizes = found_.tensors.at("kernel").shape;
-    if (sizes.size() < 2) return {};
-    const auto channels = HasChannelsInFront() ? sizes.begin() : sizes.end() - 2;
-    sizes.erase(channels, channels + 2);
-    return sizes;
+  void SetWindow() {
+    if (found_.tensors.at("kernel").shape.size() < 2) return;
+    window_ = found_.tensors.at("kernel").shape;
+    const auto channels = HasChannelsInFront() ? window_.begin() : window_.end() - 2;
+    window_.erase(channels, channels + 2);
   }
   // Parts are some, whatever decides their amounts.
   network::Computation Settled(const Operation& operation) const {
@@ -248,10 +243,10 @@ class Reader {
   bool FitsChannels(const StoredTensor& bias) const {
     const auto channels = OutChannels();
     const bool dense = IsDense(found_.layer);
-    const std::size_t rank = found_.tensors.at("kernel").shape.size() - axes_of_one_;
-    const std::size_t behind = dense || found_.layer.axis == -1 ? 0 : rank - 2;
+    const std::size_t behind = dense || found_.layer.axis == -1 ? 0 : window_.size();
     const std::size_t at = bias.shape.size();
-    if (!channels || at <= behind || (!dense && at > rank) || !bias.IsVector()) return false;
+    const bool too_long = !dense && at > window_.size() + 2;
+    if (!channels || at <= behind || too_long || !bias.IsVector()) return false;
     return bias.shape[at - 1 - behind] == *channels &&
            bias.count() == static_cast<std::uint64_t>(*channels);
   }
@@ -261,7 +256,7 @@ class Reader {
   const bool copies_ways_;
   const Operation& operation_;
   LayerOfOperations found_;
-  std::size_t axes_of_one_ = 0;  // of its kernel, that its data do not have
+  network::Sizes window_ = {};  // of the kernel, along the spatial axes that its data have
 };
 
 }  // namespace

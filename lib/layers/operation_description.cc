@@ -1,4 +1,4 @@
-#include "layers/operation_kinds.h"
+#include "layers/operation_description.h"
 
 #include <algorithm>
 #include <cstdint>

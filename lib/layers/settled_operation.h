@@ -1,7 +1,7 @@
 // An operation as one of its first operand alone: what constant operands decide is part of it.
 #pragma once
 
-#include "layers/operation_kinds.h"
+#include "layers/operation_description.h"
 
 namespace ckpt {
 

@@ -32,19 +32,15 @@ struct Step {
   StoredTensor& tensor;
   const Sizes& to;
 
+  // A vector under any shape of as many elements; else the same axes of more than one element in
+  // the same order.
   bool Reshaped() const {
     if (to == tensor.shape) return true;
-    if (!tensor.IsVector()) return Respaced();
-    if (CountOf(to) != tensor.count()) return false;
+    const bool same =
+        tensor.IsVector() ? CountOf(to) == tensor.count() : WideAxes(to) == WideAxes(tensor.shape);
+    if (!same) return false;
     tensor.shape = to;
-    tensor.reshaped = tensor.respaced = true;
-    return true;
-  }
-  // The same axes of more than one element in the same order.
-  bool Respaced() const {
-    if (WideAxes(to) != WideAxes(tensor.shape)) return false;
-    tensor.shape = to;
-    tensor.respaced = true;
+    tensor.reshaped = true;
     return true;
   }
   static Sizes WideAxes(const Sizes& shape) {
@@ -130,7 +126,7 @@ std::optional<StoredTensor> FindStoredTensor(const ValueUses& uses, ValueId id) 
   const auto* stored = std::get_if<network::StoredConstant>(&*value.constant);
   if (stored == nullptr || !IsKnown(value.shape) || !stored->order.empty()) return std::nullopt;
   StoredTensor found{stored->tensor, *value.shape, *value.shape};
-  found.reshaped = found.recast = stored->shape.has_value();
+  found.recast = stored->shape.has_value();
   found.own = own;
   for (auto at = operations.rbegin(); at != operations.rend(); ++at) {
     const Sizes& to = *uses.network().value((*at)->results[0]).shape;

@@ -14,8 +14,7 @@ struct StoredTensor {
   network::Sizes shape = {};  // as it is read
   network::Sizes stored_shape = {};
   bool transposed = false;  // two axes, read the other way round
-  bool reshaped = false;    // a vector, read under another shape
-  bool respaced = false;    // read with axes of one element more or less
+  bool reshaped = false;    // read under another shape, in an operation of its own
   bool recast = false;      // the record itself reads it under another shape than the file's
   bool filled = false;      // one number, read as one for each element of the shape
   double factor = 1;        // what it is multiplied with on the way

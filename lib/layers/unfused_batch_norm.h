@@ -13,7 +13,7 @@
 #include <string>
 #include <vector>
 
-#include "layers/operation_kinds.h"
+#include "layers/operation_description.h"
 #include "layers/stored_tensor.h"
 
 namespace ckpt {

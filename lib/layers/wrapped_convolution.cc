@@ -112,23 +112,22 @@ void Dilate(const SpaceAndBatch& apart, const SpaceAndBatch& together,
 
 }  // namespace
 
-ConvolutionWrap Unwrap(const Computation& before, const Computation& after, Sizes& window,
-                       Computation& convolution) {
+bool Unwrap(const Computation& before, const Computation& after, Sizes& window,
+            Computation& convolution) {
   const auto* inserted = std::get_if<network::InsertAxes>(&before);
   const auto* dropped = std::get_if<network::DropAxes>(&after);
   if (inserted != nullptr && dropped != nullptr) {
-    return TakeAxis(*inserted, *dropped, window, convolution) ? ConvolutionWrap::kAxisOfOne
-                                                              : ConvolutionWrap::kNone;
+    return TakeAxis(*inserted, *dropped, window, convolution);
   }
   const auto* apart = std::get_if<SpaceAndBatch>(&before);
   const auto* together = std::get_if<SpaceAndBatch>(&after);
   auto* const forward = std::get_if<network::Convolution>(&convolution);
   if (apart == nullptr || together == nullptr || forward == nullptr || apart->to_space ||
       !together->to_space) {
-    return ConvolutionWrap::kNone;
+    return false;
   }
   Dilate(*apart, *together, *forward);
-  return ConvolutionWrap::kParts;
+  return true;
 }
 
 }  // namespace ckpt

@@ -1,20 +1,16 @@
 // A convolution between operations that only give it other axes: one of another rank or dilation.
 #pragma once
 
-#include <cstdint>
-
 #include "ckpt/network/operation.h"
 
 namespace ckpt {
 
-enum class ConvolutionWrap : std::uint8_t { kNone, kAxisOfOne, kParts };
-
-// What `before` and `after` are around `convolution`: an axis of one element
-// that is inserted and dropped again, or parts of the data that are put together again. Changes the
+// Takes in what `before` and `after` are around `convolution`, if that is an axis of one element
+// that is inserted and dropped again, or parts of the data that are put together again: changes the
 // convolution to what all three compute. Where operands say the amounts of parts, some zeros pad,
-// and nobody knows how many.
-// `window`: the kernel's sizes along the spatial axes of its data; without the axis in the end.
-ConvolutionWrap Unwrap(const network::Computation& before, const network::Computation& after,
-                       network::Sizes& window, network::Computation& convolution);
+// and nobody knows how many. False: neither, and nothing is changed. `window`: the kernel's sizes
+// along the spatial axes of its data; without the axis in the end.
+bool Unwrap(const network::Computation& before, const network::Computation& after,
+            network::Sizes& window, network::Computation& convolution);
 
 }  // namespace ckpt

@@ -98,6 +98,22 @@ class Application {
     return found == rebound_.end() ? nullptr : &found->second;
   }
 
+  // The changes of shape behind a constant, from the one that is read there on.
+  struct Way {
+    std::vector<OpId> operations = {};
+    OpId constant = 0;
+  };
+  Way WayTo(const OpInput& place) const {
+    Way way;
+    OpId at = graph_.op(place.op).inputs[place.input].op;
+    while (graph_.op(at).type != "Const") {
+      way.operations.push_back(at);
+      at = graph_.op(at).inputs[0].op;
+    }
+    way.constant = at;
+    return way;
+  }
+
   // A layer that shared a tensor reads its own: a new constant, behind the same changes of shape.
   Status Rebind(const Rebound& rebound) {
     const auto& edits = plan_.edits;
@@ -111,11 +127,8 @@ class Application {
       return Fail(ErrorCode::kInternal, "\"" + layers_.graph.layers[rebound.layer].name +
                                             "\" does not read a " + rebound.local_name);
     }
-    std::vector<OpId> chain;
-    OpEdge edge = graph_.op(place->second.op).inputs[place->second.input];
-    for (; graph_.op(edge.op).type != "Const"; edge = graph_.op(edge.op).inputs[0])
-      chain.push_back(edge.op);
-    CKPT_ASSIGN_OR_RETURN(OpId own, NewConstant(rebound.tensor, WasVariable(graph_.op(edge.op))));
+    const auto [chain, constant] = WayTo(place->second);
+    CKPT_ASSIGN_OR_RETURN(OpId own, NewConstant(rebound.tensor, WasVariable(graph_.op(constant))));
     for (auto id = chain.rbegin(); id != chain.rend(); ++id) {
       Op copy = graph_.op(*id);
       copy.inputs[0] = {own, 0, {}};
@@ -129,10 +142,11 @@ class Application {
     const LayerOps& ops = layers_.ops[id];
     const Layer& layer = layers_.graph.layers[id];
     const std::string* tensor = ReboundTo(id, "bias");
-    if (!ops.bias_after || !ops.kernel || tensor == nullptr)
+    const auto kernel = ops.places.find("kernel");
+    if (!ops.bias_after || kernel == ops.places.end() || tensor == nullptr)
       return Fail(ErrorCode::kInternal, "\"" + layer.name + "\" has no place for a bias");
     const OpId last = *ops.bias_after;
-    const bool from_variable = WasVariable(graph_.op(*ops.kernel));
+    const bool from_variable = WasVariable(graph_.op(WayTo(kernel->second).constant));
     CKPT_ASSIGN_OR_RETURN(const OpId constant, NewConstant(*tensor, from_variable));
     // What read the last operation reads the bias from now on; the operation itself moves on.
     Op copy = graph_.op(last);

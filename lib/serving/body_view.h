@@ -36,7 +36,6 @@ class BodyView {
 
   const std::vector<Op>& ops() const noexcept { return ops_; }
   const Op& op(OpId id) const { return ops_[id]; }
-  const TensorInfo& tensor(TensorId id) const { return tensors_[id.index]; }
   const std::vector<OpId>& ReadersOf(OpId id) const { return readers_[id]; }
   bool IsOutput(OpId id) const { return output_[id]; }
   // The only operation that reads it, and only once.

@@ -205,9 +205,6 @@ class LayerPlacer {
     for (const auto& [name, operand] : place.tensors) {
       if (const auto input = InputOf(operand)) ops.places.emplace(name, *input);
     }
-    if (const auto kernel = ops.places.find("kernel"); kernel != ops.places.end()) {
-      ops.kernel = ConstantBehind(kernel->second);
-    }
     if (!layer.tensors.contains("bias")) ops.bias_after = OpOf(place.last);
     ops.channels_first = network::ParameterAxis(layer.computation) == 1;
     return ops;
@@ -236,11 +233,6 @@ class LayerPlacer {
       if (!producer || network.operation(*producer).layer != reader.layer) return std::nullopt;
       value = network.operation(*producer).operands[0];
     }
-  }
-  OpId ConstantBehind(const OpInput& place) const {
-    OpId id = body_.op(place.op).inputs[place.input].op;
-    while (body_.op(id).type != "Const") id = body_.op(id).inputs[0].op;
-    return id;
   }
 
   // Walks from the outputs and leaves out what layers claim: whatever tensor is reached still is

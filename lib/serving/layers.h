@@ -18,7 +18,6 @@ struct LayerOps {
   OpEdge input;                         // what it reads (its first input)
   OpEdge output;                        // what it yields
   std::optional<OpId> bias_after = {};  // the operation behind which a new bias goes
-  std::optional<OpId> kernel = {};      // the constant
   bool channels_first = false;
   // Where its tensors are read, by their names in the layer; a chain of changes of shape may lie
   // between the constant and this input.

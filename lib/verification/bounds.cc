@@ -268,10 +268,9 @@ class Bounding {
         operands[i] = &zeros[i];
       }
     }
-    CKPT_ASSIGN_OR_RETURN(
-        std::vector<Array> results,
-        execution::Evaluate(Positive(), operands, std::max<std::size_t>(place_.of, 1), budget_));
-    return std::move(results[std::min(place_.result, results.size() - 1)]);
+    CKPT_ASSIGN_OR_RETURN(std::vector<Array> results,
+                          execution::Evaluate(Positive(), operands, place_.of, budget_));
+    return std::move(results[place_.result]);
   }
 
   // The operation with its own numbers made positive.

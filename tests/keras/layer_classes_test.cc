@@ -5,7 +5,7 @@
 #include "formats/keras/model/model_config.h"
 #include "formats/keras/model/network.h"
 
-namespace ckpt::formats::keras::layer_kinds_test {
+namespace ckpt::formats::keras::layer_classes_test {
 namespace {
 
 // The only layer of a Sequential in the list form, which every version reads.
@@ -40,7 +40,7 @@ std::vector<std::string> WeightsOf(const Understood& understood) {
   return names;
 }
 
-TEST(LayerKindsTest, ConvolutionOfKeras1InTheanoOrder) {
+TEST(LayerClassesTest, ConvolutionOfKeras1InTheanoOrder) {
   const auto understood = Understand(
       "Convolution2D",
       R"("batch_input_shape":[null,3,8,8],"nb_filter":6,"nb_row":3,"nb_col":3,"border_mode":"same",
@@ -57,7 +57,7 @@ TEST(LayerKindsTest, ConvolutionOfKeras1InTheanoOrder) {
   EXPECT_EQ(WeightsOf(understood), std::vector<std::string>{"kernel"});
 }
 
-TEST(LayerKindsTest, TransposedConvolutionsOfKeras1StoreInBeforeOut) {
+TEST(LayerClassesTest, TransposedConvolutionsOfKeras1StoreInBeforeOut) {
   const std::string config = R"("nb_filter":6,"dim_ordering":"tf","border_mode":"valid")";
   EXPECT_EQ(Understand("Deconvolution2D", config, "1.2.2").layer().layout,
             KernelLayout::kSpatialInOut);
@@ -65,7 +65,7 @@ TEST(LayerKindsTest, TransposedConvolutionsOfKeras1StoreInBeforeOut) {
             KernelLayout::kSpatialOutIn);
 }
 
-TEST(LayerKindsTest, ConvolutionsOfKeras2) {
+TEST(LayerClassesTest, ConvolutionsOfKeras2) {
   const std::string config =
       R"("filters":6,"strides":[1,1],"padding":"valid","data_format":"channels_first",
          "dilation_rate":[2,1],"groups":2,"activation":"relu","use_bias":true)";
@@ -89,14 +89,14 @@ TEST(LayerKindsTest, ConvolutionsOfKeras2) {
   EXPECT_EQ(depthwise.layer().layout, KernelLayout::kSpatialInMultiplier);
 }
 
-TEST(LayerKindsTest, NonsenseInAConvolutionIsNotFoldedThrough) {
+TEST(LayerClassesTest, NonsenseInAConvolutionIsNotFoldedThrough) {
   for (const char* config : {R"("groups":0)", R"("groups":"two")", R"("groups":-3)",
                              R"("data_format":"sideways")", R"("data_format":7)"}) {
     EXPECT_TRUE(IsUnknown(Understand("Conv2D", config).facts().layer)) << config;
   }
 }
 
-TEST(LayerKindsTest, ActivationThatIsAnObjectIsNotLinear) {
+TEST(LayerClassesTest, ActivationThatIsAnObjectIsNotLinear) {
   EXPECT_EQ(Understand("Dense", R"("activation":null)").layer().activation, "linear");
   EXPECT_EQ(Understand("Dense", R"("activation":{"class_name":"LeakyReLU","config":{}})")
                 .layer()
@@ -105,7 +105,7 @@ TEST(LayerKindsTest, ActivationThatIsAnObjectIsNotLinear) {
   EXPECT_EQ(Understand("Dense", R"("activation":[1])").layer().activation, "unknown");
 }
 
-TEST(LayerKindsTest, AdaptedDenseIsNotFoldedInto) {
+TEST(LayerClassesTest, AdaptedDenseIsNotFoldedInto) {
   EXPECT_TRUE(
       IsUnknown(Understand("Dense", R"("dtype":"float32","lora_rank":4)", "3.15.1").facts().layer));
   EXPECT_TRUE(
@@ -116,7 +116,7 @@ TEST(LayerKindsTest, AdaptedDenseIsNotFoldedInto) {
       IsDense(Understand("Dense", R"("dtype":"float32","lora_rank":null)", "3.15.1").layer()));
 }
 
-TEST(LayerKindsTest, BatchNormByEveryNameThatItHad) {
+TEST(LayerClassesTest, BatchNormByEveryNameThatItHad) {
   for (const char* name : {"BatchNormalization", "BatchNormalizationV1", "BatchNormalizationV2",
                            "BatchNormV1", "SyncBatchNormalization", "FusedBatchNorm",
                            "Keras>BatchNormalization", "TensorFlow>BatchNormalization"}) {
@@ -129,7 +129,7 @@ TEST(LayerKindsTest, BatchNormByEveryNameThatItHad) {
   }
 }
 
-TEST(LayerKindsTest, BatchNormOfAnotherPackageIsKnownButNotTrusted) {
+TEST(LayerClassesTest, BatchNormOfAnotherPackageIsKnownButNotTrusted) {
   const auto custom = Understand("Custom>BatchNormalization", R"("axis":-1,"epsilon":0.01)");
   EXPECT_TRUE(IsBatchNorm(custom.layer()));
   EXPECT_NE(custom.layer().unproved_class, "");
@@ -143,7 +143,7 @@ TEST(LayerKindsTest, BatchNormOfAnotherPackageIsKnownButNotTrusted) {
   EXPECT_TRUE(IsUnknown(Understand("Custom>Dense", R"("units":3)").facts().layer));
 }
 
-TEST(LayerKindsTest, BatchNormThatIsNotAffineAtServing) {
+TEST(LayerClassesTest, BatchNormThatIsNotAffineAtServing) {
   EXPECT_EQ(Understand("BatchNormalization", R"("mode":0,"axis":1)", "1.2.2").layer().not_affine,
             "");
   for (const char* config :
@@ -154,7 +154,7 @@ TEST(LayerKindsTest, BatchNormThatIsNotAffineAtServing) {
   EXPECT_EQ(batch.layer().training_mode, "its mode is 2");
 }
 
-TEST(LayerKindsTest, WeightsOfBatchNormFollowScaleCenterAndRenorm) {
+TEST(LayerClassesTest, WeightsOfBatchNormFollowScaleCenterAndRenorm) {
   EXPECT_EQ(WeightsOf(Understand("BatchNormalization", R"("scale":false,"center":true)")),
             (std::vector<std::string>{"beta", "moving_mean", "moving_variance"}));
   EXPECT_EQ(WeightsOf(Understand("BatchNormalization", R"("scale":true,"center":false)")),
@@ -164,7 +164,7 @@ TEST(LayerKindsTest, WeightsOfBatchNormFollowScaleCenterAndRenorm) {
                                       "moving_stddev", "renorm_mean", "renorm_stddev"}));
 }
 
-TEST(LayerKindsTest, ActivationLayers) {
+TEST(LayerClassesTest, ActivationLayers) {
   struct Case {
     const char *class_name, *config, *activation;
   };
@@ -183,7 +183,7 @@ TEST(LayerKindsTest, ActivationLayers) {
   EXPECT_TRUE(IsIdentity(Understand("Activation", R"("activation":"linear")").layer()));
 }
 
-TEST(LayerKindsTest, PoolingPaddingAndShapes) {
+TEST(LayerClassesTest, PoolingPaddingAndShapes) {
   const std::string input = R"("batch_input_shape":[null,8,8,4],)";
   const auto average = Understand("AveragePooling2D", input + R"("padding":"same")");
   EXPECT_TRUE(Computes<network::Pool>(average.layer()));
@@ -204,7 +204,7 @@ TEST(LayerKindsTest, PoolingPaddingAndShapes) {
   EXPECT_EQ(Understand("Reshape", R"("target_shape":[2,3,4])").rank(), 4);
 }
 
-TEST(LayerKindsTest, WhatIsNotKnownIsOther) {
+TEST(LayerClassesTest, WhatIsNotKnownIsOther) {
   for (const char* name : {"Lambda", "TFOpLambda", "LSTM", "LayerNormalization", "MyLayer",
                            "Conv4D", "DenseTranspose", "DepthwiseConv2DTranspose"}) {
     EXPECT_TRUE(IsUnknown(Understand(name, R"("function":["code",null,null])").facts().layer))
@@ -212,14 +212,14 @@ TEST(LayerKindsTest, WhatIsNotKnownIsOther) {
   }
 }
 
-TEST(LayerKindsTest, OperationsOfKeras3AreNotTheLayersOfThatName) {
+TEST(LayerClassesTest, OperationsOfKeras3AreNotTheLayersOfThatName) {
   const auto operation = Understand("Reshape", R"("newshape":[-1,4,6])", "3.15.1");
   EXPECT_TRUE(IsUnknown(operation.facts().layer));
   EXPECT_EQ(operation.rank(), 3);  // of the operation: the batch is in its shape
   EXPECT_TRUE(IsAddition(Understand("Add", R"("trainable":true)", "3.15.1").layer()));
 }
 
-TEST(LayerKindsTest, TimeDistributedShiftsThePositiveAxis) {
+TEST(LayerClassesTest, TimeDistributedShiftsThePositiveAxis) {
   const auto understood =
       Understand("TimeDistributed", R"("layer":{"class_name":"BatchNormalization",
                             "config":{"name":"inner","axis":[3],"epsilon":0.01}})");
@@ -231,7 +231,7 @@ TEST(LayerKindsTest, TimeDistributedShiftsThePositiveAxis) {
           .layer));
 }
 
-TEST(LayerKindsTest, MergeOfKeras1) {
+TEST(LayerClassesTest, MergeOfKeras1) {
   const auto parsed = ParseModelConfig(
       R"({"class_name":"Model","config":{"name":"m","layers":[
         {"class_name":"InputLayer","name":"a","config":{"name":"a","batch_input_shape":[null,4]},
@@ -255,4 +255,4 @@ TEST(LayerKindsTest, MergeOfKeras1) {
 }
 
 }  // namespace
-}  // namespace ckpt::formats::keras::layer_kinds_test
+}  // namespace ckpt::formats::keras::layer_classes_test
